@@ -1,0 +1,174 @@
+//! Carrying out a removal: intent, a last look, removal, a look afterwards, outcome.
+//!
+//! The only caller of `IPC_RMID` and of `unlink` in `/dev/shm`. What it may remove it is told by a
+//! [`Removal`], which only `decide` can make. The caller has the ledger's lock and acts with the
+//! credentials of the ledger's owner.
+
+use std::fs::File;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::unistd::{UnlinkatFlags, unlinkat};
+
+use crate::decide::{Removal, differs};
+use crate::error::Result;
+use crate::ledger::Ledger;
+use crate::ledger::record::{Outcome, Record};
+use crate::object::{Identity, Segment, ShmFile};
+use crate::observe::{self, Mapped, Scope, shm_files};
+use crate::sys::shm::{self, MODE_DEST};
+
+/// What came of a removal, and the evidence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Done {
+    /// What came of it.
+    pub outcome: Outcome,
+    /// Evidence, or the error, as a sentence.
+    pub detail: String,
+}
+
+impl Done {
+    fn new(outcome: Outcome, detail: impl Into<String>) -> Self {
+        Self {
+            outcome,
+            detail: detail.into(),
+        }
+    }
+}
+
+/// Removes one object and writes down what came of it.
+///
+/// # Errors
+/// Where the intent cannot be written: nothing is removed then. An outcome that cannot be written
+/// stays queued in the ledger.
+pub fn act(removal: &Removal, ledger: &mut Ledger) -> Result<Done> {
+    let (object, reason) = (removal.object(), removal.evidence().to_owned());
+    ledger.append(Record::Intent { object, reason })?;
+    let done = if ledger.pretends() {
+        Done::new(Outcome::Kept, "dry run")
+    } else {
+        remove(removal)
+    };
+    let detail = done.detail.clone();
+    ledger.append(Record::Outcome {
+        object,
+        outcome: done.outcome,
+        detail,
+    })?;
+    Ok(done)
+}
+
+fn remove(removal: &Removal) -> Done {
+    if let Some(main) = removal.guard() {
+        if let Some(why) = guard_broken(main, removal.same_pids()) {
+            return Done::new(Outcome::Kept, why);
+        }
+    }
+    match removal.identity() {
+        Identity::Shm(segment) => remove_segment(segment, removal.same_pids()),
+        Identity::Posix(file) => remove_file(file, removal.guard().is_some()),
+    }
+}
+
+/// Why the main segment no longer proves that nobody uses anything of its server.
+fn guard_broken(main: &Segment, same_pids: bool) -> Option<String> {
+    match shm::stat(main.id) {
+        Ok(Some(row)) => match differs(main, &row, same_pids) {
+            Some(what) => Some(format!(
+                "the main segment has changed meanwhile: its {what}"
+            )),
+            None if row.nattch > 0 => Some("somebody has attached the main segment".to_owned()),
+            None => None,
+        },
+        Ok(None) => Some("the main segment has gone meanwhile".to_owned()),
+        Err(errno) => Some(format!("the main segment could not be looked at: {errno}")),
+    }
+}
+
+fn remove_segment(segment: &Segment, same_pids: bool) -> Done {
+    match shm::stat(segment.id) {
+        Ok(None) => return Done::new(Outcome::Gone, "it had gone"),
+        Ok(Some(row)) => {
+            if let Some(what) = differs(segment, &row, same_pids) {
+                return Done::new(
+                    Outcome::Gone,
+                    format!("the id is another's now: its {what}"),
+                );
+            }
+            if row.nattch > 0 || row.mode & MODE_DEST != 0 {
+                let detail = format!("attached at the last moment (nattch {})", row.nattch);
+                return Done::new(Outcome::Kept, detail);
+            }
+        }
+        Err(errno) => return Done::new(Outcome::Failed, format!("cannot look at it: {errno}")),
+    }
+    match shm::remove(segment.id) {
+        Ok(()) => {}
+        Err(Errno::EINVAL | Errno::EIDRM) => return Done::new(Outcome::Gone, "it had gone"),
+        Err(errno @ (Errno::EPERM | Errno::EACCES)) => {
+            let detail = format!("not allowed ({errno}): run as its owner, its creator or root");
+            return Done::new(Outcome::Failed, detail);
+        }
+        Err(errno) => return Done::new(Outcome::Failed, format!("IPC_RMID: {errno}")),
+    }
+    // shmctl(2): on an attached segment IPC_RMID only marks it, and this is the only way to know.
+    match shm::stat(segment.id) {
+        Ok(Some(row)) if row.mode & MODE_DEST != 0 && row.bytes == segment.bytes => {
+            let detail = format!(
+                "somebody attached it between the look and the removal (nattch {}): \
+                 it goes on the last detach",
+                row.nattch
+            );
+            Done::new(Outcome::Raced, detail)
+        }
+        _ => Done::new(Outcome::Removed, "destroyed"),
+    }
+}
+
+fn remove_file(file: &ShmFile, guarded: bool) -> Done {
+    let failed = |what: &str, why: String| Done::new(Outcome::Failed, format!("{what}: {why}"));
+    let same = |found: &Option<ShmFile>| found.as_ref().is_some_and(|found| found.is(file));
+    match shm_files::one(&file.name.0, &file.mount) {
+        Ok(None) => return Done::new(Outcome::Gone, "it had gone"),
+        Ok(found) if !same(&found) => {
+            return Done::new(Outcome::Gone, "the name is another file's now");
+        }
+        Ok(_) => {}
+        Err(error) => return failed("cannot look at it", error.to_string()),
+    }
+    if !guarded {
+        match observe::observe(Scope {
+            processes: true,
+            maps: true,
+            ..Scope::default()
+        }) {
+            Ok(look) => {
+                let object = Mapped::File(file.file);
+                if look
+                    .processes
+                    .iter()
+                    .any(|process| process.mappings(object) > 0)
+                {
+                    return Done::new(Outcome::Kept, "mapped at the last moment");
+                }
+            }
+            Err(error) => return failed("cannot look for who maps it", error.to_string()),
+        }
+    }
+    let path = Path::new(shm_files::DIRECTORY);
+    let dir = match File::open(path) {
+        Ok(dir) => dir,
+        Err(error) => return failed("cannot open /dev/shm", error.to_string()),
+    };
+    use std::os::unix::ffi::OsStrExt;
+    let name = std::ffi::OsStr::from_bytes(&file.name.0);
+    match unlinkat(&dir, name, UnlinkatFlags::NoRemoveDir) {
+        Ok(()) => {}
+        Err(Errno::ENOENT) => return Done::new(Outcome::Gone, "it had gone"),
+        Err(errno) => return failed("unlink", errno.to_string()),
+    }
+    match shm_files::one(&file.name.0, &file.mount) {
+        Ok(found) if same(&found) => failed("unlink", "the file is still there".to_owned()),
+        _ => Done::new(Outcome::Removed, "unlinked"),
+    }
+}

@@ -1,0 +1,238 @@
+//! Does anything of the instance live? Pure; what cannot be seen counts as alive.
+
+use super::Policy;
+use super::reason::{Evidence, Holder};
+use crate::engine::{self, EngineName};
+use crate::ledger::Book;
+use crate::ledger::book::Run;
+use crate::ledger::record::{Claim, Role};
+use crate::object::{Identity, ProcessRef};
+use crate::observe::{Observation, Process, Seen};
+
+/// The state of an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Life {
+    /// Its ledger means nothing here: another boot.
+    Void,
+    /// Its server lives.
+    Live(Evidence),
+    /// Whether its server lives cannot be seen from here.
+    Unseen(Evidence),
+    /// Its server is dead; processes that are left of it.
+    Dead(Vec<Evidence>),
+}
+
+/// Judges the life of an instance. The caller holds the ledger's lock.
+#[must_use]
+pub fn judge(book: &Book, look: &Observation, policy: &Policy) -> Life {
+    if book
+        .place()
+        .is_some_and(|place| place.boot != look.place.boot)
+    {
+        return Life::Void;
+    }
+    let mut left = Vec::new();
+    let mut unseen = None;
+    for run in book.runs.values() {
+        let Some(place) = book.places.get(run.place) else {
+            continue;
+        };
+        if place.boot != look.place.boot {
+            continue;
+        }
+        if place.pid_namespace != look.place.pid_namespace {
+            if run.end.is_none() && !proven_dead_by_interlock(book, run, look) {
+                unseen = Some(Evidence::OtherPids { run: run.start.run });
+            }
+            continue;
+        }
+        for claim in &run.claims {
+            if let Some(process) = living(claim.process, look) {
+                return Life::Live(Evidence::Claimed(holder(process, 0, false)));
+            }
+            match by_pid_file(claim, look) {
+                Some(alive @ Evidence::PidFile(_)) => return Life::Live(alive),
+                Some(closed) => unseen = Some(closed),
+                None => {}
+            }
+            left.extend(left_of(run, claim, look, policy));
+        }
+    }
+    match unseen {
+        Some(evidence) => Life::Unseen(evidence),
+        None => Life::Dead(left),
+    }
+}
+
+/// The process that a reference means, if it lives.
+fn living(wanted: ProcessRef, look: &Observation) -> Option<&Process> {
+    look.process(wanted.pid)
+        .filter(|p| p.process == wanted && !p.ended)
+}
+
+/// In another PID namespace pids cannot be compared, but a server of these engines keeps its main
+/// segment attached in every process: recorded, there and unattached, it proves the death.
+fn proven_dead_by_interlock(book: &Book, run: &Run, look: &Observation) -> bool {
+    let here = book.places.get(run.place).map(|place| &place.ipc_namespace);
+    here == Some(&look.place.ipc_namespace)
+        && run
+            .claims
+            .iter()
+            .all(|claim| engine::has_interlock(claim.engine))
+        && book.open_objects().any(|object| {
+            let Identity::Shm(segment) = &object.identity else {
+                return false;
+            };
+            let row = look.segment(segment.id);
+            object.run == run.start.run
+                && object.role == Role::Main
+                && row.is_some_and(|row| {
+                    super::differs(segment, row, false).is_none() && row.nattch == 0
+                })
+        })
+}
+
+/// What `postmaster.pid` says of a living server, be it one that this ledger claims or not.
+fn by_pid_file(claim: &Claim, look: &Observation) -> Option<Evidence> {
+    let data = claim.data.as_ref()?;
+    let directory = look.data_dir(&data.path)?;
+    let file = match &directory.pid_file {
+        Seen::Here(file) => file,
+        Seen::Gone => return None,
+        Seen::Denied => {
+            return Some(Evidence::PidFileClosed {
+                path: data.path.lossy(),
+            });
+        }
+    };
+    let process = look.process(file.pid).filter(|process| !process.ended)?;
+    // PostgreSQL runs as the owner of its data directory and nobody else.
+    let may_be = directory.uid.is_none_or(|uid| has_uid(process, uid)) && is_server(claim, process);
+    may_be.then(|| Evidence::PidFile(holder(process, 0, false)))
+}
+
+/// Whether a process is one of the server's by its program and its directory.
+fn is_server(claim: &Claim, process: &Process) -> bool {
+    let program = match &process.executable {
+        Seen::Here(found) => {
+            let same = claim
+                .executable
+                .as_ref()
+                .is_some_and(|known| (known.file.dev, known.file.ino) == (found.dev, found.ino));
+            same || engine::recognise(&found.path) == claim.engine
+        }
+        Seen::Gone => false,
+        Seen::Denied => is_named_like(claim, process),
+    };
+    let directory = match (&process.cwd, &claim.data) {
+        (Seen::Here(cwd), Some(data)) => (cwd.dev, cwd.ino) == (data.file.dev, data.file.ino),
+        _ => true,
+    };
+    program && directory
+}
+
+/// Whether a process that may not be looked into bears the name of the server's program.
+fn is_named_like(claim: &Claim, process: &Process) -> bool {
+    let Some(executable) = &claim.executable else {
+        return true;
+    };
+    let name = executable
+        .path
+        .0
+        .rsplit(|&byte| byte == b'/')
+        .next()
+        .unwrap_or_default();
+    process.comm.0 == name.get(..15).unwrap_or(name)
+}
+
+/// Processes that are left of a dead server.
+fn left_of(run: &Run, claim: &Claim, look: &Observation, policy: &Policy) -> Vec<Evidence> {
+    let mut found = Vec::new();
+    for process in &look.processes {
+        if process.ended || policy.exempt.contains(&process.process.pid) {
+            continue;
+        }
+        let holder = || holder(process, 0, true);
+        if descends(process, policy.launcher, look) {
+            if claim.engine == EngineName::Generic || is_server(claim, process) {
+                found.push(Evidence::Descends(holder()));
+            }
+        } else if claim.engine == EngineName::Generic {
+            if is_known_descendant(run, claim, process) {
+                found.push(Evidence::Descends(holder()));
+            }
+        } else if claim.data.is_some() && claim.uids.iter().any(|&uid| has_uid(process, uid)) {
+            match process.executable {
+                Seen::Here(_) if is_server(claim, process) => {
+                    found.push(Evidence::RunsHere(holder()));
+                }
+                Seen::Denied if is_server(claim, process) => {
+                    found.push(Evidence::Closed(holder()));
+                }
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+/// Whether a process descends from the launcher that asks.
+fn descends(process: &Process, launcher: Option<i32>, look: &Observation) -> bool {
+    let Some(launcher) = launcher else {
+        return false;
+    };
+    let mut parent = process.parent;
+    for _ in 0..look.processes.len() {
+        if parent == launcher {
+            return true;
+        }
+        match look.process(parent) {
+            Some(next) if parent > 1 => parent = next.parent,
+            _ => return false,
+        }
+    }
+    false
+}
+
+/// Whether a process was started by a server that is no longer there to be its ancestor: it was
+/// started later, by the same user, and is in the server's process group, its own session, or the
+/// control group of its service.
+fn is_known_descendant(run: &Run, claim: &Claim, process: &Process) -> bool {
+    let leaders = [claim.process.pid, run.start.launcher.pid];
+    let own_session = leaders.contains(&claim.session) && process.session == claim.session;
+    let own_service = claim.control_group.0.ends_with(b".service")
+        && process.control_group.as_ref() == Some(&claim.control_group);
+    process.process.start >= claim.process.start
+        && (claim.uids.contains(&0) || claim.uids.iter().any(|&uid| has_uid(process, uid)))
+        && (process.group == claim.group || own_session || own_service)
+}
+
+/// Whether a process has a user id in any of its four places; one that vanished has none.
+#[must_use]
+pub fn has_uid(process: &Process, uid: u32) -> bool {
+    process.uids.is_some_and(|uids| uids.contains(&uid))
+}
+
+/// The holder that a process is.
+#[must_use]
+pub fn holder(process: &Process, attachments: u64, orphan: bool) -> Holder {
+    let command: Vec<u8> = process
+        .command
+        .0
+        .iter()
+        .map(|&byte| if byte == 0 { b' ' } else { byte })
+        .collect();
+    let command = String::from_utf8_lossy(&command).trim_end().to_owned();
+    Holder {
+        process: process.process,
+        uid: process.uids.map(|uids| uids[0]),
+        command: if command.is_empty() {
+            process.comm.lossy()
+        } else {
+            command
+        },
+        state: char::from(process.state),
+        attachments,
+        orphan,
+    }
+}

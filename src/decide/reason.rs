@@ -1,0 +1,220 @@
+//! Why an object is removed or kept: the reason that users read is the one that was acted on.
+
+use std::fmt;
+
+use crate::object::ProcessRef;
+
+/// A process that holds an object, or is the reason why an instance counts as alive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// Which.
+    pub process: ProcessRef,
+    /// Its real user; `None` where it vanished meanwhile.
+    pub uid: Option<u32>,
+    /// Command line, or the name of the process where that is empty; not yet safe for a terminal.
+    pub command: String,
+    /// State letter of `proc(5)`.
+    pub state: char,
+    /// Mappings of the object.
+    pub attachments: u64,
+    /// Whether its instance is dead: an orphan.
+    pub orphan: bool,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let command = self.command.escape_debug();
+        write!(
+            f,
+            "process {} (state {}, {command})",
+            self.process.pid, self.state
+        )
+    }
+}
+
+/// Why something of an instance counts as alive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Evidence {
+    /// A process that the ledger claims.
+    Claimed(Holder),
+    /// `postmaster.pid` names this process, which runs the server's executable.
+    PidFile(Holder),
+    /// It runs the server's executable in its data directory.
+    RunsHere(Holder),
+    /// It descends from the server.
+    Descends(Holder),
+    /// It looks like one of the server's processes and cannot be looked into.
+    Closed(Holder),
+    /// A run in another PID namespace, of which nothing proves the death.
+    OtherPids {
+        /// The run.
+        run: u64,
+    },
+    /// `postmaster.pid` is there and cannot be read or understood.
+    PidFileClosed {
+        /// The data directory.
+        path: String,
+    },
+}
+
+impl Evidence {
+    /// The process that it is about.
+    #[must_use]
+    pub fn holder(&self) -> Option<&Holder> {
+        match self {
+            Self::Claimed(h) | Self::PidFile(h) | Self::RunsHere(h) => Some(h),
+            Self::Descends(h) | Self::Closed(h) => Some(h),
+            Self::OtherPids { .. } | Self::PidFileClosed { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Claimed(h) => write!(f, "the server lives: {h}"),
+            Self::PidFile(h) => write!(f, "postmaster.pid names a living server: {h}"),
+            Self::RunsHere(h) => write!(f, "{h} runs the server's program in its data directory"),
+            Self::Descends(h) => write!(f, "{h}, started by the server, still runs"),
+            Self::Closed(h) => write!(f, "{h} may be the server's, and may not be looked into"),
+            Self::OtherPids { run } => write!(
+                f,
+                "run {run} was in another PID namespace, from where its death cannot be seen"
+            ),
+            Self::PidFileClosed { path } => {
+                write!(f, "{}/postmaster.pid cannot be read", path.escape_debug())
+            }
+        }
+    }
+}
+
+/// Why an object is removed, kept or forgotten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// Removed: its server is dead and nobody uses it.
+    Dead,
+    /// The instance lives.
+    Live(Evidence),
+    /// A process of the dead instance is left.
+    OrphanLives(Evidence),
+    /// Whether the instance lives cannot be seen.
+    Unseen(Evidence),
+    /// The ledger is of another boot.
+    OtherBoot,
+    /// The object is of another IPC namespace.
+    OtherIpcNamespace,
+    /// The file is on another file system than the `/dev/shm` that is here.
+    OtherMount,
+    /// The number or name now means another object.
+    Changed(&'static str),
+    /// Somebody has it attached.
+    Attached(u64),
+    /// Somebody has it mapped.
+    Mapped,
+    /// A process that may have it mapped may not be looked into.
+    PerhapsMapped(Holder),
+    /// It is marked for destruction already: the kernel destroys it on the last detach.
+    Dest,
+    /// Another object of the instance is in use.
+    InstanceHeld(String),
+    /// Left after a clean exit.
+    LeftClean,
+    /// What the server wrote is not understood.
+    UnknownLayout(String),
+    /// An object that the main segment's list names has to stay.
+    ListedStays(String),
+    /// The removal of an object that goes first did not succeed.
+    EarlierStays(String),
+    /// It bears the server's pid, and that may have been given out again since.
+    PidReused,
+    /// It looks like this server's, and no list of the server's has it.
+    Unlisted,
+    /// The server's list names it, and it is another user's.
+    Foreign,
+    /// Not there any more.
+    Gone,
+}
+
+impl Reason {
+    /// A word for scripts.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Dead => "dead",
+            Self::Live(_) => "live",
+            Self::OrphanLives(_) => "orphan-lives",
+            Self::Unseen(_) => "unseen",
+            Self::OtherBoot => "other-boot",
+            Self::OtherIpcNamespace => "other-ipc-namespace",
+            Self::OtherMount => "other-mount",
+            Self::Changed(_) => "changed",
+            Self::Attached(_) => "attached",
+            Self::Mapped => "mapped",
+            Self::PerhapsMapped(_) => "perhaps-mapped",
+            Self::Dest => "dest",
+            Self::InstanceHeld(_) => "instance-held",
+            Self::LeftClean => "left-clean",
+            Self::UnknownLayout(_) => "unknown-layout",
+            Self::ListedStays(_) => "listed-stays",
+            Self::EarlierStays(_) => "earlier-stays",
+            Self::PidReused => "pid-reused",
+            Self::Unlisted => "unlisted",
+            Self::Foreign => "foreign",
+            Self::Gone => "gone",
+        }
+    }
+
+    /// Whether the object is kept because somebody holds it or something else of its instance.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        matches!(
+            self,
+            Self::Attached(_)
+                | Self::Mapped
+                | Self::PerhapsMapped(_)
+                | Self::Dest
+                | Self::InstanceHeld(_)
+                | Self::OrphanLives(_)
+        )
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dead => f.write_str("its server is dead and nobody uses it"),
+            Self::Live(evidence) => evidence.fmt(f),
+            Self::OrphanLives(evidence) => write!(f, "the server is dead, but {evidence}"),
+            Self::Unseen(evidence) => evidence.fmt(f),
+            Self::OtherBoot => f.write_str("the ledger is of another boot"),
+            Self::OtherIpcNamespace => f.write_str("it is of another IPC namespace"),
+            Self::OtherMount => f.write_str("it is on another file system than this /dev/shm"),
+            Self::Changed(what) => {
+                write!(f, "the number now names another object: its {what} differs")
+            }
+            Self::Attached(1) => f.write_str("it is attached once (nattch 1)"),
+            Self::Attached(n) => write!(f, "it is attached {n} times (nattch {n})"),
+            Self::Mapped => f.write_str("a process has it mapped"),
+            Self::PerhapsMapped(h) => {
+                write!(f, "{h} may have it mapped, and may not be looked into")
+            }
+            Self::Dest => f.write_str("it is marked for destruction and goes on the last detach"),
+            Self::InstanceHeld(what) => write!(f, "{what} of the same server is still in use"),
+            Self::LeftClean => {
+                f.write_str("the server left it after a clean exit (--include-clean removes it)")
+            }
+            Self::UnknownLayout(why) => write!(f, "nothing of this server is removed: {why}"),
+            Self::ListedStays(what) => write!(f, "{what}, which it lists, has to stay"),
+            Self::EarlierStays(what) => write!(f, "{what}, which goes first, was not removed"),
+            Self::PidReused => f.write_str(
+                "nobody saw the server create it, and the server's pid may be another's by now",
+            ),
+            Self::Unlisted => f.write_str(
+                "it was made while the server ran, nobody uses it, and the server's list does not \
+                 name it: it may be another's",
+            ),
+            Self::Foreign => f.write_str("the server's list names it, and it is another user's"),
+            Self::Gone => f.write_str("it is not there any more"),
+        }
+    }
+}

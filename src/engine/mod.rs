@@ -1,0 +1,132 @@
+//! What is known of each server: how to recognise it, what it leaves, what its lists say. Pure.
+
+pub mod generic;
+pub mod opengauss;
+pub mod postgres;
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+pub use crate::ledger::record::EngineName;
+
+/// The engine of a program, by the base name of its file.
+#[must_use]
+pub fn recognise(executable: &Path) -> EngineName {
+    let name = executable
+        .file_name()
+        .map(OsStr::as_bytes)
+        .unwrap_or_default();
+    // After an upgrade the kernel shows the old file as "postgres (deleted)".
+    let name = name.strip_suffix(b" (deleted)").unwrap_or(name);
+    match name {
+        b"postgres" | b"postmaster" => EngineName::Postgres,
+        b"gaussdb" | b"gauss" => EngineName::Opengauss,
+        _ => EngineName::Generic,
+    }
+}
+
+/// Whether a server of this kind leaves objects behind when it ends with status 0 by design or
+/// defect (openGauss: `postmaster.cpp`, the immediate stop), so that they are cleaned then too.
+#[must_use]
+pub fn leaks_on_clean_exit(engine: EngineName) -> bool {
+    engine == EngineName::Opengauss
+}
+
+/// Whether a server keeps one segment attached in each of its processes all its life, so that
+/// nattch 0 on it proves that none lives (`sysv_shmem.c`, `sysv_shmem.cpp`).
+#[must_use]
+pub fn has_interlock(engine: EngineName) -> bool {
+    matches!(engine, EngineName::Postgres | EngineName::Opengauss)
+}
+
+/// The data directory that a command line or the environment names, made absolute.
+#[must_use]
+pub fn data_directory(
+    engine: EngineName,
+    args: &[OsString],
+    pgdata: Option<&OsStr>,
+    cwd: &Path,
+) -> Option<PathBuf> {
+    if engine == EngineName::Generic {
+        return None;
+    }
+    let named = option_d(args).or(pgdata
+        .filter(|value| !value.is_empty())
+        .map(OsStr::to_owned))?;
+    let path = cwd.join(named);
+    Some(std::path::absolute(&path).unwrap_or(path))
+}
+
+/// The value of the last `-D` of a server's arguments (`postmaster.c`: getopt, the last one counts).
+fn option_d(args: &[OsString]) -> Option<OsString> {
+    let mut found = None;
+    let mut args = args.iter().skip(1);
+    while let Some(arg) = args.next() {
+        match arg.as_bytes() {
+            b"-D" | b"--pgdata" => found = args.next().cloned(),
+            // These take a value of their own, which is not looked at.
+            b"-c" | b"-B" | b"-d" | b"-f" | b"-h" | b"-k" | b"-N" | b"-o" | b"-p" | b"-S"
+            | b"-t" | b"-v" | b"-W" => {
+                args.next();
+            }
+            [b'-', b'D', value @ ..] => found = Some(OsStr::from_bytes(value).to_owned()),
+            other => {
+                if let Some(value) = other.strip_prefix(b"--pgdata=") {
+                    found = Some(OsStr::from_bytes(value).to_owned());
+                } else if let Some(value) = other.strip_prefix(b"--data_directory=") {
+                    found = Some(OsStr::from_bytes(value).to_owned());
+                }
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(words: &[&str]) -> Vec<OsString> {
+        words.iter().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn a_server_is_recognised_by_the_base_name_of_its_file() {
+        assert_eq!(
+            recognise(Path::new("/usr/lib/postgresql/15/bin/postgres")),
+            EngineName::Postgres
+        );
+        assert_eq!(
+            recognise(Path::new("/x/postgres (deleted)")),
+            EngineName::Postgres
+        );
+        assert_eq!(recognise(Path::new("gaussdb")), EngineName::Opengauss);
+        assert_eq!(recognise(Path::new("/usr/bin/psql")), EngineName::Generic);
+        assert_eq!(recognise(Path::new("/")), EngineName::Generic);
+    }
+
+    #[test]
+    fn the_last_data_directory_counts_and_is_made_absolute() {
+        let dir = |words: &[&str], pgdata: Option<&str>| {
+            let pgdata = pgdata.map(OsStr::new);
+            data_directory(
+                EngineName::Postgres,
+                &args(words),
+                pgdata,
+                Path::new("/here"),
+            )
+        };
+        assert_eq!(
+            dir(&["postgres", "-D", "/a", "-D/b"], None),
+            Some("/b".into())
+        );
+        assert_eq!(
+            dir(&["postgres", "-p", "-D", "-D", "c"], None),
+            Some("/here/c".into())
+        );
+        assert_eq!(dir(&["postgres"], Some("/env")), Some("/env".into()));
+        assert_eq!(dir(&["postgres"], Some("")), None);
+        assert_eq!(dir(&["postgres", "-D"], None), None);
+    }
+}

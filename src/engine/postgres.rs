@@ -1,0 +1,246 @@
+//! PostgreSQL 10 to 18: the header of its main segment, the list of its dynamic shared memory,
+//! `postmaster.pid`. Pure; every parser takes any bytes.
+//!
+//! Only what was measured on these majors is believed. A layout that does not check, or a major
+//! that is not known, gives an error, and then nothing of that server is removed.
+
+use crate::object::Bytes;
+
+/// Bytes of a segment's header that are looked at (`storage/pg_shmem.h PGShmemHeader`, 64-bit).
+pub const HEADER_BYTES: usize = 56;
+/// Majors whose layouts are known.
+pub const MAJORS: std::ops::RangeInclusive<u32> = 10..=18;
+
+/// `PGShmemMagic`.
+const HEADER_MAGIC: i32 = 679_834_894;
+/// `PG_DYNSHMEM_CONTROL_MAGIC` (`dsm.c`).
+const CONTROL_MAGIC: u32 = 0x9a50_3d32;
+/// Offset of the first item in the control segment.
+const FIRST_ITEM: usize = 16;
+
+/// The header of a main segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// The postmaster that created it.
+    pub pid: i32,
+    /// Handle of the control segment; 0 where there is none (yet, or no more).
+    pub control: u32,
+    /// Device of the data directory.
+    pub dev: u64,
+    /// Inode of the data directory.
+    pub ino: u64,
+}
+
+/// Reads the header of a main segment; `None` where it is none (or not filled in yet).
+#[must_use]
+pub fn header(bytes: &[u8]) -> Option<Header> {
+    if i32_at(bytes, 0)? != HEADER_MAGIC {
+        return None;
+    }
+    Some(Header {
+        pid: i32_at(bytes, 4)?,
+        control: u32_at(bytes, 24)?,
+        dev: u64_at(bytes, 40)?,
+        ino: u64_at(bytes, 48)?,
+    })
+}
+
+/// Handles of the dynamic shared memory that a control segment lists, those inside the main
+/// segment left out (`dsm.c dsm_cleanup_using_control_segment`).
+///
+/// # Errors
+/// A sentence where the major or the layout is not known.
+pub fn listed(bytes: &[u8], major: Option<u32>) -> Result<Vec<u32>, String> {
+    let Some(major) = major else {
+        return Err("the major version of the server is not known".to_owned());
+    };
+    if !MAJORS.contains(&major) {
+        return Err(format!(
+            "the layout of PostgreSQL {major} is not known to this shmwarden"
+        ));
+    }
+    let short = || "its control segment is shorter than its own count".to_owned();
+    let magic = u32_at(bytes, 0).ok_or_else(short)?;
+    let items = u32_at(bytes, 4).ok_or_else(short)?;
+    let room = u32_at(bytes, 8).ok_or_else(short)?;
+    if (magic, items, room) == (0, 0, 0) {
+        // Made, and not filled in: the postmaster died before any backend could add to it.
+        return Ok(Vec::new());
+    }
+    if magic != CONTROL_MAGIC {
+        return Err("its control segment does not begin as one does".to_owned());
+    }
+    if items > room {
+        return Err("its control segment counts more items than it has room for".to_owned());
+    }
+    let item_bytes = if major <= 13 { 24 } else { 40 };
+    let mut handles = Vec::new();
+    for index in 0..items as usize {
+        let at = FIRST_ITEM + index * item_bytes;
+        let handle = u32_at(bytes, at).ok_or_else(short)?;
+        let references = u32_at(bytes, at + 4).ok_or_else(short)?;
+        // From 14 on, odd handles are ranges of the main segment (is_main_region_dsm_handle).
+        let inside_main = major >= 14 && handle & 1 == 1;
+        if references != 0 && !inside_main {
+            handles.push(handle);
+        }
+    }
+    Ok(handles)
+}
+
+/// The name below `/dev/shm` of a handle (`dsm_impl.c dsm_impl_posix`).
+#[must_use]
+pub fn posix_name(handle: u32) -> Bytes {
+    Bytes(format!("PostgreSQL.{handle}").into_bytes())
+}
+
+/// Whether a name below `/dev/shm` is of PostgreSQL's form.
+#[must_use]
+pub fn is_posix_name(name: &[u8]) -> bool {
+    name.strip_prefix(b"PostgreSQL.")
+        .is_some_and(|digits| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit))
+}
+
+/// The System V key of a handle (`dsm_impl.c dsm_impl_sysv`): negated if below 1.
+#[must_use]
+pub fn sysv_key(handle: u32) -> i32 {
+    let key = handle.cast_signed();
+    if key < 1 { key.wrapping_neg() } else { key }
+}
+
+/// What `postmaster.pid` says (`utils/pidfile.h`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PidFile {
+    /// Line 1: the postmaster; negated by a standalone backend.
+    pub pid: i32,
+    /// Line 7: key and id of the main segment, once it is there.
+    pub segment: Option<(i32, i32)>,
+}
+
+/// Reads `postmaster.pid`; `None` where its first line is no pid.
+#[must_use]
+pub fn pid_file(text: &[u8]) -> Option<PidFile> {
+    let text = String::from_utf8_lossy(text);
+    let mut lines = text.lines();
+    let pid: i32 = lines.next()?.trim().parse().ok()?;
+    let mut words = lines.nth(5).unwrap_or_default().split_whitespace();
+    // The key is printed as an unsigned long (sysv_shmem.c: "%9lu %9lu").
+    let key = words.next().and_then(|word| word.parse::<u64>().ok());
+    let id = words.next().and_then(|word| word.parse().ok());
+    let key = key
+        .and_then(|key| u32::try_from(key & 0xffff_ffff).ok())
+        .map(u32::cast_signed);
+    (pid != 0).then_some(PidFile {
+        pid: pid.wrapping_abs(),
+        segment: key.zip(id),
+    })
+}
+
+/// The major version that `PG_VERSION` names.
+#[must_use]
+pub fn major(text: &[u8]) -> Option<u32> {
+    std::str::from_utf8(text).ok()?.trim().parse().ok()
+}
+
+fn i32_at(bytes: &[u8], at: usize) -> Option<i32> {
+    u32_at(bytes, at).map(u32::cast_signed)
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(
+        bytes.get(at..at.checked_add(4)?)?.try_into().ok()?,
+    ))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_ne_bytes(
+        bytes.get(at..at.checked_add(8)?)?.try_into().ok()?,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn control(major: u32, items: &[(u32, u32)]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let count = u32::try_from(items.len()).unwrap();
+        for word in [CONTROL_MAGIC, count, count + 5, 0] {
+            bytes.extend(word.to_ne_bytes());
+        }
+        for (handle, references) in items {
+            bytes.extend(handle.to_ne_bytes());
+            bytes.extend(references.to_ne_bytes());
+            bytes.extend(vec![0; if major <= 13 { 16 } else { 32 }]);
+        }
+        bytes
+    }
+
+    #[test]
+    fn items_in_use_are_listed_in_both_layouts() {
+        for major in MAJORS {
+            let bytes = control(major, &[(10, 2), (12, 0), (14, 1)]);
+            assert_eq!(listed(&bytes, Some(major)).unwrap(), [10, 14], "{major}");
+        }
+    }
+
+    #[test]
+    fn odd_handles_lie_in_the_main_segment_from_14_on_only() {
+        assert_eq!(listed(&control(13, &[(11, 2)]), Some(13)).unwrap(), [11]);
+        assert_eq!(
+            listed(&control(14, &[(11, 2)]), Some(14)).unwrap(),
+            [0_u32; 0]
+        );
+    }
+
+    #[test]
+    fn an_unknown_major_or_layout_is_an_error() {
+        let bytes = control(15, &[(10, 2)]);
+        for major in [None, Some(9), Some(19)] {
+            assert!(listed(&bytes, major).is_err());
+        }
+        for cut in 0..bytes.len() {
+            assert!(listed(&bytes[..cut], Some(15)).is_err() || cut >= 56);
+        }
+        let mut other = bytes;
+        other[0] ^= 1;
+        assert!(listed(&other, Some(15)).is_err());
+    }
+
+    #[test]
+    fn a_control_segment_that_was_not_filled_in_lists_nothing() {
+        assert_eq!(listed(&[0; 4096], Some(15)).unwrap(), [0_u32; 0]);
+    }
+
+    #[test]
+    fn keys_of_handles_are_never_below_one() {
+        assert_eq!(sysv_key(5), 5);
+        assert_eq!(sysv_key(0xffff_ffff), 1);
+        assert_eq!(sysv_key(0x8000_0000), i32::MIN);
+    }
+
+    #[test]
+    fn postmaster_pid_is_read_with_and_without_its_later_lines() {
+        let whole =
+            b"4711\n/data\n1700000000\n5432\n/tmp\nlocalhost\n  16007937   32769\nready   \n";
+        assert_eq!(
+            pid_file(whole),
+            Some(PidFile {
+                pid: 4711,
+                segment: Some((16_007_937, 32769))
+            })
+        );
+        assert_eq!(
+            pid_file(b"4711\n/data\n"),
+            Some(PidFile {
+                pid: 4711,
+                segment: None
+            })
+        );
+        assert_eq!(pid_file(b"-4711\n").unwrap().pid, 4711);
+        assert_eq!(pid_file(b""), None);
+        assert_eq!(pid_file(b"x\n"), None);
+        let negative = b"1\n\n\n\n\n\n18446744073709551615 7\n";
+        assert_eq!(pid_file(negative).unwrap().segment, Some((-1, 7)));
+    }
+}

@@ -1,0 +1,379 @@
+//! What a ledger says, and the one place that knows which record may follow. Pure.
+//!
+//! `apply` judges a record before it changes anything; the writer and the replay both go through
+//! it, so a ledger that was written can be read, and one that reads was legal when written.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::SystemTime;
+
+use super::line;
+use super::record::{
+    Claim, End, Entry, How, ObjectSeen, Outcome, Place, Record, Role, RunStart, VERSION,
+};
+use crate::object::{Identity, ProcessRef};
+
+/// Why a record may not follow what is there.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Illegal(pub &'static str);
+
+impl fmt::Display for Illegal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a record that may not follow: {}", self.0)
+    }
+}
+
+/// How the bytes of a ledger end.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Tail {
+    /// With a whole line.
+    Clean,
+    /// With a line that was cut short: dropped.
+    Torn,
+    /// A line does not check.
+    Damaged {
+        /// Its number, from 1.
+        line: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Written by a newer version.
+    Newer(u64),
+}
+
+/// One start of a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// How it began.
+    pub start: RunStart,
+    /// When.
+    pub at: SystemTime,
+    /// Index into [`Book::places`].
+    pub place: usize,
+    /// Processes whose objects are ours, the newest claim of each.
+    pub claims: Vec<Claim>,
+    /// The latest fork count at which its server was seen alive, of claims and what followed.
+    pub forks: Option<u64>,
+    /// How and when it ended.
+    pub end: Option<(End, SystemTime)>,
+}
+
+/// Where an object stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// There, as far as the ledger knows.
+    Present,
+    /// Its removal was begun, and its outcome is not known.
+    Intended,
+    /// No longer there, without our doing.
+    Gone,
+    /// A removal was tried, with this outcome and detail.
+    Tried(Outcome, String),
+}
+
+/// An object of an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// Its number in the ledger.
+    pub number: u64,
+    /// The run that it belongs to.
+    pub run: u64,
+    /// Index into [`Book::places`].
+    pub place: usize,
+    /// What it is recognised by.
+    pub identity: Identity,
+    /// How it came in.
+    pub how: How,
+    /// What it is to its server.
+    pub role: Role,
+    /// The process that created it, where that is another one than the claimed.
+    pub creator: Option<ProcessRef>,
+    /// When it came in.
+    pub since: SystemTime,
+    /// Where it stands, and since when.
+    pub standing: Standing,
+    /// When that was recorded.
+    pub changed: SystemTime,
+}
+
+impl Recorded {
+    /// Whether something may still have to be done about it.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        match &self.standing {
+            Standing::Present | Standing::Intended => true,
+            Standing::Gone => false,
+            Standing::Tried(outcome, _) => matches!(outcome, Outcome::Failed | Outcome::Kept),
+        }
+    }
+}
+
+/// What a ledger says, as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Book {
+    /// Every place that was named, in order; the last is the one that new records are about.
+    pub places: Vec<Place>,
+    /// Every run by number.
+    pub runs: BTreeMap<u64, Run>,
+    /// Every object by number.
+    pub objects: BTreeMap<u64, Recorded>,
+    /// Objects that a run uses and did not create.
+    pub used: Vec<(u64, Identity)>,
+    /// Sequence number of the last entry.
+    pub seq: u64,
+}
+
+impl Book {
+    /// Reads the bytes of a ledger; gives back what it says up to the first line that does not
+    /// check, the length of that part in bytes, and how it ended.
+    #[must_use]
+    pub fn replay(bytes: &[u8]) -> (Self, usize, Tail) {
+        let mut book = Self::default();
+        let mut good = 0;
+        let mut number = 0;
+        for part in bytes.split_inclusive(|&byte| byte == b'\n') {
+            number += 1;
+            let Some(text) = part.strip_suffix(b"\n") else {
+                return (book, good, Tail::Torn);
+            };
+            if number == 1 {
+                if let Some(version) = line::newer_version(text) {
+                    return (book, good, Tail::Newer(version));
+                }
+            }
+            let entry = line::decode(text).map_err(|bad| bad.to_string());
+            let applied = entry.and_then(|e| book.apply(&e).map_err(|illegal| illegal.to_string()));
+            if let Err(why) = applied {
+                return (book, good, Tail::Damaged { line: number, why });
+            }
+            good += part.len();
+        }
+        (book, good, Tail::Clean)
+    }
+
+    /// Takes in an entry.
+    ///
+    /// # Errors
+    /// [`Illegal`] where it may not follow; nothing has changed then.
+    pub fn apply(&mut self, entry: &Entry) -> Result<(), Illegal> {
+        if entry.seq != self.seq + 1 {
+            return Err(Illegal("the sequence number is not the next"));
+        }
+        match &entry.record {
+            Record::Header(header) => {
+                if header.version == 0 || header.version > VERSION {
+                    return Err(Illegal("a version that is not known"));
+                }
+                self.places.push(header.place.clone());
+                self.end_runs_of_other_boots(entry.at);
+            }
+            Record::Run(start) => self.begin(start, entry.at)?,
+            Record::Claim(claim) => self.claim(claim, entry.forks)?,
+            Record::Alive { run } => {
+                let run = self.open_run(*run)?;
+                run.forks = entry.forks.or(run.forks);
+            }
+            Record::Object(seen) => self.object(seen, entry)?,
+            Record::Used { run, identity } => {
+                self.run(*run)?;
+                self.used.push((*run, identity.clone()));
+            }
+            Record::Gone { object } => {
+                self.stand(*object, entry.at, Standing::Gone, |was| {
+                    *was != Standing::Intended
+                })?;
+            }
+            Record::Intent { object, .. } => {
+                self.all_ended_where(*object)?;
+                self.stand(*object, entry.at, Standing::Intended, |_| true)?;
+            }
+            Record::Outcome {
+                object,
+                outcome,
+                detail,
+            } => {
+                let now = Standing::Tried(*outcome, detail.clone());
+                self.stand(*object, entry.at, now, |was| *was == Standing::Intended)?;
+            }
+            Record::End { run, end } => self.open_run(*run)?.end = Some((*end, entry.at)),
+        }
+        self.seq = entry.seq;
+        Ok(())
+    }
+
+    /// The place that new records are about.
+    #[must_use]
+    pub fn place(&self) -> Option<&Place> {
+        self.places.last()
+    }
+
+    /// The newest run.
+    #[must_use]
+    pub fn last_run(&self) -> Option<&Run> {
+        self.runs.values().next_back()
+    }
+
+    /// The number for the next run.
+    #[must_use]
+    pub fn next_run(&self) -> u64 {
+        self.runs.keys().next_back().map_or(1, |last| last + 1)
+    }
+
+    /// The number for the next object.
+    #[must_use]
+    pub fn next_object(&self) -> u64 {
+        self.objects.keys().next_back().map_or(1, |last| last + 1)
+    }
+
+    /// Runs that have no end yet.
+    pub fn open_runs(&self) -> impl Iterator<Item = &Run> {
+        self.runs.values().filter(|run| run.end.is_none())
+    }
+
+    /// Objects that something may still have to be done about, of this boot.
+    pub fn open_objects(&self) -> impl Iterator<Item = &Recorded> {
+        let boot = self.place().map(|place| place.boot.as_str());
+        self.objects.values().filter(move |object| {
+            object.is_open()
+                && self
+                    .places
+                    .get(object.place)
+                    .map(|place| place.boot.as_str())
+                    == boot
+        })
+    }
+
+    fn begin(&mut self, start: &RunStart, at: SystemTime) -> Result<(), Illegal> {
+        let Some(here) = self.place().cloned() else {
+            return Err(Illegal("a run before a header"));
+        };
+        if start.run < self.next_run() {
+            return Err(Illegal("a run whose number was given before"));
+        }
+        let open_here = self.open_runs().any(|run| {
+            self.places
+                .get(run.place)
+                .is_some_and(|place| place.pid_namespace == here.pid_namespace)
+        });
+        if open_here {
+            return Err(Illegal("a run while an earlier one has not ended"));
+        }
+        let place = self.places.len() - 1;
+        let run = Run {
+            start: start.clone(),
+            at,
+            place,
+            claims: vec![],
+            forks: None,
+            end: None,
+        };
+        self.runs.insert(start.run, run);
+        Ok(())
+    }
+
+    fn claim(&mut self, claim: &Claim, forks: Option<u64>) -> Result<(), Illegal> {
+        let run = self.open_run(claim.run)?;
+        if claim.process.pid <= 0 {
+            return Err(Illegal("a claim of no process"));
+        }
+        run.forks = forks.or(run.forks);
+        run.claims.retain(|old| old.process != claim.process);
+        run.claims.push(claim.clone());
+        Ok(())
+    }
+
+    fn object(&mut self, seen: &ObjectSeen, entry: &Entry) -> Result<(), Illegal> {
+        let run = self.run(seen.run)?;
+        let place = run.place;
+        let known = self.objects.get(&seen.object);
+        match known {
+            Some(old) if !old.identity.has_number_of(&seen.identity) => {
+                return Err(Illegal("an object that turns into another"));
+            }
+            Some(old) if old.standing != Standing::Present => {
+                return Err(Illegal("an object that comes back"));
+            }
+            None if seen.object < self.next_object() => {
+                return Err(Illegal("an object whose number was given before"));
+            }
+            _ => {}
+        }
+        if let (Some(forks), Some(run)) = (entry.forks, self.runs.get_mut(&seen.run)) {
+            run.forks = Some(forks);
+        }
+        let since = self
+            .objects
+            .get(&seen.object)
+            .map_or(entry.at, |old| old.since);
+        let recorded = Recorded {
+            number: seen.object,
+            run: seen.run,
+            place,
+            identity: seen.identity.clone(),
+            how: seen.how,
+            role: seen.role,
+            creator: seen.creator,
+            since,
+            standing: Standing::Present,
+            changed: entry.at,
+        };
+        self.objects.insert(seen.object, recorded);
+        Ok(())
+    }
+
+    fn stand(
+        &mut self,
+        object: u64,
+        at: SystemTime,
+        now: Standing,
+        may: impl Fn(&Standing) -> bool,
+    ) -> Result<(), Illegal> {
+        let object = self
+            .objects
+            .get_mut(&object)
+            .ok_or(Illegal("no such object"))?;
+        if !object.is_open() || !may(&object.standing) {
+            return Err(Illegal("the object does not stand so that this may follow"));
+        }
+        object.standing = now;
+        object.changed = at;
+        Ok(())
+    }
+
+    /// No removal while a server of this ledger may live in the PID namespace of the object's run.
+    fn all_ended_where(&self, object: u64) -> Result<(), Illegal> {
+        let object = self.objects.get(&object).ok_or(Illegal("no such object"))?;
+        let boot = self.places.get(object.place).map(|place| &place.boot);
+        let open = self
+            .open_runs()
+            .any(|run| self.places.get(run.place).map(|place| &place.boot) == boot);
+        if open {
+            Err(Illegal("a removal while a run has not ended"))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn end_runs_of_other_boots(&mut self, at: SystemTime) {
+        let boot = self.place().map(|place| place.boot.clone());
+        let places = &self.places;
+        for run in self.runs.values_mut().filter(|run| run.end.is_none()) {
+            if places.get(run.place).map(|place| &place.boot) != boot.as_ref() {
+                run.end = Some((End::Unknown, at));
+            }
+        }
+    }
+
+    fn run(&self, number: u64) -> Result<&Run, Illegal> {
+        self.runs.get(&number).ok_or(Illegal("no such run"))
+    }
+
+    fn open_run(&mut self, number: u64) -> Result<&mut Run, Illegal> {
+        let run = self.runs.get_mut(&number).ok_or(Illegal("no such run"))?;
+        if run.end.is_some() {
+            Err(Illegal("the run has ended"))
+        } else {
+            Ok(run)
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Writing a ledger anew without what no longer matters. Keeps owner, mode and every open matter.
+//!
+//! The new file is written, synced and locked before it takes the name. Root never compacts
+//! another user's ledger.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::libc::{O_CLOEXEC, O_NOFOLLOW};
+
+use super::book::{Book, Standing};
+use super::file::Ledger;
+use super::line;
+use super::record::{Entry, Record};
+use crate::error::{Error, Result};
+use crate::sys::user;
+
+/// Ended runs that stay readable.
+pub const KEPT_RUNS: usize = 100;
+/// A ledger longer than this many bytes is written anew.
+pub const LONG_BYTES: u64 = 1 << 20;
+
+/// Whether a ledger should be written anew.
+#[must_use]
+pub fn is_due(ledger: &Ledger) -> bool {
+    ledger.whole_bytes() > LONG_BYTES || ledger.book.runs.len() > KEPT_RUNS + 10
+}
+
+/// Writes a locked ledger anew, if it is the caller's own and nothing is queued.
+///
+/// # Errors
+/// [`Error::Io`]; the old file is untouched then.
+pub fn compact(ledger: &mut Ledger, bytes: &[u8]) -> Result<()> {
+    if ledger.owner().0 != user::effective() || ledger.pretends() || ledger.has_queued() {
+        return Ok(());
+    }
+    let new = rewrite(bytes);
+    let (book, whole, _) = Book::replay(&new);
+    let path = ledger.path().to_owned();
+    let (file, temporary) = write_beside(ledger, &new)?;
+    let renamed = std::fs::rename(&temporary, &path).map_err(Error::io("cannot replace", &path));
+    if renamed.is_err() {
+        let _ = std::fs::remove_file(&temporary);
+    }
+    renamed?;
+    ledger.replace(file, whole as u64, book);
+    ledger.sync()
+}
+
+/// Writes `new` to a locked file beside the ledger.
+fn write_beside(ledger: &Ledger, new: &[u8]) -> Result<(File, PathBuf)> {
+    let mut name = ledger.path().as_os_str().to_owned();
+    name.push(".new");
+    let path = PathBuf::from(name);
+    let mode = ledger
+        .mode()
+        .map_err(Error::io("cannot look at", ledger.path()))?;
+    let _ = std::fs::remove_file(&path);
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true).mode(mode);
+    options.custom_flags(O_NOFOLLOW | O_CLOEXEC);
+    let mut file = options
+        .open(&path)
+        .map_err(Error::io("cannot create", &path))?;
+    let written = fs2::FileExt::try_lock_exclusive(&file)
+        .and_then(|()| file.write_all(new))
+        .and_then(|()| file.sync_all());
+    if let Err(error) = written {
+        let _ = std::fs::remove_file(&path);
+        return Err(Error::io("cannot write", &path)(error));
+    }
+    Ok((file, path))
+}
+
+/// The bytes of a ledger file, for [`compact`].
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn bytes_of(path: &Path) -> Result<Vec<u8>> {
+    let mut file = File::open(path).map_err(Error::io("cannot read", path))?;
+    let mut bytes = Vec::new();
+    file.rewind()
+        .and_then(|()| file.read_to_end(&mut bytes))
+        .map_err(Error::io("cannot read", path))?;
+    Ok(bytes)
+}
+
+/// The lines that still matter, with new sequence numbers. Pure.
+#[must_use]
+pub fn rewrite(bytes: &[u8]) -> Vec<u8> {
+    let (book, whole, _) = Book::replay(bytes);
+    let entries: Vec<Entry> = bytes
+        .get(..whole)
+        .unwrap_or_default()
+        .split(|&byte| byte == b'\n')
+        .filter_map(|text| line::decode(text).ok())
+        .collect();
+    let kept_runs: BTreeSet<u64> = book.runs.keys().rev().take(KEPT_RUNS).copied().collect();
+    let open: BTreeSet<u64> = book.open_objects().map(|object| object.number).collect();
+    let with_open: BTreeSet<u64> = book
+        .open_objects()
+        .map(|object| object.run)
+        .chain(book.open_runs().map(|run| run.start.run))
+        .collect();
+    let run_stays = |run: u64| kept_runs.contains(&run) || with_open.contains(&run);
+    let first = render(&entries, &book, |run, object| {
+        run_stays(run) && object.is_none_or(|o| open.contains(&o) || run_stays(run))
+    });
+    if (first.len() as u64) < LONG_BYTES / 2 {
+        return first;
+    }
+    // Objects that came and went are the bulk of a long run; then whole ended runs, oldest first.
+    let passed = |object: u64| {
+        book.objects
+            .get(&object)
+            .is_some_and(|object| object.standing == Standing::Gone)
+    };
+    let second = render(&entries, &book, |run, object| {
+        run_stays(run) && !object.is_some_and(passed)
+    });
+    if (second.len() as u64) < LONG_BYTES / 2 {
+        return second;
+    }
+    let newest: BTreeSet<u64> = book.runs.keys().rev().take(10).copied().collect();
+    render(&entries, &book, |run, object| {
+        (with_open.contains(&run) || newest.contains(&run)) && !object.is_some_and(passed)
+    })
+}
+
+/// Writes the entries whose run and object stay; headers always do.
+fn render(entries: &[Entry], book: &Book, stays: impl Fn(u64, Option<u64>) -> bool) -> Vec<u8> {
+    let run_of = |object: &u64| book.objects.get(object).map_or(0, |object| object.run);
+    let last_alive: BTreeMap<u64, u64> = entries
+        .iter()
+        .filter_map(|entry| match entry.record {
+            Record::Alive { run } => Some((run, entry.seq)),
+            _ => None,
+        })
+        .collect();
+    let mut out = Vec::new();
+    let mut seq = 0;
+    let mut waiting: Option<&Entry> = None;
+    for entry in entries {
+        let keep = match &entry.record {
+            Record::Header(_) => {
+                waiting = Some(entry);
+                false
+            }
+            Record::Run(start) => stays(start.run, None),
+            Record::Claim(claim) => stays(claim.run, None),
+            Record::Alive { run } => last_alive.get(run) == Some(&entry.seq) && stays(*run, None),
+            Record::Used { run, .. } | Record::End { run, .. } => stays(*run, None),
+            Record::Object(seen) => stays(seen.run, Some(seen.object)),
+            Record::Gone { object } | Record::Intent { object, .. } => {
+                stays(run_of(object), Some(*object))
+            }
+            Record::Outcome { object, .. } => stays(run_of(object), Some(*object)),
+        };
+        if !keep {
+            continue;
+        }
+        // A header is kept only where something that stays follows it.
+        for entry in waiting.take().into_iter().chain([entry]) {
+            seq += 1;
+            out.extend(line::encode(&Entry {
+                seq,
+                ..entry.clone()
+            }));
+        }
+    }
+    if let Some(entry) = waiting {
+        out.extend(line::encode(&Entry {
+            seq: seq + 1,
+            ..entry.clone()
+        }));
+    }
+    out
+}

@@ -1,0 +1,383 @@
+//! The ledger as a file: who may open it, the lock, appending whole lines, setting it aside.
+//!
+//! Trusts a ledger no further than its owner. Root opens every path, and does everything else
+//! with it, with the owner's credentials, so that the kernel decides (`Ledger::as_owner`).
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use nix::libc::{
+    O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK, O_PATH, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG,
+};
+
+use super::book::{Book, Tail};
+use super::line;
+use super::record::{Entry, Record};
+use crate::error::{Error, Result};
+use crate::sys::user::{self, Acting};
+
+/// Largest ledger that is read, in bytes; compaction keeps it far below.
+const LARGEST: u64 = 256 << 20;
+
+/// What a ledger is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum For {
+    /// Reading only, and never the lock.
+    Reading,
+    /// Reading and writing what exists.
+    Writing,
+    /// The same, made (mode 0600) where it is missing.
+    Creating,
+}
+
+/// An open ledger: what it says, and what is still to be written.
+#[derive(Debug)]
+pub struct Ledger {
+    file: File,
+    path: PathBuf,
+    owner: (u32, u32),
+    /// What the ledger says, what is not written yet included.
+    pub book: Book,
+    /// Length of the lines that are known to be whole, in bytes.
+    whole_bytes: u64,
+    queue: Vec<u8>,
+    dry: bool,
+}
+
+impl Ledger {
+    /// Opens the file and checks whose it is; reads nothing, locks nothing.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], [`Error::Refused`], [`Error::Io`].
+    pub fn open(path: &Path, what_for: For) -> Result<Self> {
+        let expected = look(path)?;
+        if expected.is_none() && what_for != For::Creating {
+            return Err(Error::Missing {
+                path: path.to_owned(),
+            });
+        }
+        let me = user::effective();
+        let owner = expected
+            .as_ref()
+            .map_or((me, nix::unistd::getegid().as_raw()), |found| found.1);
+        let acting = act_as(me, owner, path)?;
+        let mut options = OpenOptions::new();
+        options
+            .read(true)
+            .write(what_for != For::Reading)
+            .create(what_for == For::Creating);
+        options
+            .mode(0o600)
+            .custom_flags(O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+        let file = options
+            .open(path)
+            .map_err(Error::io("cannot open the ledger", path))?;
+        drop(acting);
+        let now = identity(&file).map_err(Error::io("cannot look at the ledger", path))?;
+        judge(&file, path, me)?;
+        if expected.is_some_and(|(before, _)| before != now) {
+            let why = "it was replaced while it was being opened; try again".to_owned();
+            return Err(Error::Refused {
+                path: path.to_owned(),
+                why,
+            });
+        }
+        let (book, queue) = (Book::default(), Vec::new());
+        let path = path.to_owned();
+        Ok(Self {
+            file,
+            path,
+            owner,
+            book,
+            whole_bytes: 0,
+            queue,
+            dry: false,
+        })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Owner and group.
+    #[must_use]
+    pub fn owner(&self) -> (u32, u32) {
+        self.owner
+    }
+
+    /// From now on nothing is written: records change only what the ledger says in memory.
+    pub fn only_pretend(&mut self) {
+        self.dry = true;
+    }
+
+    /// Whether nothing is written.
+    #[must_use]
+    pub fn pretends(&self) -> bool {
+        self.dry
+    }
+
+    /// While the result lives, this process acts as the owner, where it is root and the owner not.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the kernel refuses.
+    pub fn as_owner(&self) -> Result<Option<Acting>> {
+        act_as(user::effective(), self.owner, &self.path)
+    }
+
+    /// Takes the lock without waiting; whether it could be had, and the path still names this file.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn try_lock(&self) -> Result<bool> {
+        match fs2::FileExt::try_lock_exclusive(&self.file) {
+            Ok(()) => {}
+            Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => {
+                return Ok(false);
+            }
+            Err(error) => return Err(Error::io("cannot lock the ledger", &self.path)(error)),
+        }
+        // A compaction or a setting aside may have come between our open and our lock.
+        let mine = identity(&self.file).map_err(Error::io("cannot look at", &self.path))?;
+        let acting = self.as_owner()?;
+        let still = look(&self.path)?.is_some_and(|(found, _)| found == mine);
+        drop(acting);
+        if !still {
+            fs2::FileExt::unlock(&self.file).map_err(Error::io("cannot unlock", &self.path))?;
+        }
+        Ok(still)
+    }
+
+    /// Reads and replays the whole file.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; damage and versions are in the [`Tail`].
+    pub fn read(&mut self) -> Result<Tail> {
+        let mut bytes = Vec::new();
+        let read = self.file.rewind().and_then(|()| {
+            (&self.file).take(LARGEST).read_to_end(&mut bytes)?;
+            if bytes.len() as u64 == LARGEST {
+                Err(io::ErrorKind::FileTooLarge.into())
+            } else {
+                Ok(())
+            }
+        });
+        read.map_err(Error::io("cannot read the ledger", &self.path))?;
+        let (book, whole, tail) = Book::replay(&bytes);
+        self.book = book;
+        self.whole_bytes = whole as u64;
+        Ok(tail)
+    }
+
+    /// Like [`Ledger::read`], with damage and newer versions as errors.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::Newer`], [`Error::Io`].
+    pub fn read_whole(&mut self) -> Result<()> {
+        let path = self.path.clone();
+        match self.read()? {
+            Tail::Clean | Tail::Torn => Ok(()),
+            Tail::Damaged { line, why } => Err(Error::Damaged { path, line, why }),
+            Tail::Newer(version) => Err(Error::Newer { path, version }),
+        }
+    }
+
+    /// Takes a record into the book and queues its line.
+    ///
+    /// # Errors
+    /// [`Error::Illegal`] where it may not follow.
+    pub fn note(&mut self, record: Record, forks: Option<u64>) -> Result<()> {
+        // To the millisecond, as the line says it: what was written and what is read are equal.
+        let at = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+        let at = humantime::parse_rfc3339(&at).unwrap_or(SystemTime::UNIX_EPOCH);
+        let entry = Entry {
+            seq: self.book.seq + 1,
+            at,
+            forks,
+            record,
+        };
+        self.book
+            .apply(&entry)
+            .map_err(|illegal| Error::Illegal(format!("{illegal}: {:?}", entry.record)))?;
+        if !self.dry {
+            self.queue.extend_from_slice(&line::encode(&entry));
+        }
+        Ok(())
+    }
+
+    /// Takes a record in and writes it.
+    ///
+    /// # Errors
+    /// As [`Ledger::note`] and [`Ledger::flush`].
+    pub fn append(&mut self, record: Record) -> Result<()> {
+        self.note(record, None)?;
+        self.flush()
+    }
+
+    /// Whether lines wait to be written.
+    #[must_use]
+    pub fn has_queued(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// Lines that wait to be written, in bytes.
+    #[must_use]
+    pub fn queued_bytes(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Writes what is queued; what could not be written stays queued.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the file is then as long as before.
+    pub fn flush(&mut self) -> Result<()> {
+        let count = self.queue.len();
+        self.write_queued(count)?;
+        self.wrote(count);
+        Ok(())
+    }
+
+    /// Writes the first `count` queued bytes, and changes nothing in memory: for a forked child.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the file is then as long as before.
+    pub fn write_queued(&self, count: usize) -> Result<()> {
+        let bytes = self.queue.get(..count).unwrap_or(&self.queue);
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let written = (&self.file)
+            .seek(SeekFrom::Start(self.whole_bytes))
+            .and_then(|_| self.file.set_len(self.whole_bytes))
+            .and_then(|()| (&self.file).write_all(bytes));
+        written.map_err(|error| {
+            // A short append is truncated away, so that a retry begins at a whole line.
+            let _ = self.file.set_len(self.whole_bytes);
+            Error::io("cannot write the ledger", &self.path)(error)
+        })
+    }
+
+    /// Notes that the first `count` queued bytes are in the file.
+    pub fn wrote(&mut self, count: usize) {
+        let count = count.min(self.queue.len());
+        self.queue.drain(..count);
+        self.whole_bytes += count as u64;
+    }
+
+    /// Has what was written reach the disk, the directory's entry included.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn sync(&self) -> Result<()> {
+        if self.dry {
+            return Ok(());
+        }
+        self.file
+            .sync_all()
+            .map_err(Error::io("cannot sync the ledger", &self.path))?;
+        let parent = self.path.parent().filter(|p| !p.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new("."));
+        let acting = self.as_owner()?;
+        let synced = File::open(parent).and_then(|dir| dir.sync_all());
+        drop(acting);
+        synced.map_err(Error::io("cannot sync the directory", parent))
+    }
+
+    /// Renames the file to `NAME.<what>-<time>` and gives back the new path.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn set_aside(&self, what: &str) -> Result<PathBuf> {
+        let now = humantime::format_rfc3339_micros(SystemTime::now()).to_string();
+        let mut name = self.path.as_os_str().to_owned();
+        name.push(format!(".{what}-{}", now.replace([':', '-'], "")));
+        let target = PathBuf::from(name);
+        let acting = self.as_owner()?;
+        let renamed = std::fs::rename(&self.path, &target);
+        drop(acting);
+        renamed.map_err(Error::io("cannot set aside the ledger", &self.path))?;
+        Ok(target)
+    }
+
+    /// Length of the file's whole lines, in bytes.
+    #[must_use]
+    pub fn whole_bytes(&self) -> u64 {
+        self.whole_bytes
+    }
+
+    /// The file, for `compact` and for a forked child that syncs it.
+    pub(super) fn replace(&mut self, file: File, whole_bytes: u64, book: Book) {
+        (self.file, self.whole_bytes, self.book) = (file, whole_bytes, book);
+    }
+
+    /// Mode bits of the file, for `compact`.
+    pub(super) fn mode(&self) -> io::Result<u32> {
+        Ok(self.file.metadata()?.mode() & 0o777)
+    }
+}
+
+/// Acts as the owner where the caller is root and the owner is not.
+fn act_as(me: u32, owner: (u32, u32), path: &Path) -> Result<Option<Acting>> {
+    if me != 0 || owner.0 == 0 {
+        return Ok(None);
+    }
+    let acting = Acting::start(owner.0, owner.1).map_err(io::Error::from);
+    acting
+        .map(Some)
+        .map_err(Error::io("cannot act as the owner of", path))
+}
+
+type FileIdentity = (u64, u64);
+
+fn identity(file: &File) -> io::Result<FileIdentity> {
+    let metadata = file.metadata()?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+/// What lies at the path, without opening it for anything: identity, owner and group.
+fn look(path: &Path) -> Result<Option<(FileIdentity, (u32, u32))>> {
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .custom_flags(O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    let file = match options.open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io("cannot open the ledger", path)(error)),
+    };
+    let found = identity(&file).map_err(Error::io("cannot look at the ledger", path))?;
+    judge(&file, path, user::effective())?;
+    let metadata = file
+        .metadata()
+        .map_err(Error::io("cannot look at the ledger", path))?;
+    Ok(Some((found, (metadata.uid(), metadata.gid()))))
+}
+
+/// Refuses what is no regular file, belongs to another user, or may be written by others.
+fn judge(file: &File, path: &Path, me: u32) -> Result<()> {
+    let facts = crate::sys::files::facts(file.as_fd()).map_err(io::Error::from);
+    let facts = facts.map_err(Error::io("cannot look at the ledger", path))?;
+    let why = match facts.mode & S_IFMT {
+        S_IFREG if facts.mode & 0o022 != 0 => format!(
+            "its mode {:04o} lets others write it; check its content, then chmod go-w it",
+            facts.mode & 0o7777
+        ),
+        S_IFREG if me != 0 && facts.uid != me => {
+            format!("it belongs to user {}, and you are user {me}", facts.uid)
+        }
+        S_IFREG => return Ok(()),
+        S_IFLNK => "it is a symbolic link; name the file itself".to_owned(),
+        S_IFDIR => "it is a directory; name a file in it, or use --dir".to_owned(),
+        S_IFIFO => "it is a named pipe, not a file".to_owned(),
+        _ => "it is not a regular file".to_owned(),
+    };
+    Err(Error::Refused {
+        path: path.to_owned(),
+        why,
+    })
+}

@@ -1,0 +1,13 @@
+//! The durable account of what one instance owns: records, lines, replay, the file.
+//!
+//! `record` and `book` are pure; `file` and `compact` are the only ones that touch a disk.
+
+pub mod book;
+pub mod compact;
+pub mod file;
+pub mod line;
+pub mod record;
+
+pub use book::Book;
+pub use file::Ledger;
+pub use record::{Entry, Record};

@@ -1,0 +1,318 @@
+//! What a ledger can say: one type a record, in the words of `docs/ledger.md`.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use crate::object::{Bytes, FileRef, Identity, ProcessRef};
+
+/// The format that this program writes, and the newest that it reads.
+pub const VERSION: u64 = 1;
+
+/// One line of a ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// 1 for the first line, one more for each.
+    pub seq: u64,
+    /// When it was written.
+    #[serde(with = "rfc3339")]
+    pub at: SystemTime,
+    /// `processes` of `/proc/stat`: only where the writer saw the claimed server alive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forks: Option<u64>,
+    /// What it says.
+    #[serde(flatten)]
+    pub record: Record,
+}
+
+/// What a line says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "kebab-case")]
+pub enum Record {
+    /// Where all that follows is true; repeated when a run begins somewhere else.
+    Header(Header),
+    /// A launcher begins.
+    Run(RunStart),
+    /// A process is about to execute the server, or does: what bears its pid is ours.
+    Claim(Claim),
+    /// The claimed server was seen alive (the fork count of the entry is the news).
+    Alive {
+        /// The run.
+        run: u64,
+    },
+    /// An object is ours, or has moved on (the same number of `object` again).
+    Object(ObjectSeen),
+    /// An object that the server uses and did not create: never removed for it.
+    Used {
+        /// The run.
+        run: u64,
+        /// The object.
+        #[serde(flatten)]
+        identity: Identity,
+    },
+    /// An object is there no more, without our doing.
+    Gone {
+        /// The object.
+        object: u64,
+    },
+    /// The object is about to be removed.
+    Intent {
+        /// The object.
+        object: u64,
+        /// Why it may be.
+        reason: String,
+    },
+    /// What came of it.
+    Outcome {
+        /// The object.
+        object: u64,
+        /// What came of it.
+        outcome: Outcome,
+        /// Evidence, or the error.
+        detail: String,
+    },
+    /// A run has ended.
+    End {
+        /// The run.
+        run: u64,
+        /// How its server ended.
+        end: End,
+    },
+}
+
+/// Where a ledger's objects and pids mean something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// The format.
+    pub version: u64,
+    /// The place.
+    #[serde(flatten)]
+    pub place: Place,
+}
+
+/// A boot and the namespaces in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// `/proc/sys/kernel/random/boot_id`.
+    pub boot: String,
+    /// The IPC namespace: ids and keys mean something in here.
+    pub ipc_namespace: String,
+    /// The PID namespace: pids mean something in here.
+    pub pid_namespace: String,
+    /// The file system at `/dev/shm`; none where there is no tmpfs.
+    pub shm_mount: Option<String>,
+}
+
+/// A launcher that began.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunStart {
+    /// Its number in this ledger, from 1.
+    pub run: u64,
+    /// The launcher.
+    pub launcher: ProcessRef,
+    /// Its effective user.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+    /// COMMAND and its arguments.
+    pub argv: Vec<Bytes>,
+    /// Version of the program.
+    pub shmwarden: String,
+}
+
+/// Which server it is, as far as clean-up is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineName {
+    /// Any program.
+    Generic,
+    /// PostgreSQL.
+    Postgres,
+    /// openGauss.
+    Opengauss,
+}
+
+impl fmt::Display for EngineName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Generic => "generic",
+            Self::Postgres => "postgres",
+            Self::Opengauss => "opengauss",
+        })
+    }
+}
+
+/// A process whose objects are ours. A second claim of the same process replaces the first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The run.
+    pub run: u64,
+    /// The process.
+    #[serde(flatten)]
+    pub process: ProcessRef,
+    /// User ids that it was seen with; root among them means that it may become anybody.
+    pub uids: Vec<u32>,
+    /// Its process group at the start.
+    pub group: i32,
+    /// Its session at the start.
+    pub session: i32,
+    /// Its control group (`/proc/<pid>/cgroup`).
+    pub control_group: Bytes,
+    /// What kind of server.
+    pub engine: EngineName,
+    /// Major version, where the engine has one and it was found.
+    pub major: Option<u32>,
+    /// Data directory, where the engine has one.
+    pub data: Option<DataDir>,
+    /// The file that it executes, once it does.
+    pub executable: Option<Executable>,
+    /// Segments that bore this pid as creator before it was forked: not ours.
+    pub before: Vec<i32>,
+    /// `/proc/sys/kernel/pid_max` at that time.
+    pub pid_max: Option<u64>,
+}
+
+/// A server's data directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataDir {
+    /// Absolute path.
+    pub path: Bytes,
+    /// Device and inode.
+    #[serde(flatten)]
+    pub file: FileRef,
+}
+
+/// The file that a server executes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Executable {
+    /// Its path when it was executed.
+    pub path: Bytes,
+    /// Device and inode.
+    #[serde(flatten)]
+    pub file: FileRef,
+}
+
+/// An object of an instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectSeen {
+    /// Its number in this ledger, from 1.
+    pub object: u64,
+    /// The run that it belongs to.
+    pub run: u64,
+    /// How it came in.
+    pub how: How,
+    /// What it is to its server.
+    pub role: Role,
+    /// What it is recognised by.
+    #[serde(flatten)]
+    pub identity: Identity,
+    /// The process that created it, where that is another one than the claimed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub creator: Option<ProcessRef>,
+}
+
+/// How an object came into the ledger; with each, the proof that it is ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum How {
+    /// Seen while the claimed process lived, which is its creator.
+    Claim,
+    /// Seen while its creator, a known descendant, lived.
+    Watch,
+    /// Seen while the claimed process, its creator, was an unreaped zombie.
+    LastLook,
+    /// Bears the claimed pid, which cannot have come round since the server was seen alive.
+    ForkCount,
+    /// Its header names the claimed pid and the data directory.
+    Header,
+    /// Line 7 of `postmaster.pid` names it, and line 1 the claimed pid.
+    PidFile,
+    /// The server's own list (its control segment, or the header that names that) has it.
+    Listed,
+}
+
+impl fmt::Display for How {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Claim => "created by the server",
+            Self::Watch => "created by a descendant of the server",
+            Self::LastLook => "created by the server, seen at its death",
+            Self::ForkCount => "bears the pid of the server, which cannot have been reused",
+            Self::Header => "its header names the server's pid and data directory",
+            Self::PidFile => "named by postmaster.pid",
+            Self::Listed => "listed by the server's control segment",
+        })
+    }
+}
+
+/// What an object is to its server; decides the order of removal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// One of PostgreSQL's dynamic shared memory segments.
+    Dynamic,
+    /// Nothing in particular.
+    Other,
+    /// PostgreSQL's list of its dynamic shared memory.
+    Control,
+    /// The segment that names the control segment, and is the two-servers interlock.
+    Main,
+}
+
+/// What came of a removal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It is no more.
+    Removed,
+    /// It was gone, or another object, before anything was done.
+    Gone,
+    /// Something had changed at the last moment: not touched.
+    Kept,
+    /// Somebody attached between the last look and the removal: destroyed on the last detach.
+    Raced,
+    /// The kernel refused.
+    Failed,
+}
+
+/// How a server ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum End {
+    /// With this status.
+    Exit(i32),
+    /// Of this signal.
+    Signal(i32),
+    /// It never executed: this errno.
+    NotStarted(i32),
+    /// Nobody saw it.
+    Unknown,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exit(status) => write!(f, "exit {status}"),
+            Self::Signal(signal) => write!(f, "signal {signal}"),
+            Self::NotStarted(_) => f.write_str("not started"),
+            Self::Unknown => f.write_str("unknown"),
+        }
+    }
+}
+
+/// Times as RFC 3339 text with milliseconds.
+mod rfc3339 {
+    use std::time::SystemTime;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(time: &SystemTime, out: S) -> Result<S::Ok, S::Error> {
+        out.collect_str(&humantime::format_rfc3339_millis(*time))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<SystemTime, D::Error> {
+        let text = String::deserialize(input)?;
+        humantime::parse_rfc3339(&text).map_err(serde::de::Error::custom)
+    }
+}

@@ -1,0 +1,194 @@
+//! What makes an object this object and no later one of the same number or name.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A System V key, shown as `ipcs` shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(pub i32);
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "0x{:08x}", self.0)
+    }
+}
+
+impl Serialize for Key {
+    fn serialize<S: serde::Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: serde::Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(input)?;
+        let digits = text.strip_prefix("0x").filter(|digits| digits.len() == 8);
+        let bits = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
+        let bits = bits.ok_or_else(|| serde::de::Error::custom("a key is 0x and 8 digits"))?;
+        Ok(Self(bits.cast_signed()))
+    }
+}
+
+/// A string of the kernel's: any bytes. In a ledger a text, or a list of bytes where it is none.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Bytes(pub Vec<u8>);
+
+impl Bytes {
+    /// The text, with U+FFFD for what is none; not yet safe for a terminal.
+    #[must_use]
+    pub fn lossy(&self) -> String {
+        String::from_utf8_lossy(&self.0).into_owned()
+    }
+}
+
+impl From<&std::path::Path> for Bytes {
+    fn from(path: &std::path::Path) -> Self {
+        use std::os::unix::ffi::OsStrExt;
+        Self(path.as_os_str().as_bytes().to_vec())
+    }
+}
+
+impl From<&Bytes> for std::path::PathBuf {
+    fn from(bytes: &Bytes) -> Self {
+        use std::os::unix::ffi::OsStringExt;
+        std::ffi::OsString::from_vec(bytes.0.clone()).into()
+    }
+}
+
+impl Serialize for Bytes {
+    fn serialize<S: serde::Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        match std::str::from_utf8(&self.0) {
+            Ok(text) => out.serialize_str(text),
+            Err(_) => self.0.serialize(out),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: serde::Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Form {
+            Text(String),
+            List(Vec<u8>),
+        }
+        Ok(Self(match Form::deserialize(input)? {
+            Form::Text(text) => text.into_bytes(),
+            Form::List(list) => list,
+        }))
+    }
+}
+
+/// A process that cannot be confused with a later one of the same pid (within one boot).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ProcessRef {
+    /// Its pid, in the PID namespace of whoever recorded it.
+    pub pid: i32,
+    /// Field 22 of `/proc/<pid>/stat`: clock ticks since boot (`proc(5)`).
+    pub start: u64,
+}
+
+/// A directory or file by device and inode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct FileRef {
+    /// `st_dev`.
+    pub dev: u64,
+    /// `st_ino`.
+    pub ino: u64,
+}
+
+/// What a System V segment is recognised by, within one boot and one IPC namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Segment {
+    /// Identifier; comes round after 4,194,240 creations.
+    pub id: i32,
+    /// Key at its creation.
+    pub key: Key,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Creator.
+    pub creator_uid: u32,
+    /// Group of the creator.
+    pub creator_gid: u32,
+    /// Creator's pid as seen from the recording PID namespace; 0 where it was not visible.
+    pub creator_pid: i32,
+    /// Creation or last `IPC_SET`, seconds since the epoch; for equality only.
+    pub ctime: i64,
+}
+
+/// What a file in `/dev/shm` is recognised by, within one boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShmFile {
+    /// Name without `/dev/shm/`.
+    pub name: Bytes,
+    /// The file system that it lies on (see `observe::place`).
+    pub mount: String,
+    /// Device and inode.
+    #[serde(flatten)]
+    pub file: FileRef,
+    /// Birth time: seconds since the epoch, nanoseconds.
+    pub born: (i64, u32),
+    /// Owner.
+    pub uid: u32,
+    /// Size in bytes when it was recorded; not part of the identity.
+    pub bytes: u64,
+}
+
+impl ShmFile {
+    /// Whether it is the same file; the size may have changed.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        (&self.name, &self.mount, self.file, self.born, self.uid)
+            == (&other.name, &other.mount, other.file, other.born, other.uid)
+    }
+}
+
+/// An object of either kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Identity {
+    /// A System V shared memory segment.
+    Shm(Segment),
+    /// POSIX shared memory: a file in `/dev/shm`.
+    Posix(ShmFile),
+}
+
+impl Identity {
+    /// The kind, as the JSON documents name it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Shm(_) => "shm",
+            Self::Posix(_) => "posix",
+        }
+    }
+
+    /// Size in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Shm(segment) => segment.bytes,
+            Self::Posix(file) => file.bytes,
+        }
+    }
+
+    /// Whether both bear the same number or name at one time, be they one object or two.
+    #[must_use]
+    pub fn has_number_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Shm(a), Self::Shm(b)) => a.id == b.id,
+            (Self::Posix(a), Self::Posix(b)) => a.name == b.name && a.mount == b.mount,
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Shm(segment) => write!(f, "segment {} (key {})", segment.id, segment.key),
+            Self::Posix(file) => write!(f, "/dev/shm/{}", file.name.lossy().escape_debug()),
+        }
+    }
+}

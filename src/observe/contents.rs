@@ -1,0 +1,70 @@
+//! Reading what a server wrote into its shared memory.
+//!
+//! While the server lives, through `/proc/<pid>/mem`, which disturbs nobody. Attaching is for the
+//! dead only: it raises nattch for a moment, and a server that starts then refuses to.
+
+use std::fs::OpenOptions;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use nix::libc::{O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK};
+
+use super::{Seen, shm_files};
+use crate::object::{Identity, ShmFile};
+use crate::proc::{maps, read};
+use crate::sys::{files, memory, shm};
+
+/// Largest control segment that is read, in bytes (PostgreSQL's have 40 bytes an item).
+const LARGEST_CONTROL: usize = 64 << 20;
+
+/// The first bytes of a segment in the memory of a living process that has it attached.
+#[must_use]
+pub fn of_living(pid: i32, segment: i32, most_bytes: usize) -> Option<Vec<u8>> {
+    let raw = match read::maps(pid).ok()? {
+        Seen::Here(raw) => raw,
+        Seen::Gone | Seen::Denied => return None,
+    };
+    let devices = read::sysv_devices();
+    let is_it = |m: &maps::Mapping<'_>| m.sysv_shmid_on(&devices) == Some(segment) && m.offset == 0;
+    let mapping = maps::lines(&raw).find(is_it)?;
+    memory::read(pid, mapping.start, most_bytes).ok()
+}
+
+/// The first bytes of a segment that nobody has attached.
+///
+/// # Errors
+/// What `shmat` says.
+pub fn of_dead(segment: i32, most_bytes: usize) -> io::Result<Vec<u8>> {
+    shm::peek(segment, most_bytes).map_err(io::Error::from)
+}
+
+/// The whole content of a control segment whose server is dead.
+///
+/// # Errors
+/// What the kernel says; `NotFound` where it is no longer the recorded one.
+pub fn of_control(identity: &Identity) -> io::Result<Vec<u8>> {
+    match identity {
+        Identity::Shm(segment) => of_dead(segment.id, LARGEST_CONTROL),
+        Identity::Posix(file) => of_file(file),
+    }
+}
+
+fn of_file(wanted: &ShmFile) -> io::Result<Vec<u8>> {
+    use std::os::unix::ffi::OsStrExt;
+    let name = std::ffi::OsStr::from_bytes(&wanted.name.0);
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .custom_flags(O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    let file = options.open(Path::new(shm_files::DIRECTORY).join(name))?;
+    let facts = files::facts(file.as_fd())?;
+    let found = shm_files::identity(&wanted.name.0, &wanted.mount, &facts);
+    if !found.is_some_and(|found| found.is(wanted)) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    let mut bytes = Vec::new();
+    file.take(LARGEST_CONTROL as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,224 @@
+//! One look at the kernel: the tables, `/dev/shm`, the processes. Decides nothing.
+//!
+//! What could not be looked at is said ([`Seen::Denied`], `None`), never left out silently:
+//! the decision counts it as in use.
+
+pub mod contents;
+pub mod data_dir;
+pub mod place;
+pub mod processes;
+pub mod shm_files;
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+pub use data_dir::DataDirectory;
+pub use processes::{Mapped, Process};
+
+use crate::error::{Error, Result};
+use crate::ledger::record::Place;
+use crate::object::{Identity, Key, Segment, ShmFile};
+pub use crate::proc::Seen;
+use crate::sys::shm::{self, Row};
+
+/// What to look at.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Scope {
+    /// Files in `/dev/shm`.
+    pub files: bool,
+    /// Processes: who they are, what they execute, where they work.
+    pub processes: bool,
+    /// What each of them maps, too.
+    pub maps: bool,
+    /// The control group of each, too.
+    pub control_groups: bool,
+}
+
+impl Scope {
+    /// Everything.
+    #[must_use]
+    pub fn full() -> Self {
+        Self {
+            files: true,
+            processes: true,
+            maps: true,
+            control_groups: true,
+        }
+    }
+}
+
+/// One look. Its fields are all that the decision knows of the world.
+#[derive(Debug, Clone)]
+pub struct Observation {
+    /// When.
+    pub now: SystemTime,
+    /// Where.
+    pub place: Place,
+    /// Effective user of the onlooker.
+    pub uid: u32,
+    /// `processes` of `/proc/stat`: forks since the boot.
+    pub forks: Option<u64>,
+    /// `/proc/sys/kernel/pid_max`.
+    pub pid_max: Option<u64>,
+    /// The segments of this IPC namespace.
+    pub segments: Vec<Row>,
+    /// The files in `/dev/shm`, where it is a tmpfs.
+    pub files: Vec<ShmFile>,
+    /// The processes that can be seen, kernel threads left out.
+    pub processes: Vec<Process>,
+    /// Data directories that a ledger names.
+    pub data_dirs: Vec<DataDirectory>,
+    /// First bytes of segments that were read, by id.
+    pub headers: BTreeMap<i32, Vec<u8>>,
+    /// Whole content of control segments that were read.
+    pub controls: Vec<(Identity, Vec<u8>)>,
+}
+
+impl Observation {
+    /// A segment by id.
+    #[must_use]
+    pub fn segment(&self, id: i32) -> Option<&Row> {
+        self.segments.iter().find(|row| row.id == id)
+    }
+
+    /// A file of `/dev/shm` by name.
+    #[must_use]
+    pub fn file(&self, name: &[u8]) -> Option<&ShmFile> {
+        self.files.iter().find(|file| file.name.0 == name)
+    }
+
+    /// A process by pid.
+    #[must_use]
+    pub fn process(&self, pid: i32) -> Option<&Process> {
+        self.processes
+            .iter()
+            .find(|process| process.process.pid == pid)
+    }
+
+    /// A data directory by path.
+    #[must_use]
+    pub fn data_dir(&self, path: &crate::object::Bytes) -> Option<&DataDirectory> {
+        self.data_dirs.iter().find(|dir| dir.path == *path)
+    }
+}
+
+/// What a row of the table is recognised by later.
+#[must_use]
+pub fn identity_of(row: &Row) -> Segment {
+    Segment {
+        id: row.id,
+        key: Key(row.key),
+        bytes: row.bytes,
+        creator_uid: row.creator_uid,
+        creator_gid: row.creator_gid,
+        creator_pid: row.creator_pid,
+        ctime: row.ctime,
+    }
+}
+
+/// The segments of this IPC namespace: `SHM_STAT_ANY`, or `/proc/sysvipc/shm` where that is barred.
+///
+/// # Errors
+/// [`Error::Unsupported`] where there is no System V IPC.
+pub fn segments() -> Result<Vec<Row>> {
+    match shm::table() {
+        Ok(rows) => return Ok(rows),
+        Err(nix::errno::Errno::ENOSYS) => {
+            return Err(Error::Unsupported(
+                "this kernel has no System V IPC".to_owned(),
+            ));
+        }
+        Err(_) => {}
+    }
+    let table = crate::proc::read::sysvipc_shm().map_err(Error::io(
+        "cannot read",
+        std::path::Path::new("/proc/sysvipc/shm"),
+    ))?;
+    Ok(table.rows.into_iter().map(from_text).collect())
+}
+
+fn from_text(row: crate::proc::sysvipc::ShmRow) -> Row {
+    Row {
+        id: row.id,
+        key: row.key,
+        mode: row.perms,
+        bytes: row.bytes,
+        uid: row.uid,
+        gid: row.gid,
+        creator_uid: row.cuid,
+        creator_gid: row.cgid,
+        creator_pid: row.cpid,
+        last_pid: row.lpid,
+        nattch: row.nattch,
+        ctime: row.ctime,
+    }
+}
+
+/// Looks once. Data directories, headers and control segments are added by whoever needs them.
+///
+/// # Errors
+/// [`Error::Unsupported`] without System V IPC or `/proc`, [`Error::Io`].
+pub fn observe(scope: Scope) -> Result<Observation> {
+    let place = place::here()?;
+    // Processes before objects: what appears in between is then seen as unattached and unmapped
+    // only if it was so at the end; a removal re-checks each object anyway.
+    let processes = if scope.processes {
+        processes::all(scope)?
+    } else {
+        Vec::new()
+    };
+    let files = if scope.files {
+        shm_files::all(place.shm_mount.as_deref())?
+    } else {
+        Vec::new()
+    };
+    Ok(Observation {
+        now: SystemTime::now(),
+        uid: crate::sys::user::effective(),
+        forks: forks(),
+        pid_max: pid_max(),
+        segments: segments()?,
+        files,
+        processes,
+        data_dirs: Vec::new(),
+        headers: BTreeMap::new(),
+        controls: Vec::new(),
+        place,
+    })
+}
+
+/// Forks since the boot, where `/proc/stat` can be read.
+#[must_use]
+pub fn forks() -> Option<u64> {
+    crate::proc::read::forks().ok()
+}
+
+/// One more than the highest pid, where it can be read.
+#[must_use]
+pub fn pid_max() -> Option<u64> {
+    crate::proc::read::pid_max().ok()
+}
+
+/// Now, in clock ticks since boot: the unit of a process's start time (`proc(5)`).
+#[must_use]
+pub fn boot_ticks() -> u64 {
+    use nix::time::{ClockId, clock_gettime};
+    let Ok(now) = clock_gettime(ClockId::CLOCK_BOOTTIME) else {
+        return 0;
+    };
+    let seconds = u64::try_from(now.tv_sec()).unwrap_or(0);
+    let nanos = u64::try_from(now.tv_nsec()).unwrap_or(0);
+    let ticks = ticks_a_second();
+    seconds * ticks + nanos * ticks / 1_000_000_000
+}
+
+/// Clock ticks a second (`sysconf(3)`, `_SC_CLK_TCK`).
+#[must_use]
+pub fn ticks_a_second() -> u64 {
+    let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)
+        .ok()
+        .flatten();
+    ticks
+        .and_then(|ticks| u64::try_from(ticks).ok())
+        .unwrap_or(100)
+}

@@ -1,0 +1,103 @@
+//! Names for where we are: boot, namespaces, the file system at `/dev/shm`.
+//!
+//! A name must never come to mean another place. Inode numbers of namespaces do (they are given
+//! out again at once), so `NS_GET_ID` is asked first.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::ledger::record::Place;
+use crate::proc::{Seen, read};
+use crate::sys::{files, namespace};
+
+/// `PROC_IPC_INIT_INO`, `PROC_PID_INIT_INO` (`linux/proc_ns.h`): never given out again.
+const INITIAL: [u64; 2] = [0xEFFF_FFFF, 0xEFFF_FFFC];
+
+/// The place of this process.
+///
+/// # Errors
+/// [`Error::Unsupported`] where `/proc` does not tell.
+pub fn here() -> Result<Place> {
+    let boot = read::boot_id().map_err(|error| {
+        Error::Unsupported(format!(
+            "cannot tell this boot from another without /proc: {error}"
+        ))
+    })?;
+    Ok(Place {
+        boot,
+        ipc_namespace: namespace("ipc")?,
+        pid_namespace: namespace("pid")?,
+        shm_mount: shm_mount(),
+    })
+}
+
+/// The name of a namespace of this process.
+fn namespace(kind: &str) -> Result<String> {
+    let path = format!("/proc/self/ns/{kind}");
+    let file = File::open(&path).map_err(|error| {
+        Error::Unsupported(format!(
+            "cannot tell this {kind} namespace from another: {path}: {error}"
+        ))
+    })?;
+    if let Ok(id) = namespace::id(file.as_fd()) {
+        return Ok(format!("id:{id}"));
+    }
+    let inode = file
+        .metadata()
+        .map_err(Error::io("cannot look at", Path::new(&path)))?
+        .ino();
+    let first = match read::stat(1) {
+        Ok(Seen::Here(stat)) => Some(stat.start_ticks),
+        _ => None,
+    };
+    Ok(name_by_inode(inode, first))
+}
+
+/// Before Linux 6.18: the inode, with the start time of the namespace's first process.
+fn name_by_inode(inode: u64, first_process_start: Option<u64>) -> String {
+    match first_process_start {
+        _ if INITIAL.contains(&inode) => format!("inode:{inode}"),
+        Some(start) => format!("inode:{inode}/first:{start}"),
+        None => format!("inode:{inode}/first:unknown"),
+    }
+}
+
+/// The file system at `/dev/shm`: by its random id, which a bind mount and another mount namespace
+/// share and a later tmpfs does not; by mount id where the kernel gives none (before 5.14).
+#[must_use]
+pub fn shm_mount() -> Option<String> {
+    let dir = File::open(super::shm_files::DIRECTORY).ok()?;
+    let system = files::file_system(dir.as_fd())
+        .ok()
+        .filter(|system| system.is_tmpfs)?;
+    let facts = files::facts(dir.as_fd()).ok()?;
+    Some(match system.fsid {
+        0 => format!("mount:{}/device:{}", facts.mount_id, facts.dev),
+        fsid => format!("tmpfs:{fsid:016x}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_inode_that_is_given_out_again_gets_another_name() {
+        assert_ne!(
+            name_by_inode(4_026_532_177, Some(100)),
+            name_by_inode(4_026_532_177, Some(200))
+        );
+        assert_eq!(
+            name_by_inode(0xEFFF_FFFF, Some(100)),
+            name_by_inode(0xEFFF_FFFF, None)
+        );
+    }
+
+    #[test]
+    fn this_place_has_the_same_name_twice() {
+        assert_eq!(here().unwrap(), here().unwrap());
+    }
+}

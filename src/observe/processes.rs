@@ -1,0 +1,221 @@
+//! The processes that can be seen, and what each of them holds.
+
+use std::os::unix::fs::MetadataExt;
+
+use super::{Scope, Seen, shm_files};
+use crate::error::{Error, Result};
+use crate::object::{Bytes, FileRef, ProcessRef};
+use crate::proc::read::{self, FileId};
+use crate::proc::{maps, stat::Stat};
+use crate::sys::pidfd::PidFd;
+
+/// A shared memory object that a process maps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mapped {
+    /// A System V segment by id, in the IPC namespace that the process attached it in.
+    Segment(i32),
+    /// A file on the file system of `/dev/shm`.
+    File(FileRef),
+}
+
+/// A process that can be seen.
+#[derive(Debug, Clone)]
+pub struct Process {
+    /// Which.
+    pub process: ProcessRef,
+    /// Parent's pid.
+    pub parent: i32,
+    /// Process group.
+    pub group: i32,
+    /// Session.
+    pub session: i32,
+    /// State letter of `proc(5)`.
+    pub state: u8,
+    /// Whether every thread of it has ended (a zombie in full).
+    pub ended: bool,
+    /// Real, effective, saved and file system user id; `None` where it vanished meanwhile.
+    pub uids: Option<[u32; 4]>,
+    /// Name of its first thread.
+    pub comm: Bytes,
+    /// Command line, for one that maps shared memory.
+    pub command: Bytes,
+    /// The file that it executes.
+    pub executable: Seen<FileId>,
+    /// The directory that it works in.
+    pub cwd: Seen<FileId>,
+    /// What it maps, each with the number of mappings; `None` where it was not looked for.
+    pub maps: Option<Seen<Vec<(Mapped, u64)>>>,
+    /// Whether it is in the onlooker's IPC namespace; `None` where that cannot be seen.
+    pub same_ipc: Option<bool>,
+    /// Its control group, where that was looked for.
+    pub control_group: Option<Bytes>,
+}
+
+impl Process {
+    /// Whether it could not be looked into.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        matches!(self.executable, Seen::Denied) || matches!(self.maps, Some(Seen::Denied))
+    }
+
+    /// How many mappings of an object it has.
+    #[must_use]
+    pub fn mappings(&self, object: Mapped) -> u64 {
+        match &self.maps {
+            Some(Seen::Here(list)) => list
+                .iter()
+                .find(|(mapped, _)| *mapped == object)
+                .map_or(0, |(_, count)| *count),
+            _ => 0,
+        }
+    }
+}
+
+/// What tells one mapping from another.
+struct Devices {
+    /// The kernel's internal mounts of System V segments, huge pages included.
+    sysv: Vec<(u32, u32)>,
+    /// The file system at `/dev/shm`.
+    shm: Option<u64>,
+    /// Our IPC namespace.
+    own_ipc: Option<u64>,
+}
+
+impl Devices {
+    fn find(scope: Scope) -> Self {
+        let own_pid = i32::try_from(std::process::id()).unwrap_or(0);
+        Self {
+            sysv: if scope.maps {
+                read::sysv_devices()
+            } else {
+                Vec::new()
+            },
+            shm: std::fs::metadata(shm_files::DIRECTORY)
+                .map(|dir| dir.dev())
+                .ok(),
+            own_ipc: read::namespace_inode(own_pid, "ipc")
+                .ok()
+                .and_then(Seen::here),
+        }
+    }
+}
+
+/// Every process but kernel threads, as far as the scope asks.
+///
+/// # Errors
+/// [`Error::Unsupported`] where there is no `/proc`.
+pub fn all(scope: Scope) -> Result<Vec<Process>> {
+    let unsupported = |error| Error::Unsupported(format!("cannot list processes: {error}"));
+    let devices = Devices::find(scope);
+    let mut found = Vec::new();
+    for pid in read::pids().map_err(unsupported)? {
+        // Who vanishes or cannot be parsed while being read is left to the re-check.
+        if let Ok(Seen::Here(stat)) = read::stat(pid) {
+            if !stat.is_kernel_thread() {
+                found.push(look_into(&stat, scope, &devices));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a process is there and not fully ended; a number that another process bears is not.
+#[must_use]
+pub fn lives(process: ProcessRef) -> bool {
+    match read::stat(process.pid) {
+        Ok(Seen::Here(stat)) => stat.start_ticks == process.start && !has_ended(&stat),
+        Ok(Seen::Gone) => false,
+        Ok(Seen::Denied) | Err(_) => true,
+    }
+}
+
+/// The process that bears a pid now.
+#[must_use]
+pub fn by_pid(pid: i32) -> Option<ProcessRef> {
+    let stat = read::stat(pid).ok()?.here()?;
+    Some(ProcessRef {
+        pid,
+        start: stat.start_ticks,
+    })
+}
+
+/// State Z is not death: the first thread may have ended while others run.
+fn has_ended(stat: &Stat) -> bool {
+    if !matches!(stat.state, b'Z' | b'X') {
+        return false;
+    }
+    match PidFd::open(stat.pid).and_then(|process| process.has_ended()) {
+        Ok(ended) => ended,
+        Err(nix::errno::Errno::ESRCH) => true,
+        // No pidfd_open before Linux 5.3.
+        Err(_) => stat.threads <= 1,
+    }
+}
+
+fn look_into(stat: &Stat, scope: Scope, devices: &Devices) -> Process {
+    let pid = stat.pid;
+    let ended = has_ended(stat);
+    let mut process = Process {
+        process: ProcessRef {
+            pid,
+            start: stat.start_ticks,
+        },
+        parent: stat.ppid,
+        group: stat.pgrp,
+        session: stat.session,
+        state: stat.state,
+        ended,
+        uids: None,
+        comm: Bytes(stat.comm.clone()),
+        command: Bytes::default(),
+        executable: Seen::Gone,
+        cwd: Seen::Gone,
+        maps: None,
+        same_ipc: None,
+        control_group: None,
+    };
+    if ended {
+        return process;
+    }
+    process.uids = read::status(pid)
+        .ok()
+        .and_then(Seen::here)
+        .map(|status| status.uids);
+    process.executable = read::exe(pid).unwrap_or(Seen::Denied);
+    process.cwd = read::cwd(pid).unwrap_or(Seen::Denied);
+    if scope.control_groups {
+        process.control_group = read::cgroup(pid).here().map(Bytes);
+    }
+    if scope.maps {
+        let inode = read::namespace_inode(pid, "ipc").ok().and_then(Seen::here);
+        process.same_ipc = inode.zip(devices.own_ipc).map(|(its, own)| its == own);
+        let raw = read::maps(pid).unwrap_or(Seen::Denied);
+        let found = raw.map(|raw| shared_memory(&raw, devices));
+        if matches!(&found, Seen::Here(list) if !list.is_empty()) {
+            process.command = Bytes(read::cmdline(pid).here().unwrap_or_default());
+        }
+        process.maps = Some(found);
+    }
+    process
+}
+
+/// The shared memory objects in the text of `/proc/<pid>/maps`, each with its number of mappings.
+fn shared_memory(raw: &[u8], devices: &Devices) -> Vec<(Mapped, u64)> {
+    let mut found: Vec<(Mapped, u64)> = Vec::new();
+    for mapping in maps::lines(raw) {
+        let dev = nix::libc::makedev(mapping.dev_major, mapping.dev_minor);
+        let object = match mapping.sysv_shmid_on(&devices.sysv) {
+            Some(id) => Mapped::Segment(id),
+            None if mapping.inode != 0 && Some(dev) == devices.shm => Mapped::File(FileRef {
+                dev,
+                ino: mapping.inode,
+            }),
+            None => continue,
+        };
+        match found.iter_mut().find(|(known, _)| *known == object) {
+            Some((_, count)) => *count += 1,
+            None => found.push((object, 1)),
+        }
+    }
+    found
+}

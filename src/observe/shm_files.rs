@@ -1,0 +1,71 @@
+//! POSIX shared memory: the regular files in `/dev/shm`.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::object::{Bytes, FileRef, ShmFile};
+use crate::sys::files::{self, FileFacts};
+
+/// Where glibc and musl put POSIX shared memory (`shm_overview(7)`).
+pub const DIRECTORY: &str = "/dev/shm";
+
+/// Every regular file directly in `/dev/shm`; none where it is no tmpfs (`mount` is `None`).
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn all(mount: Option<&str>) -> Result<Vec<ShmFile>> {
+    let Some(mount) = mount else {
+        return Ok(Vec::new());
+    };
+    let path = Path::new(DIRECTORY);
+    let dir = File::open(path).map_err(Error::io("cannot open", path))?;
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(Error::io("cannot read", path))? {
+        let entry = entry.map_err(Error::io("cannot read", path))?;
+        let name = entry.file_name();
+        found.extend(look_in(&dir, name.as_bytes(), mount)?);
+    }
+    Ok(found)
+}
+
+/// One file by name; `None` where there is none, or no regular one.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn one(name: &[u8], mount: &str) -> Result<Option<ShmFile>> {
+    let path = Path::new(DIRECTORY);
+    let dir = File::open(path).map_err(Error::io("cannot open", path))?;
+    look_in(&dir, name, mount)
+}
+
+/// The identity of a file by what `statx` says of it.
+#[must_use]
+pub fn identity(name: &[u8], mount: &str, facts: &FileFacts) -> Option<ShmFile> {
+    // Without a birth time a file cannot be told from a later one of the same name: left out.
+    Some(ShmFile {
+        name: Bytes(name.to_vec()),
+        mount: mount.to_owned(),
+        file: FileRef {
+            dev: facts.dev,
+            ino: facts.ino,
+        },
+        born: facts.born?,
+        uid: facts.uid,
+        bytes: facts.bytes,
+    })
+}
+
+fn look_in(dir: &File, name: &[u8], mount: &str) -> Result<Option<ShmFile>> {
+    match files::facts_at(dir.as_fd(), name) {
+        Ok(facts) if facts.is_regular() => Ok(identity(name, mount, &facts)),
+        Ok(_) | Err(nix::errno::Errno::ENOENT) => Ok(None),
+        Err(errno) => {
+            let path = Path::new(DIRECTORY).join(Bytes(name.to_vec()).lossy());
+            Err(Error::io("cannot look at", &path)(io::Error::from(errno)))
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The one place that reads the kernel's files: whole, bounded, and with the path in each error.
+//!
+//! It must never take a part for the whole: what is larger than its bound is an error or
+//! `Seen::Denied`, and what cannot be looked at is never `Gone`. Two reads of one pid may be of
+//! two processes; whoever joins them compares `Stat::start_ticks` before and after.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+
+use nix::errno::Errno;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::stat::{major, minor};
+
+use super::maps::{Device, USUAL_SYSV_DEVICE};
+use super::mountinfo::{self, Mount};
+use super::sysvipc::{self, ShmTable};
+use super::{Malformed, Seen, system};
+
+mod process;
+mod threads;
+
+pub use process::{
+    FileId, cgroup, children, cmdline, cwd, environ_var, exe, namespace_inode, pids, stat, status,
+};
+pub use threads::maps;
+
+/// The bound of what is small: one process's files, single numbers. Bytes.
+const SMALL: usize = 1 << 20;
+
+/// The bound of what grows with its subject: maps, mounts, segments (32,768 make 5 MiB). Bytes.
+const LARGE: usize = 64 << 20;
+
+/// `/proc/sys/kernel/random/boot_id`.
+pub fn boot_id() -> io::Result<String> {
+    one("/proc/sys/kernel/random/boot_id", system::boot_id)
+}
+
+/// Forks since boot, from `/proc/stat`.
+pub fn forks() -> io::Result<u64> {
+    one("/proc/stat", system::forks)
+}
+
+/// `/proc/sys/kernel/pid_max`.
+pub fn pid_max() -> io::Result<u64> {
+    one("/proc/sys/kernel/pid_max", system::pid_max)
+}
+
+/// `/proc/self/mountinfo`.
+pub fn mountinfo() -> io::Result<Vec<Mount>> {
+    let path = "/proc/self/mountinfo";
+    whole(path, LARGE)
+        .map(|bytes| mountinfo::parse(&bytes))
+        .map_err(|error| at(path, error))
+}
+
+/// `/proc/sysvipc/shm`; `NotFound` where the kernel has no System V IPC or /proc is a subset.
+pub fn sysvipc_shm() -> io::Result<ShmTable> {
+    let path = "/proc/sysvipc/shm";
+    let bytes = whole(path, LARGE).map_err(|error| at(path, error))?;
+    sysvipc::parse_shm(&bytes).map_err(malformed)
+}
+
+/// The devices on which this kernel keeps System V segments: one for ordinary pages and one for
+/// each size of huge pages. A memfd comes from the same internal mounts, so one of each is made
+/// and dropped; about 40 microseconds, and the answer holds until the next boot. Where the kernel
+/// or a filter refuses memfds, only the usual device is known.
+#[must_use]
+pub fn sysv_devices() -> Vec<Device> {
+    // Each size of huge pages that Linux has, 64 KiB to 16 GiB, as a power of two.
+    let sizes = [16, 19, 20, 21, 23, 24, 25, 28, 29, 30, 31, 34];
+    let ordinary = device_of_memfd(MFdFlags::empty()).unwrap_or(USUAL_SYSV_DEVICE);
+    let huge = sizes.into_iter().filter_map(|log2: u32| {
+        // MFD_HUGE_SHIFT is 26 on every architecture (memfd_create(2)).
+        device_of_memfd(MFdFlags::MFD_HUGETLB | MFdFlags::from_bits_retain(log2 << 26))
+    });
+    std::iter::once(ordinary).chain(huge).collect()
+}
+
+fn device_of_memfd(flags: MFdFlags) -> Option<Device> {
+    // MFD_NOEXEC_SEAL: since 6.3 hardened hosts refuse a memfd without it; before, it is EINVAL.
+    let hardened = MFdFlags::from_bits_retain(0x8) | MFdFlags::MFD_CLOEXEC | flags;
+    let fd = memfd_create("shmwarden", hardened)
+        .or_else(|_| memfd_create("shmwarden", MFdFlags::MFD_CLOEXEC | flags))
+        .ok()?;
+    let device = File::from(fd).metadata().ok()?.dev();
+    Some((
+        major(device).try_into().ok()?,
+        minor(device).try_into().ok()?,
+    ))
+}
+
+fn one<T>(path: &'static str, parse: impl FnOnce(&[u8]) -> Option<T>) -> io::Result<T> {
+    let bytes = whole(path, SMALL).map_err(|error| at(path, error))?;
+    parse(&bytes).ok_or_else(|| malformed(Malformed::quoting(path, "no value", &bytes)))
+}
+
+/// All of a file, which must not be larger than `limit` bytes.
+fn whole(path: &str, limit: usize) -> io::Result<Vec<u8>> {
+    match up_to(path, limit)? {
+        (bytes, true) => Ok(bytes),
+        (_, false) => Err(io::ErrorKind::FileTooLarge.into()),
+    }
+}
+
+/// The first `limit` bytes of a file, and whether that is all of it. Sizes that the kernel gives
+/// for these files mean nothing, so it reads until the end.
+fn up_to(path: &str, limit: usize) -> io::Result<(Vec<u8>, bool)> {
+    let mut file = File::open(path)?;
+    let mut chunk = [0; 4096];
+    let mut bytes = Vec::new();
+    loop {
+        let got = match file.read(&mut chunk) {
+            Ok(0) => return Ok((bytes, true)),
+            Ok(got) => chunk.get(..got).unwrap_or(&chunk),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        let room = limit.saturating_sub(bytes.len());
+        bytes.extend_from_slice(got.get(..room).unwrap_or(got));
+        if got.len() > room {
+            return Ok((bytes, false));
+        }
+    }
+}
+
+/// Sorts the errors that mean something from those that do not.
+fn seen<T>(path: &str, looked: io::Result<T>) -> io::Result<Seen<T>> {
+    match looked {
+        Ok(value) => Ok(Seen::Here(value)),
+        Err(error) => match error.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::ENOENT | Errno::ESRCH) => Ok(Seen::Gone),
+            Some(Errno::EACCES | Errno::EPERM) => Ok(Seen::Denied),
+            _ => Err(at(path, error)),
+        },
+    }
+}
+
+fn at(path: &str, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{path}: {error}"))
+}
+
+fn malformed(error: Malformed) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_s_own_tables_are_read() {
+        assert_eq!(boot_id().unwrap().len(), 36);
+        assert!(forks().unwrap() > 0 && pid_max().unwrap() > 300);
+        assert!(
+            mountinfo()
+                .unwrap()
+                .iter()
+                .any(|mount| mount.mount_point == b"/proc")
+        );
+        assert!(sysvipc_shm().unwrap().bad_lines.is_empty());
+        assert!(sysv_devices().iter().all(|&(major, _)| major == 0));
+    }
+
+    #[test]
+    fn a_file_over_its_bound_is_an_error_and_never_a_part() {
+        assert_eq!(
+            whole("/dev/zero", 5000).unwrap_err().kind(),
+            io::ErrorKind::FileTooLarge
+        );
+        let (bytes, is_whole) = up_to("/dev/zero", 5000).unwrap();
+        assert_eq!((bytes.len(), is_whole), (5000, false));
+        let version = std::fs::read("/proc/version").unwrap();
+        assert_eq!(whole("/proc/version", version.len()).unwrap(), version);
+    }
+
+    #[test]
+    fn absent_forbidden_and_broken_are_three_things() {
+        let raw = |errno: Errno| Err::<(), _>(io::Error::from(errno));
+        assert_eq!(seen("/p", raw(Errno::ESRCH)).unwrap(), Seen::Gone);
+        assert_eq!(seen("/p", raw(Errno::ENOENT)).unwrap(), Seen::Gone);
+        assert_eq!(seen("/p", raw(Errno::EACCES)).unwrap(), Seen::Denied);
+        assert_eq!(seen("/p", raw(Errno::EPERM)).unwrap(), Seen::Denied);
+        assert!(
+            seen("/p", raw(Errno::EIO))
+                .unwrap_err()
+                .to_string()
+                .starts_with("/p: ")
+        );
+    }
+}

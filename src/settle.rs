@@ -1,0 +1,348 @@
+//! The whole way once, over one locked ledger: look, judge, record what is found, decide, act.
+//!
+//! Used by `sweep`, by `run` before it starts a server and after that has ended. Idempotent: what
+//! was interrupted is finished by the next call.
+
+use std::time::SystemTime;
+
+use crate::act::act;
+use crate::attribute;
+use crate::decide::{self, Evidence, Holder, Life, Policy, Reason, Removal, Verdict};
+use crate::engine::postgres;
+use crate::error::Result;
+use crate::ledger::Ledger;
+use crate::ledger::book::Standing;
+use crate::ledger::record::{End, Outcome, Record};
+use crate::object::Identity;
+use crate::observe::{self, Observation, Scope, contents, data_dir};
+
+/// The state that an instance was found in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Its server lives.
+    Live(Evidence),
+    /// Its server is dead, and something is left or was removed.
+    Dead,
+    /// Nothing is left to be done.
+    Settled,
+    /// The ledger means nothing here.
+    Void,
+}
+
+/// What became of one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// Removed.
+    Removed,
+    /// Gone without our doing.
+    Gone,
+    /// Stays, for this reason.
+    Kept(Reason),
+    /// Somebody attached it between decision and removal.
+    Raced(String),
+    /// The kernel refused.
+    Failed(String),
+    /// Would be removed, were this no dry run.
+    WouldRemove,
+}
+
+/// One object of a report.
+#[derive(Debug, Clone)]
+pub struct Settled {
+    /// The object.
+    pub identity: Identity,
+    /// What became of it.
+    pub result: Fate,
+    /// The evidence, as a sentence.
+    pub evidence: String,
+    /// Who holds it.
+    pub holders: Vec<Holder>,
+}
+
+/// What a pass over a ledger did.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The state that the instance was found in.
+    pub state: State,
+    /// Every object that was open, in the order in which it was acted on.
+    pub objects: Vec<Settled>,
+}
+
+impl Report {
+    /// Whether something of a dead instance is kept because somebody holds it.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.state == State::Dead
+            && self
+                .objects
+                .iter()
+                .any(|object| matches!(&object.result, Fate::Kept(reason) if reason.is_held()))
+    }
+}
+
+/// Settles what a ledger's dead servers left. The caller holds the lock.
+///
+/// # Errors
+/// Where the kernel cannot be looked at, or the ledger not be written: nothing further is removed.
+pub fn settle(ledger: &mut Ledger, policy: &Policy) -> Result<Report> {
+    let nothing = |state| {
+        Ok(Report {
+            state,
+            objects: Vec::new(),
+        })
+    };
+    let place = observe::place::here()?;
+    if ledger.book.place().is_none() {
+        return nothing(State::Settled);
+    }
+    if ledger
+        .book
+        .place()
+        .is_some_and(|known| known.boot != place.boot)
+    {
+        return nothing(if was_settled(ledger) {
+            State::Settled
+        } else {
+            State::Void
+        });
+    }
+    if was_settled(ledger) && ledger.book.open_runs().next().is_none() && !may_have_unseen(ledger) {
+        return nothing(State::Settled);
+    }
+    let mut look = observe::observe(Scope::full())?;
+    look_at_directories(ledger, &mut look)?;
+    let life = decide::life::judge(&ledger.book, &look, policy);
+    // What cannot be seen counts as alive.
+    if let Life::Live(evidence) | Life::Unseen(evidence) = &life {
+        let verdicts = decide::decide(&ledger.book, &look, &life, &[], policy);
+        let objects: Vec<Settled> = verdicts.iter().filter_map(kept).collect();
+        if objects.is_empty() && matches!(life, Life::Unseen(_)) {
+            return nothing(State::Settled);
+        }
+        return Ok(Report {
+            state: State::Live(evidence.clone()),
+            objects,
+        });
+    }
+    close_runs(ledger)?;
+    let suspects = attribute_all(ledger, &mut look)?;
+    let verdicts = decide::decide(&ledger.book, &look, &life, &suspects, policy);
+    let objects = carry_out(verdicts, ledger)?;
+    let elsewhere = |object: &Settled| {
+        matches!(
+            &object.result,
+            Fate::Kept(Reason::OtherIpcNamespace | Reason::OtherMount)
+        )
+    };
+    let state = match objects.as_slice() {
+        [] => State::Settled,
+        all if all.iter().all(elsewhere) => State::Void,
+        _ => State::Dead,
+    };
+    Ok(Report { state, objects })
+}
+
+/// Whether the ledger has nothing open.
+fn was_settled(ledger: &Ledger) -> bool {
+    ledger.book.open_objects().next().is_none()
+}
+
+/// Whether a run's objects may be there without being recorded: its end was not witnessed, and the
+/// last look at it found suspects or none was taken.
+fn may_have_unseen(ledger: &Ledger) -> bool {
+    ledger
+        .book
+        .last_run()
+        .is_some_and(|run| matches!(run.end, Some((End::Unknown, _))))
+}
+
+/// Reads the data directories that the ledger names, as the ledger's owner.
+fn look_at_directories(ledger: &Ledger, look: &mut Observation) -> Result<()> {
+    let mut paths: Vec<_> = ledger
+        .book
+        .runs
+        .values()
+        .flat_map(|run| &run.claims)
+        .filter_map(|claim| claim.data.as_ref().map(|data| data.path.clone()))
+        .collect();
+    paths.sort();
+    paths.dedup();
+    let acting = ledger.as_owner()?;
+    look.data_dirs = paths.iter().map(data_dir::look).collect();
+    drop(acting);
+    Ok(())
+}
+
+/// Notes the end of every run that nobody saw end.
+fn close_runs(ledger: &mut Ledger) -> Result<()> {
+    let open: Vec<u64> = ledger.book.open_runs().map(|run| run.start.run).collect();
+    for run in open {
+        ledger.note(
+            Record::End {
+                run,
+                end: End::Unknown,
+            },
+            None,
+        )?;
+    }
+    ledger.flush()
+}
+
+/// Records what the tables, the headers and the lists prove to be the instance's; gives back what
+/// they only suggest. Three rounds: main segment, control segment, what that lists.
+fn attribute_all(ledger: &mut Ledger, look: &mut Observation) -> Result<Vec<attribute::Suspect>> {
+    let mut suspects = Vec::new();
+    for _ in 0..4 {
+        read_contents(ledger, look)?;
+        for seen in attribute::roles(&ledger.book, look) {
+            ledger.note(Record::Object(seen), None)?;
+        }
+        let (found, doubtful) = attribute::after_death(&ledger.book, look);
+        suspects = doubtful;
+        let more = !found.is_empty();
+        for seen in found {
+            ledger.note(Record::Object(seen), None)?;
+        }
+        let wanted = !attribute::headers_wanted(&ledger.book, look).is_empty()
+            || !attribute::controls_wanted(&ledger.book, look).is_empty();
+        if !more && !wanted {
+            break;
+        }
+    }
+    ledger.flush()?;
+    Ok(suspects)
+}
+
+/// Reads headers and control segments that are wanted and can be had, as the ledger's owner.
+fn read_contents(ledger: &Ledger, look: &mut Observation) -> Result<()> {
+    let acting = ledger.as_owner()?;
+    for id in attribute::headers_wanted(&ledger.book, look) {
+        if let Ok(bytes) = contents::of_dead(id, postgres::HEADER_BYTES) {
+            look.headers.insert(id, bytes);
+        }
+    }
+    for identity in attribute::controls_wanted(&ledger.book, look) {
+        if let Ok(bytes) = contents::of_control(&identity) {
+            look.controls.push((identity, bytes));
+        }
+    }
+    drop(acting);
+    Ok(())
+}
+
+/// Acts on each verdict in turn; after a removal that did not succeed, what comes later stays.
+fn carry_out(verdicts: Vec<Verdict>, ledger: &mut Ledger) -> Result<Vec<Settled>> {
+    let mut done = Vec::new();
+    let mut stays: Option<String> = None;
+    let acting = ledger.as_owner()?;
+    for verdict in verdicts {
+        if let Some(kept) = kept(&verdict) {
+            done.push(kept);
+        }
+        match verdict {
+            Verdict::Keep(_) => {}
+            Verdict::Forget(object) => {
+                note_gone(ledger, object.number, &object.standing)?;
+                done.push(settled(
+                    &object.identity,
+                    Fate::Gone,
+                    "it is not there any more",
+                ));
+            }
+            Verdict::Remove(removal) => {
+                let identity = removal.identity().clone();
+                if let Some(earlier) = &stays {
+                    let reason = Reason::EarlierStays(earlier.clone());
+                    let evidence = reason.to_string();
+                    done.push(settled(&identity, Fate::Kept(reason), &evidence));
+                    continue;
+                }
+                let result = remove(&removal, ledger)?;
+                if !matches!(
+                    result.result,
+                    Fate::Removed | Fate::Gone | Fate::WouldRemove
+                ) {
+                    stays = Some(identity.to_string());
+                }
+                done.push(result);
+            }
+        }
+    }
+    drop(acting);
+    ledger.flush()?;
+    Ok(done)
+}
+
+fn remove(removal: &Removal, ledger: &mut Ledger) -> Result<Settled> {
+    let identity = removal.identity();
+    if ledger.pretends() {
+        return Ok(settled(identity, Fate::WouldRemove, removal.evidence()));
+    }
+    let begun = SystemTime::now();
+    let done = act(removal, ledger)?;
+    let took = begun.elapsed().unwrap_or_default();
+    log::debug!("{identity}: {:?} in {} us", done.outcome, took.as_micros());
+    let result = match done.outcome {
+        Outcome::Removed => Fate::Removed,
+        Outcome::Gone => Fate::Gone,
+        Outcome::Kept => Fate::Kept(late_reason(identity, &done.detail)),
+        Outcome::Raced => Fate::Raced(done.detail.clone()),
+        Outcome::Failed => Fate::Failed(done.detail.clone()),
+    };
+    let evidence = match &result {
+        Fate::Removed => removal.evidence(),
+        _ => &done.detail,
+    };
+    let mut settled = settled(identity, result, evidence);
+    if matches!(done.outcome, Outcome::Kept | Outcome::Raced) {
+        let look = observe::observe(Scope::full())?;
+        settled.holders = decide::holders(identity, &look, true);
+    }
+    Ok(settled)
+}
+
+/// The reason for an object that somebody took hold of between decision and removal.
+fn late_reason(identity: &Identity, detail: &str) -> Reason {
+    match identity {
+        Identity::Shm(segment) => match crate::sys::shm::stat(segment.id) {
+            Ok(Some(row)) if row.nattch > 0 => Reason::Attached(row.nattch),
+            _ => Reason::InstanceHeld(detail.to_owned()),
+        },
+        Identity::Posix(_) => Reason::Mapped,
+    }
+}
+
+/// An object that has gone: by an earlier removal that did not live to say so, or by itself.
+fn note_gone(ledger: &mut Ledger, object: u64, standing: &Standing) -> Result<()> {
+    let record = if *standing == Standing::Intended {
+        let detail = "gone after a removal whose outcome was not written".to_owned();
+        Record::Outcome {
+            object,
+            outcome: Outcome::Gone,
+            detail,
+        }
+    } else {
+        Record::Gone { object }
+    };
+    ledger.note(record, None)
+}
+
+fn kept(verdict: &Verdict) -> Option<Settled> {
+    let Verdict::Keep(kept) = verdict else {
+        return None;
+    };
+    let evidence = kept.reason.to_string();
+    let mut settled = settled(&kept.identity, Fate::Kept(kept.reason.clone()), &evidence);
+    settled.holders.clone_from(&kept.holders);
+    Some(settled)
+}
+
+fn settled(identity: &Identity, result: Fate, evidence: &str) -> Settled {
+    let (identity, evidence) = (identity.clone(), evidence.to_owned());
+    Settled {
+        identity,
+        result,
+        evidence,
+        holders: Vec::new(),
+    }
+}

@@ -1,0 +1,39 @@
+//! What this process was given before std's start-up changed it.
+//!
+//! std sets SIGPIPE to ignored and opens `/dev/null` on closed descriptors 0 to 2 before `main`.
+//! A constructor runs earlier still (`.init_array`, ELF) and remembers what was inherited.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+
+static SIGPIPE_IGNORED: AtomicBool = AtomicBool::new(false);
+static CLOSED: AtomicU8 = AtomicU8::new(0);
+
+#[used]
+#[unsafe(link_section = ".init_array")]
+static LOOK: extern "C" fn() = {
+    extern "C" fn look() {
+        SIGPIPE_IGNORED.store(super::signals::is_ignored(libc::SIGPIPE), Ordering::Relaxed);
+        let mut closed = 0;
+        for fd in 0..3_u8 {
+            // SAFETY: F_GETFD touches no memory, whatever the descriptor.
+            if unsafe { libc::fcntl(fd.into(), libc::F_GETFD) } == -1 {
+                closed |= 1 << fd;
+            }
+        }
+        CLOSED.store(closed, Ordering::Relaxed);
+    }
+    look
+};
+
+/// Whether SIGPIPE was ignored when this program was executed.
+#[must_use]
+pub fn sigpipe_was_ignored() -> bool {
+    SIGPIPE_IGNORED.load(Ordering::Relaxed)
+}
+
+/// Which of the descriptors 0, 1, 2 were closed when this program was executed.
+#[must_use]
+pub fn closed_descriptors() -> [bool; 3] {
+    let closed = CLOSED.load(Ordering::Relaxed);
+    [closed & 1 != 0, closed & 2 != 0, closed & 4 != 0]
+}

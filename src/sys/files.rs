@@ -1,0 +1,117 @@
+//! What tells one file from a later one of the same name: `statx` and the file system's own id.
+
+use std::ffi::{CStr, CString};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use nix::errno::Errno;
+
+use super::{Result, check};
+
+/// `STATX_MNT_ID` (`linux/stat.h`, since 5.8).
+const STATX_MNT_ID: u32 = 0x1000;
+/// `TMPFS_MAGIC` (`linux/magic.h`).
+const TMPFS_MAGIC: i64 = 0x0102_1994;
+
+/// A file as `statx(2)` shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileFacts {
+    /// Device, as `st_dev` encodes it.
+    pub dev: u64,
+    /// Inode.
+    pub ino: u64,
+    /// Birth time, seconds and nanoseconds; `None` where the file system keeps none.
+    pub born: Option<(i64, u32)>,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Type and permission bits.
+    pub mode: u32,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Last change of the inode, seconds since the epoch.
+    pub ctime: i64,
+    /// Id of the mount, 0 where the kernel does not say (before 5.8).
+    pub mount_id: u64,
+}
+
+impl FileFacts {
+    /// Whether it is a regular file.
+    #[must_use]
+    pub fn is_regular(&self) -> bool {
+        self.mode & libc::S_IFMT == libc::S_IFREG
+    }
+}
+
+/// Looks at `name` below an open directory, never through a symbolic link.
+///
+/// # Errors
+/// What `statx` says; `EINVAL` for a name with a NUL byte.
+pub fn facts_at(dir: BorrowedFd<'_>, name: &[u8]) -> Result<FileFacts> {
+    let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
+    statx(dir.as_raw_fd(), &name, libc::AT_SYMLINK_NOFOLLOW)
+}
+
+/// Looks at an open file.
+///
+/// # Errors
+/// What `statx` says.
+pub fn facts(file: BorrowedFd<'_>) -> Result<FileFacts> {
+    statx(file.as_raw_fd(), c"", libc::AT_EMPTY_PATH)
+}
+
+fn statx(dir: i32, name: &CStr, flags: i32) -> Result<FileFacts> {
+    let mask = libc::STATX_BASIC_STATS | libc::STATX_BTIME | STATX_MNT_ID;
+    let mut out = MaybeUninit::<libc::statx>::zeroed();
+    // SAFETY: name is a C string that outlives the call, and out has room for one struct statx.
+    let done = unsafe { libc::statx(dir, name.as_ptr(), flags, mask, out.as_mut_ptr()) };
+    check(done.into())?;
+    // SAFETY: the call succeeded, so the structure is filled in; it was zeroed before.
+    let out = unsafe { out.assume_init() };
+    let born = (out.stx_mask & libc::STATX_BTIME != 0)
+        .then_some((out.stx_btime.tv_sec, out.stx_btime.tv_nsec));
+    Ok(FileFacts {
+        dev: libc::makedev(out.stx_dev_major, out.stx_dev_minor),
+        ino: out.stx_ino,
+        born,
+        uid: out.stx_uid,
+        gid: out.stx_gid,
+        mode: u32::from(out.stx_mode),
+        bytes: out.stx_size,
+        ctime: out.stx_ctime.tv_sec,
+        mount_id: if out.stx_mask & STATX_MNT_ID == 0 {
+            0
+        } else {
+            out.stx_mnt_id
+        },
+    })
+}
+
+/// The type and the id of a file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileSystem {
+    /// Whether it is a tmpfs.
+    pub is_tmpfs: bool,
+    /// `f_fsid`; random for each tmpfs since 5.14 (`mm/shmem.c shmem_fill_super`), 0 before.
+    pub fsid: u64,
+}
+
+/// Asks the file system that an open file lies on (`fstatfs(2)`).
+///
+/// # Errors
+/// What `fstatfs` says.
+pub fn file_system(file: BorrowedFd<'_>) -> Result<FileSystem> {
+    let mut out = MaybeUninit::<libc::statfs>::zeroed();
+    // SAFETY: out has room for one struct statfs, and the descriptor is open.
+    check(unsafe { libc::fstatfs(file.as_raw_fd(), out.as_mut_ptr()) }.into())?;
+    // SAFETY: the call succeeded, so the structure is filled in; it was zeroed before.
+    let out = unsafe { out.assume_init() };
+    // SAFETY: fsid_t is two 32-bit integers (statfs(2)), the same size as u64, any bits valid.
+    let fsid: u64 = unsafe { std::mem::transmute(out.f_fsid) };
+    #[allow(clippy::unnecessary_cast)] // f_type differs between architectures
+    Ok(FileSystem {
+        is_tmpfs: out.f_type as i64 == TMPFS_MAGIC,
+        fsid,
+    })
+}

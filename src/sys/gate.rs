@@ -1,0 +1,234 @@
+//! Fork now, execute later: the child waits at a gate until its claim is on disk.
+//!
+//! Between fork and exec the child allocates nothing. It executes only when a byte came through
+//! the gate; when the launcher dies first, the gate reads end-of-file and nothing runs.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::unistd::pipe2;
+
+use super::signals::{self, Mask};
+use super::{Result, check};
+
+/// Decimal digits that a pid may have, and the NUL behind them.
+const PID_ROOM: usize = 11;
+
+/// What the child is to execute, and what it gets back of what the launcher was given.
+pub struct Program {
+    path: CString,
+    args: Vec<CString>,
+    /// `NAME=value` with a NUL at the end.
+    environment: Vec<Vec<u8>>,
+    /// Entries of the environment that named the launcher's pid, and where the value begins.
+    pid_values: Vec<(usize, usize)>,
+    /// The signal mask that the launcher was started with.
+    pub mask: Mask,
+    /// Whether SIGPIPE was ignored at the launcher's start.
+    pub ignore_sigpipe: bool,
+    /// Whether SIGCHLD was ignored at the launcher's start.
+    pub ignore_sigchld: bool,
+    /// Which of the descriptors 0 to 2 were closed at the launcher's start.
+    pub closed: [bool; 3],
+}
+
+impl Program {
+    /// A program with its arguments and environment, and nothing else to restore but `mask`.
+    #[must_use]
+    pub fn new(path: CString, args: Vec<CString>, environment: Vec<CString>, mask: Mask) -> Self {
+        let environment = environment
+            .into_iter()
+            .map(CString::into_bytes_with_nul)
+            .collect();
+        let (ignore_sigpipe, ignore_sigchld, closed) = (false, false, [false; 3]);
+        let pid_values = Vec::new();
+        Self {
+            path,
+            args,
+            environment,
+            pid_values,
+            mask,
+            ignore_sigpipe,
+            ignore_sigchld,
+            closed,
+        }
+    }
+
+    /// Has the variables in `names` that hold `launcher`'s pid hold the child's (`sd_listen_fds(3)`).
+    pub fn rewrite_pids(&mut self, names: &[&str], launcher: u32) {
+        for (index, entry) in self.environment.iter_mut().enumerate() {
+            for name in names {
+                let wanted = format!("{name}={launcher}\0");
+                if *entry == wanted.as_bytes() {
+                    entry.resize(name.len() + 1 + PID_ROOM, 0);
+                    self.pid_values.push((index, name.len() + 1));
+                }
+            }
+        }
+    }
+}
+
+/// A child that waits at the gate.
+#[derive(Debug)]
+pub struct Gated {
+    /// Its pid.
+    pub pid: i32,
+    gate: Option<File>,
+    report: File,
+}
+
+impl Gated {
+    /// Lets the child execute its program.
+    ///
+    /// # Errors
+    /// `EPIPE` where the child has died at the gate.
+    pub fn open(&mut self) -> std::io::Result<()> {
+        match self.gate.take() {
+            Some(mut gate) => gate.write_all(b"!"),
+            None => Ok(()),
+        }
+    }
+
+    /// Readable (end-of-file) once the program was executed, or with the errno where it was not.
+    #[must_use]
+    pub fn report(&self) -> BorrowedFd<'_> {
+        self.report.as_fd()
+    }
+
+    /// The errno of an exec that failed; `None` where it succeeded or the child died before it.
+    #[must_use]
+    pub fn exec_error(&mut self) -> Option<Errno> {
+        let mut bytes = [0_u8; 4];
+        self.report.read_exact(&mut bytes).ok()?;
+        Some(Errno::from_raw(i32::from_ne_bytes(bytes)))
+    }
+}
+
+/// Forks a child that executes `program` when [`Gated::open`] is called.
+///
+/// # Errors
+/// What `pipe2` and `fork` say.
+pub fn fork(mut program: Program) -> Result<Gated> {
+    let (gate_out, gate_in) = pipe2(OFlag::O_CLOEXEC)?;
+    let (report_out, report_in) = pipe2(OFlag::O_CLOEXEC)?;
+    let mut args: Vec<*const libc::c_char> = program.args.iter().map(|a| a.as_ptr()).collect();
+    args.push(std::ptr::null());
+    let values: Vec<(*mut u8, usize)> = program
+        .pid_values
+        .iter()
+        .filter_map(|&(index, at)| {
+            let entry = program.environment.get_mut(index)?.get_mut(at..)?;
+            Some((entry.as_mut_ptr(), entry.len()))
+        })
+        .collect();
+    let mut environment: Vec<*const libc::c_char> = program
+        .environment
+        .iter()
+        .map(|e| e.as_ptr().cast())
+        .collect();
+    environment.push(std::ptr::null());
+    // SAFETY: the launcher has one thread; the child calls async-signal-safe functions only.
+    let pid = check(unsafe { libc::fork() }.into())?;
+    if pid == 0 {
+        // SAFETY: every pointer is into vectors that this function holds, each list ends with
+        // null, and each pid value has PID_ROOM writable bytes.
+        unsafe {
+            libc::close(gate_in.as_raw_fd());
+            child(
+                &program,
+                &args,
+                &environment,
+                &values,
+                &gate_out,
+                &report_in,
+            )
+        }
+    }
+    let pid = i32::try_from(pid).map_err(|_| Errno::EOVERFLOW)?;
+    Ok(Gated {
+        pid,
+        gate: Some(gate_in.into()),
+        report: report_out.into(),
+    })
+}
+
+/// The child's way from fork to exec; never returns.
+unsafe fn child(
+    program: &Program,
+    args: &[*const libc::c_char],
+    environment: &[*const libc::c_char],
+    pid_values: &[(*mut u8, usize)],
+    gate: &OwnedFd,
+    report: &OwnedFd,
+) -> ! {
+    signals::dispose(libc::SIGPIPE, program.ignore_sigpipe);
+    signals::dispose(libc::SIGCHLD, program.ignore_sigchld);
+    // With the inherited mask back, a signal ends the child at the gate as it would a server.
+    signals::set_mask(&program.mask);
+    let mut byte = 0_u8;
+    // SAFETY: the descriptors are open and owned by this process; byte has room for one byte;
+    // args and environment are lists that end with null, as execve(2) wants them.
+    unsafe {
+        loop {
+            match libc::read(gate.as_raw_fd(), (&raw mut byte).cast(), 1) {
+                1 => break,
+                -1 if *libc::__errno_location() == libc::EINTR => {}
+                _ => libc::_exit(125),
+            }
+        }
+        let pid = libc::getpid();
+        for &(at, room) in pid_values {
+            write_decimal(pid, std::slice::from_raw_parts_mut(at, room));
+        }
+        for (fd, closed) in (0..).zip(program.closed) {
+            if closed {
+                libc::close(fd);
+            }
+        }
+        libc::execve(program.path.as_ptr(), args.as_ptr(), environment.as_ptr());
+        let errno = (*libc::__errno_location()).to_ne_bytes();
+        libc::write(report.as_raw_fd(), errno.as_ptr().cast(), errno.len());
+        libc::_exit(125)
+    }
+}
+
+/// Writes a number and a NUL without allocating.
+fn write_decimal(number: i32, room: &mut [u8]) {
+    let mut digits = [0_u8; PID_ROOM];
+    let mut rest = number.unsigned_abs();
+    let mut count = 0;
+    for digit in &mut digits {
+        *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+        rest /= 10;
+        count += 1;
+        if rest == 0 {
+            break;
+        }
+    }
+    let digits = digits.iter().take(count).rev();
+    for (place, digit) in room.iter_mut().zip(digits.chain(std::iter::once(&0))) {
+        *place = *digit;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pid_is_written_without_allocating_and_ends_with_nul() {
+        for (number, text) in [
+            (1, "1\0"),
+            (4_194_304, "4194304\0"),
+            (i32::MAX, "2147483647\0"),
+        ] {
+            let mut room = [b'x'; PID_ROOM];
+            write_decimal(number, &mut room);
+            assert!(room.starts_with(text.as_bytes()), "{number}");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! System V shared memory: the table, one segment, its first bytes, its removal.
+//!
+//! `remove` is called from `act.rs` alone; a test of the layout holds that.
+
+use std::mem::MaybeUninit;
+
+use nix::errno::Errno;
+
+use super::{Result, check};
+
+/// `SHM_STAT_ANY` (`linux/shm.h`, since 4.17): like `SHM_STAT`, without a permission check.
+const SHM_STAT_ANY: libc::c_int = 15;
+/// `SHM_DEST` (`linux/shm.h`): destroyed on the last detach.
+pub const MODE_DEST: u32 = 0o1000;
+/// `SHM_LOCKED` (`linux/shm.h`): not swapped.
+pub const MODE_LOCKED: u32 = 0o2000;
+/// `SHM_HUGETLB` (`linux/shm.h`): made of huge pages.
+pub const MODE_HUGETLB: u32 = 0o4000;
+
+/// One row of the kernel's table, as `SHM_STAT_ANY` gives it (`shmctl(2)`).
+///
+/// Process ids are 0 where the process is not visible in the caller's PID namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// The identifier.
+    pub id: i32,
+    /// The key; 0 (`IPC_PRIVATE`) also for a segment that is marked for destruction.
+    pub key: i32,
+    /// Permission bits with [`MODE_DEST`], [`MODE_LOCKED`].
+    pub mode: u32,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Owner.
+    pub uid: u32,
+    /// Group of the owner.
+    pub gid: u32,
+    /// Creator.
+    pub creator_uid: u32,
+    /// Group of the creator.
+    pub creator_gid: u32,
+    /// Process that created it.
+    pub creator_pid: i32,
+    /// Process of the last `shmat`, `shmdt` or fork.
+    pub last_pid: i32,
+    /// Mappings (not processes).
+    pub nattch: u64,
+    /// Creation or last `IPC_SET`, seconds since the epoch.
+    pub ctime: i64,
+}
+
+/// The highest index in use, `None` where the table is empty (`IPC_INFO`, `shmctl(2)`).
+fn highest_index() -> Result<Option<i32>> {
+    let mut info = MaybeUninit::<[u64; 32]>::zeroed();
+    // SAFETY: IPC_INFO writes one struct shminfo (72 bytes), for which the buffer has room.
+    let highest =
+        check(unsafe { libc::shmctl(0, libc::IPC_INFO, info.as_mut_ptr().cast()) }.into());
+    match highest {
+        Ok(index) => Ok(i32::try_from(index).ok()),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// The segment at a table index (an id serves: the kernel uses its low bits only).
+///
+/// # Errors
+/// `EINVAL` where the index is free.
+fn at_index(index: i32) -> Result<Row> {
+    let mut ds = MaybeUninit::<libc::shmid_ds>::zeroed();
+    // SAFETY: SHM_STAT_ANY writes one struct shmid_ds into the buffer of that type.
+    let id = check(unsafe { libc::shmctl(index, SHM_STAT_ANY, ds.as_mut_ptr()) }.into())?;
+    // SAFETY: the call succeeded, so the structure is filled in; it was zeroed before.
+    let ds = unsafe { ds.assume_init() };
+    #[allow(clippy::unnecessary_cast)] // the width of mode differs between architectures
+    let mode = ds.shm_perm.mode as u32;
+    #[allow(clippy::unnecessary_cast)]
+    Ok(Row {
+        id: i32::try_from(id).map_err(|_| Errno::EOVERFLOW)?,
+        key: ds.shm_perm.__key,
+        mode,
+        bytes: ds.shm_segsz as u64,
+        uid: ds.shm_perm.uid,
+        gid: ds.shm_perm.gid,
+        creator_uid: ds.shm_perm.cuid,
+        creator_gid: ds.shm_perm.cgid,
+        creator_pid: ds.shm_cpid,
+        last_pid: ds.shm_lpid,
+        nattch: ds.shm_nattch as u64,
+        ctime: ds.shm_ctime as i64,
+    })
+}
+
+/// Every segment of this IPC namespace, in the order of the table.
+///
+/// # Errors
+/// Whatever `shmctl` says other than that an index is free.
+pub fn table() -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    let Some(highest) = highest_index()? else {
+        return Ok(rows);
+    };
+    for index in 0..=highest {
+        match at_index(index) {
+            Ok(row) => rows.push(row),
+            Err(Errno::EINVAL | Errno::EIDRM) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(rows)
+}
+
+/// One segment by id, `None` where there is none of that very id.
+///
+/// # Errors
+/// Whatever `shmctl` says other than that there is no such segment.
+pub fn stat(id: i32) -> Result<Option<Row>> {
+    match at_index(id) {
+        Ok(row) if row.id == id => Ok(Some(row)),
+        Ok(_) | Err(Errno::EINVAL | Errno::EIDRM) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// `IPC_RMID`: destroys at once where nobody is attached, on the last detach otherwise.
+///
+/// # Errors
+/// `EPERM` for anybody but owner, creator and root; `EINVAL`, `EIDRM` where it is gone.
+pub fn remove(id: i32) -> Result<()> {
+    // SAFETY: IPC_RMID reads and writes no memory of this process.
+    check(unsafe { libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()) }.into()).map(drop)
+}
+
+/// Copies the first bytes of a segment by attaching it read-only for a moment.
+///
+/// Raises nattch while it lasts: a server that starts at that moment refuses (FACTS of the header).
+/// Call it only when the instance is dead and its ledger locked.
+///
+/// # Errors
+/// What `shmat` says; `EINVAL` where there is no such segment.
+pub fn peek(id: i32, most_bytes: usize) -> Result<Vec<u8>> {
+    let row = stat(id)?.ok_or(Errno::EINVAL)?;
+    let len = most_bytes.min(usize::try_from(row.bytes).unwrap_or(usize::MAX));
+    // SAFETY: a null address lets the kernel choose a free range; nothing of ours is replaced.
+    let start = unsafe { libc::shmat(id, std::ptr::null(), libc::SHM_RDONLY) };
+    if start as isize == -1 {
+        return Err(Errno::last());
+    }
+    let mut bytes = vec![0_u8; len];
+    // SAFETY: the mapping is at least row.bytes long (the size of a segment never changes) and len
+    // is at most that; the destination was allocated with len bytes and cannot overlap it.
+    unsafe { std::ptr::copy_nonoverlapping(start.cast::<u8>(), bytes.as_mut_ptr(), len) };
+    // SAFETY: start is what shmat gave, and no reference into the mapping is kept.
+    check(unsafe { libc::shmdt(start) }.into())?;
+    Ok(bytes)
+}
+
+/// Creates a segment that must not exist yet (`IPC_CREAT | IPC_EXCL`); for the demo and tests.
+///
+/// # Errors
+/// `EEXIST` where the key is taken, `ENOSPC`, `ENOMEM`, `EINVAL` at the limits (`shmget(2)`).
+pub fn create(key: i32, bytes: usize, mode: u32) -> Result<i32> {
+    let flags = libc::IPC_CREAT | libc::IPC_EXCL | i32::try_from(mode & 0o777).unwrap_or(0o600);
+    // SAFETY: shmget touches no memory of this process.
+    let id = check(unsafe { libc::shmget(key, bytes, flags) }.into())?;
+    i32::try_from(id).map_err(|_| Errno::EOVERFLOW)
+}
+
+/// Attaches a segment for the rest of this process's life; for the demo and tests.
+///
+/// # Errors
+/// What `shmat` says.
+pub fn attach_for_life(id: i32) -> Result<()> {
+    // SAFETY: a null address lets the kernel choose a free range; the mapping is never used.
+    let start = unsafe { libc::shmat(id, std::ptr::null(), 0) };
+    if start as isize == -1 {
+        Err(Errno::last())
+    } else {
+        Ok(())
+    }
+}
+
+/// Attaches a segment and writes `bytes` at its start, then detaches; for the demo and tests.
+///
+/// # Errors
+/// `EINVAL` where the segment is smaller than `bytes`; what `shmat` says.
+pub fn poke(id: i32, bytes: &[u8]) -> Result<()> {
+    let row = stat(id)?.ok_or(Errno::EINVAL)?;
+    if (bytes.len() as u64) > row.bytes {
+        return Err(Errno::EINVAL);
+    }
+    // SAFETY: as in peek: the kernel chooses a free range.
+    let start = unsafe { libc::shmat(id, std::ptr::null(), 0) };
+    if start as isize == -1 {
+        return Err(Errno::last());
+    }
+    // SAFETY: the mapping has at least bytes.len() bytes, checked above, and cannot overlap.
+    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), start.cast::<u8>(), bytes.len()) };
+    // SAFETY: start is what shmat gave, and no reference into the mapping is kept.
+    check(unsafe { libc::shmdt(start) }.into()).map(drop)
+}

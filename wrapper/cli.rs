@@ -1,0 +1,170 @@
+//! The command line: names, options and their help. A test holds man page and help together.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Crash-safe clean-up of shared memory for database servers.
+#[derive(Debug, Parser)]
+#[command(name = "shmwarden", version, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    /// Print one JSON document instead of text
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print without colours (as does the variable NO_COLOR)
+    #[arg(long, global = true)]
+    pub(crate) no_color: bool,
+    /// Log errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Log and print more
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start COMMAND, keep the ledger, clean up after it
+    Run(RunArgs),
+    /// Remove what dead instances left (pre-start and post-stop hook)
+    Sweep(SweepArgs),
+    /// What was recorded, removed, kept, and why
+    History(HistoryArgs),
+    /// The whole story on this machine, in a scratch directory
+    Demo(DemoArgs),
+}
+
+/// Options of `run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Ledger of this instance (default: NAME.ledger in the state directory)
+    #[arg(long, value_name = "PATH")]
+    pub(crate) ledger: Option<PathBuf>,
+    /// Name of this instance (default: from the data directory, or COMMAND)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// What kind of server COMMAND is
+    #[arg(long, value_enum, default_value_t = EngineChoice::Auto)]
+    pub(crate) engine: EngineChoice,
+    /// How long to wait, after the server's death, for orphans to let go
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    pub(crate) linger: Duration,
+    /// What to do with orphans that hold the dead server's objects
+    #[arg(long, value_enum, default_value_t = Orphans::Leave)]
+    pub(crate) orphans: Orphans,
+    /// What to do before the start where the ledger cannot be written
+    #[arg(long, value_enum, default_value_t = IfLedgerFails::Start)]
+    pub(crate) if_ledger_fails: IfLedgerFails,
+    /// The server and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// Options of `sweep`.
+#[derive(Debug, Args)]
+pub(crate) struct SweepArgs {
+    /// Ledgers to sweep (default: every one of the state directory)
+    #[arg(value_name = "LEDGER")]
+    pub(crate) ledgers: Vec<PathBuf>,
+    /// Sweep the ledger of this instance
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Sweep the ledger of the server with this data directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Look for ledgers in this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Say what would be removed, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// How long to wait for orphans to let go
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
+    pub(crate) wait: Duration,
+    /// End with status 1 where anything of a dead instance is still held
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Also remove what a server left after a clean exit
+    #[arg(long)]
+    pub(crate) include_clean: bool,
+}
+
+/// Options of `history`.
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArgs {
+    /// Ledger to tell (default: every one of the state directory)
+    #[arg(value_name = "LEDGER")]
+    pub(crate) ledger: Option<PathBuf>,
+    /// Tell the ledger of this instance
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Tell the ledger of the server with this data directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+/// Options of `demo`.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Use the built-in stand-in even where PostgreSQL is installed
+    #[arg(long)]
+    pub(crate) stand_in: bool,
+    /// A part that the demo runs in its own namespaces
+    #[arg(long, hide = true, value_name = "PART")]
+    pub(crate) part: Option<String>,
+    /// Arguments of that part
+    #[arg(last = true, hide = true)]
+    pub(crate) rest: Vec<OsString>,
+}
+
+/// `--engine`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EngineChoice {
+    /// By the name of the program that runs
+    Auto,
+    /// Any server
+    Generic,
+    /// PostgreSQL 10 to 18
+    Postgres,
+    /// openGauss
+    Opengauss,
+}
+
+/// `--orphans`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Orphans {
+    /// Wait for them only
+    Leave,
+    /// Ask them to end (SIGTERM)
+    Term,
+    /// End them (SIGKILL)
+    Kill,
+}
+
+/// `--if-ledger-fails`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum IfLedgerFails {
+    /// Start the server without the promise of a clean-up
+    Start,
+    /// Do not start the server: end with 125
+    Refuse,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    match text {
+        "0" => Ok(Duration::ZERO),
+        _ => humantime::parse_duration(text)
+            .map_err(|error| format!("{error}; write it as in 10s, 500ms or 2m")),
+    }
+}

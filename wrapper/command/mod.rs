@@ -1,0 +1,5 @@
+//! One file a sub-command, each short: what it reads, what it asks the library, what it prints.
+
+pub(crate) mod demo;
+pub(crate) mod history;
+pub(crate) mod sweep;

@@ -1,0 +1,309 @@
+//! `shmwarden sweep`: removes what dead instances left. The pre-start and post-stop hook.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use shmwarden::decide::Policy;
+use shmwarden::ledger::book::Tail;
+use shmwarden::ledger::file::{For, Ledger};
+use shmwarden::observe::{place, processes};
+use shmwarden::settle::{self, Fate, Report, Settled, State};
+use shmwarden::sys::pidfd::PidFd;
+use shmwarden::{Error, Result};
+
+use crate::cli::{Common, SweepArgs};
+use crate::exit::{self, Ending};
+use crate::ledgers::{self, Named};
+use crate::render;
+
+/// How long another sweep may hold a lock.
+const WAIT_FOR_LOCK: Duration = Duration::from_secs(10);
+/// Pause between two tries to lock, and longest pause between two looks at what is held.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What was found at one path.
+#[derive(Debug)]
+pub(crate) enum Finding {
+    /// A ledger that could be judged.
+    Settled(Report),
+    /// A ledger that somebody else has locked, which is why it counts as alive.
+    Busy(String),
+    /// No ledger.
+    Missing,
+    /// A ledger that does not check, or of a newer version.
+    Damaged(String),
+    /// A ledger that is not trusted, or cannot be read.
+    Refused(String),
+}
+
+/// One ledger and what came of it.
+#[derive(Debug)]
+pub(crate) struct Swept {
+    /// Its path.
+    pub(crate) path: PathBuf,
+    /// Its instance.
+    pub(crate) instance: String,
+    /// What was found.
+    pub(crate) finding: Finding,
+    status: u8,
+}
+
+impl Swept {
+    /// The objects that were judged.
+    pub(crate) fn objects(&self) -> impl Iterator<Item = &Settled> {
+        let report = match &self.finding {
+            Finding::Settled(report) => Some(report),
+            _ => None,
+        };
+        report.into_iter().flat_map(|report| &report.objects)
+    }
+
+    /// What went wrong, as a sentence.
+    pub(crate) fn error(&self) -> Option<&str> {
+        match &self.finding {
+            Finding::Damaged(why) | Finding::Refused(why) => Some(why),
+            _ => None,
+        }
+    }
+}
+
+/// `shmwarden sweep`.
+pub(crate) fn run(args: &SweepArgs, common: &Common) -> Ending {
+    let (paths, named) = match paths(args) {
+        Ok(found) => found,
+        Err(error) => {
+            log::error!("{error}");
+            return Ending::Status(exit::status_of(&error));
+        }
+    };
+    let mut worst = 0;
+    let mut all = Vec::new();
+    for path in paths {
+        let mut swept = sweep(&path, args);
+        if let Some(name) = args.name.as_deref().filter(|_| named) {
+            name.clone_into(&mut swept.instance);
+        }
+        log_finding(&swept, common);
+        let status = match &swept.finding {
+            // Left alone, as it should be: only who asked for this very ledger has to know.
+            _ if swept.status == exit::LIVE && !named => 0,
+            _ => swept.status,
+        };
+        worst = exit::worse(worst, status);
+        all.push(swept);
+    }
+    let printed = if common.json {
+        render::print_json(&render::sweep::document(&all, args.dry_run))
+    } else {
+        render::print(&render::sweep::lines(&all, args.dry_run, common.verbose))
+    };
+    if let Err(error) = printed {
+        log::error!("cannot write the result: {error}");
+        worst = exit::worse(worst, exit::FAILED);
+    }
+    Ending::Status(worst)
+}
+
+/// The ledgers to sweep, and whether they were named one by one.
+fn paths(args: &SweepArgs) -> Result<(Vec<PathBuf>, bool)> {
+    let data = args.data.as_deref().map(ledgers::absolute);
+    let mut paths: Vec<PathBuf> = args
+        .ledgers
+        .iter()
+        .map(|path| ledgers::absolute(path))
+        .collect();
+    if args.name.is_some() || data.is_some() {
+        paths.push(ledgers::path(&Named {
+            name: args.name.as_deref(),
+            data: data.as_deref(),
+            directory: args.dir.as_deref(),
+            ..Named::default()
+        }));
+    }
+    if !paths.is_empty() {
+        return Ok((paths, true));
+    }
+    if let Some(path) = std::env::var_os("SHMWARDEN_LEDGER").filter(|path| !path.is_empty()) {
+        if args.dir.is_none() {
+            return Ok((vec![ledgers::absolute(Path::new(&path))], true));
+        }
+    }
+    let directory = args
+        .dir
+        .as_deref()
+        .map_or_else(ledgers::default_directory, ledgers::absolute);
+    let found = ledgers::in_directory(&directory);
+    Ok((
+        found.map_err(Error::io("cannot read the directory", &directory))?,
+        false,
+    ))
+}
+
+/// Sweeps one ledger, waiting for orphans as long as asked, without the lock meanwhile.
+fn sweep(path: &Path, args: &SweepArgs) -> Swept {
+    let until = Instant::now() + args.wait;
+    loop {
+        let finding = once(path, args);
+        let held = matches!(&finding, Finding::Settled(report) if report.is_held());
+        if !held || Instant::now() >= until {
+            let status = status(&finding, args);
+            let instance = ledgers::instance(path);
+            return Swept {
+                path: path.to_owned(),
+                instance,
+                finding,
+                status,
+            };
+        }
+        if let Finding::Settled(report) = &finding {
+            wait_for_holders(report, until);
+        }
+    }
+}
+
+/// One pass over one ledger.
+fn once(path: &Path, args: &SweepArgs) -> Finding {
+    match try_once(path, args) {
+        Ok(finding) => finding,
+        Err(error @ (Error::Damaged { .. } | Error::Newer { .. })) => {
+            Finding::Damaged(error.to_string())
+        }
+        Err(Error::Missing { .. }) => Finding::Missing,
+        Err(error) => Finding::Refused(error.to_string()),
+    }
+}
+
+fn try_once(path: &Path, args: &SweepArgs) -> Result<Finding> {
+    let mode = if args.dry_run {
+        For::Reading
+    } else {
+        For::Writing
+    };
+    let until = Instant::now() + WAIT_FOR_LOCK;
+    let mut ledger = loop {
+        let ledger = Ledger::open(path, mode)?;
+        if ledger.try_lock()? {
+            break ledger;
+        }
+        if let Some(who) = runner(path) {
+            return Ok(Finding::Busy(who));
+        }
+        if Instant::now() >= until {
+            return Ok(Finding::Busy(
+                "another process has locked the ledger".to_owned(),
+            ));
+        }
+        std::thread::sleep(PAUSE);
+    };
+    match ledger.read()? {
+        Tail::Clean => {}
+        Tail::Torn => log::warn!(
+            "{} ended in the middle of a line, which is dropped",
+            path.display()
+        ),
+        Tail::Newer(version) => {
+            return Err(Error::Newer {
+                path: path.to_owned(),
+                version,
+            });
+        }
+        Tail::Damaged { line, why } => {
+            let error = Error::Damaged {
+                path: path.to_owned(),
+                line,
+                why,
+            };
+            if args.dry_run {
+                return Err(error);
+            }
+            let aside = ledger.set_aside("damaged")?;
+            return Ok(Finding::Damaged(format!(
+                "{error}; it is kept as {}; list shows what may be left of its server",
+                aside.display()
+            )));
+        }
+    }
+    if args.dry_run {
+        ledger.only_pretend();
+    }
+    let own = i32::try_from(std::process::id()).unwrap_or(0);
+    let policy = Policy {
+        include_clean: args.include_clean,
+        launcher: None,
+        exempt: vec![own],
+    };
+    Ok(Finding::Settled(settle::settle(&mut ledger, &policy)?))
+}
+
+/// The launcher and server of a run that holds the lock.
+fn runner(path: &Path) -> Option<String> {
+    let mut ledger = Ledger::open(path, For::Reading).ok()?;
+    ledger.read().ok()?;
+    let here = place::here().ok()?;
+    let run = ledger.book.open_runs().last()?;
+    let same = ledger.book.places.get(run.place)?.pid_namespace == here.pid_namespace;
+    if same && !processes::lives(run.start.launcher) {
+        return None;
+    }
+    let server: Vec<String> = run
+        .claims
+        .iter()
+        .map(|claim| claim.process.pid.to_string())
+        .collect();
+    let launcher = run.start.launcher.pid;
+    Some(format!(
+        "launcher process {launcher} watches over server process {}",
+        server.join(", ")
+    ))
+}
+
+fn wait_for_holders(report: &Report, until: Instant) {
+    let holders: Vec<PidFd> = report
+        .objects
+        .iter()
+        .flat_map(|object| &object.holders)
+        .filter_map(|holder| PidFd::open(holder.process.pid).ok())
+        .collect();
+    // A detach without an exit gives no event: looked at again after a while.
+    let soon = until.min(Instant::now() + PAUSE * 10);
+    let mut fds: Vec<nix::poll::PollFd<'_>> = holders
+        .iter()
+        .map(|holder| {
+            nix::poll::PollFd::new(
+                std::os::fd::AsFd::as_fd(holder),
+                nix::poll::PollFlags::POLLIN,
+            )
+        })
+        .collect();
+    let left = soon.saturating_duration_since(Instant::now());
+    let timeout = nix::poll::PollTimeout::try_from(left).unwrap_or(nix::poll::PollTimeout::ZERO);
+    let _ = nix::poll::poll(&mut fds, timeout);
+}
+
+fn status(finding: &Finding, args: &SweepArgs) -> u8 {
+    let report = match finding {
+        Finding::Missing => return 0,
+        Finding::Busy(_) => return exit::LIVE,
+        Finding::Damaged(_) => return exit::DAMAGED,
+        Finding::Refused(_) => return exit::PERMISSION,
+        Finding::Settled(report) => report,
+    };
+    if matches!(report.state, State::Live(_)) {
+        return exit::LIVE;
+    }
+    let wrong = |object: &Settled| matches!(object.result, Fate::Raced(_) | Fate::Failed(_));
+    match report.objects.iter().any(wrong) {
+        true => exit::FAILED,
+        false if args.strict && report.is_held() => exit::ACT,
+        false => 0,
+    }
+}
+
+/// Troubles go to the log as well: a hook's stdout is often thrown away.
+fn log_finding(swept: &Swept, common: &Common) {
+    match &swept.finding {
+        Finding::Damaged(why) | Finding::Refused(why) => log::error!("{why}"),
+        Finding::Settled(report) if common.json => render::text::log_report(report),
+        _ => {}
+    }
+}

@@ -1,0 +1,96 @@
+//! How the program ends: one status a class of outcome, as the man page lists them.
+
+use std::process::ExitCode;
+
+use shmwarden::Error;
+use shmwarden::sys::{process, signals};
+
+/// `run` itself failed before the start.
+pub(crate) const RUN_FAILED: u8 = 125;
+/// COMMAND cannot be executed.
+pub(crate) const CANNOT_EXECUTE: u8 = 126;
+/// COMMAND was not found.
+pub(crate) const NOT_FOUND: u8 = 127;
+/// An answer to act on.
+pub(crate) const ACT: u8 = 1;
+/// The command line cannot be understood.
+pub(crate) const USAGE: u8 = 2;
+/// A ledger is damaged or of a newer version.
+pub(crate) const DAMAGED: u8 = 65;
+/// Not supported here.
+pub(crate) const UNSUPPORTED: u8 = 69;
+/// A mistake in this program.
+pub(crate) const BUG: u8 = 70;
+/// Input, output or a removal failed, or raced.
+pub(crate) const FAILED: u8 = 74;
+/// The instance lives.
+pub(crate) const LIVE: u8 = 75;
+/// Not allowed.
+pub(crate) const PERMISSION: u8 = 77;
+
+/// From worst to best: over several ledgers the worst counts.
+const WORST_FIRST: [u8; 8] = [BUG, FAILED, PERMISSION, DAMAGED, UNSUPPORTED, LIVE, ACT, 0];
+
+/// How this process is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// With this status.
+    Status(u8),
+    /// As the server did: of this signal.
+    Signal(i32),
+}
+
+impl Ending {
+    /// Ends so: of a signal by raising it, without a second core file.
+    pub(crate) fn end(self) -> ExitCode {
+        match self {
+            Self::Status(status) => ExitCode::from(status),
+            Self::Signal(signal) => {
+                let _ = process::no_core_file();
+                signals::die_of(signal);
+                // PID 1 of a PID namespace cannot die of its own signal.
+                ExitCode::from(u8::try_from(128 + signal).unwrap_or(u8::MAX))
+            }
+        }
+    }
+}
+
+/// The status that an error of the library stands for.
+pub(crate) fn status_of(error: &Error) -> u8 {
+    match error {
+        Error::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+            PERMISSION
+        }
+        Error::Refused { .. } => PERMISSION,
+        Error::Io { .. } => FAILED,
+        Error::Damaged { .. } | Error::Newer { .. } => DAMAGED,
+        Error::Locked { .. } => LIVE,
+        Error::Missing { .. } => 0,
+        Error::Unsupported(_) => UNSUPPORTED,
+        Error::Illegal(_) => BUG,
+    }
+}
+
+/// The worse of two statuses.
+pub(crate) fn worse(one: u8, other: u8) -> u8 {
+    let rank = |status| {
+        WORST_FIRST
+            .iter()
+            .position(|&known| known == status)
+            .unwrap_or(0)
+    };
+    if rank(one) <= rank(other) { one } else { other }
+}
+
+/// Prints what clap has to say: help and version to stdout with 0, else to stderr.
+///
+/// For `run` a usage error is 125 too: 2 would be taken for the server's own status.
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    let is_run = std::env::args_os().nth(1).is_some_and(|word| word == "run");
+    match (error.use_stderr(), is_run) {
+        (false, _) => ExitCode::SUCCESS,
+        (true, true) => ExitCode::from(RUN_FAILED),
+        (true, false) => ExitCode::from(USAGE),
+    }
+}

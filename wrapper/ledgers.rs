@@ -1,0 +1,124 @@
+//! Where ledgers are: the default place, the name of an instance, what lies in a directory.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use shmwarden::engine::generic;
+use shmwarden::sys::user;
+
+/// The file name ending of a ledger.
+const ENDING: &str = "ledger";
+
+/// The directory that ledgers lie in where none is named.
+pub(crate) fn default_directory() -> PathBuf {
+    if let Some(listed) = std::env::var_os("STATE_DIRECTORY") {
+        if let Some(entry) = of_state_directory(&listed) {
+            return entry;
+        }
+    }
+    if user::effective() == 0 {
+        return PathBuf::from("/var/lib/shmwarden");
+    }
+    let base = std::env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .unwrap_or_else(|| home().join(".local/state"));
+    base.join("shmwarden")
+}
+
+/// The entry of a colon-separated list that has a component `shmwarden` (`systemd.exec(5)`).
+fn of_state_directory(listed: &OsStr) -> Option<PathBuf> {
+    let entries = listed.as_bytes().split(|&byte| byte == b':');
+    entries
+        .map(|entry| PathBuf::from(OsStr::from_bytes(entry)))
+        .find(|entry| {
+            entry
+                .components()
+                .any(|part| part.as_os_str() == "shmwarden")
+        })
+}
+
+/// The home directory that the user database names.
+fn home() -> PathBuf {
+    let uid = nix::unistd::Uid::from_raw(user::effective());
+    let entry = nix::unistd::User::from_uid(uid).ok().flatten();
+    entry.map_or_else(|| PathBuf::from("/"), |entry| entry.dir)
+}
+
+/// What the caller said of the ledger that is meant.
+#[derive(Debug, Default)]
+pub(crate) struct Named<'a> {
+    /// `--ledger`.
+    pub(crate) path: Option<&'a Path>,
+    /// `--name`.
+    pub(crate) name: Option<&'a str>,
+    /// The server's data directory.
+    pub(crate) data: Option<&'a Path>,
+    /// COMMAND.
+    pub(crate) command: Option<&'a Path>,
+    /// `--dir`.
+    pub(crate) directory: Option<&'a Path>,
+}
+
+/// The path of one ledger: `--ledger`, `SHMWARDEN_LEDGER`, or NAME in the default directory.
+pub(crate) fn path(named: &Named<'_>) -> PathBuf {
+    let variable = std::env::var_os("SHMWARDEN_LEDGER").filter(|value| !value.is_empty());
+    if let Some(path) = named.path {
+        return absolute(path);
+    }
+    if let (Some(path), None, None) = (variable, named.name, named.directory) {
+        return absolute(Path::new(&path));
+    }
+    let name = match named.name {
+        Some(name) => name.to_owned(),
+        None => generic::instance_name(named.data, named.command.unwrap_or(Path::new("server"))),
+    };
+    let directory = named.directory.map_or_else(default_directory, absolute);
+    directory.join(format!("{name}.{ENDING}"))
+}
+
+/// A path that stays true when the working directory changes.
+pub(crate) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// The name of an instance by its ledger: the file's stem.
+pub(crate) fn instance(path: &Path) -> String {
+    path.file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// Every `*.ledger` of a directory and of its sub-directories, one level; none where there is no
+/// such directory.
+pub(crate) fn in_directory(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    collect(directory, true, &mut found)?;
+    found.sort();
+    Ok(found)
+}
+
+fn collect(directory: &Path, deeper: bool, found: &mut Vec<PathBuf>) -> io::Result<()> {
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        let path = entry.path();
+        // A link to a directory is not followed: file_type is of the entry itself.
+        if entry.file_type()?.is_dir() {
+            if deeper {
+                // What may not be read below belongs to somebody else.
+                let _ = collect(&path, false, found);
+            }
+        } else if path.extension() == Some(&OsString::from(ENDING)) {
+            found.push(path);
+        }
+    }
+    Ok(())
+}

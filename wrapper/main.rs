@@ -1,0 +1,28 @@
+//! `shmwarden`: what stands between the service manager and the database server.
+
+mod cli;
+mod command;
+mod exit;
+mod ledgers;
+mod log;
+mod render;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return exit::usage(&error),
+    };
+    log::start(&cli.common);
+    let ending = match &cli.command {
+        cli::Command::Run(args) => run::run(args),
+        cli::Command::Sweep(args) => command::sweep::run(args, &cli.common),
+        cli::Command::History(args) => command::history::run(args, &cli.common),
+        cli::Command::Demo(args) => command::demo::run(args, &cli.common),
+    };
+    ending.end()
+}

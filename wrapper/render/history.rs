@@ -1,0 +1,142 @@
+//! A ledger told as a story, and as a document.
+
+use serde_json::{Value, json};
+use shmwarden::ledger::Book;
+use shmwarden::ledger::book::{Recorded, Run, Standing};
+use shmwarden::ledger::record::{Outcome, Role};
+use shmwarden::object::Bytes;
+
+use super::{json, text};
+
+/// The document of one ledger.
+pub(crate) fn document(path: &str, instance: &str, book: &Book) -> Value {
+    let runs: Vec<Value> = book
+        .runs
+        .values()
+        .map(|run| document_of(run, book))
+        .collect();
+    json!({ "schema": json::SCHEMA, "ledger": path, "instance": instance, "runs": runs })
+}
+
+fn document_of(run: &Run, book: &Book) -> Value {
+    let objects: Vec<Value> = of(run, book).map(object).collect();
+    json!({
+        "run": run.start.run,
+        "started": json::time(run.at),
+        "pid": run.claims.last().map(|claim| claim.process.pid),
+        "launcher": run.start.launcher.pid,
+        "engine": run.claims.last().map(|claim| claim.engine.to_string()),
+        "command": run.start.argv.iter().map(Bytes::lossy).collect::<Vec<_>>(),
+        "ended": run.end.as_ref().map(|(_, at)| json::time(*at)),
+        "end": run.end.as_ref().map(|(end, _)| end.to_string()),
+        "objects": objects,
+    })
+}
+
+fn object(object: &Recorded) -> Value {
+    let mut out = json::identity(&object.identity);
+    out.insert("role".into(), role(object.role).into());
+    out.insert("how".into(), object.how.to_string().into());
+    out.insert("recorded".into(), json::time(object.since).into());
+    out.insert("outcome".into(), outcome(&object.standing).into());
+    out.insert("reason".into(), detail(&object.standing).into());
+    out.insert("changed".into(), json::time(object.changed).into());
+    Value::Object(out)
+}
+
+/// The story of one ledger.
+pub(crate) fn story(instance: &str, path: &str, book: &Book) -> String {
+    let mut out = format!("{} ({})\n", text::safe(instance), text::safe(path));
+    if book.runs.is_empty() {
+        out.push_str("  nothing has run yet\n");
+    }
+    for run in book.runs.values() {
+        tell(run, book, &mut out);
+    }
+    out
+}
+
+fn tell(run: &Run, book: &Book, out: &mut String) {
+    let command: Vec<String> = run
+        .start
+        .argv
+        .iter()
+        .map(|arg| text::safe(&arg.lossy()))
+        .collect();
+    let server = run.claims.last().map_or_else(
+        || "no server".to_owned(),
+        |claim| format!("{} server process {}", claim.engine, claim.process.pid),
+    );
+    out.push_str(&format!(
+        "  run {}  {}  {server}, launcher process {}: {}\n",
+        run.start.run,
+        when(run.at),
+        run.start.launcher.pid,
+        command.join(" ")
+    ));
+    for object in of(run, book) {
+        out.push_str(&format!(
+            "    {}  recorded  {}{}: {}\n",
+            when(object.since),
+            text::object(&object.identity),
+            match object.role {
+                Role::Other => String::new(),
+                other => format!(" [{}]", role(other)),
+            },
+            object.how
+        ));
+    }
+    match &run.end {
+        Some((end, at)) => out.push_str(&format!("    {}  server ended: {end}\n", when(*at))),
+        None => out.push_str("    no end is recorded: it runs, or nobody saw it end\n"),
+    }
+    for object in of(run, book).filter(|object| object.standing != Standing::Present) {
+        let detail = detail(&object.standing).map_or_else(String::new, |why| format!(": {why}"));
+        out.push_str(&format!(
+            "    {}  {:<8}  {}{}\n",
+            when(object.changed),
+            outcome(&object.standing),
+            object.identity,
+            text::safe(&detail)
+        ));
+    }
+}
+
+fn of<'a>(run: &'a Run, book: &'a Book) -> impl Iterator<Item = &'a Recorded> {
+    book.objects
+        .values()
+        .filter(|object| object.run == run.start.run)
+}
+
+fn when(time: std::time::SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
+fn role(role: Role) -> &'static str {
+    match role {
+        Role::Dynamic => "dynamic",
+        Role::Other => "other",
+        Role::Control => "control",
+        Role::Main => "main",
+    }
+}
+
+fn outcome(standing: &Standing) -> &'static str {
+    match standing {
+        Standing::Present => "recorded",
+        Standing::Intended => "intended",
+        Standing::Gone => "gone",
+        Standing::Tried(Outcome::Removed, _) => "removed",
+        Standing::Tried(Outcome::Gone, _) => "gone",
+        Standing::Tried(Outcome::Kept, _) => "kept",
+        Standing::Tried(Outcome::Raced, _) => "raced",
+        Standing::Tried(Outcome::Failed, _) => "failed",
+    }
+}
+
+fn detail(standing: &Standing) -> Option<&str> {
+    match standing {
+        Standing::Tried(_, detail) => Some(detail),
+        _ => None,
+    }
+}

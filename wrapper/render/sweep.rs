@@ -1,0 +1,137 @@
+//! What `sweep` has to say of each ledger: lines for people, a document for scripts.
+
+use serde_json::{Value, json};
+use shmwarden::settle::{Fate, Settled, State};
+
+use super::{json, text};
+use crate::command::sweep::{Finding, Swept};
+
+/// The document.
+pub(crate) fn document(swept: &[Swept], dry_run: bool) -> Value {
+    let ledgers: Vec<Value> = swept.iter().map(ledger).collect();
+    let all = || swept.iter().flat_map(Swept::objects);
+    let count = |is: fn(&Fate) -> bool| all().filter(|object| is(&object.result)).count();
+    let removed_bytes: u64 = all()
+        .filter(|object| object.result == Fate::Removed)
+        .map(|object| object.identity.bytes())
+        .sum();
+    json!({
+        "schema": json::SCHEMA,
+        "dry_run": dry_run,
+        "ledgers": ledgers,
+        "removed": count(|fate| *fate == Fate::Removed),
+        "removed_bytes": removed_bytes,
+        "kept": count(|fate| matches!(fate, Fate::Kept(_))),
+        "raced": count(|fate| matches!(fate, Fate::Raced(_))),
+        "failed": count(|fate| matches!(fate, Fate::Failed(_))),
+    })
+}
+
+fn ledger(swept: &Swept) -> Value {
+    let objects: Vec<Value> = swept
+        .objects()
+        .map(|object| settled(object, &swept.instance))
+        .collect();
+    json!({
+        "path": swept.path.to_string_lossy(),
+        "instance": swept.instance,
+        "state": state(&swept.finding),
+        "error": swept.error(),
+        "objects": objects,
+    })
+}
+
+fn state(finding: &Finding) -> &'static str {
+    match finding {
+        Finding::Settled(report) => match report.state {
+            State::Live(_) => "live",
+            State::Dead => "dead",
+            State::Settled => "settled",
+            State::Void => "void",
+        },
+        Finding::Busy(_) => "live",
+        Finding::Missing => "missing",
+        Finding::Damaged(_) => "damaged",
+        Finding::Refused(_) => "refused",
+    }
+}
+
+/// Outcome, reason code and reason of an object.
+fn words(object: &Settled) -> (&'static str, &'static str, String) {
+    let said = |outcome, code| (outcome, code, object.evidence.clone());
+    match &object.result {
+        Fate::Removed => said("removed", "dead"),
+        Fate::Gone => said("gone", "gone"),
+        Fate::Kept(reason) => ("kept", reason.code(), reason.to_string()),
+        Fate::Raced(_) => said("raced", "raced"),
+        Fate::Failed(_) => said("failed", "failed"),
+        Fate::WouldRemove => said("would-remove", "dead"),
+    }
+}
+
+fn settled(object: &Settled, instance: &str) -> Value {
+    let mut out = json::identity(&object.identity);
+    let (outcome, code, reason) = words(object);
+    out.insert("outcome".into(), outcome.into());
+    out.insert("reason_code".into(), code.into());
+    out.insert("reason".into(), reason.into());
+    let holders: Vec<Value> = object
+        .holders
+        .iter()
+        .map(|holder| json::holder(holder, instance))
+        .collect();
+    out.insert("holders".into(), holders.into());
+    Value::Object(out)
+}
+
+/// The lines.
+pub(crate) fn lines(swept: &[Swept], dry_run: bool, verbose: bool) -> String {
+    let mut out = String::new();
+    let mut freed = 0;
+    for ledger in swept {
+        let name = text::safe(&ledger.instance);
+        let mut said = false;
+        for object in ledger.objects() {
+            let (outcome, _, reason) = words(object);
+            if object.result == Fate::Gone && !verbose {
+                continue;
+            }
+            if matches!(object.result, Fate::Removed | Fate::WouldRemove) {
+                freed += object.identity.bytes();
+            }
+            said = true;
+            let what = text::object(&object.identity);
+            out.push_str(&format!("{name}: {outcome:<8} {what}: {reason}\n"));
+            for holder in &object.holders {
+                out.push_str(&format!(
+                    "{name}:          held by {}\n",
+                    text::holder(holder)
+                ));
+            }
+        }
+        if !said || verbose {
+            out.push_str(&format!("{name}: {}\n", summary(ledger)));
+        }
+    }
+    if freed > 0 {
+        let word = if dry_run { "would be freed" } else { "freed" };
+        out.push_str(&format!("{} {word}\n", text::size(freed)));
+    }
+    out
+}
+
+fn summary(swept: &Swept) -> String {
+    match &swept.finding {
+        Finding::Settled(report) => match &report.state {
+            State::Live(evidence) => format!("live: {evidence}; nothing was touched"),
+            State::Dead => "dead".to_owned(),
+            State::Settled => "nothing is left to be done".to_owned(),
+            State::Void => {
+                "void: it was written in another boot or namespace; nothing was removed".to_owned()
+            }
+        },
+        Finding::Busy(why) => format!("live: {why}; nothing was touched"),
+        Finding::Missing => "there is no ledger yet".to_owned(),
+        Finding::Damaged(why) | Finding::Refused(why) => text::safe(why),
+    }
+}

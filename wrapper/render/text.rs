@@ -1,0 +1,155 @@
+//! Log sentences and small pieces of text.
+
+use shmwarden::decide::Holder;
+use shmwarden::object::Identity;
+use shmwarden::settle::{Fate, Report, Settled, State};
+
+/// A size for people, in powers of 1024; whole bytes below 1 KiB.
+pub(crate) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    // The loss of precision of a float is far below what is printed.
+    #[allow(clippy::cast_precision_loss)]
+    let mut value = bytes as f64 / 1024.0;
+    let mut unit = UNITS.iter();
+    let mut name = unit.next().copied().unwrap_or_default();
+    for next in unit {
+        if value < 1023.95 {
+            break;
+        }
+        value /= 1024.0;
+        name = next;
+    }
+    format!("{value:.1} {name}")
+}
+
+/// An object with its size, as log lines name it.
+pub(crate) fn object(identity: &Identity) -> String {
+    format!("{identity}, {}", size(identity.bytes()))
+}
+
+/// A foreign string that is safe for a terminal and of bounded length.
+pub(crate) fn safe(text: &str) -> String {
+    const LONGEST: usize = 200;
+    let escaped: String = text
+        .chars()
+        .take(LONGEST)
+        .flat_map(char::escape_debug)
+        .collect();
+    if text.chars().nth(LONGEST).is_some() {
+        format!("{escaped}...")
+    } else {
+        escaped
+    }
+}
+
+/// A user by name, or by number where the account is gone.
+pub(crate) fn user(uid: u32) -> String {
+    let known = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid))
+        .ok()
+        .flatten();
+    known.map_or_else(|| uid.to_string(), |user| safe(&user.name))
+}
+
+/// A holder as a phrase.
+pub(crate) fn holder(holder: &Holder) -> String {
+    let user = holder
+        .uid
+        .map_or_else(|| "an unknown user".to_owned(), user);
+    let times = if holder.attachments > 1 {
+        format!(", {} mappings", holder.attachments)
+    } else {
+        String::new()
+    };
+    format!(
+        "process {} of {user} (state {}{times}): {}",
+        holder.process.pid,
+        holder.state,
+        safe(&holder.command)
+    )
+}
+
+/// Logs what a pass did and what it left.
+pub(crate) fn log_report(report: &Report) {
+    log_changes(report);
+    log_kept(report);
+}
+
+/// Logs what was removed, and what went wrong.
+pub(crate) fn log_changes(report: &Report) {
+    for settled in &report.objects {
+        let name = object(&settled.identity);
+        match &settled.result {
+            Fate::Removed => log::info!("removed {name}: {}", settled.evidence),
+            Fate::Raced(why) => {
+                log::error!("raced for {name}: {why}{}", by(settled));
+            }
+            Fate::Failed(why) => log::error!("cannot remove {name}: {why}"),
+            Fate::Gone => log::debug!("{name} is gone"),
+            Fate::Kept(_) | Fate::WouldRemove => {}
+        }
+    }
+}
+
+/// Logs what was kept; not what a living instance uses.
+pub(crate) fn log_kept(report: &Report) {
+    if matches!(report.state, State::Live(_)) {
+        return;
+    }
+    for settled in &report.objects {
+        if let Fate::Kept(reason) = &settled.result {
+            log::info!(
+                "kept {}: {reason}{}",
+                object(&settled.identity),
+                by(settled)
+            );
+        }
+    }
+}
+
+/// Logs what is still held after the wait.
+pub(crate) fn log_held(report: &Report) {
+    log_kept(report);
+    let bytes: u64 = report
+        .objects
+        .iter()
+        .filter(|object| matches!(object.result, Fate::Kept(_)))
+        .map(|object| object.identity.bytes())
+        .sum();
+    log::warn!(
+        "{} of the dead server stay for now; sweep removes them when nobody holds them any more",
+        size(bytes)
+    );
+}
+
+fn by(settled: &Settled) -> String {
+    let names: Vec<String> = settled.holders.iter().map(holder).collect();
+    if names.is_empty() {
+        String::new()
+    } else {
+        format!("; held by {}", names.join("; "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_short_and_round_over_to_the_next_unit() {
+        assert_eq!(size(0), "0 B");
+        assert_eq!(size(1023), "1023 B");
+        assert_eq!(size(1024), "1.0 KiB");
+        assert_eq!(size(272_629_760), "260.0 MiB");
+        assert_eq!(size((1 << 20) - 1), "1.0 MiB");
+        assert_eq!(size(u64::MAX), "16.0 EiB");
+    }
+
+    #[test]
+    fn control_characters_never_reach_a_terminal() {
+        assert_eq!(safe("a\u{1b}[31m\nb"), "a\\u{1b}[31m\\nb");
+        assert!(safe(&"x".repeat(100_000)).len() < 300);
+    }
+}

@@ -1,0 +1,144 @@
+//! What the ledger claims of a process: all that later proves an object or a process to be its own.
+
+use std::path::{Path, PathBuf};
+
+use shmwarden::engine::{self, EngineName, postgres};
+use shmwarden::ledger::record::{Claim, DataDir, Executable};
+use shmwarden::object::{Bytes, FileRef, ProcessRef};
+use shmwarden::observe;
+use shmwarden::proc::read::{self, FileId};
+use shmwarden::sys::shm::Row;
+
+use crate::cli::EngineChoice;
+
+/// What is known of the server before it runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Server {
+    /// What kind of server.
+    pub(crate) engine: EngineName,
+    /// Whether the kind may change when the program that runs turns out to be another.
+    pub(crate) auto: bool,
+    /// Its data directory, if it has one.
+    pub(crate) data: Option<PathBuf>,
+}
+
+impl Server {
+    /// What COMMAND and the environment tell.
+    pub(crate) fn from_command(
+        choice: EngineChoice,
+        program: &Path,
+        command: &[std::ffi::OsString],
+    ) -> Self {
+        let engine = match choice {
+            EngineChoice::Auto => engine::recognise(program),
+            EngineChoice::Generic => EngineName::Generic,
+            EngineChoice::Postgres => EngineName::Postgres,
+            EngineChoice::Opengauss => EngineName::Opengauss,
+        };
+        let cwd = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+        let pgdata = std::env::var_os("PGDATA");
+        let data = engine::data_directory(engine, command, pgdata.as_deref(), &cwd);
+        Self {
+            engine,
+            auto: choice == EngineChoice::Auto,
+            data,
+        }
+    }
+}
+
+/// A process's claim, as far as `/proc` tells; `None` where it has gone.
+pub(crate) fn of(run: u64, pid: i32, server: &Server, rows: &[Row]) -> Option<Claim> {
+    let stat = read::stat(pid).ok()?.here()?;
+    let status = read::status(pid).ok()?.here()?;
+    let mut uids = status.uids.to_vec();
+    uids.sort_unstable();
+    uids.dedup();
+    let before = rows
+        .iter()
+        .filter(|row| row.creator_pid == pid)
+        .map(|row| row.id)
+        .collect();
+    Some(Claim {
+        run,
+        process: ProcessRef {
+            pid,
+            start: stat.start_ticks,
+        },
+        uids,
+        group: stat.pgrp,
+        session: stat.session,
+        control_group: Bytes(read::cgroup(pid).here().unwrap_or_default()),
+        engine: server.engine,
+        major: server.data.as_deref().and_then(major),
+        data: server.data.as_deref().and_then(directory),
+        executable: None,
+        before,
+        pid_max: observe::pid_max(),
+    })
+}
+
+/// The claim as it stands once the program runs: its file, its user ids, and what they say of the
+/// engine; `None` where nothing is new.
+pub(crate) fn again(old: &Claim, server: &mut Server) -> Option<Claim> {
+    let pid = old.process.pid;
+    let mut claim = old.clone();
+    let file = read::exe(pid).ok()?.here()?;
+    claim.executable = Some(executable(&file));
+    let status = read::status(pid).ok()?.here()?;
+    claim.uids.extend(status.uids);
+    claim.uids.sort_unstable();
+    claim.uids.dedup();
+    let found = engine::recognise(&file.path);
+    if server.auto && found != EngineName::Generic && server.engine == EngineName::Generic {
+        server.engine = found;
+        server.data = data_of_running(pid, found);
+    }
+    claim.engine = server.engine;
+    if claim.data.is_none() {
+        claim.data = server.data.as_deref().and_then(directory);
+        claim.major = server.data.as_deref().and_then(major);
+    }
+    (claim != *old).then_some(claim)
+}
+
+/// The data directory of a server that runs: its arguments, its environment, its own directory.
+fn data_of_running(pid: i32, engine: EngineName) -> Option<PathBuf> {
+    use std::os::unix::ffi::OsStringExt;
+    let line = read::cmdline(pid).here().unwrap_or_default();
+    let args: Vec<std::ffi::OsString> = line
+        .split(|&byte| byte == 0)
+        .map(|arg| std::ffi::OsString::from_vec(arg.to_vec()))
+        .collect();
+    let pgdata = read::environ_var(pid, "PGDATA").here().flatten();
+    let pgdata = pgdata.map(std::ffi::OsString::from_vec);
+    let cwd = read::cwd(pid)
+        .ok()?
+        .here()
+        .map_or_else(|| PathBuf::from("/"), |cwd| cwd.path);
+    // A server that has changed to its data directory says it best (miscinit.c ChangeToDataDir).
+    if cwd.join("PG_VERSION").exists() {
+        return Some(cwd);
+    }
+    engine::data_directory(engine, &args, pgdata.as_deref(), &cwd)
+}
+
+fn executable(file: &FileId) -> Executable {
+    let path = Bytes::from(file.path.as_path());
+    Executable {
+        path,
+        file: FileRef {
+            dev: file.dev,
+            ino: file.ino,
+        },
+    }
+}
+
+fn directory(path: &Path) -> Option<DataDir> {
+    let path = Bytes::from(path);
+    let file = observe::data_dir::look(&path).file?;
+    Some(DataDir { path, file })
+}
+
+fn major(path: &Path) -> Option<u32> {
+    postgres::major(&std::fs::read(path.join("PG_VERSION")).ok()?)
+}

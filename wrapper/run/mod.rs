@@ -1,0 +1,104 @@
+//! The launcher: starts the server behind a claim that is on disk, passes signals on, watches, and
+//! cleans up after its death. One thread, one loop; the table is in `state`.
+
+mod ancestry;
+mod claim;
+mod events;
+mod generic_files;
+mod launcher;
+mod orphans;
+mod pace;
+mod prepare;
+mod program;
+mod scribe;
+mod state;
+mod watch;
+
+use std::path::Path;
+
+use shmwarden::object::Bytes;
+use shmwarden::observe;
+use shmwarden::sys::signals::SignalFd;
+use shmwarden::sys::{gate, process, signals};
+
+use crate::cli::{IfLedgerFails, RunArgs};
+use crate::exit::{self, Ending};
+use crate::ledgers::{self, Named};
+use claim::Server;
+use launcher::Launcher;
+use prepare::Trouble;
+
+/// `shmwarden run`.
+pub(crate) fn run(args: &RunArgs) -> Ending {
+    match start(args) {
+        Ok(launcher) => launcher.watch_over(),
+        Err((status, why)) => {
+            log::error!("{why}");
+            Ending::Status(status)
+        }
+    }
+}
+
+type Failure = (u8, String);
+
+fn start(args: &RunArgs) -> Result<Launcher, Failure> {
+    let failed = |why: String| (exit::RUN_FAILED, why);
+    let Some(command) = args.command.first() else {
+        return Err(failed("there is no command to run".to_owned()));
+    };
+    let program = program::resolve(command)?;
+    let server = Server::from_command(args.engine, &program, &args.command);
+    let named = Named {
+        path: args.ledger.as_deref(),
+        name: args.name.as_deref(),
+        data: server.data.as_deref(),
+        command: Some(Path::new(command)),
+        directory: None,
+    };
+    let path = ledgers::path(&named);
+    if server
+        .data
+        .as_deref()
+        .is_some_and(|data| path.starts_with(data))
+    {
+        return Err(failed(format!(
+            "the ledger {} would lie in the server's data directory, where it does not belong; \
+             name another place with --ledger",
+            path.display()
+        )));
+    }
+    let is_default = args.ledger.is_none() && std::env::var_os("SHMWARDEN_LEDGER").is_none();
+    let argv: Vec<Bytes> = args
+        .command
+        .iter()
+        .map(|arg| Bytes::from(Path::new(arg.as_os_str())))
+        .collect();
+    let inherited = events::open_descriptors();
+    let ledger = match prepare::ledger(&path, is_default, &argv) {
+        Ok(ledger) => Some(ledger),
+        Err(Trouble::Held(why)) => return Err(failed(why)),
+        Err(Trouble::Fails(error)) if args.if_ledger_fails == IfLedgerFails::Refuse => {
+            return Err(failed(format!("{error}; the server is not started")));
+        }
+        Err(Trouble::Fails(error)) => {
+            log::error!("{error}; the server starts all the same, and no clean-up is promised");
+            None
+        }
+    };
+    let system = |what: &'static str| {
+        move |errno: nix::errno::Errno| (exit::RUN_FAILED, format!("{what}: {errno}"))
+    };
+    process::become_subreaper().map_err(system("cannot become a subreaper"))?;
+    let mask = signals::block_all().map_err(system("cannot block signals"))?;
+    let child = program::build(&program, &args.command, mask).map_err(failed)?;
+    // An inherited SIGCHLD=SIG_IGN would have the kernel reap the server by itself.
+    signals::dispose(nix::libc::SIGCHLD, false);
+    let arriving = SignalFd::open().map_err(system("cannot open a signalfd"))?;
+    let rows = observe::segments().unwrap_or_default();
+    let child = gate::fork(child).map_err(system("cannot fork"))?;
+    events::let_go(&inherited);
+    process::trim_memory();
+    Ok(Launcher::new(
+        args, program, server, ledger, child, arriving, &rows,
+    ))
+}

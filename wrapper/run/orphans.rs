@@ -1,0 +1,52 @@
+//! Processes of a dead server that still hold its objects: naming them, and, where asked, ending
+//! them: only such as map this server's objects, are of its user and descend from it.
+
+use nix::libc::{SIGKILL, SIGTERM};
+use shmwarden::decide::Holder;
+use shmwarden::ledger::book::Run;
+use shmwarden::observe::processes;
+use shmwarden::settle::Report;
+use shmwarden::sys::pidfd::PidFd;
+
+use super::ancestry;
+use crate::cli::Orphans;
+
+/// Every process that holds an object of a report, once.
+pub(crate) fn holders(report: &Report) -> Vec<Holder> {
+    let mut all: Vec<Holder> = report
+        .objects
+        .iter()
+        .flat_map(|object| object.holders.clone())
+        .collect();
+    all.sort_by_key(|holder| holder.process);
+    all.dedup_by_key(|holder| holder.process);
+    all
+}
+
+/// Sends the signal that `--orphans` asks for.
+pub(crate) fn deal_with(choice: Orphans, holders: &[Holder], run: &Run) {
+    let (signal, name) = match choice {
+        Orphans::Leave => return,
+        Orphans::Term => (SIGTERM, "SIGTERM"),
+        Orphans::Kill => (SIGKILL, "SIGKILL"),
+    };
+    for holder in holders {
+        let pid = holder.process.pid;
+        let its_user = run
+            .claims
+            .iter()
+            .any(|claim| holder.uid.is_some_and(|uid| claim.uids.contains(&uid)));
+        // Opened before the checks: they are then of the process that the signal goes to.
+        let Ok(process) = PidFd::open(pid) else {
+            continue;
+        };
+        if !its_user || !processes::lives(holder.process) || !ancestry::descends(pid, run) {
+            log::warn!("{holder} is left alone: it is not of this server's user and descent");
+            continue;
+        }
+        match process.send(signal) {
+            Ok(()) => log::warn!("sent {name} to the orphan {holder}"),
+            Err(errno) => log::warn!("cannot send {name} to {holder}: {errno}"),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Before the start: the ledger is opened, locked and read, and what older runs left is settled.
+
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use shmwarden::decide::{Evidence, Policy};
+use shmwarden::ledger::book::Tail;
+use shmwarden::ledger::file::{For, Ledger};
+use shmwarden::ledger::record::{Header, Record, RunStart, VERSION};
+use shmwarden::ledger::{Book, compact};
+use shmwarden::object::Bytes;
+use shmwarden::observe::{place, processes};
+use shmwarden::settle::{self, State};
+use shmwarden::{Error, Result};
+
+use crate::render::text;
+
+/// How long a sweep may hold the lock before the start is given up.
+const WAIT_FOR_SWEEP: Duration = Duration::from_secs(30);
+/// Pause between two tries to lock.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Why there is no ledger to go on with.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// Another launcher has it, or its server lives: never start a second one.
+    Held(String),
+    /// It cannot be read or written: as `--if-ledger-fails` says.
+    Fails(Error),
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Fails(error)
+    }
+}
+
+/// Opens the ledger for a new run, locked, with everything settled that older runs left.
+///
+/// # Errors
+/// [`Trouble`].
+pub(crate) fn ledger(
+    path: &Path,
+    is_default_place: bool,
+    argv: &[Bytes],
+) -> std::result::Result<(Ledger, u64), Trouble> {
+    if is_default_place {
+        make_directory(path)?;
+    }
+    let mut ledger = locked(path)?;
+    match ledger.read()? {
+        Tail::Clean => {}
+        Tail::Torn => log::warn!(
+            "the ledger {} ended in the middle of a line, which is dropped",
+            path.display()
+        ),
+        Tail::Damaged { line, why } => {
+            let aside = ledger.set_aside("damaged")?;
+            let error = Error::Damaged {
+                path: path.to_owned(),
+                line,
+                why,
+            };
+            log::error!(
+                "{error}; it is kept as {}, and a fresh one begins",
+                aside.display()
+            );
+            ledger = locked(path)?;
+        }
+        Tail::Newer(version) => {
+            let aside = ledger.set_aside("newer")?;
+            let error = Error::Newer {
+                path: path.to_owned(),
+                version,
+            };
+            log::error!(
+                "{error}; it is kept as {}, and a fresh one begins",
+                aside.display()
+            );
+            ledger = locked(path)?;
+        }
+    }
+    settle_older(&mut ledger)?;
+    if compact::is_due(&ledger) {
+        let bytes = compact::bytes_of(path)?;
+        compact::compact(&mut ledger, &bytes)?;
+    }
+    let run = begin(&mut ledger, argv)?;
+    Ok((ledger, run))
+}
+
+/// Notes where we are, and that a run begins; written with the claim.
+fn begin(ledger: &mut Ledger, argv: &[Bytes]) -> Result<u64> {
+    let here = place::here()?;
+    if ledger.book.place() != Some(&here) {
+        ledger.note(
+            Record::Header(Header {
+                version: VERSION,
+                place: here,
+            }),
+            None,
+        )?;
+    }
+    let own = i32::try_from(std::process::id()).unwrap_or(0);
+    let launcher = processes::by_pid(own)
+        .ok_or_else(|| Error::Unsupported("/proc does not show this process".to_owned()))?;
+    let run = ledger.book.next_run();
+    let start = RunStart {
+        run,
+        launcher,
+        uid: nix::unistd::geteuid().as_raw(),
+        gid: nix::unistd::getegid().as_raw(),
+        argv: argv.to_vec(),
+        shmwarden: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    ledger.note(Record::Run(start), None)?;
+    Ok(run)
+}
+
+fn make_directory(path: &Path) -> Result<()> {
+    let Some(parent) = path.parent() else {
+        return Ok(());
+    };
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true).mode(0o755);
+    builder
+        .create(parent)
+        .map_err(Error::io("cannot create the directory", parent))
+}
+
+/// Opens and locks, waiting for a sweep and never for another run.
+fn locked(path: &Path) -> std::result::Result<Ledger, Trouble> {
+    let until = Instant::now() + WAIT_FOR_SWEEP;
+    loop {
+        let ledger = Ledger::open(path, For::Creating)?;
+        if ledger.try_lock()? {
+            return Ok(ledger);
+        }
+        if let Some(holder) = holder(path) {
+            return Err(Trouble::Held(holder));
+        }
+        if Instant::now() >= until {
+            let seconds = WAIT_FOR_SWEEP.as_secs();
+            let why = format!(
+                "the ledger {} is locked by another process, and was for {seconds} s; \
+                 fuser {0} names it",
+                path.display()
+            );
+            return Err(Trouble::Held(why));
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// Who runs on this ledger, read without its lock.
+fn holder(path: &Path) -> Option<String> {
+    let mut ledger = Ledger::open(path, For::Reading).ok()?;
+    ledger.read().ok()?;
+    let here = place::here().ok()?;
+    let run = ledger.book.open_runs().find(|run| {
+        let place = ledger.book.places.get(run.place);
+        place.is_some_and(|place| {
+            (&place.boot, &place.pid_namespace) == (&here.boot, &here.pid_namespace)
+        }) && processes::lives(run.start.launcher)
+    })?;
+    let server: Vec<String> = run
+        .claims
+        .iter()
+        .map(|claim| claim.process.pid.to_string())
+        .collect();
+    let server = match server.as_slice() {
+        [] => "no server yet".to_owned(),
+        pids => format!("server process {}", pids.join(", ")),
+    };
+    Some(format!(
+        "the ledger {} is held by another run: launcher process {}, {server}; \
+         one run at a time, nothing was started",
+        path.display(),
+        run.start.launcher.pid
+    ))
+}
+
+/// Settles what older runs left. A server that lives stops the start; orphans do not.
+fn settle_older(ledger: &mut Ledger) -> std::result::Result<(), Trouble> {
+    if ledger.book == Book::default() {
+        return Ok(());
+    }
+    let own = i32::try_from(std::process::id()).unwrap_or(0);
+    let policy = Policy {
+        exempt: vec![own],
+        ..Policy::default()
+    };
+    let report = settle::settle(ledger, &policy)?;
+    text::log_report(&report);
+    match &report.state {
+        State::Live(evidence) if evidence.holder().is_some() => Err(Trouble::Held(format!(
+            "a server of the ledger {} still lives without its launcher: {evidence}; \
+             stop it first, nothing was started",
+            ledger.path().display()
+        ))),
+        State::Live(evidence @ (Evidence::OtherPids { .. } | Evidence::PidFileClosed { .. })) => {
+            log::warn!("nothing of earlier runs is removed: {evidence}");
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}

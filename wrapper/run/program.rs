@@ -1,0 +1,95 @@
+//! COMMAND: the file it means, and all that the child gets back of what the launcher was given.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use shmwarden::sys::gate::Program;
+use shmwarden::sys::signals::Mask;
+use shmwarden::sys::{entry, signals};
+
+use crate::exit;
+
+/// Variables that name the pid of the process they are for.
+const PID_VARIABLES: [&str; 3] = ["LISTEN_PID", "WATCHDOG_PID", "SYSTEMD_EXEC_PID"];
+
+/// Resolves COMMAND as `execvp(3)` does: a bare name is looked for in `PATH`, once.
+///
+/// # Errors
+/// The status to end with (126 or 127) and a sentence.
+pub(crate) fn resolve(command: &OsStr) -> Result<PathBuf, (u8, String)> {
+    let shown = command.to_string_lossy().escape_debug().to_string();
+    let not_found = |why: &str| Err((exit::NOT_FOUND, format!("cannot execute {shown}: {why}")));
+    if command.is_empty() {
+        return not_found("the command is empty");
+    }
+    if command.as_bytes().contains(&b'/') {
+        return Ok(PathBuf::from(command));
+    }
+    let path = std::env::var_os("PATH").unwrap_or_else(|| OsString::from("/bin:/usr/bin"));
+    let mut forbidden = None;
+    for directory in std::env::split_paths(&path) {
+        let file = directory.join(command);
+        match std::fs::metadata(&file) {
+            Ok(found) if found.is_file() && found.permissions().mode() & 0o111 != 0 => {
+                return Ok(file);
+            }
+            Ok(_) => forbidden = Some(file),
+            Err(error) if error.raw_os_error() == Some(Errno::EACCES as i32) => {
+                forbidden = Some(file);
+            }
+            Err(_) => {}
+        }
+    }
+    match forbidden {
+        Some(file) => Err((
+            exit::CANNOT_EXECUTE,
+            format!(
+                "cannot execute {}: it is not an executable file",
+                file.display()
+            ),
+        )),
+        None => not_found("there is no such command in PATH"),
+    }
+}
+
+/// What the child is to execute, with the mask that the launcher was started with.
+///
+/// # Errors
+/// A sentence where an argument has a NUL byte.
+pub(crate) fn build(path: &Path, command: &[OsString], mask: Mask) -> Result<Program, String> {
+    let text = |bytes: &OsStr| {
+        CString::new(bytes.as_bytes()).map_err(|_| "an argument has a NUL byte".to_owned())
+    };
+    let args = command
+        .iter()
+        .map(|arg| text(arg))
+        .collect::<Result<Vec<_>, _>>()?;
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| {
+            let entry = [name.into_vec(), value.into_vec()].join(&b'=');
+            CString::new(entry).ok()
+        })
+        .collect();
+    let mut program = Program::new(text(path.as_os_str())?, args, environment, mask);
+    program.rewrite_pids(&PID_VARIABLES, std::process::id());
+    program.ignore_sigpipe = entry::sigpipe_was_ignored();
+    program.ignore_sigchld = signals::is_ignored(nix::libc::SIGCHLD);
+    program.closed = entry::closed_descriptors();
+    Ok(program)
+}
+
+/// The status and sentence for an exec that failed.
+pub(crate) fn exec_failed(path: &Path, errno: i32) -> (u8, String) {
+    let errno = Errno::from_raw(errno);
+    let status = match errno {
+        Errno::ENOENT | Errno::ENOTDIR => exit::NOT_FOUND,
+        _ => exit::CANNOT_EXECUTE,
+    };
+    (
+        status,
+        format!("cannot execute {}: {}", path.display(), errno.desc()),
+    )
+}

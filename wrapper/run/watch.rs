@@ -1,0 +1,425 @@
+//! Watching a server that lives: what appears, what goes, what its own lists name. Reads kernel
+//! tables only; nothing here waits for a disk or disturbs the server.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use shmwarden::Result;
+use shmwarden::attribute;
+use shmwarden::engine::{EngineName, postgres};
+use shmwarden::ledger::Ledger;
+use shmwarden::ledger::book::Run;
+use shmwarden::ledger::record::{Claim, How, ObjectSeen, Record, Role};
+use shmwarden::object::{Identity, ProcessRef};
+use shmwarden::observe::{self, contents, identity_of, processes, shm_files};
+use shmwarden::sys::shm::Row;
+
+use super::ancestry;
+use super::claim::{self, Server};
+use super::generic_files::GenericFiles;
+
+/// How often the fork count is looked at when nothing else happens.
+const ALIVE_EVERY: Duration = Duration::from_secs(60);
+/// Looks at one main segment's header before it is left to the death of the server.
+const HEADER_TRIES: u32 = 200;
+
+/// The watch over one run.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    run: u64,
+    server: Server,
+    /// Id and ctime of every segment at the last look.
+    known: BTreeSet<(i32, i64)>,
+    used: BTreeSet<i32>,
+    /// When the last look began, in clock ticks since boot.
+    looked_at: u64,
+    forks: Option<u64>,
+    alive_at: Instant,
+    header_tries: u32,
+    files: GenericFiles,
+    mount: Option<String>,
+}
+
+impl Watch {
+    /// Begins with what is there before the server runs.
+    pub(crate) fn start(run: u64, server: Server, rows: &[Row]) -> Self {
+        Self {
+            run,
+            server,
+            known: rows.iter().map(|row| (row.id, row.ctime)).collect(),
+            used: BTreeSet::new(),
+            looked_at: observe::boot_ticks(),
+            forks: observe::forks(),
+            alive_at: Instant::now(),
+            header_tries: 0,
+            files: GenericFiles::start(),
+            mount: observe::place::shm_mount(),
+        }
+    }
+
+    /// One look; `dense` while the server may still be starting.
+    ///
+    /// # Errors
+    /// What the kernel says; a record that may not follow is a mistake of this program.
+    pub(crate) fn look(&mut self, ledger: &mut Ledger, dense: bool) -> Result<()> {
+        let now = observe::boot_ticks();
+        let rows = observe::segments()?;
+        let fresh: Vec<&Row> = rows
+            .iter()
+            .filter(|row| !self.known.contains(&(row.id, row.ctime)))
+            .collect();
+        let appeared = !fresh.is_empty();
+        self.follow(ledger, &rows)?;
+        if appeared || dense {
+            self.refresh_claims(ledger)?;
+        }
+        for row in fresh {
+            self.appeared(ledger, row)?;
+        }
+        if appeared {
+            self.header_tries = 0;
+        }
+        self.read_header(ledger, &rows)?;
+        self.note_used(ledger, &rows)?;
+        if self.server.engine == EngineName::Generic {
+            if let (Some(run), Some(mount)) = (ledger.book.runs.get(&self.run), &self.mount) {
+                let run = run.clone();
+                for seen in self.files.look(&ledger.book, &run, mount)? {
+                    ledger.note(Record::Object(seen), None)?;
+                }
+            }
+        }
+        self.note_alive(ledger)?;
+        self.known = rows.iter().map(|row| (row.id, row.ctime)).collect();
+        self.looked_at = now;
+        Ok(())
+    }
+
+    /// The last look, while the dead server is an unreaped zombie: its pid is still its own.
+    ///
+    /// # Errors
+    /// As [`Watch::look`].
+    pub(crate) fn last_look(&mut self, ledger: &mut Ledger) -> Result<()> {
+        let rows = observe::segments()?;
+        self.follow(ledger, &rows)?;
+        let Some(run) = ledger.book.runs.get(&self.run).cloned() else {
+            return Ok(());
+        };
+        for seen in attribute::created_by_claimed(&ledger.book, &run, &rows, How::LastLook) {
+            ledger.note(Record::Object(seen), None)?;
+        }
+        let fresh: Vec<&Row> = rows
+            .iter()
+            .filter(|row| !self.known.contains(&(row.id, row.ctime)))
+            .collect();
+        for row in fresh {
+            self.appeared(ledger, row)?;
+        }
+        self.known = rows.iter().map(|row| (row.id, row.ctime)).collect();
+        Ok(())
+    }
+
+    /// Recorded segments that went, or whose change time an `IPC_SET` moved.
+    fn follow(&mut self, ledger: &mut Ledger, rows: &[Row]) -> Result<()> {
+        let mut records = Vec::new();
+        for object in ledger
+            .book
+            .open_objects()
+            .filter(|object| object.run == self.run)
+        {
+            let gone = match &object.identity {
+                Identity::Shm(segment) => match rows.iter().find(|row| row.id == segment.id) {
+                    None => true,
+                    Some(row) => {
+                        let now = identity_of(row);
+                        let moved = now.ctime != segment.ctime
+                            && now
+                                == shmwarden::object::Segment {
+                                    ctime: now.ctime,
+                                    ..segment.clone()
+                                };
+                        if moved {
+                            let mut seen = attribute::seen_again(object);
+                            seen.identity = Identity::Shm(now);
+                            records.push(Record::Object(seen));
+                        }
+                        false
+                    }
+                },
+                Identity::Posix(file) => {
+                    !shm_files::one(&file.name.0, &file.mount)?.is_some_and(|now| now.is(file))
+                }
+            };
+            if gone {
+                records.push(Record::Gone {
+                    object: object.number,
+                });
+            }
+        }
+        records
+            .into_iter()
+            .try_for_each(|record| ledger.note(record, None))
+    }
+
+    /// A segment that was not there at the last look.
+    fn appeared(&mut self, ledger: &mut Ledger, row: &Row) -> Result<()> {
+        let Some(run) = ledger.book.runs.get(&self.run).cloned() else {
+            return Ok(());
+        };
+        let identity = Identity::Shm(identity_of(row));
+        if attribute::is_recorded(&ledger.book, &identity) {
+            return Ok(());
+        }
+        let forks = observe::forks();
+        if run
+            .claims
+            .iter()
+            .any(|claim| attribute::bears_claim(claim, row))
+        {
+            let role = Role::Other;
+            return self.note(ledger, How::Claim, role, identity, None, forks);
+        }
+        let may_be_ours = run
+            .claims
+            .iter()
+            .any(|claim| attribute::uid_fits(claim, row.creator_uid));
+        if !may_be_ours || row.creator_pid == 0 {
+            return Ok(());
+        }
+        let Some(creator) = self.known_descendant(row.creator_pid, &run, forks) else {
+            return Ok(());
+        };
+        self.claim_server_of(ledger, creator, &run)?;
+        self.note(
+            ledger,
+            How::Watch,
+            Role::Other,
+            identity,
+            Some(creator),
+            forks,
+        )
+    }
+
+    /// The process that a creator's pid means, if it is a descendant and its number cannot have
+    /// been another process's when the segment appeared.
+    fn known_descendant(&mut self, pid: i32, run: &Run, forks: Option<u64>) -> Option<ProcessRef> {
+        let creator = processes::by_pid(pid)?;
+        let since_last_look = creator.start > self.looked_at;
+        let pid_max = observe::pid_max();
+        let unused = attribute::pid_cannot_be_reused(self.forks, forks, [pid_max, pid_max]);
+        self.forks = forks.or(self.forks);
+        let proven = !since_last_look || unused;
+        (proven && ancestry::descends(pid, run)).then_some(creator)
+    }
+
+    /// Where a script or `pg_ctl` has started the real server as its child, claims that too.
+    fn claim_server_of(
+        &mut self,
+        ledger: &mut Ledger,
+        creator: ProcessRef,
+        run: &Run,
+    ) -> Result<()> {
+        if !self.server.auto {
+            return Ok(());
+        }
+        let Some(top) = ancestry::server_above(creator.pid, run) else {
+            return Ok(());
+        };
+        if run.claims.iter().any(|claim| claim.process.pid == top) {
+            return Ok(());
+        }
+        let mut server = Server {
+            engine: EngineName::Generic,
+            auto: true,
+            data: None,
+        };
+        let first = claim::of(self.run, top, &server, &[]);
+        let claim = first.and_then(|first| claim::again(&first, &mut server));
+        if let Some(claim) = claim {
+            self.server = Server {
+                auto: true,
+                ..server
+            };
+            ledger.note(Record::Claim(claim), observe::forks())?;
+        }
+        Ok(())
+    }
+
+    /// Looks again at what runs, under which user ids (entrypoint scripts, gosu, setpriv).
+    fn refresh_claims(&mut self, ledger: &mut Ledger) -> Result<()> {
+        let claims: Vec<Claim> = ledger
+            .book
+            .runs
+            .get(&self.run)
+            .map_or_else(Vec::new, |run| run.claims.clone());
+        for claim in claims {
+            if let Some(claim) = claim::again(&claim, &mut self.server) {
+                ledger.note(Record::Claim(claim), observe::forks())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the server's header, through its memory, until it names the control segment.
+    fn read_header(&mut self, ledger: &mut Ledger, rows: &[Row]) -> Result<()> {
+        if self.server.engine != EngineName::Postgres || self.header_tries > HEADER_TRIES {
+            return Ok(());
+        }
+        let Some(run) = ledger.book.runs.get(&self.run) else {
+            return Ok(());
+        };
+        let ours: Vec<ObjectSeen> = ledger
+            .book
+            .open_objects()
+            .filter(|o| o.run == self.run && matches!(o.role, Role::Other | Role::Main))
+            .map(attribute::seen_again)
+            .collect();
+        let listed = ledger
+            .book
+            .open_objects()
+            .any(|object| object.role == Role::Control);
+        let main_known = ours.iter().any(|object| object.role == Role::Main);
+        if main_known && listed {
+            return Ok(());
+        }
+        let pids: Vec<i32> = run.claims.iter().map(|claim| claim.process.pid).collect();
+        self.header_tries += 1;
+        for seen in ours {
+            let Identity::Shm(segment) = &seen.identity else {
+                continue;
+            };
+            let (pid, id) = (segment.creator_pid, segment.id);
+            if !pids.contains(&pid) {
+                continue;
+            }
+            let bytes = contents::of_living(pid, id, postgres::HEADER_BYTES);
+            let header = bytes.and_then(|bytes| postgres::header(&bytes));
+            let Some(header) = header.filter(|header| header.pid == pid) else {
+                continue;
+            };
+            if seen.role != Role::Main {
+                ledger.note(
+                    Record::Object(ObjectSeen {
+                        role: Role::Main,
+                        ..seen
+                    }),
+                    None,
+                )?;
+            }
+            if header.control != 0 {
+                self.note_control(ledger, header.control, rows)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Records the control segment that a header names.
+    fn note_control(&mut self, ledger: &mut Ledger, handle: u32, rows: &[Row]) -> Result<()> {
+        let Some(run) = ledger.book.runs.get(&self.run).cloned() else {
+            return Ok(());
+        };
+        let fits = |uid: u32| {
+            run.claims
+                .iter()
+                .any(|claim| attribute::uid_fits(claim, uid))
+        };
+        let name = postgres::posix_name(handle);
+        let file = match &self.mount {
+            Some(mount) => shm_files::one(&name.0, mount)?.filter(|file| fits(file.uid)),
+            None => None,
+        };
+        if let Some(file) = file {
+            let identity = Identity::Posix(file);
+            if !attribute::is_recorded(&ledger.book, &identity) {
+                return self.note(ledger, How::Listed, Role::Control, identity, None, None);
+            }
+        }
+        let key = postgres::sysv_key(handle);
+        for row in rows
+            .iter()
+            .filter(|row| row.key == key && fits(row.creator_uid))
+        {
+            let identity = Identity::Shm(identity_of(row));
+            let known = ledger
+                .book
+                .open_objects()
+                .find(|object| object.identity == identity);
+            match known.map(attribute::seen_again) {
+                Some(seen) if seen.role == Role::Other => {
+                    let seen = ObjectSeen {
+                        role: Role::Control,
+                        ..seen
+                    };
+                    ledger.note(Record::Object(seen), None)?;
+                }
+                Some(_) => {}
+                None => self.note(ledger, How::Listed, Role::Control, identity, None, None)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Segments of others that the server attaches: noted for `list`, never removed for it.
+    fn note_used(&mut self, ledger: &mut Ledger, rows: &[Row]) -> Result<()> {
+        let Some(run) = ledger.book.runs.get(&self.run) else {
+            return Ok(());
+        };
+        let claimed: Vec<i32> = run.claims.iter().map(|claim| claim.process.pid).collect();
+        let mut records = Vec::new();
+        for row in rows
+            .iter()
+            .filter(|row| row.nattch > 0 && claimed.contains(&row.last_pid))
+        {
+            let identity = Identity::Shm(identity_of(row));
+            if !self.used.contains(&row.id) && !attribute::is_recorded(&ledger.book, &identity) {
+                self.used.insert(row.id);
+                records.push(Record::Used {
+                    run: self.run,
+                    identity,
+                });
+            }
+        }
+        records
+            .into_iter()
+            .try_for_each(|record| ledger.note(record, None))
+    }
+
+    /// Keeps the proof fresh that the server's pid has not come round.
+    fn note_alive(&mut self, ledger: &mut Ledger) -> Result<()> {
+        if self.alive_at.elapsed() < ALIVE_EVERY {
+            return Ok(());
+        }
+        self.alive_at = Instant::now();
+        let forks = observe::forks();
+        self.forks = forks.or(self.forks);
+        let noted = ledger.book.runs.get(&self.run).and_then(|run| run.forks);
+        let many = observe::pid_max().unwrap_or(u64::MAX) / 8;
+        match forks.zip(noted) {
+            Some((now, then)) if now.saturating_sub(then) > many => {
+                ledger.note(Record::Alive { run: self.run }, forks)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn note(
+        &self,
+        ledger: &mut Ledger,
+        how: How,
+        role: Role,
+        identity: Identity,
+        creator: Option<ProcessRef>,
+        forks: Option<u64>,
+    ) -> Result<()> {
+        let object = ledger.book.next_object();
+        let seen = ObjectSeen {
+            object,
+            run: self.run,
+            how,
+            role,
+            identity,
+            creator,
+        };
+        ledger.note(Record::Object(seen), forks)
+    }
+}
