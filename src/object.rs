@@ -26,7 +26,7 @@ impl<'de> Deserialize<'de> for Key {
         let digits = text.strip_prefix("0x").filter(|digits| digits.len() == 8);
         let bits = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
         let bits = bits.ok_or_else(|| serde::de::Error::custom("a key is 0x and 8 digits"))?;
-        Ok(Self(bits.cast_signed()))
+        Ok(Self(i32::from_ne_bytes(bits.to_ne_bytes())))
     }
 }
 

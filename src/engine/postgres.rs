@@ -104,7 +104,7 @@ pub fn is_posix_name(name: &[u8]) -> bool {
 /// The System V key of a handle (`dsm_impl.c dsm_impl_sysv`): negated if below 1.
 #[must_use]
 pub fn sysv_key(handle: u32) -> i32 {
-    let key = handle.cast_signed();
+    let key = i32::from_ne_bytes(handle.to_ne_bytes());
     if key < 1 { key.wrapping_neg() } else { key }
 }
 
@@ -129,7 +129,7 @@ pub fn pid_file(text: &[u8]) -> Option<PidFile> {
     let id = words.next().and_then(|word| word.parse().ok());
     let key = key
         .and_then(|key| u32::try_from(key & 0xffff_ffff).ok())
-        .map(u32::cast_signed);
+        .map(|word| i32::from_ne_bytes(word.to_ne_bytes()));
     (pid != 0).then_some(PidFile {
         pid: pid.wrapping_abs(),
         segment: key.zip(id),
@@ -143,7 +143,7 @@ pub fn major(text: &[u8]) -> Option<u32> {
 }
 
 fn i32_at(bytes: &[u8], at: usize) -> Option<i32> {
-    u32_at(bytes, at).map(u32::cast_signed)
+    u32_at(bytes, at).map(|word| i32::from_ne_bytes(word.to_ne_bytes()))
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {

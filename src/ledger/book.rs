@@ -121,6 +121,8 @@ pub struct Book {
     pub used: Vec<(u64, Identity)>,
     /// Sequence number of the last entry.
     pub seq: u64,
+    /// The highest numbers that were given to a run and to an object.
+    given: (u64, u64),
 }
 
 impl Book {
@@ -156,7 +158,7 @@ impl Book {
     /// # Errors
     /// [`Illegal`] where it may not follow; nothing has changed then.
     pub fn apply(&mut self, entry: &Entry) -> Result<(), Illegal> {
-        if entry.seq != self.seq + 1 {
+        if self.seq != 0 && entry.seq != self.seq + 1 {
             return Err(Illegal("the sequence number is not the next"));
         }
         match &entry.record {
@@ -216,18 +218,24 @@ impl Book {
     /// The number for the next run.
     #[must_use]
     pub fn next_run(&self) -> u64 {
-        self.runs.keys().next_back().map_or(1, |last| last + 1)
+        self.given.0 + 1
     }
 
     /// The number for the next object.
     #[must_use]
     pub fn next_object(&self) -> u64 {
-        self.objects.keys().next_back().map_or(1, |last| last + 1)
+        self.given.1 + 1
     }
 
     /// Runs that have no end yet.
     pub fn open_runs(&self) -> impl Iterator<Item = &Run> {
         self.runs.values().filter(|run| run.end.is_none())
+    }
+
+    /// Drops what only `history` reads from memory: the file keeps it. New numbers go on where they
+    /// were.
+    pub(super) fn forget_history(&mut self) {
+        self.objects.retain(|_, object| object.is_open());
     }
 
     /// Objects that something may still have to be done about, of this boot.
@@ -268,6 +276,7 @@ impl Book {
             end: None,
         };
         self.runs.insert(start.run, run);
+        self.given.0 = start.run;
         Ok(())
     }
 
@@ -317,6 +326,7 @@ impl Book {
             standing: Standing::Present,
             changed: entry.at,
         };
+        self.given.1 = self.given.1.max(seen.object);
         self.objects.insert(seen.object, recorded);
         Ok(())
     }

@@ -5,9 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, Write};
+use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use nix::libc::{O_CLOEXEC, O_NOFOLLOW};
 
@@ -29,25 +29,36 @@ pub fn is_due(ledger: &Ledger) -> bool {
     ledger.whole_bytes() > LONG_BYTES || ledger.book.runs.len() > KEPT_RUNS + 10
 }
 
-/// Writes a locked ledger anew, if it is the caller's own and nothing is queued.
+/// A ledger written anew, which has taken the name and is locked.
+#[derive(Debug)]
+pub struct Compacted {
+    /// The new file.
+    pub file: File,
+    /// Its length in bytes.
+    pub bytes: u64,
+}
+
+/// Writes a locked ledger anew and lets it take the name; `None` where it is another user's, or
+/// lines wait to be written.
 ///
 /// # Errors
 /// [`Error::Io`]; the old file is untouched then.
-pub fn compact(ledger: &mut Ledger, bytes: &[u8]) -> Result<()> {
+pub fn compact(ledger: &Ledger) -> Result<Option<Compacted>> {
     if ledger.owner().0 != user::effective() || ledger.pretends() || ledger.has_queued() {
-        return Ok(());
+        return Ok(None);
     }
-    let new = rewrite(bytes);
-    let (book, whole, _) = Book::replay(&new);
-    let path = ledger.path().to_owned();
+    let new = rewrite(&ledger.bytes()?);
     let (file, temporary) = write_beside(ledger, &new)?;
-    let renamed = std::fs::rename(&temporary, &path).map_err(Error::io("cannot replace", &path));
-    if renamed.is_err() {
+    let path = ledger.path();
+    if let Err(error) = std::fs::rename(&temporary, path) {
         let _ = std::fs::remove_file(&temporary);
+        return Err(Error::io("cannot replace", path)(error));
     }
-    renamed?;
-    ledger.replace(file, whole as u64, book);
-    ledger.sync()
+    ledger.sync_directory()?;
+    Ok(Some(Compacted {
+        file,
+        bytes: new.len() as u64,
+    }))
 }
 
 /// Writes `new` to a locked file beside the ledger.
@@ -75,20 +86,8 @@ fn write_beside(ledger: &Ledger, new: &[u8]) -> Result<(File, PathBuf)> {
     Ok((file, path))
 }
 
-/// The bytes of a ledger file, for [`compact`].
-///
-/// # Errors
-/// [`Error::Io`].
-pub fn bytes_of(path: &Path) -> Result<Vec<u8>> {
-    let mut file = File::open(path).map_err(Error::io("cannot read", path))?;
-    let mut bytes = Vec::new();
-    file.rewind()
-        .and_then(|()| file.read_to_end(&mut bytes))
-        .map_err(Error::io("cannot read", path))?;
-    Ok(bytes)
-}
-
-/// The lines that still matter, with new sequence numbers. Pure.
+/// The lines that still matter, renumbered so that the last keeps its number: what waits to be
+/// written goes on from there. Pure.
 #[must_use]
 pub fn rewrite(bytes: &[u8]) -> Vec<u8> {
     let (book, whole, _) = Book::replay(bytes);
@@ -140,11 +139,10 @@ fn render(entries: &[Entry], book: &Book, stays: impl Fn(u64, Option<u64>) -> bo
             _ => None,
         })
         .collect();
-    let mut out = Vec::new();
-    let mut seq = 0;
+    let mut kept: Vec<&Entry> = Vec::new();
     let mut waiting: Option<&Entry> = None;
     for entry in entries {
-        let keep = match &entry.record {
+        let stays = match &entry.record {
             Record::Header(_) => {
                 waiting = Some(entry);
                 false
@@ -159,23 +157,21 @@ fn render(entries: &[Entry], book: &Book, stays: impl Fn(u64, Option<u64>) -> bo
             }
             Record::Outcome { object, .. } => stays(run_of(object), Some(*object)),
         };
-        if !keep {
-            continue;
+        if stays {
+            // A header is kept only where something that stays follows it.
+            kept.extend(waiting.take());
+            kept.push(entry);
         }
-        // A header is kept only where something that stays follows it.
-        for entry in waiting.take().into_iter().chain([entry]) {
-            seq += 1;
-            out.extend(line::encode(&Entry {
+    }
+    kept.extend(waiting);
+    let first = (book.seq + 1).saturating_sub(kept.len() as u64);
+    (first..)
+        .zip(kept)
+        .flat_map(|(seq, entry)| {
+            line::encode(&Entry {
                 seq,
                 ..entry.clone()
-            }));
-        }
-    }
-    if let Some(entry) = waiting {
-        out.extend(line::encode(&Entry {
-            seq: seq + 1,
-            ..entry.clone()
-        }));
-    }
-    out
+            })
+        })
+        .collect()
 }

@@ -15,6 +15,7 @@ use nix::libc::{
 };
 
 use super::book::{Book, Tail};
+use super::compact::Compacted;
 use super::line;
 use super::record::{Entry, Record};
 use crate::error::{Error, Result};
@@ -158,20 +159,25 @@ impl Ledger {
     /// # Errors
     /// [`Error::Io`]; damage and versions are in the [`Tail`].
     pub fn read(&mut self) -> Result<Tail> {
-        let mut bytes = Vec::new();
-        let read = self.file.rewind().and_then(|()| {
-            (&self.file).take(LARGEST).read_to_end(&mut bytes)?;
-            if bytes.len() as u64 == LARGEST {
-                Err(io::ErrorKind::FileTooLarge.into())
-            } else {
-                Ok(())
-            }
-        });
-        read.map_err(Error::io("cannot read the ledger", &self.path))?;
+        let bytes = self.bytes()?;
         let (book, whole, tail) = Book::replay(&bytes);
         self.book = book;
         self.whole_bytes = whole as u64;
         Ok(tail)
+    }
+
+    /// Every byte of the file.
+    pub(super) fn bytes(&self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let read = (&self.file).rewind().and_then(|()| {
+            (&self.file).take(LARGEST).read_to_end(&mut bytes)?;
+            if bytes.len() as u64 == LARGEST {
+                Err(io::ErrorKind::FileTooLarge.into())
+            } else {
+                Ok(bytes)
+            }
+        });
+        read.map_err(Error::io("cannot read the ledger", &self.path))
     }
 
     /// Like [`Ledger::read`], with damage and newer versions as errors.
@@ -280,6 +286,11 @@ impl Ledger {
         self.file
             .sync_all()
             .map_err(Error::io("cannot sync the ledger", &self.path))?;
+        self.sync_directory()
+    }
+
+    /// Has the entry of the directory reach the disk.
+    pub(super) fn sync_directory(&self) -> Result<()> {
         let parent = self.path.parent().filter(|p| !p.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new("."));
         let acting = self.as_owner()?;
@@ -310,9 +321,11 @@ impl Ledger {
         self.whole_bytes
     }
 
-    /// The file, for `compact` and for a forked child that syncs it.
-    pub(super) fn replace(&mut self, file: File, whole_bytes: u64, book: Book) {
-        (self.file, self.whole_bytes, self.book) = (file, whole_bytes, book);
+    /// Goes on with the file that [`super::compact::compact`] gave the name to; what is only
+    /// history is dropped from memory.
+    pub fn go_on_with(&mut self, compacted: Compacted) {
+        (self.file, self.whole_bytes) = (compacted.file, compacted.bytes);
+        self.book.forget_history();
     }
 
     /// Mode bits of the file, for `compact`.

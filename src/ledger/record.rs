@@ -13,7 +13,7 @@ pub const VERSION: u64 = 1;
 /// One line of a ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// 1 for the first line, one more for each.
+    /// One more for each line; the first of a ledger that was never written anew has 1.
     pub seq: u64,
     /// When it was written.
     #[serde(with = "rfc3339")]

@@ -7,6 +7,7 @@
 pub mod entry;
 pub mod files;
 pub mod gate;
+pub mod handover;
 pub mod memory;
 pub mod namespace;
 pub mod pidfd;

@@ -292,6 +292,7 @@ impl Launcher {
             self.pace.looked(began, Instant::now());
         }
         book.scribe.start(&book.ledger, false);
+        book.scribe.compact_if_long(&book.ledger);
     }
 
     /// While orphans hold something: is it free, is the time over?

@@ -83,8 +83,9 @@ pub(crate) fn ledger(
     }
     settle_older(&mut ledger)?;
     if compact::is_due(&ledger) {
-        let bytes = compact::bytes_of(path)?;
-        compact::compact(&mut ledger, &bytes)?;
+        if let Some(compacted) = compact::compact(&ledger)? {
+            ledger.go_on_with(compacted);
+        }
     }
     let run = begin(&mut ledger, argv)?;
     Ok((ledger, run))

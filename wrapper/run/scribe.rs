@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 
 use nix::libc;
 use shmwarden::ledger::Ledger;
+use shmwarden::ledger::compact::{self, Compacted, LONG_BYTES};
+use shmwarden::sys::handover::{self, Handover};
 use shmwarden::sys::process::{self, Ended};
+use shmwarden::{Error, Result};
 
 /// Longest pause between two tries to write.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -15,10 +18,21 @@ const MOST_QUEUED: usize = 8 << 20;
 /// The helper that writes, and when to try again.
 #[derive(Debug)]
 pub(crate) struct Scribe {
-    helper: Option<(i32, usize)>,
+    helper: Option<(i32, Task)>,
+    /// Length at which the ledger is written anew while the server runs, in bytes.
+    long_bytes: u64,
     pause: Duration,
     not_before: Instant,
     complained: bool,
+}
+
+/// What a helper is at.
+#[derive(Debug)]
+enum Task {
+    /// Writing this many queued bytes.
+    Write(usize),
+    /// Writing the ledger anew; the new file comes this way.
+    Compact(Handover),
 }
 
 /// What a helper's end means.
@@ -36,6 +50,7 @@ impl Scribe {
         let pause = Duration::from_millis(200);
         Self {
             helper: None,
+            long_bytes: LONG_BYTES,
             pause,
             not_before: Instant::now(),
             complained: false,
@@ -44,7 +59,7 @@ impl Scribe {
 
     /// The helper's pid, while there is one.
     pub(crate) fn helper(&self) -> Option<i32> {
-        self.helper.map(|(pid, _)| pid)
+        self.helper.as_ref().map(|(pid, _)| *pid)
     }
 
     /// When to call [`Scribe::start`] for lines that could not be written.
@@ -58,33 +73,56 @@ impl Scribe {
             return;
         }
         let count = ledger.queued_bytes();
-        let launcher = std::process::id();
-        let forked = process::fork_for(|| {
-            // The launcher's death ends the helper, so that the lock is free at once; one that
-            // died before this call is noticed by the parent having changed.
-            let _ = process::die_with_parent(libc::SIGKILL);
-            if std::os::unix::process::parent_id() != launcher {
-                return libc::ECANCELED;
-            }
-            let written = ledger.write_queued(count);
-            let synced = written.and_then(|()| if sync { ledger.sync() } else { Ok(()) });
-            match synced {
-                Ok(()) => 0,
-                Err(error) => errno_of(&error),
-            }
+        let forked = fork_helper(|| {
+            ledger.write_queued(count)?;
+            if sync { ledger.sync() } else { Ok(()) }
         });
         match forked {
-            Ok(pid) => self.helper = Some((pid, count)),
+            Ok(pid) => self.helper = Some((pid, Task::Write(count))),
             Err(errno) => self.failed(errno as i32, ledger),
+        }
+    }
+
+    /// Starts writing a ledger anew that has grown long while its server runs.
+    pub(crate) fn compact_if_long(&mut self, ledger: &Ledger) {
+        if self.helper.is_some() || ledger.has_queued() || ledger.whole_bytes() < self.long_bytes {
+            return;
+        }
+        let Ok((ours, theirs)) = handover::pair() else {
+            return;
+        };
+        let forked = fork_helper(|| {
+            if let Some(Compacted { file, bytes }) = compact::compact(ledger)? {
+                let sent = theirs.send(&file, bytes).map_err(std::io::Error::from);
+                sent.map_err(Error::io("cannot hand over", ledger.path()))?;
+            }
+            Ok(())
+        });
+        // What cannot be made shorter is not tried again before it has doubled.
+        self.long_bytes = ledger.whole_bytes() * 2;
+        if let Ok(pid) = forked {
+            self.helper = Some((pid, Task::Compact(ours)));
         }
     }
 
     /// Takes in the end of a child, if it is the helper.
     pub(crate) fn ended(&mut self, pid: i32, how: Ended, ledger: &mut Ledger) -> Option<Written> {
-        let (_, count) = self.helper.filter(|(helper, _)| *helper == pid)?;
-        self.helper = None;
-        Some(match how {
-            Ended::Exited(0) => {
+        let (_, task) = self.helper.take_if(|(helper, _)| *helper == pid)?;
+        let errno = match how {
+            Ended::Exited(errno) => errno,
+            Ended::Signaled(..) => libc::EINTR,
+        };
+        match task {
+            Task::Compact(handover) => {
+                if let Ok((file, bytes)) = handover.take() {
+                    ledger.go_on_with(Compacted { file, bytes });
+                    self.long_bytes = LONG_BYTES.max(bytes * 2);
+                } else {
+                    log::warn!("could not shorten the ledger {}", ledger.path().display());
+                }
+                Some(Written::Done)
+            }
+            Task::Write(count) if errno == 0 => {
                 ledger.wrote(count);
                 self.pause = Duration::from_millis(200);
                 if std::mem::take(&mut self.complained) {
@@ -93,17 +131,13 @@ impl Scribe {
                         ledger.path().display()
                     );
                 }
-                Written::Done
+                Some(Written::Done)
             }
-            Ended::Exited(errno) => {
+            Task::Write(_) => {
                 self.failed(errno, ledger);
-                Written::Failed(errno)
+                Some(Written::Failed(errno))
             }
-            Ended::Signaled(..) => {
-                self.failed(libc::EINTR, ledger);
-                Written::Failed(libc::EINTR)
-            }
-        })
+        }
     }
 
     fn failed(&mut self, errno: i32, ledger: &Ledger) {
@@ -128,9 +162,25 @@ impl Scribe {
     }
 }
 
-fn errno_of(error: &shmwarden::Error) -> i32 {
+/// Forks a helper that dies with the launcher, so that the lock is free at once.
+fn fork_helper(body: impl FnOnce() -> Result<()>) -> shmwarden::sys::Result<i32> {
+    let launcher = std::process::id();
+    process::fork_for(|| {
+        let _ = process::die_with_parent(libc::SIGKILL);
+        // A launcher that died before that call is noticed by the parent having changed.
+        if std::os::unix::process::parent_id() != launcher {
+            return libc::ECANCELED;
+        }
+        match body() {
+            Ok(()) => 0,
+            Err(error) => errno_of(&error),
+        }
+    })
+}
+
+fn errno_of(error: &Error) -> i32 {
     match error {
-        shmwarden::Error::Io { source, .. } => source.raw_os_error().unwrap_or(libc::EIO),
+        Error::Io { source, .. } => source.raw_os_error().unwrap_or(libc::EIO),
         _ => libc::EIO,
     }
 }
