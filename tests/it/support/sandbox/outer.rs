@@ -1,0 +1,141 @@
+//! The outside of a sandbox: makes it, waits for its end with a limit, shows what went wrong.
+
+use std::env::current_exe;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use nix::unistd::{getegid, geteuid};
+
+use super::{OUTER_PIDS, REAL_IDS, SCRATCH, STAGE, last_line, pid_namespace};
+use crate::support::processes;
+use crate::support::skip;
+use crate::support::waiting::happens_within;
+
+/// The kernel ends the sandbox when the thread that waits for it dies, by whatever (a new user
+/// namespace takes that back, so without root an interrupted test runs on to its end).
+const DIES_WITH_THE_TEST: [&str; 3] = ["--pdeathsig", "KILL", "unshare"];
+const NEW: [&str; 6] = [
+    "--ipc",
+    "--mount",
+    "--pid",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+];
+const AS_ROOT_IN_NAME: [&str; 2] = ["--user", "--map-root-user"];
+
+/// Variables of the caller that would change what a server or the program does.
+const FOREIGN: [&str; 16] = [
+    "JOURNAL_STREAM",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "NOTIFY_SOCKET",
+    "PGDATA",
+    "PGHOST",
+    "PGOPTIONS",
+    "PGPORT",
+    "PGUSER",
+    "RUST_LOG",
+    "SHMWARDEN_LEDGER",
+    "SHMWARDEN_LOG",
+    "STATE_DIRECTORY",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+    "XDG_STATE_HOME",
+];
+
+/// Runs the named test again as the init of a new sandbox; fails where it fails.
+pub fn run(test: &str, limit: Duration) {
+    if let Some(reason) = obstacle() {
+        return skip::note(test, &reason);
+    }
+    let scratch = tempfile::Builder::new()
+        .prefix("shmwarden-test-")
+        .tempdir()
+        .unwrap();
+    let output = tempfile::tempfile().unwrap();
+    let mut sandbox = unshare()
+        .arg(current_exe().unwrap())
+        .args([test, "--exact", "--nocapture", "--test-threads=1"])
+        .env(STAGE, "init")
+        .env(SCRATCH, scratch.path())
+        .env(OUTER_PIDS, pid_namespace())
+        .env("RUST_BACKTRACE", "0") // of the body it would tell nothing that the message does not
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(output.try_clone().unwrap())
+        .stderr(output.try_clone().unwrap())
+        .spawn()
+        .unwrap();
+    let ended = wait_for(&mut sandbox, limit);
+    let output = text_of(output);
+    match ended {
+        Err(processes) => {
+            panic!("{test} did not end within {limit:?}; still there:\n{processes}\n{output}")
+        }
+        Ok(status) if !status.success() => panic!("{test} failed, {status}:\n{output}"),
+        Ok(_) => assert!(
+            output.contains(&last_line(test)),
+            "{test} was not run:\n{output}"
+        ),
+    }
+    print!("{output}");
+}
+
+/// Why there can be no sandbox here, if so.
+fn obstacle() -> Option<String> {
+    let probe: std::io::Result<Output> = unshare().args(["mount", "--version"]).output();
+    match probe {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(format!(
+            "no namespaces of one's own here ({})",
+            String::from_utf8_lossy(&output.stderr).trim()
+        )),
+        Err(error) => Some(format!("util-linux is missing (setpriv: {error})")),
+    }
+}
+
+fn unshare() -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(DIES_WITH_THE_TEST).args(NEW);
+    if !geteuid().is_root() {
+        command
+            .args(AS_ROOT_IN_NAME)
+            .env(REAL_IDS, format!("{}:{}", geteuid(), getegid()));
+    }
+    for variable in FOREIGN {
+        command.env_remove(variable);
+    }
+    command.arg("--");
+    command
+}
+
+/// Waits; at the limit kills the init, and gives what was running.
+fn wait_for(sandbox: &mut Child, limit: Duration) -> Result<ExitStatus, String> {
+    if happens_within(limit, || sandbox.try_wait().unwrap().is_some()) {
+        return Ok(sandbox.wait().unwrap());
+    }
+    let unshare = i32::try_from(sandbox.id()).unwrap();
+    let inside = processes::descendants(unshare);
+    let listing: Vec<String> = inside.iter().map(|&pid| processes::describe(pid)).collect();
+    // The init, not unshare: that waits for the init, whose end is the end of everything inside.
+    if let Some(&init) = inside.first() {
+        processes::kill(init, Signal::SIGKILL);
+    }
+    sandbox.wait().unwrap();
+    Err(listing.join("\n"))
+}
+
+fn text_of(mut output: File) -> String {
+    let mut bytes = Vec::new();
+    output.seek(SeekFrom::Start(0)).unwrap();
+    output.read_to_end(&mut bytes).unwrap();
+    // Indented, so that nothing takes the inner libtest's summary for one of its own.
+    String::from_utf8_lossy(&bytes)
+        .lines()
+        .map(|line| format!("    {line}\n"))
+        .collect()
+}

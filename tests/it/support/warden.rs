@@ -1,0 +1,83 @@
+//! The program under test, as a user would call it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus, Stdio};
+
+use super::sandbox;
+use super::user::User;
+
+/// What a finished command said.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Answer {
+    /// Runs a command to its end.
+    pub fn of(command: &mut Command) -> Self {
+        let output = command.stdin(Stdio::null()).output();
+        let output = output.unwrap_or_else(|e| panic!("{command:?}: {e}"));
+        Answer {
+            status: output.status,
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// The exit status; fails if it died of a signal.
+    pub fn code(&self) -> i32 {
+        self.status
+            .code()
+            .unwrap_or_else(|| panic!("died of {:?}: {self:?}", self.status.signal()))
+    }
+
+    /// The one JSON document on stdout.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("no JSON, {e}: {self:?}"))
+    }
+
+    /// Fails, with everything that was said, unless the exit status is this one.
+    pub fn expect_code(self, code: i32) -> Self {
+        assert_eq!(self.status.code(), Some(code), "{self:?}");
+        self
+    }
+}
+
+/// The program in a place where every user can read it: the build directory may be root's alone.
+pub fn binary() -> PathBuf {
+    let copy = sandbox::scratch().join("bin").join("shmwarden");
+    if !copy.exists() {
+        fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        fs::copy(env!("CARGO_BIN_EXE_shmwarden"), &copy).unwrap();
+        fs::set_permissions(&copy, PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    copy
+}
+
+/// `shmwarden ARGUMENTS...` as `user`, not started yet.
+pub fn command(user: User, arguments: &[&str]) -> Command {
+    let mut command = user.command(binary());
+    command.args(arguments);
+    command
+}
+
+/// `shmwarden ARGUMENTS...` as `user`, run to its end.
+pub fn answer(user: User, arguments: &[&str]) -> Answer {
+    Answer::of(&mut command(user, arguments))
+}
+
+/// The words to put before a server's command line so that it runs under `shmwarden ARGUMENTS...`,
+/// for instance `["run", "--ledger", path]`.
+pub fn prefix(arguments: &[&str]) -> Vec<String> {
+    let program = binary().to_str().unwrap().to_owned();
+    let arguments = arguments.iter().map(|&word| word.to_owned());
+    std::iter::once(program)
+        .chain(arguments)
+        .chain(std::iter::once("--".to_owned()))
+        .collect()
+}
