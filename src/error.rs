@@ -41,6 +41,8 @@ pub enum Error {
         path: PathBuf,
         /// Its version.
         version: u64,
+        /// The newest that this program reads.
+        known: u64,
     },
     /// A ledger that somebody else has locked.
     Locked {
@@ -88,12 +90,15 @@ impl fmt::Display for Error {
                     path.display()
                 )
             }
-            Self::Newer { path, version } => write!(
+            Self::Newer {
+                path,
+                version,
+                known,
+            } => write!(
                 f,
-                "the ledger {} has version {version}, and this shmwarden knows versions up to {}: \
-                 use the shmwarden that wrote it, or a newer one",
-                path.display(),
-                crate::ledger::record::VERSION
+                "the ledger {} has version {version}, and this shmwarden knows versions up to \
+                 {known}: use the shmwarden that wrote it, or a newer one",
+                path.display()
             ),
             Self::Locked { path } => {
                 write!(

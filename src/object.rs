@@ -192,3 +192,38 @@ impl fmt::Display for Identity {
         }
     }
 }
+
+/// A boot and the namespaces in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// `/proc/sys/kernel/random/boot_id`.
+    pub boot: String,
+    /// The IPC namespace: ids and keys mean something in here.
+    pub ipc_namespace: String,
+    /// The PID namespace: pids mean something in here.
+    pub pid_namespace: String,
+    /// The file system at `/dev/shm`; none where there is no tmpfs.
+    pub shm_mount: Option<String>,
+}
+
+/// Which server it is, as far as clean-up is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineName {
+    /// Any program.
+    Generic,
+    /// PostgreSQL.
+    Postgres,
+    /// openGauss.
+    Opengauss,
+}
+
+impl fmt::Display for EngineName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Generic => "generic",
+            Self::Postgres => "postgres",
+            Self::Opengauss => "opengauss",
+        })
+    }
+}

@@ -2,20 +2,21 @@
 //!
 //! The only place that makes a [`Removal`]. Doubt keeps.
 
+mod common;
 pub mod life;
+mod own;
 pub mod reason;
 
 pub use life::Life;
+pub use own::differs;
 pub use reason::{Evidence, Holder, Reason};
 
-use crate::attribute::{self, Doubt, Suspect};
-use crate::engine::{self, EngineName, postgres};
+use crate::attribute::{Doubt, Suspect};
 use crate::ledger::Book;
-use crate::ledger::book::{Recorded, Standing};
-use crate::ledger::record::{End, Role};
+use crate::ledger::book::Recorded;
+use crate::ledger::record::Role;
 use crate::object::{Identity, Segment};
-use crate::observe::{Mapped, Observation, Process, Seen};
-use crate::sys::shm::{MODE_DEST, Row};
+use crate::observe::{Mapped, Observation};
 
 /// What the caller wants and is.
 #[derive(Debug, Clone, Default)]
@@ -115,9 +116,9 @@ pub fn decide(
     objects.sort_by_key(|object| (object.role, object.number));
     let judged: Vec<(&Recorded, Option<Reason>)> = objects
         .iter()
-        .map(|object| (*object, own_reason(book, object, look)))
+        .map(|object| (*object, own::reason(book, object, look)))
         .collect();
-    let common = common_reason(book, look, life, &judged, suspects);
+    let common = common::reason(book, look, life, &judged, suspects);
     let mut verdicts = Vec::new();
     for (object, own) in &judged {
         let reason = match own {
@@ -127,7 +128,9 @@ pub fn decide(
             }
             // What the object itself shows says more than what its siblings show.
             Some(own) => Some(own.clone()),
-            None => common.clone().or_else(|| clean_end(book, object, policy)),
+            None => common
+                .clone()
+                .or_else(|| common::clean_end(book, object, policy)),
         };
         verdicts.push(match reason {
             Some(reason) => {
@@ -164,196 +167,6 @@ pub fn decide(
         })
     }));
     verdicts
-}
-
-/// What the object itself shows against its removal.
-fn own_reason(book: &Book, object: &Recorded, look: &Observation) -> Option<Reason> {
-    let place = book.places.get(object.place)?;
-    if place.boot != look.place.boot {
-        return Some(Reason::OtherBoot);
-    }
-    let same_pids = place.pid_namespace == look.place.pid_namespace;
-    match &object.identity {
-        Identity::Shm(_) if place.ipc_namespace != look.place.ipc_namespace => {
-            Some(Reason::OtherIpcNamespace)
-        }
-        Identity::Shm(segment) => match look.segment(segment.id) {
-            None => Some(Reason::Gone),
-            Some(row) => match differs(segment, row, same_pids) {
-                Some(what) => Some(Reason::Changed(what)),
-                None if row.mode & MODE_DEST != 0 => Some(Reason::Dest),
-                None => (row.nattch > 0).then_some(Reason::Attached(row.nattch)),
-            },
-        },
-        Identity::Posix(file) if look.place.shm_mount.as_ref() != Some(&file.mount) => {
-            Some(Reason::OtherMount)
-        }
-        Identity::Posix(file) => match look.file(&file.name.0) {
-            None => Some(Reason::Gone),
-            Some(now) if !now.is(file) => Some(Reason::Changed("inode or birth time")),
-            Some(_) => file_in_use(book, object, look),
-        },
-    }
-}
-
-/// Whether somebody maps a file, or may.
-fn file_in_use(book: &Book, object: &Recorded, look: &Observation) -> Option<Reason> {
-    let Identity::Posix(file) = &object.identity else {
-        return None;
-    };
-    if look
-        .processes
-        .iter()
-        .any(|process| process.mappings(Mapped::File(file.file)) > 0)
-    {
-        return Some(Reason::Mapped);
-    }
-    // Every process that uses a server's dynamic shared memory has its main segment attached: the
-    // kernel's own count says more than a look into processes.
-    if main_is_unattached(book, object.run, look) {
-        return None;
-    }
-    let closed = |process: &&Process| {
-        !process.ended
-            && matches!(process.maps, None | Some(Seen::Denied))
-            && life::has_uid(process, file.uid)
-    };
-    let closed = look.processes.iter().find(closed)?;
-    Some(Reason::PerhapsMapped(life::holder(closed, 0, false)))
-}
-
-/// Whether a run's main segment is recorded, there, and unattached.
-fn main_is_unattached(book: &Book, run: u64, look: &Observation) -> bool {
-    book.open_objects().any(|object| {
-        let Identity::Shm(segment) = &object.identity else {
-            return false;
-        };
-        let here = book.places.get(object.place).is_some_and(|place| {
-            place.boot == look.place.boot && place.ipc_namespace == look.place.ipc_namespace
-        });
-        let row = look.segment(segment.id);
-        let unattached =
-            row.is_some_and(|row| differs(segment, row, false).is_none() && row.nattch == 0);
-        here && object.run == run && object.role == Role::Main && unattached
-    })
-}
-
-/// In what a segment of the same id differs from the recorded one.
-#[must_use]
-pub fn differs(known: &Segment, row: &Row, same_pids: bool) -> Option<&'static str> {
-    // IPC_RMID on an attached segment makes its key 0 (ipc/shm.c do_shm_rmid).
-    let key_fits = row.key == known.key.0 || row.mode & MODE_DEST != 0;
-    let checks = [
-        (row.id == known.id, "id"),
-        (key_fits, "key"),
-        (row.bytes == known.bytes, "size"),
-        (row.creator_uid == known.creator_uid, "creator uid"),
-        (row.creator_gid == known.creator_gid, "creator gid"),
-        (row.ctime == known.ctime, "change time"),
-        (
-            !same_pids || row.creator_pid == known.creator_pid,
-            "creator pid",
-        ),
-    ];
-    checks.iter().find(|(same, _)| !same).map(|(_, what)| *what)
-}
-
-/// What speaks against removing anything of the instance.
-fn common_reason(
-    book: &Book,
-    look: &Observation,
-    life: &Life,
-    judged: &[(&Recorded, Option<Reason>)],
-    suspects: &[Suspect],
-) -> Option<Reason> {
-    match life {
-        Life::Void => return Some(Reason::OtherBoot),
-        Life::Live(evidence) => return Some(Reason::Live(evidence.clone())),
-        Life::Unseen(evidence) => return Some(Reason::Unseen(evidence.clone())),
-        Life::Dead(_) => {}
-    }
-    let held = judged
-        .iter()
-        .find(|(_, own)| own.as_ref().is_some_and(Reason::is_held));
-    if let Some((object, _)) = held {
-        return Some(Reason::InstanceHeld(object.identity.to_string()));
-    }
-    if let Life::Dead(left) = life {
-        if let Some(evidence) = left.first() {
-            return Some(Reason::OrphanLives(evidence.clone()));
-        }
-    }
-    let foreign = suspects
-        .iter()
-        .find(|suspect| suspect.doubt == Doubt::Foreign);
-    if let Some(suspect) = foreign {
-        return Some(Reason::ListedStays(suspect.identity.to_string()));
-    }
-    // What is listed and lies where it cannot be reached from here must not lose its list.
-    let elsewhere = judged.iter().find(|(object, own)| {
-        matches!(object.role, Role::Control | Role::Dynamic) && *own == Some(Reason::OtherMount)
-    });
-    if let Some((object, _)) = elsewhere {
-        return Some(Reason::ListedStays(object.identity.to_string()));
-    }
-    judged.iter().find_map(|(object, own)| match own {
-        Some(_) => None,
-        None => not_understood(book, object, look).map(Reason::UnknownLayout),
-    })
-}
-
-/// What is not known of a server whose main segment must go last and whose lists must be complete.
-fn not_understood(book: &Book, object: &Recorded, look: &Observation) -> Option<String> {
-    let run = book.runs.get(&object.run)?;
-    let is_postgres = run
-        .claims
-        .iter()
-        .any(|claim| claim.engine == EngineName::Postgres);
-    if !is_postgres {
-        return None;
-    }
-    match (&object.identity, object.role) {
-        (_, Role::Control) => {
-            let same = |known: &Identity| known.has_number_of(&object.identity);
-            match look.controls.iter().find(|(known, _)| same(known)) {
-                None => Some("its control segment could not be read".to_owned()),
-                Some((_, bytes)) => postgres::listed(bytes, attribute::major(run)).err(),
-            }
-        }
-        (Identity::Shm(segment), Role::Main | Role::Other) => {
-            let by_postmaster = run
-                .claims
-                .iter()
-                .any(|claim| claim.process.pid == segment.creator_pid);
-            if !by_postmaster {
-                return None;
-            }
-            let Some(bytes) = look.headers.get(&segment.id) else {
-                return Some(format!(
-                    "the header of segment {} could not be read",
-                    segment.id
-                ));
-            };
-            let names_control = postgres::header(bytes).is_some_and(|header| header.control != 0);
-            let mount = book.places.get(object.place).map(|place| &place.shm_mount);
-            let elsewhere = names_control && mount != Some(&look.place.shm_mount);
-            elsewhere.then(|| "its /dev/shm is another one than this".to_owned())
-        }
-        _ => None,
-    }
-}
-
-/// Whether the server ended cleanly and is of a kind that does not leak then.
-fn clean_end(book: &Book, object: &Recorded, policy: &Policy) -> Option<Reason> {
-    let run = book.runs.get(&object.run)?;
-    let clean = matches!(run.end, Some((End::Exit(0), _)));
-    let leaks = run
-        .claims
-        .iter()
-        .any(|claim| engine::leaks_on_clean_exit(claim.engine));
-    // A removal that was begun is finished, whatever the options are now.
-    let begun = object.standing == Standing::Intended;
-    (clean && !leaks && !policy.include_clean && !begun).then_some(Reason::LeftClean)
 }
 
 /// The main segment of a run, if it is there and unattached.

@@ -8,7 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-pub use crate::ledger::record::EngineName;
+pub use crate::object::EngineName;
 
 /// The engine of a program, by the base name of its file.
 #[must_use]
@@ -58,7 +58,7 @@ pub fn data_directory(
     Some(std::path::absolute(&path).unwrap_or(path))
 }
 
-/// The value of the last `-D` of a server's arguments (`postmaster.c`: getopt, the last one counts).
+/// The value of the last `-D` of a server's arguments (`postmaster.c`: getopt; the last counts).
 fn option_d(args: &[OsString]) -> Option<OsString> {
     let mut found = None;
     let mut args = args.iter().skip(1);

@@ -189,7 +189,7 @@ impl Ledger {
         match self.read()? {
             Tail::Clean | Tail::Torn => Ok(()),
             Tail::Damaged { line, why } => Err(Error::Damaged { path, line, why }),
-            Tail::Newer(version) => Err(Error::Newer { path, version }),
+            Tail::Newer(version) => Err(Error::newer(&path, version)),
         }
     }
 

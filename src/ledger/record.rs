@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use crate::object::{Bytes, FileRef, Identity, ProcessRef};
+pub use crate::object::{EngineName, Place};
 
 /// The format that this program writes, and the newest that it reads.
 pub const VERSION: u64 = 1;
@@ -91,19 +92,6 @@ pub struct Header {
     pub place: Place,
 }
 
-/// A boot and the namespaces in it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
-    /// `/proc/sys/kernel/random/boot_id`.
-    pub boot: String,
-    /// The IPC namespace: ids and keys mean something in here.
-    pub ipc_namespace: String,
-    /// The PID namespace: pids mean something in here.
-    pub pid_namespace: String,
-    /// The file system at `/dev/shm`; none where there is no tmpfs.
-    pub shm_mount: Option<String>,
-}
-
 /// A launcher that began.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunStart {
@@ -119,28 +107,6 @@ pub struct RunStart {
     pub argv: Vec<Bytes>,
     /// Version of the program.
     pub shmwarden: String,
-}
-
-/// Which server it is, as far as clean-up is concerned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum EngineName {
-    /// Any program.
-    Generic,
-    /// PostgreSQL.
-    Postgres,
-    /// openGauss.
-    Opengauss,
-}
-
-impl fmt::Display for EngineName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Generic => "generic",
-            Self::Postgres => "postgres",
-            Self::Opengauss => "opengauss",
-        })
-    }
 }
 
 /// A process whose objects are ours. A second claim of the same process replaces the first.
@@ -314,5 +280,17 @@ mod rfc3339 {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<SystemTime, D::Error> {
         let text = String::deserialize(input)?;
         humantime::parse_rfc3339(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+impl crate::Error {
+    /// The error for a ledger of a version that is too new.
+    #[must_use]
+    pub fn newer(path: &std::path::Path, version: u64) -> Self {
+        Self::Newer {
+            path: path.to_owned(),
+            version,
+            known: VERSION,
+        }
     }
 }

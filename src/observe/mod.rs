@@ -16,8 +16,7 @@ pub use data_dir::DataDirectory;
 pub use processes::{Mapped, Process};
 
 use crate::error::{Error, Result};
-use crate::ledger::record::Place;
-use crate::object::{Identity, Key, Segment, ShmFile};
+use crate::object::{Identity, Key, Place, Segment, ShmFile};
 pub use crate::proc::Seen;
 use crate::sys::shm::{self, Row};
 

@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::ledger::record::Place;
+use crate::object::Place;
 use crate::proc::{Seen, read};
 use crate::sys::{files, namespace};
 

@@ -58,7 +58,7 @@ impl Program {
         }
     }
 
-    /// Has the variables in `names` that hold `launcher`'s pid hold the child's (`sd_listen_fds(3)`).
+    /// Has the variables in `names` that hold `launcher`'s pid hold the child's pid.
     pub fn rewrite_pids(&mut self, names: &[&str], launcher: u32) {
         for (index, entry) in self.environment.iter_mut().enumerate() {
             for name in names {

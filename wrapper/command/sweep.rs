@@ -202,10 +202,7 @@ fn try_once(path: &Path, args: &SweepArgs) -> Result<Finding> {
             path.display()
         ),
         Tail::Newer(version) => {
-            return Err(Error::Newer {
-                path: path.to_owned(),
-                version,
-            });
+            return Err(Error::newer(path, version));
         }
         Tail::Damaged { line, why } => {
             let error = Error::Damaged {

@@ -70,10 +70,7 @@ pub(crate) fn ledger(
         }
         Tail::Newer(version) => {
             let aside = ledger.set_aside("newer")?;
-            let error = Error::Newer {
-                path: path.to_owned(),
-                version,
-            };
+            let error = Error::newer(path, version);
             log::error!(
                 "{error}; it is kept as {}, and a fresh one begins",
                 aside.display()

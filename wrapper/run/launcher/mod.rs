@@ -1,20 +1,18 @@
 //! The loop around the table: reads events, performs effects.
 
+mod linger;
+
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nix::libc::{SIGCHLD, SIGKILL};
-use shmwarden::decide::{Holder, Policy, Reason};
 use shmwarden::ledger::Ledger;
 use shmwarden::ledger::record::{End, Record};
-use shmwarden::object::Identity;
 use shmwarden::observe;
-use shmwarden::settle::{self, Fate, Report, State as Found};
 use shmwarden::sys::gate::Gated;
-use shmwarden::sys::pidfd::PidFd;
 use shmwarden::sys::process::{self, Ended};
-use shmwarden::sys::shm::{self, Row};
+use shmwarden::sys::shm::Row;
 use shmwarden::sys::signals::{self, SignalFd};
 
 use super::claim::{self, Server};
@@ -22,18 +20,11 @@ use super::pace::Pace;
 use super::scribe::{Scribe, Written};
 use super::state::{Effect, Event, State, step};
 use super::watch::Watch;
-use super::{ancestry, events, orphans, program};
+use super::{ancestry, events, program};
 use crate::cli::{IfLedgerFails, Orphans, RunArgs};
 use crate::exit::{self, Ending};
 use crate::render::text;
-
-/// How often attachments are counted while orphans hold something: a detach without an exit gives
-/// no event.
-const COUNT_EVERY: Duration = Duration::from_millis(50);
-/// Counts before everything is looked at again, for what has no count.
-const COUNTS_A_LOOK: u32 = 20;
-/// Idle backends end by themselves this soon after their postmaster: not worth a word.
-const GRACE: Duration = Duration::from_millis(500);
+use linger::Wait;
 
 /// Everything that the launcher knows.
 pub(crate) struct Launcher {
@@ -61,20 +52,6 @@ struct Watched {
     watch: Watch,
     scribe: Scribe,
     complained: bool,
-}
-
-/// A wait for orphans.
-#[derive(Default)]
-struct Wait {
-    until: Option<Instant>,
-    next_count: Option<Instant>,
-    counts: u32,
-    holders: Vec<PidFd>,
-    report: Option<Report>,
-    /// When orphans are named and dealt with; set when the first is found.
-    name_at: Option<Instant>,
-    dealt_with: bool,
-    settle_due: bool,
 }
 
 impl Launcher {
@@ -295,53 +272,6 @@ impl Launcher {
         book.scribe.compact_if_long(&book.ledger);
     }
 
-    /// While orphans hold something: is it free, is the time over?
-    fn count_when_due(&mut self) {
-        if self.state != State::Lingering {
-            return;
-        }
-        let now = Instant::now();
-        let holder_ended = self
-            .wait
-            .holders
-            .iter()
-            .any(|h| h.has_ended().unwrap_or(true));
-        if holder_ended {
-            self.wait
-                .holders
-                .retain(|holder| !holder.has_ended().unwrap_or(true));
-            self.take(Event::Freed);
-        } else if self.wait.next_count.is_some_and(|next| now >= next) {
-            self.wait.next_count = Some(now + COUNT_EVERY);
-            self.wait.counts += 1;
-            let look = self.wait.counts % COUNTS_A_LOOK == 0;
-            if look || !self.is_attached() {
-                self.take(Event::Freed);
-            }
-        }
-        if self.state == State::Lingering && self.wait.name_at.is_some_and(|at| now >= at) {
-            self.name_orphans();
-        }
-        if self.state == State::Lingering && self.wait.until.is_some_and(|until| now >= until) {
-            self.take(Event::LingerOver);
-        }
-    }
-
-    /// Whether somebody has a recorded segment attached: one system call each.
-    fn is_attached(&self) -> bool {
-        self.book.as_ref().is_some_and(|book| {
-            book.ledger
-                .book
-                .open_objects()
-                .any(|object| match &object.identity {
-                    Identity::Shm(segment) => {
-                        matches!(shm::stat(segment.id), Ok(Some(row)) if row.nattch > 0)
-                    }
-                    Identity::Posix(_) => false,
-                })
-        })
-    }
-
     /// One step of the table, and what follows from it.
     fn take(&mut self, event: Event) {
         let (state, effects, signal) = step(self.state, event);
@@ -405,76 +335,6 @@ impl Launcher {
             log::error!("{error}");
         }
     }
-
-    fn settle(&mut self) {
-        let Some(book) = &mut self.book else {
-            return self.take(Event::Settled(false));
-        };
-        if book.scribe.helper().is_some() {
-            // Two writers would overwrite each other: settled when the helper has ended.
-            self.wait.next_count = Some(Instant::now() + COUNT_EVERY);
-            return;
-        }
-        let own = i32::try_from(std::process::id()).unwrap_or(0);
-        let policy = Policy {
-            include_clean: false,
-            launcher: Some(own),
-            exempt: vec![own],
-        };
-        let settled = book
-            .ledger
-            .flush()
-            .and_then(|()| settle::settle(&mut book.ledger, &policy));
-        match settled {
-            Err(error) => {
-                log::error!("{error}; what the server left is kept, the next sweep removes it");
-                self.take(Event::Settled(false));
-            }
-            Ok(report) => {
-                text::log_changes(&report);
-                let held = report.is_held();
-                if !held {
-                    text::log_kept(&report);
-                }
-                self.wait.report = Some(report);
-                self.take(Event::Settled(held));
-            }
-        }
-    }
-
-    /// Waits for the end of whoever holds something.
-    fn wait_for_orphans(&mut self) {
-        let Some(report) = &self.wait.report else {
-            return;
-        };
-        let now = Instant::now();
-        self.wait.name_at.get_or_insert(now + GRACE);
-        self.wait.next_count = Some(now + COUNT_EVERY);
-        self.wait.holders = held_by(report)
-            .iter()
-            .filter_map(|holder| PidFd::open(holder.process.pid).ok())
-            .collect();
-    }
-
-    /// Names the orphans once, and deals with them as `--orphans` says.
-    fn name_orphans(&mut self) {
-        let Some(report) = self.wait.report.as_ref().filter(|_| !self.wait.dealt_with) else {
-            return;
-        };
-        for holder in &held_by(report) {
-            log::warn!(
-                "the server is dead, and {holder} still holds what it left; \
-                 waiting up to {} for it to let go",
-                humantime::format_duration(self.linger)
-            );
-        }
-        if let Some(book) = &self.book {
-            if let Some(run) = book.ledger.book.runs.get(&book.run) {
-                orphans::deal_with(self.orphans, &orphans::holders(report), run);
-            }
-        }
-        self.wait.dealt_with = true;
-    }
 }
 
 impl Watched {
@@ -482,23 +342,4 @@ impl Watched {
         let run = self.ledger.book.runs.get(&self.run);
         run.is_some_and(|run| run.claims.iter().any(|claim| claim.process.pid == pid))
     }
-}
-
-/// Every process that holds an object of a report, or is left of its server.
-fn held_by(report: &Report) -> Vec<Holder> {
-    let mut found = orphans::holders(report);
-    if report.state == Found::Dead {
-        found.extend(
-            report
-                .objects
-                .iter()
-                .filter_map(|object| match &object.result {
-                    Fate::Kept(Reason::OrphanLives(evidence)) => evidence.holder().cloned(),
-                    _ => None,
-                }),
-        );
-    }
-    found.sort_by_key(|holder| holder.process);
-    found.dedup_by_key(|holder| holder.process);
-    found
 }

@@ -1,17 +1,19 @@
 //! Watching a server that lives: what appears, what goes, what its own lists name. Reads kernel
 //! tables only; nothing here waits for a disk or disturbs the server.
 
+mod header;
+
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use shmwarden::Result;
 use shmwarden::attribute;
-use shmwarden::engine::{EngineName, postgres};
+use shmwarden::engine::EngineName;
 use shmwarden::ledger::Ledger;
 use shmwarden::ledger::book::Run;
 use shmwarden::ledger::record::{Claim, How, ObjectSeen, Record, Role};
 use shmwarden::object::{Identity, ProcessRef};
-use shmwarden::observe::{self, contents, identity_of, processes, shm_files};
+use shmwarden::observe::{self, identity_of, processes, shm_files};
 use shmwarden::sys::shm::Row;
 
 use super::ancestry;
@@ -20,8 +22,6 @@ use super::generic_files::GenericFiles;
 
 /// How often the fork count is looked at when nothing else happens.
 const ALIVE_EVERY: Duration = Duration::from_secs(60);
-/// Looks at one main segment's header before it is left to the death of the server.
-const HEADER_TRIES: u32 = 200;
 
 /// The watch over one run.
 #[derive(Debug)]
@@ -255,105 +255,6 @@ impl Watch {
         for claim in claims {
             if let Some(claim) = claim::again(&claim, &mut self.server) {
                 ledger.note(Record::Claim(claim), observe::forks())?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads the server's header, through its memory, until it names the control segment.
-    fn read_header(&mut self, ledger: &mut Ledger, rows: &[Row]) -> Result<()> {
-        if self.server.engine != EngineName::Postgres || self.header_tries > HEADER_TRIES {
-            return Ok(());
-        }
-        let Some(run) = ledger.book.runs.get(&self.run) else {
-            return Ok(());
-        };
-        let ours: Vec<ObjectSeen> = ledger
-            .book
-            .open_objects()
-            .filter(|o| o.run == self.run && matches!(o.role, Role::Other | Role::Main))
-            .map(attribute::seen_again)
-            .collect();
-        let listed = ledger
-            .book
-            .open_objects()
-            .any(|object| object.role == Role::Control);
-        let main_known = ours.iter().any(|object| object.role == Role::Main);
-        if main_known && listed {
-            return Ok(());
-        }
-        let pids: Vec<i32> = run.claims.iter().map(|claim| claim.process.pid).collect();
-        self.header_tries += 1;
-        for seen in ours {
-            let Identity::Shm(segment) = &seen.identity else {
-                continue;
-            };
-            let (pid, id) = (segment.creator_pid, segment.id);
-            if !pids.contains(&pid) {
-                continue;
-            }
-            let bytes = contents::of_living(pid, id, postgres::HEADER_BYTES);
-            let header = bytes.and_then(|bytes| postgres::header(&bytes));
-            let Some(header) = header.filter(|header| header.pid == pid) else {
-                continue;
-            };
-            if seen.role != Role::Main {
-                ledger.note(
-                    Record::Object(ObjectSeen {
-                        role: Role::Main,
-                        ..seen
-                    }),
-                    None,
-                )?;
-            }
-            if header.control != 0 {
-                self.note_control(ledger, header.control, rows)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Records the control segment that a header names.
-    fn note_control(&mut self, ledger: &mut Ledger, handle: u32, rows: &[Row]) -> Result<()> {
-        let Some(run) = ledger.book.runs.get(&self.run).cloned() else {
-            return Ok(());
-        };
-        let fits = |uid: u32| {
-            run.claims
-                .iter()
-                .any(|claim| attribute::uid_fits(claim, uid))
-        };
-        let name = postgres::posix_name(handle);
-        let file = match &self.mount {
-            Some(mount) => shm_files::one(&name.0, mount)?.filter(|file| fits(file.uid)),
-            None => None,
-        };
-        if let Some(file) = file {
-            let identity = Identity::Posix(file);
-            if !attribute::is_recorded(&ledger.book, &identity) {
-                return self.note(ledger, How::Listed, Role::Control, identity, None, None);
-            }
-        }
-        let key = postgres::sysv_key(handle);
-        for row in rows
-            .iter()
-            .filter(|row| row.key == key && fits(row.creator_uid))
-        {
-            let identity = Identity::Shm(identity_of(row));
-            let known = ledger
-                .book
-                .open_objects()
-                .find(|object| object.identity == identity);
-            match known.map(attribute::seen_again) {
-                Some(seen) if seen.role == Role::Other => {
-                    let seen = ObjectSeen {
-                        role: Role::Control,
-                        ..seen
-                    };
-                    ledger.note(Record::Object(seen), None)?;
-                }
-                Some(_) => {}
-                None => self.note(ledger, How::Listed, Role::Control, identity, None, None)?,
             }
         }
         Ok(())

@@ -1,0 +1,209 @@
+//! What a server's own lists name, what they should name and do not, and what has to be read for
+//! that. Pure.
+
+use super::{Doubt, Found, Suspect, bears_claim, claim_of, has_witnessed_end, is_recorded, major};
+use super::{runs_here, uid_fits};
+use crate::engine::{self, EngineName, postgres};
+use crate::ledger::Book;
+use crate::ledger::book::{Recorded, Run};
+use crate::ledger::record::{End, How, Role};
+use crate::object::{Identity, Segment, ShmFile};
+use crate::observe::{Mapped, Observation, identity_of};
+use crate::sys::shm::MODE_DEST;
+
+/// What a main or control segment lists.
+pub(super) fn by(
+    book: &Book,
+    run: &Run,
+    object: &Recorded,
+    look: &Observation,
+    found: &mut Vec<Found>,
+    suspects: &mut Vec<Suspect>,
+) {
+    let (handles, role) = match object.role {
+        Role::Main => (
+            control_handle(object, look).into_iter().collect(),
+            Role::Control,
+        ),
+        Role::Control => (
+            dynamic_handles(run, object, look).unwrap_or_default(),
+            Role::Dynamic,
+        ),
+        _ => return,
+    };
+    for handle in handles {
+        for (identity, uid) in with_handle(handle, look) {
+            if is_recorded(book, &identity) || found.iter().any(|known| known.3 == identity) {
+                continue;
+            }
+            if run.claims.iter().any(|claim| uid_fits(claim, uid)) {
+                found.push((run.start.run, How::Listed, role, identity));
+            } else {
+                let (run, doubt) = (run.start.run, Doubt::Foreign);
+                suspects.push(Suspect {
+                    run,
+                    identity,
+                    doubt,
+                });
+            }
+        }
+    }
+}
+
+/// The handle of the control segment that a main segment's header names.
+fn control_handle(main: &Recorded, look: &Observation) -> Option<u32> {
+    let Identity::Shm(segment) = &main.identity else {
+        return None;
+    };
+    let header = postgres::header(look.headers.get(&segment.id)?)?;
+    (header.control != 0).then_some(header.control)
+}
+
+/// The handles that a control segment lists, as the server's major lays it out.
+fn dynamic_handles(run: &Run, control: &Recorded, look: &Observation) -> Option<Vec<u32>> {
+    let same = |known: &Identity| known.has_number_of(&control.identity);
+    let (_, bytes) = look.controls.iter().find(|(known, _)| same(known))?;
+    postgres::listed(bytes, major(run)).ok()
+}
+
+/// Objects that bear a handle, each with the uid that made it.
+fn with_handle(handle: u32, look: &Observation) -> Vec<(Identity, u32)> {
+    let name = postgres::posix_name(handle);
+    let key = postgres::sysv_key(handle);
+    let file = look
+        .file(&name.0)
+        .map(|file| (Identity::Posix(file.clone()), file.uid));
+    let rows = look
+        .segments
+        .iter()
+        .filter(|row| row.key == key && key != 0);
+    let rows = rows.map(|row| (Identity::Shm(identity_of(row)), row.creator_uid));
+    file.into_iter().chain(rows).collect()
+}
+
+/// What looks like this server's dynamic shared memory, is used by nobody, and is listed nowhere:
+/// `dsm_create` makes the object before it lists it.
+pub(super) fn missing(book: &Book, run: &Run, look: &Observation, suspects: &mut Vec<Suspect>) {
+    let is_postgres = run
+        .claims
+        .iter()
+        .any(|claim| claim.engine == EngineName::Postgres);
+    let crashed = !matches!(run.end, Some((End::Exit(0) | End::NotStarted(_), _)));
+    if !is_postgres || !crashed {
+        return;
+    }
+    let fits = |uid: u32| run.claims.iter().any(|claim| claim.uids.contains(&uid));
+    let files = look.files.iter().filter(|file| {
+        fits(file.uid)
+            && postgres::is_posix_name(&file.name.0)
+            && lived_in(run, file.born.0)
+            && !is_mapped(file, look)
+    });
+    let uses_sysv = book.objects.values().any(|object| {
+        let dynamic = matches!(object.role, Role::Control | Role::Dynamic);
+        object.run == run.start.run && dynamic && matches!(object.identity, Identity::Shm(_))
+    });
+    let rows = look.segments.iter().filter(|row| {
+        uses_sysv
+            && fits(row.creator_uid)
+            && (row.key, row.nattch, row.mode & MODE_DEST) == (row.key.max(1), 0, 0)
+            && row.creator_pid != 0
+            && look.process(row.creator_pid).is_none()
+            && lived_in(run, row.ctime)
+    });
+    let all = files
+        .map(|file| Identity::Posix(file.clone()))
+        .chain(rows.map(|row| Identity::Shm(identity_of(row))));
+    for identity in all {
+        let known = suspects.iter().any(|suspect| suspect.identity == identity);
+        if !known && !is_recorded(book, &identity) {
+            suspects.push(Suspect {
+                run: run.start.run,
+                identity,
+                doubt: Doubt::Unlisted,
+            });
+        }
+    }
+}
+
+/// Whether a time in seconds since the epoch lies in a run. For reports only: clocks are set back.
+fn lived_in(run: &Run, seconds: i64) -> bool {
+    let of = |time: std::time::SystemTime| {
+        let since = time
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default();
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    };
+    seconds >= of(run.at)
+        && run
+            .end
+            .as_ref()
+            .is_none_or(|(_, end)| seconds <= of(*end) + 1)
+}
+
+fn is_mapped(file: &ShmFile, look: &Observation) -> bool {
+    look.processes
+        .iter()
+        .any(|process| process.mappings(Mapped::File(file.file)) > 0)
+}
+
+/// Segments whose header has to be read before anything of their instance is judged.
+#[must_use]
+pub fn headers_wanted(book: &Book, look: &Observation) -> Vec<i32> {
+    let recorded = book
+        .open_objects()
+        .filter_map(|object| match &object.identity {
+            Identity::Shm(segment) => Some((object.run, segment)),
+            Identity::Posix(_) => None,
+        });
+    let made_by_postmaster = |&(run, segment): &(u64, &Segment)| {
+        let claim = book
+            .runs
+            .get(&run)
+            .and_then(|run| claim_of(run, segment.creator_pid));
+        claim.is_some_and(|claim| engine::has_interlock(claim.engine))
+    };
+    let mut ids: Vec<i32> = recorded
+        .filter(made_by_postmaster)
+        .map(|(_, segment)| segment.id)
+        .collect();
+    for run in runs_here(book, look).filter(|run| !has_witnessed_end(run)) {
+        for claim in run
+            .claims
+            .iter()
+            .filter(|claim| engine::has_interlock(claim.engine))
+        {
+            ids.extend(
+                look.segments
+                    .iter()
+                    .filter(|r| bears_claim(claim, r))
+                    .map(|r| r.id),
+            );
+        }
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    ids.retain(|id| look.segment(*id).is_some_and(|row| row.nattch == 0));
+    ids.retain(|id| !look.headers.contains_key(id));
+    ids
+}
+
+/// Control segments whose content has to be read.
+#[must_use]
+pub fn controls_wanted(book: &Book, look: &Observation) -> Vec<Identity> {
+    let missing = |identity: &Identity| {
+        !look
+            .controls
+            .iter()
+            .any(|(known, _)| known.has_number_of(identity))
+    };
+    book.open_objects()
+        .filter(|object| object.role == Role::Control)
+        .map(|object| object.identity.clone())
+        .filter(missing)
+        .filter(|identity| match identity {
+            Identity::Shm(s) => look.segment(s.id).is_some_and(|row| row.nattch == 0),
+            Identity::Posix(f) => look.file(&f.name.0).is_some_and(|now| now.is(f)),
+        })
+        .collect()
+}

@@ -1,0 +1,210 @@
+//! Whose is it: which objects of a look belong to a run, and by what proof. Pure.
+//!
+//! Gives records for what is proven, and suspects for what may be ours and is not proven: those
+//! are reported and never removed.
+
+pub mod listed;
+pub mod proof;
+
+pub use listed::{controls_wanted, headers_wanted};
+pub use proof::{bears_claim, pid_cannot_be_reused, uid_fits};
+
+use crate::engine::{EngineName, postgres};
+use crate::ledger::Book;
+use crate::ledger::book::{Recorded, Run, Standing};
+use crate::ledger::record::{Claim, End, How, ObjectSeen, Role};
+use crate::object::Identity;
+use crate::observe::{Observation, identity_of};
+use crate::sys::shm::Row;
+
+/// An object that may be the instance's, without proof.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suspect {
+    /// The run that it may belong to.
+    pub run: u64,
+    /// The object.
+    pub identity: Identity,
+    /// What is missing.
+    pub doubt: Doubt,
+}
+
+/// Why an object that looks like ours may be somebody else's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    /// It bears the server's pid, and that number may have come round since.
+    PidReused,
+    /// It looks like a dynamic segment of this server, and no list of the server's has it.
+    Unlisted,
+    /// The server's list names its key or name, and it belongs to another user.
+    Foreign,
+}
+
+/// Whether the ledger has this very object already, whatever became of it.
+#[must_use]
+pub fn is_recorded(book: &Book, identity: &Identity) -> bool {
+    book.objects
+        .values()
+        .any(|object| match (&object.identity, identity) {
+            (Identity::Posix(a), Identity::Posix(b)) => a.is(b),
+            (a, b) => a == b,
+        })
+}
+
+/// What the claimed process of a run has created and the ledger has not: while it lives, or is an
+/// unreaped zombie.
+#[must_use]
+pub fn created_by_claimed(book: &Book, run: &Run, rows: &[Row], how: How) -> Vec<ObjectSeen> {
+    let ours = |row: &&Row| run.claims.iter().any(|claim| bears_claim(claim, row));
+    let new = rows
+        .iter()
+        .filter(ours)
+        .map(|row| Identity::Shm(identity_of(row)));
+    let new = new.filter(|identity| !is_recorded(book, identity));
+    number(
+        book,
+        new.map(|identity| (run.start.run, how, Role::Other, identity))
+            .collect(),
+    )
+}
+
+/// What a look after the death of every server of a ledger adds to it.
+#[must_use]
+pub fn after_death(book: &Book, look: &Observation) -> (Vec<ObjectSeen>, Vec<Suspect>) {
+    let mut found = Vec::new();
+    let mut suspects = Vec::new();
+    for run in runs_here(book, look) {
+        if has_witnessed_end(run) {
+            // What bore the pid then was recorded at the last look; what bears it now is later.
+        } else if same_pids(book, run, look) {
+            claimed(book, run, look, &mut found, &mut suspects);
+        }
+    }
+    for object in book.open_objects() {
+        if let Some(run) = book.runs.get(&object.run) {
+            listed::by(book, run, object, look, &mut found, &mut suspects);
+        }
+    }
+    for run in runs_here(book, look) {
+        listed::missing(book, run, look, &mut suspects);
+    }
+    (number(book, found), suspects)
+}
+
+/// Objects whose role a header has made known: the same objects again, with their role.
+#[must_use]
+pub fn roles(book: &Book, look: &Observation) -> Vec<ObjectSeen> {
+    let mut again = Vec::new();
+    for object in book.open_objects() {
+        if object.role != Role::Other || object.standing != Standing::Present {
+            continue;
+        }
+        let Identity::Shm(segment) = &object.identity else {
+            continue;
+        };
+        let claim = book
+            .runs
+            .get(&object.run)
+            .and_then(|run| claim_of(run, segment.creator_pid));
+        let header = look
+            .headers
+            .get(&segment.id)
+            .and_then(|bytes| postgres::header(bytes));
+        if let (Some(claim), Some(header)) = (claim, header) {
+            if claim.engine == EngineName::Postgres && header.pid == segment.creator_pid {
+                let mut seen = seen_again(object);
+                seen.role = Role::Main;
+                again.push(seen);
+            }
+        }
+    }
+    again
+}
+
+/// The record that repeats an object as it stands.
+#[must_use]
+pub fn seen_again(object: &Recorded) -> ObjectSeen {
+    ObjectSeen {
+        object: object.number,
+        run: object.run,
+        how: object.how,
+        role: object.role,
+        identity: object.identity.clone(),
+        creator: object.creator,
+    }
+}
+
+/// Runs of this boot whose System V ids mean something here.
+fn runs_here<'a>(book: &'a Book, look: &'a Observation) -> impl Iterator<Item = &'a Run> {
+    book.runs.values().filter(|run| {
+        book.places.get(run.place).is_some_and(|place| {
+            place.boot == look.place.boot && place.ipc_namespace == look.place.ipc_namespace
+        })
+    })
+}
+
+/// Whether a run's pids mean something here.
+fn same_pids(book: &Book, run: &Run, look: &Observation) -> bool {
+    let place = book.places.get(run.place);
+    place.is_some_and(|place| place.pid_namespace == look.place.pid_namespace)
+}
+
+fn has_witnessed_end(run: &Run) -> bool {
+    matches!(
+        run.end,
+        Some((End::Exit(_) | End::Signal(_) | End::NotStarted(_), _))
+    )
+}
+
+fn claim_of(run: &Run, pid: i32) -> Option<&Claim> {
+    run.claims.iter().find(|claim| claim.process.pid == pid)
+}
+
+type Found = (u64, How, Role, Identity);
+
+/// Segments that bear a claimed pid and that nobody had seen.
+fn claimed(
+    book: &Book,
+    run: &Run,
+    look: &Observation,
+    found: &mut Vec<Found>,
+    suspects: &mut Vec<Suspect>,
+) {
+    for claim in &run.claims {
+        for row in look.segments.iter().filter(|row| bears_claim(claim, row)) {
+            let identity = Identity::Shm(identity_of(row));
+            if is_recorded(book, &identity) {
+                continue;
+            }
+            match proof::of(run, claim, row, look) {
+                Some(how) => found.push((run.start.run, how, Role::Other, identity)),
+                None => suspects.push(Suspect {
+                    run: run.start.run,
+                    identity,
+                    doubt: Doubt::PidReused,
+                }),
+            }
+        }
+    }
+}
+
+/// The major version of a run's server.
+#[must_use]
+pub fn major(run: &Run) -> Option<u32> {
+    run.claims.iter().rev().find_map(|claim| claim.major)
+}
+
+/// Gives new objects their numbers.
+fn number(book: &Book, found: Vec<Found>) -> Vec<ObjectSeen> {
+    let first = book.next_object();
+    (first..)
+        .zip(found)
+        .map(|(object, (run, how, role, identity))| ObjectSeen {
+            object,
+            run,
+            how,
+            role,
+            identity,
+            creator: None,
+        })
+        .collect()
+}
