@@ -2,12 +2,12 @@
 //! that. Pure.
 
 use super::{Doubt, Found, Suspect, bears_claim, claim_of, has_witnessed_end, is_recorded, major};
-use super::{runs_here, uid_fits};
-use crate::engine::{self, EngineName, postgres};
+use super::{is_postgres, runs_here, uid_fits};
+use crate::engine::postgres;
 use crate::ledger::Book;
 use crate::ledger::book::{Recorded, Run};
 use crate::ledger::record::{End, How, Role};
-use crate::object::{Identity, Segment, ShmFile};
+use crate::object::{Identity, ShmFile};
 use crate::observe::{Mapped, Observation, identity_of};
 use crate::sys::shm::MODE_DEST;
 
@@ -63,7 +63,7 @@ fn control_handle(main: &Recorded, look: &Observation) -> Option<u32> {
 fn dynamic_handles(run: &Run, control: &Recorded, look: &Observation) -> Option<Vec<u32>> {
     let same = |known: &Identity| known.has_number_of(&control.identity);
     let (_, bytes) = look.controls.iter().find(|(known, _)| same(known))?;
-    postgres::listed(bytes, major(run)).ok()
+    postgres::listed(bytes, major(run, look)).ok()
 }
 
 /// Objects that bear a handle, each with the uid that made it.
@@ -84,12 +84,8 @@ fn with_handle(handle: u32, look: &Observation) -> Vec<(Identity, u32)> {
 /// What looks like this server's dynamic shared memory, is used by nobody, and is listed nowhere:
 /// `dsm_create` makes the object before it lists it.
 pub(super) fn missing(book: &Book, run: &Run, look: &Observation, suspects: &mut Vec<Suspect>) {
-    let is_postgres = run
-        .claims
-        .iter()
-        .any(|claim| claim.engine == EngineName::Postgres);
     let crashed = !matches!(run.end, Some((End::Exit(0) | End::NotStarted(_), _)));
-    if !is_postgres || !crashed {
+    if !is_postgres(book, run) || !crashed {
         return;
     }
     let fits = |uid: u32| run.claims.iter().any(|claim| claim.uids.contains(&uid));
@@ -147,37 +143,27 @@ fn is_mapped(file: &ShmFile, look: &Observation) -> bool {
         .any(|process| process.mappings(Mapped::File(file.file)) > 0)
 }
 
-/// Segments whose header has to be read before anything of their instance is judged.
+/// Segments whose header has to be read before anything of their instance is judged: every one
+/// that a claimed process made, since what looks like any server may be a PostgreSQL.
 #[must_use]
 pub fn headers_wanted(book: &Book, look: &Observation) -> Vec<i32> {
     let recorded = book
         .open_objects()
         .filter_map(|object| match &object.identity {
-            Identity::Shm(segment) => Some((object.run, segment)),
+            Identity::Shm(segment) => {
+                let run = book.runs.get(&object.run)?;
+                claim_of(run, segment.creator_pid).map(|_| segment.id)
+            }
             Identity::Posix(_) => None,
         });
-    let made_by_postmaster = |&(run, segment): &(u64, &Segment)| {
-        let claim = book
-            .runs
-            .get(&run)
-            .and_then(|run| claim_of(run, segment.creator_pid));
-        claim.is_some_and(|claim| engine::has_interlock(claim.engine))
-    };
-    let mut ids: Vec<i32> = recorded
-        .filter(made_by_postmaster)
-        .map(|(_, segment)| segment.id)
-        .collect();
+    let mut ids: Vec<i32> = recorded.collect();
     for run in runs_here(book, look).filter(|run| !has_witnessed_end(run)) {
-        for claim in run
-            .claims
-            .iter()
-            .filter(|claim| engine::has_interlock(claim.engine))
-        {
+        for claim in &run.claims {
             ids.extend(
                 look.segments
                     .iter()
-                    .filter(|r| bears_claim(claim, r))
-                    .map(|r| r.id),
+                    .filter(|row| bears_claim(claim, row))
+                    .map(|row| row.id),
             );
         }
     }

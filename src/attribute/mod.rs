@@ -110,7 +110,7 @@ pub fn roles(book: &Book, look: &Observation) -> Vec<ObjectSeen> {
             .get(&segment.id)
             .and_then(|bytes| postgres::header(bytes));
         if let (Some(claim), Some(header)) = (claim, header) {
-            if claim.engine == EngineName::Postgres && header.pid == segment.creator_pid {
+            if claim.engine != EngineName::Opengauss && header.pid == segment.creator_pid {
                 let mut seen = seen_again(object);
                 seen.role = Role::Main;
                 again.push(seen);
@@ -187,10 +187,29 @@ fn claimed(
     }
 }
 
-/// The major version of a run's server.
+/// The major version of a run's server: as claimed, else as its data directory says now.
 #[must_use]
-pub fn major(run: &Run) -> Option<u32> {
-    run.claims.iter().rev().find_map(|claim| claim.major)
+pub fn major(run: &Run, look: &Observation) -> Option<u32> {
+    let claimed = run.claims.iter().rev().find_map(|claim| claim.major);
+    claimed.or_else(|| {
+        let data = run
+            .claims
+            .iter()
+            .rev()
+            .find_map(|claim| claim.data.as_ref())?;
+        look.data_dir(&data.path)?.major
+    })
+}
+
+/// Whether a run's server is a PostgreSQL, by its claims or by the header of a segment of its own.
+#[must_use]
+pub fn is_postgres(book: &Book, run: &Run) -> bool {
+    run.claims
+        .iter()
+        .any(|claim| claim.engine == EngineName::Postgres)
+        || book
+            .open_objects()
+            .any(|object| object.run == run.start.run && object.role == Role::Main)
 }
 
 /// Gives new objects their numbers.

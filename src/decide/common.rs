@@ -2,7 +2,7 @@
 
 use super::{Life, Policy, Reason};
 use crate::attribute::{self, Doubt, Suspect};
-use crate::engine::{self, EngineName, postgres};
+use crate::engine::{self, postgres};
 use crate::ledger::Book;
 use crate::ledger::book::{Recorded, Standing};
 use crate::ledger::record::{End, Role};
@@ -56,11 +56,7 @@ pub(super) fn reason(
 /// What is not known of a server whose main segment must go last and whose lists must be complete.
 fn not_understood(book: &Book, object: &Recorded, look: &Observation) -> Option<String> {
     let run = book.runs.get(&object.run)?;
-    let is_postgres = run
-        .claims
-        .iter()
-        .any(|claim| claim.engine == EngineName::Postgres);
-    if !is_postgres {
+    if !attribute::is_postgres(book, run) {
         return None;
     }
     match (&object.identity, object.role) {
@@ -68,7 +64,7 @@ fn not_understood(book: &Book, object: &Recorded, look: &Observation) -> Option<
             let same = |known: &Identity| known.has_number_of(&object.identity);
             match look.controls.iter().find(|(known, _)| same(known)) {
                 None => Some("its control segment could not be read".to_owned()),
-                Some((_, bytes)) => postgres::listed(bytes, attribute::major(run)).err(),
+                Some((_, bytes)) => postgres::listed(bytes, attribute::major(run, look)).err(),
             }
         }
         (Identity::Shm(segment), Role::Main | Role::Other) => {

@@ -90,7 +90,11 @@ fn tell(run: &Run, book: &Book, out: &mut String) {
         Some((end, at)) => out.push_str(&format!("    {}  server ended: {end}\n", when(*at))),
         None => out.push_str("    no end is recorded: it runs, or nobody saw it end\n"),
     }
-    for object in of(run, book).filter(|object| object.standing != Standing::Present) {
+    let mut changed: Vec<&Recorded> = of(run, book)
+        .filter(|object| object.standing != Standing::Present)
+        .collect();
+    changed.sort_by_key(|object| (object.changed, object.role, object.number));
+    for object in changed {
         let detail = detail(&object.standing).map_or_else(String::new, |why| format!(": {why}"));
         out.push_str(&format!(
             "    {}  {:<8}  {}{}\n",

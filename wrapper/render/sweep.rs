@@ -91,7 +91,11 @@ pub(crate) fn lines(swept: &[Swept], dry_run: bool, verbose: bool) -> String {
     for ledger in swept {
         let name = text::safe(&ledger.instance);
         let mut said = false;
-        for object in ledger.objects() {
+        let live = matches!(state(&ledger.finding), "live");
+        if live {
+            out.push_str(&format!("{name}: {}\n", summary(ledger)));
+        }
+        for object in ledger.objects().filter(|_| !live || verbose) {
             let (outcome, _, reason) = words(object);
             if object.result == Fate::Gone && !verbose {
                 continue;
@@ -109,7 +113,7 @@ pub(crate) fn lines(swept: &[Swept], dry_run: bool, verbose: bool) -> String {
                 ));
             }
         }
-        if !said || verbose {
+        if !live && (!said || verbose) {
             out.push_str(&format!("{name}: {}\n", summary(ledger)));
         }
     }

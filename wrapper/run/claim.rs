@@ -79,7 +79,7 @@ pub(crate) fn of(run: u64, pid: i32, server: &Server, rows: &[Row]) -> Option<Cl
 
 /// The claim as it stands once the program runs: its file, its user ids, and what they say of the
 /// engine; `None` where nothing is new.
-pub(crate) fn again(old: &Claim, server: &mut Server) -> Option<Claim> {
+pub(crate) fn again(old: &Claim, auto: bool) -> Option<Claim> {
     let pid = old.process.pid;
     let mut claim = old.clone();
     let file = read::exe(pid).ok()?.here()?;
@@ -89,14 +89,11 @@ pub(crate) fn again(old: &Claim, server: &mut Server) -> Option<Claim> {
     claim.uids.sort_unstable();
     claim.uids.dedup();
     let found = engine::recognise(&file.path);
-    if server.auto && found != EngineName::Generic && server.engine == EngineName::Generic {
-        server.engine = found;
-        server.data = data_of_running(pid, found);
-    }
-    claim.engine = server.engine;
-    if claim.data.is_none() {
-        claim.data = server.data.as_deref().and_then(directory);
-        claim.major = server.data.as_deref().and_then(major);
+    if auto && found != EngineName::Generic && claim.engine == EngineName::Generic {
+        claim.engine = found;
+        let data = data_of_running(pid, found);
+        claim.data = data.as_deref().and_then(directory);
+        claim.major = data.as_deref().and_then(major);
     }
     (claim != *old).then_some(claim)
 }

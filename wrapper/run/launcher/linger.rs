@@ -109,7 +109,8 @@ impl Launcher {
             }
             Ok(report) => {
                 text::log_changes(&report);
-                let held = report.is_held();
+                // A server that COMMAND left behind, alive, is waited for like an orphan.
+                let held = report.is_held() || matches!(report.state, Found::Live(_));
                 if !held {
                     text::log_kept(&report);
                 }
@@ -157,6 +158,9 @@ impl Launcher {
 /// Every process that holds an object of a report, or is left of its server.
 fn held_by(report: &Report) -> Vec<Holder> {
     let mut found = orphans::holders(report);
+    if let Found::Live(evidence) = &report.state {
+        found.extend(evidence.holder().cloned());
+    }
     if report.state == Found::Dead {
         found.extend(
             report

@@ -72,7 +72,7 @@ impl Launcher {
                     log::error!("{error}");
                 }
             }
-            let watch = Watch::start(run, server, rows);
+            let watch = Watch::start(run, server.auto, rows);
             Watched {
                 ledger,
                 run,

@@ -17,7 +17,7 @@ const HEADER_TRIES: u32 = 200;
 impl Watch {
     /// Reads the server's header, through its memory, until it names the control segment.
     pub(super) fn read_header(&mut self, ledger: &mut Ledger, rows: &[Row]) -> Result<()> {
-        if self.server.engine != EngineName::Postgres || self.header_tries > HEADER_TRIES {
+        if !self.is(ledger, EngineName::Postgres) || self.header_tries > HEADER_TRIES {
             return Ok(());
         }
         let Some(run) = ledger.book.runs.get(&self.run) else {

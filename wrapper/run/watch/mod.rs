@@ -27,7 +27,8 @@ const ALIVE_EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Watch {
     run: u64,
-    server: Server,
+    /// Whether the kind of server is found out from what runs.
+    auto: bool,
     /// Id and ctime of every segment at the last look.
     known: BTreeSet<(i32, i64)>,
     used: BTreeSet<i32>,
@@ -42,10 +43,10 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Begins with what is there before the server runs.
-    pub(crate) fn start(run: u64, server: Server, rows: &[Row]) -> Self {
+    pub(crate) fn start(run: u64, auto: bool, rows: &[Row]) -> Self {
         Self {
             run,
-            server,
+            auto,
             known: rows.iter().map(|row| (row.id, row.ctime)).collect(),
             used: BTreeSet::new(),
             looked_at: observe::boot_ticks(),
@@ -74,14 +75,14 @@ impl Watch {
             self.refresh_claims(ledger)?;
         }
         for row in fresh {
-            self.appeared(ledger, row)?;
+            self.appeared(ledger, row, &rows)?;
         }
         if appeared {
             self.header_tries = 0;
         }
         self.read_header(ledger, &rows)?;
         self.note_used(ledger, &rows)?;
-        if self.server.engine == EngineName::Generic {
+        if self.is(ledger, EngineName::Generic) && !self.is(ledger, EngineName::Postgres) {
             if let (Some(run), Some(mount)) = (ledger.book.runs.get(&self.run), &self.mount) {
                 let run = run.clone();
                 for seen in self.files.look(&ledger.book, &run, mount)? {
@@ -113,7 +114,7 @@ impl Watch {
             .filter(|row| !self.known.contains(&(row.id, row.ctime)))
             .collect();
         for row in fresh {
-            self.appeared(ledger, row)?;
+            self.appeared(ledger, row, &rows)?;
         }
         self.known = rows.iter().map(|row| (row.id, row.ctime)).collect();
         Ok(())
@@ -162,7 +163,7 @@ impl Watch {
     }
 
     /// A segment that was not there at the last look.
-    fn appeared(&mut self, ledger: &mut Ledger, row: &Row) -> Result<()> {
+    fn appeared(&mut self, ledger: &mut Ledger, row: &Row, rows: &[Row]) -> Result<()> {
         let Some(run) = ledger.book.runs.get(&self.run).cloned() else {
             return Ok(());
         };
@@ -189,7 +190,7 @@ impl Watch {
         let Some(creator) = self.known_descendant(row.creator_pid, &run, forks) else {
             return Ok(());
         };
-        self.claim_server_of(ledger, creator, &run)?;
+        self.claim_server_of(ledger, creator, &run, rows)?;
         self.note(
             ledger,
             How::Watch,
@@ -218,8 +219,9 @@ impl Watch {
         ledger: &mut Ledger,
         creator: ProcessRef,
         run: &Run,
+        rows: &[Row],
     ) -> Result<()> {
-        if !self.server.auto {
+        if !self.auto {
             return Ok(());
         }
         let Some(top) = ancestry::server_above(creator.pid, run) else {
@@ -228,21 +230,22 @@ impl Watch {
         if run.claims.iter().any(|claim| claim.process.pid == top) {
             return Ok(());
         }
-        let mut server = Server {
+        let server = Server {
             engine: EngineName::Generic,
             auto: true,
             data: None,
         };
-        let first = claim::of(self.run, top, &server, &[]);
-        let claim = first.and_then(|first| claim::again(&first, &mut server));
-        if let Some(claim) = claim {
-            self.server = Server {
-                auto: true,
-                ..server
-            };
-            ledger.note(Record::Claim(claim), observe::forks())?;
+        // What bore its pid at an earlier look may be older than the process itself.
+        let older: Vec<Row> = rows
+            .iter()
+            .filter(|row| self.known.contains(&(row.id, row.ctime)))
+            .cloned()
+            .collect();
+        let first = claim::of(self.run, top, &server, &older);
+        match first.and_then(|first| claim::again(&first, true)) {
+            Some(claim) => ledger.note(Record::Claim(claim), observe::forks()),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Looks again at what runs, under which user ids (entrypoint scripts, gosu, setpriv).
@@ -253,7 +256,7 @@ impl Watch {
             .get(&self.run)
             .map_or_else(Vec::new, |run| run.claims.clone());
         for claim in claims {
-            if let Some(claim) = claim::again(&claim, &mut self.server) {
+            if let Some(claim) = claim::again(&claim, self.auto) {
                 ledger.note(Record::Claim(claim), observe::forks())?;
             }
         }
@@ -301,6 +304,12 @@ impl Watch {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether a process of this kind is claimed.
+    fn is(&self, ledger: &Ledger, engine: EngineName) -> bool {
+        let run = ledger.book.runs.get(&self.run);
+        run.is_some_and(|run| run.claims.iter().any(|claim| claim.engine == engine))
     }
 
     fn note(
