@@ -10,6 +10,9 @@
 )]
 #![allow(unreachable_pub)] // one binary: nothing of it is reachable from elsewhere
 
+mod database;
 mod infrastructure;
+mod kernel;
+mod pure;
 mod support;
 mod tidy;

@@ -7,6 +7,8 @@ mod installed;
 mod query;
 mod template;
 
+pub use query::Backend;
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
