@@ -11,9 +11,9 @@ use crate::decide::{self, Evidence, Holder, Life, Policy, Reason, Removal, Verdi
 use crate::engine::postgres;
 use crate::error::Result;
 use crate::ledger::Ledger;
-use crate::ledger::book::Standing;
+use crate::ledger::book::{Run, Standing};
 use crate::ledger::record::{End, Outcome, Record};
-use crate::object::Identity;
+use crate::object::{EngineName, Identity};
 use crate::observe::{self, Observation, Scope, contents, data_dir};
 
 /// The state that an instance was found in.
@@ -57,6 +57,8 @@ pub struct Settled {
     pub evidence: String,
     /// Who holds it.
     pub holders: Vec<Holder>,
+    /// Whether it is in the ledger; what is not was only found beside it.
+    pub recorded: bool,
 }
 
 /// What a pass over a ledger did.
@@ -85,54 +87,42 @@ impl Report {
 /// # Errors
 /// Where the kernel cannot be looked at, or the ledger not be written: nothing further is removed.
 pub fn settle(ledger: &mut Ledger, policy: &Policy) -> Result<Report> {
-    let nothing = |state| {
-        Ok(Report {
-            state,
-            objects: Vec::new(),
-        })
-    };
+    let nothing = |state| Ok(Report { state, objects: Vec::new() });
     let place = observe::place::here()?;
     if ledger.book.place().is_none() {
         return nothing(State::Settled);
     }
-    if ledger
-        .book
-        .place()
-        .is_some_and(|known| known.boot != place.boot)
-    {
-        return nothing(if was_settled(ledger) {
-            State::Settled
-        } else {
-            State::Void
-        });
+    if ledger.book.place().is_some_and(|known| known.boot != place.boot) {
+        return nothing(if was_settled(ledger) { State::Settled } else { State::Void });
     }
     if was_settled(ledger) && ledger.book.open_runs().next().is_none() && !may_have_unseen(ledger) {
         return nothing(State::Settled);
     }
-    let mut look = observe::observe(Scope::full())?;
+    let mut look = observe::observe(scope(ledger))?;
     look_at_directories(ledger, &mut look)?;
+    look_for_hidden(ledger, &mut look);
     let life = decide::life::judge(&ledger.book, &look, policy);
+    if !matches!(life, Life::Live(_)) {
+        close_runs(ledger, &look, policy)?;
+    }
     // What cannot be seen counts as alive.
     if let Life::Live(evidence) | Life::Unseen(evidence) = &life {
         let verdicts = decide::decide(&ledger.book, &look, &life, &[], policy);
         let objects: Vec<Settled> = verdicts.iter().filter_map(kept).collect();
-        if objects.is_empty() && matches!(life, Life::Unseen(_)) {
-            return nothing(State::Settled);
-        }
-        return Ok(Report {
-            state: State::Live(evidence.clone()),
-            objects,
-        });
+        return Ok(Report { state: State::Live(evidence.clone()), objects });
     }
-    close_runs(ledger)?;
     let suspects = attribute_all(ledger, &mut look)?;
+    let wider = scope(ledger);
+    if wider.maps && !look.maps_were_read {
+        // What was found just now may be mapped.
+        look.processes = observe::processes::all(wider)?;
+        look.maps_were_read = true;
+    }
     let verdicts = decide::decide(&ledger.book, &look, &life, &suspects, policy);
     let objects = carry_out(verdicts, ledger)?;
     let elsewhere = |object: &Settled| {
-        matches!(
-            &object.result,
-            Fate::Kept(Reason::OtherIpcNamespace | Reason::OtherMount)
-        )
+        use Reason::{OtherIpcNamespace, OtherMount, Unseen};
+        matches!(&object.result, Fate::Kept(OtherIpcNamespace | OtherMount | Unseen(_)))
     };
     let state = match objects.as_slice() {
         [] => State::Settled,
@@ -142,18 +132,54 @@ pub fn settle(ledger: &mut Ledger, policy: &Policy) -> Result<Report> {
     Ok(Report { state, objects })
 }
 
+/// What has to be looked at: what processes map only where a file is recorded, or somebody has a
+/// segment attached and is to be named; control groups only of services without a known server.
+fn scope(ledger: &Ledger) -> Scope {
+    let book = &ledger.book;
+    let maps = book.open_objects().any(|object| match &object.identity {
+        Identity::Posix(_) => true,
+        Identity::Shm(segment) => !matches!(
+            crate::sys::shm::stat(segment.id),
+            Ok(None) | Ok(Some(crate::sys::shm::Row { nattch: 0, .. }))
+        ),
+    });
+    let mut claims = book.runs.values().flat_map(|run| &run.claims);
+    let control_groups = claims.any(|claim| {
+        claim.engine == EngineName::Generic && claim.control_group.0.ends_with(b".service")
+    });
+    // Files that no list of PostgreSQL's names are reported only where nobody maps them.
+    let lists = book
+        .runs
+        .values()
+        .flat_map(|run| &run.claims)
+        .any(|claim| claim.engine == EngineName::Postgres);
+    Scope { files: true, processes: true, maps: maps || lists, control_groups }
+}
+
+/// Asks the kernel for claimed processes that `/proc` does not show (`hidepid`).
+fn look_for_hidden(ledger: &Ledger, look: &mut Observation) {
+    let here = look.place.pid_namespace.clone();
+    let claimed = ledger
+        .book
+        .open_runs()
+        .filter(|run| ledger.book.places.get(run.place).is_some_and(|p| p.pid_namespace == here))
+        .flat_map(|run| &run.claims)
+        .filter(|claim| claim.ended.is_none())
+        .map(|claim| claim.process.pid);
+    let hidden = claimed.filter(|&pid| look.process(pid).is_none() && observe::is_there(pid));
+    // A zombie that was being reaped may be gone by now: asked once more.
+    look.hidden = hidden.filter(|&pid| observe::processes::by_pid(pid).is_none()).collect();
+}
+
 /// Whether the ledger has nothing open.
 fn was_settled(ledger: &Ledger) -> bool {
     ledger.book.open_objects().next().is_none()
 }
 
-/// Whether a run's objects may be there without being recorded: its end was not witnessed, and the
-/// last look at it found suspects or none was taken.
+/// Whether objects may be there without being recorded: of a claimed process whose end was not
+/// seen with its objects.
 fn may_have_unseen(ledger: &Ledger) -> bool {
-    ledger
-        .book
-        .last_run()
-        .is_some_and(|run| matches!(run.end, Some((End::Unknown, _))))
+    ledger.book.last_run().is_some_and(|run| run.claims.iter().any(|claim| claim.ended.is_none()))
 }
 
 /// Reads the data directories that the ledger names, as the ledger's owner.
@@ -173,17 +199,29 @@ fn look_at_directories(ledger: &Ledger, look: &mut Observation) -> Result<()> {
     Ok(())
 }
 
-/// Notes the end of every run that nobody saw end.
-fn close_runs(ledger: &mut Ledger) -> Result<()> {
-    let open: Vec<u64> = ledger.book.open_runs().map(|run| run.start.run).collect();
-    for run in open {
-        ledger.note(
-            Record::End {
-                run,
-                end: End::Unknown,
-            },
-            None,
-        )?;
+/// Notes the end of every run that is over and that nobody saw end; of a run elsewhere only where
+/// something of it lies here, or a new run begins.
+fn close_runs(ledger: &mut Ledger, look: &Observation, policy: &Policy) -> Result<()> {
+    let book = &ledger.book;
+    let concerns = |run: &Run| {
+        let place = book.places.get(run.place);
+        policy.starting
+            || place.is_some_and(|place| place.ipc_namespace == look.place.ipc_namespace)
+            || book.open_objects().any(|object| match &object.identity {
+                Identity::Posix(file) => {
+                    object.run == run.start.run
+                        && look.place.shm_mount.as_ref() == Some(&file.mount)
+                }
+                Identity::Shm(_) => false,
+            })
+    };
+    let over: Vec<u64> = book
+        .open_runs()
+        .filter(|run| concerns(run) && decide::life::is_over(book, run, look))
+        .map(|run| run.start.run)
+        .collect();
+    for run in over {
+        ledger.note(Record::End { run, end: End::Unknown }, None)?;
     }
     ledger.flush()
 }
@@ -234,7 +272,6 @@ fn read_contents(ledger: &Ledger, look: &mut Observation) -> Result<()> {
 fn carry_out(verdicts: Vec<Verdict>, ledger: &mut Ledger) -> Result<Vec<Settled>> {
     let mut done = Vec::new();
     let mut stays: Option<String> = None;
-    let acting = ledger.as_owner()?;
     for verdict in verdicts {
         if let Some(kept) = kept(&verdict) {
             done.push(kept);
@@ -243,11 +280,7 @@ fn carry_out(verdicts: Vec<Verdict>, ledger: &mut Ledger) -> Result<Vec<Settled>
             Verdict::Keep(_) => {}
             Verdict::Forget(object) => {
                 note_gone(ledger, object.number, &object.standing)?;
-                done.push(settled(
-                    &object.identity,
-                    Fate::Gone,
-                    "it is not there any more",
-                ));
+                done.push(settled(&object.identity, Fate::Gone, "it is not there any more"));
             }
             Verdict::Remove(removal) => {
                 let identity = removal.identity().clone();
@@ -258,17 +291,13 @@ fn carry_out(verdicts: Vec<Verdict>, ledger: &mut Ledger) -> Result<Vec<Settled>
                     continue;
                 }
                 let result = remove(&removal, ledger)?;
-                if !matches!(
-                    result.result,
-                    Fate::Removed | Fate::Gone | Fate::WouldRemove
-                ) {
+                if !matches!(result.result, Fate::Removed | Fate::Gone | Fate::WouldRemove) {
                     stays = Some(identity.to_string());
                 }
                 done.push(result);
             }
         }
     }
-    drop(acting);
     ledger.flush()?;
     Ok(done)
 }
@@ -316,11 +345,7 @@ fn late_reason(identity: &Identity, detail: &str) -> Reason {
 fn note_gone(ledger: &mut Ledger, object: u64, standing: &Standing) -> Result<()> {
     let record = if *standing == Standing::Intended {
         let detail = "gone after a removal whose outcome was not written".to_owned();
-        Record::Outcome {
-            object,
-            outcome: Outcome::Gone,
-            detail,
-        }
+        Record::Outcome { object, outcome: Outcome::Gone, detail }
     } else {
         Record::Gone { object }
     };
@@ -334,15 +359,11 @@ fn kept(verdict: &Verdict) -> Option<Settled> {
     let evidence = kept.reason.to_string();
     let mut settled = settled(&kept.identity, Fate::Kept(kept.reason.clone()), &evidence);
     settled.holders.clone_from(&kept.holders);
+    settled.recorded = kept.object.is_some();
     Some(settled)
 }
 
 fn settled(identity: &Identity, result: Fate, evidence: &str) -> Settled {
     let (identity, evidence) = (identity.clone(), evidence.to_owned());
-    Settled {
-        identity,
-        result,
-        evidence,
-        holders: Vec::new(),
-    }
+    Settled { identity, result, evidence, holders: Vec::new(), recorded: true }
 }

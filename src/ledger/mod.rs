@@ -5,6 +5,7 @@
 pub mod book;
 pub mod compact;
 pub mod file;
+mod kept;
 pub mod line;
 pub mod record;
 

@@ -1,8 +1,10 @@
 //! The processes that can be seen, and what each of them holds.
 
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 
 use super::{Scope, Seen, shm_files};
+use crate::engine;
 use crate::error::{Error, Result};
 use crate::object::{Bytes, FileRef, ProcessRef};
 use crate::proc::read::{self, FileId};
@@ -39,9 +41,10 @@ pub struct Process {
     pub comm: Bytes,
     /// Command line, for one that maps shared memory.
     pub command: Bytes,
-    /// The file that it executes.
-    pub executable: Seen<FileId>,
-    /// The directory that it works in.
+    /// The path of the file that it executes, as `/proc/<pid>/exe` names it.
+    pub executable: Seen<PathBuf>,
+    /// The directory that it works in; looked at for what bears the name of a known server only:
+    /// a look at a stranger's directory may wait for that stranger's dead disk.
     pub cwd: Seen<FileId>,
     /// What it maps, each with the number of mappings; `None` where it was not looked for.
     pub maps: Option<Seen<Vec<(Mapped, u64)>>>,
@@ -62,10 +65,9 @@ impl Process {
     #[must_use]
     pub fn mappings(&self, object: Mapped) -> u64 {
         match &self.maps {
-            Some(Seen::Here(list)) => list
-                .iter()
-                .find(|(mapped, _)| *mapped == object)
-                .map_or(0, |(_, count)| *count),
+            Some(Seen::Here(list)) => {
+                list.iter().find(|(mapped, _)| *mapped == object).map_or(0, |(_, count)| *count)
+            }
             _ => 0,
         }
     }
@@ -85,17 +87,9 @@ impl Devices {
     fn find(scope: Scope) -> Self {
         let own_pid = i32::try_from(std::process::id()).unwrap_or(0);
         Self {
-            sysv: if scope.maps {
-                read::sysv_devices()
-            } else {
-                Vec::new()
-            },
-            shm: std::fs::metadata(shm_files::DIRECTORY)
-                .map(|dir| dir.dev())
-                .ok(),
-            own_ipc: read::namespace_inode(own_pid, "ipc")
-                .ok()
-                .and_then(Seen::here),
+            sysv: if scope.maps { read::sysv_devices() } else { Vec::new() },
+            shm: std::fs::metadata(shm_files::DIRECTORY).map(|dir| dir.dev()).ok(),
+            own_ipc: read::namespace_inode(own_pid, "ipc").ok().and_then(Seen::here),
         }
     }
 }
@@ -133,10 +127,7 @@ pub fn lives(process: ProcessRef) -> bool {
 #[must_use]
 pub fn by_pid(pid: i32) -> Option<ProcessRef> {
     let stat = read::stat(pid).ok()?.here()?;
-    Some(ProcessRef {
-        pid,
-        start: stat.start_ticks,
-    })
+    Some(ProcessRef { pid, start: stat.start_ticks })
 }
 
 /// State Z is not death: the first thread may have ended while others run.
@@ -156,10 +147,7 @@ fn look_into(stat: &Stat, scope: Scope, devices: &Devices) -> Process {
     let pid = stat.pid;
     let ended = has_ended(stat);
     let mut process = Process {
-        process: ProcessRef {
-            pid,
-            start: stat.start_ticks,
-        },
+        process: ProcessRef { pid, start: stat.start_ticks },
         parent: stat.ppid,
         group: stat.pgrp,
         session: stat.session,
@@ -177,12 +165,13 @@ fn look_into(stat: &Stat, scope: Scope, devices: &Devices) -> Process {
     if ended {
         return process;
     }
-    process.uids = read::status(pid)
-        .ok()
-        .and_then(Seen::here)
-        .map(|status| status.uids);
-    process.executable = read::exe(pid).unwrap_or(Seen::Denied);
-    process.cwd = read::cwd(pid).unwrap_or(Seen::Denied);
+    process.uids = read::status(pid).ok().and_then(Seen::here).map(|status| status.uids);
+    process.executable = read::exe_path(pid).unwrap_or(Seen::Denied);
+    let server = matches!(&process.executable, Seen::Here(path)
+        if engine::recognise(path) != engine::EngineName::Generic);
+    if server || matches!(process.executable, Seen::Denied) {
+        process.cwd = read::cwd(pid).unwrap_or(Seen::Denied);
+    }
     if scope.control_groups {
         process.control_group = read::cgroup(pid).here().map(Bytes);
     }
@@ -206,10 +195,9 @@ fn shared_memory(raw: &[u8], devices: &Devices) -> Vec<(Mapped, u64)> {
         let dev = nix::libc::makedev(mapping.dev_major, mapping.dev_minor);
         let object = match mapping.sysv_shmid_on(&devices.sysv) {
             Some(id) => Mapped::Segment(id),
-            None if mapping.inode != 0 && Some(dev) == devices.shm => Mapped::File(FileRef {
-                dev,
-                ino: mapping.inode,
-            }),
+            None if mapping.inode != 0 && Some(dev) == devices.shm => {
+                Mapped::File(FileRef { dev, ino: mapping.inode })
+            }
             None => continue,
         };
         match found.iter_mut().find(|(known, _)| *known == object) {

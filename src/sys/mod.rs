@@ -23,9 +23,5 @@ pub type Result<T> = std::result::Result<T, Errno>;
 
 /// Turns the kernel's "-1 and errno" into a [`Result`].
 fn check(value: libc::c_long) -> Result<libc::c_long> {
-    if value == -1 {
-        Err(Errno::last())
-    } else {
-        Ok(value)
-    }
+    if value == -1 { Err(Errno::last()) } else { Ok(value) }
 }

@@ -12,7 +12,7 @@ pub(crate) enum State {
     Opening,
     /// The server runs.
     Running,
-    /// COMMAND ended with status 0 and left descendants: it has become a daemon.
+    /// COMMAND ended and left a server that lives: it has become a daemon.
     Daemonised,
     /// The server is dead; orphans may hold its objects.
     Lingering,
@@ -33,9 +33,9 @@ pub(crate) enum Event {
     Executed,
     /// It could not be: this errno.
     NotExecuted(i32),
-    /// The server ended; whether descendants of it live.
+    /// COMMAND ended; whether it has left a server that lives.
     Ended(Ended, bool),
-    /// The last descendant of a daemonised COMMAND has ended.
+    /// What a daemonised COMMAND had left has ended.
     DaemonGone,
     /// What was held may be free now.
     Freed,
@@ -78,7 +78,7 @@ pub(crate) fn step(state: State, event: Event) -> (State, &'static [Effect], Opt
         (State::Claiming, Event::ClaimRefused) => (State::Done, &[DropChild], None),
         (State::Opening, Event::Executed) => (State::Running, &[], None),
         (State::Opening, Event::NotExecuted(_)) => (State::Opening, &[], None),
-        (State::Running, Event::Ended(Ended::Exited(0), true)) => (State::Daemonised, &[], None),
+        (State::Running, Event::Ended(_, true)) => (State::Daemonised, &[], None),
         (State::Claiming | State::Opening | State::Running, Event::Ended(..))
         | (State::Daemonised, Event::DaemonGone) => (State::Lingering, &[NoteEnd, Settle], None),
         (State::Lingering, Event::Freed) => (State::Lingering, &[Settle], None),

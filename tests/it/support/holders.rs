@@ -40,14 +40,10 @@ pub fn map(user: User, name: &str) -> Process {
 
 fn hold(user: User, script: &str, argument: &str) -> Process {
     let mut perl = user.command("perl");
-    perl.arg("-e")
-        .arg(format!("{NUMBERS}{script}{HOLD}"))
-        .arg(argument);
+    perl.arg("-e").arg(format!("{NUMBERS}{script}{HOLD}")).arg(argument);
     let mut holder = Process::spawn(perl.stdin(Stdio::null()).stdout(Stdio::piped()));
     let mut line = String::new();
-    BufReader::new(holder.child().stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
+    BufReader::new(holder.child().stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(line, "holding\n", "a process that holds {argument}");
     holder
 }
