@@ -47,7 +47,9 @@ pub fn act(removal: &Removal, ledger: &mut Ledger) -> Result<Done> {
         remove(removal, ledger)?
     };
     let detail = done.detail.clone();
-    ledger.append(Record::Outcome { object, outcome: done.outcome, detail })?;
+    ledger.note(Record::Outcome { object, outcome: done.outcome, detail }, None)?;
+    // Stays queued where it cannot be written: the next intent, or the last flush, meets the error.
+    let _ = ledger.flush();
     Ok(done)
 }
 

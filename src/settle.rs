@@ -227,17 +227,20 @@ fn close_runs(ledger: &mut Ledger, look: &Observation, policy: &Policy) -> Resul
 }
 
 /// Records what the tables, the headers and the lists prove to be the instance's; gives back what
-/// they only suggest. Three rounds: main segment, control segment, what that lists.
+/// they only suggest. A round each for the main segment, its role, the control segment, its role,
+/// and what that lists.
 fn attribute_all(ledger: &mut Ledger, look: &mut Observation) -> Result<Vec<attribute::Suspect>> {
     let mut suspects = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..6 {
         read_contents(ledger, look)?;
-        for seen in attribute::roles(&ledger.book, look) {
+        let roles = attribute::roles(&ledger.book, look);
+        let promoted = !roles.is_empty();
+        for seen in roles {
             ledger.note(Record::Object(seen), None)?;
         }
         let (found, doubtful) = attribute::after_death(&ledger.book, look);
         suspects = doubtful;
-        let more = !found.is_empty();
+        let more = promoted || !found.is_empty();
         for seen in found {
             ledger.note(Record::Object(seen), None)?;
         }
@@ -290,7 +293,11 @@ fn carry_out(verdicts: Vec<Verdict>, ledger: &mut Ledger) -> Result<Vec<Settled>
                     done.push(settled(&identity, Fate::Kept(reason), &evidence));
                     continue;
                 }
-                let result = remove(&removal, ledger)?;
+                // What was removed before is told all the same.
+                let result = remove(&removal, ledger).unwrap_or_else(|error| {
+                    let why = error.to_string();
+                    settled(&identity, Fate::Failed(why.clone()), &why)
+                });
                 if !matches!(result.result, Fate::Removed | Fate::Gone | Fate::WouldRemove) {
                     stays = Some(identity.to_string());
                 }
@@ -298,8 +305,11 @@ fn carry_out(verdicts: Vec<Verdict>, ledger: &mut Ledger) -> Result<Vec<Settled>
             }
         }
     }
-    ledger.flush()?;
-    Ok(done)
+    match ledger.flush() {
+        // Told with the object whose removal could not be begun.
+        Err(_) if stays.is_some() => Ok(done),
+        other => other.map(|()| done),
+    }
 }
 
 fn remove(removal: &Removal, ledger: &mut Ledger) -> Result<Settled> {

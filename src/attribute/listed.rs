@@ -5,8 +5,8 @@ use super::{Doubt, Found, Suspect, bears_claim, claim_of, is_here, is_postgres, 
 use super::{major, runs_here, same_pids};
 use crate::engine::postgres;
 use crate::ledger::Book;
-use crate::ledger::book::{Recorded, Run};
-use crate::ledger::record::{End, How, Role};
+use crate::ledger::book::{Recorded, Run, Standing};
+use crate::ledger::record::{End, How, ObjectSeen, Role};
 use crate::object::{Identity, ShmFile};
 use crate::observe::{Mapped, Observation, identity_of};
 use crate::sys::shm::MODE_DEST;
@@ -44,6 +44,23 @@ pub(super) fn by(
             }
         }
     }
+}
+
+/// Control segments that came in by their creator's pid alone, now that a header names them.
+pub(super) fn controls_known(book: &Book, look: &Observation) -> Vec<ObjectSeen> {
+    let mains = book.open_objects().filter(|o| o.role == Role::Main && is_here(book, o, look));
+    let named = mains.filter_map(|main| Some((main.run, control_handle(main, look)?)));
+    let named: Vec<_> = named.map(|(run, handle)| (run, postgres::sysv_key(handle))).collect();
+    let is_named = |object: &&Recorded| match &object.identity {
+        Identity::Shm(segment) => {
+            object.role == Role::Other
+                && object.standing == Standing::Present
+                && named.contains(&(object.run, segment.key.0))
+        }
+        Identity::Posix(_) => false,
+    };
+    let known = book.open_objects().filter(is_named).map(super::seen_again);
+    known.map(|seen| ObjectSeen { role: Role::Control, ..seen }).collect()
 }
 
 /// The user that made an object.

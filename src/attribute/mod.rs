@@ -108,6 +108,7 @@ pub fn roles(book: &Book, look: &Observation) -> Vec<ObjectSeen> {
             }
         }
     }
+    again.extend(listed::controls_known(book, look));
     again
 }
 

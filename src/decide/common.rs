@@ -23,7 +23,7 @@ pub(super) fn reason(
         Life::Unseen(evidence) => return Some(Reason::Unseen(evidence.clone())),
         Life::Dead(_) => {}
     }
-    let held = judged.iter().find(|(_, own)| own.as_ref().is_some_and(Reason::is_held));
+    let held = judged.iter().find(|(_, own)| own.as_ref().is_some_and(Reason::holds_the_rest));
     if let Some((object, _)) = held {
         return Some(Reason::InstanceHeld(object.identity.to_string()));
     }

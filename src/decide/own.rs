@@ -51,6 +51,13 @@ fn file_in_use(
     if main_is_unattached(book, object.run, look) {
         return is_mapped(now, look).then_some(Reason::Mapped);
     }
+    // Orphans in another PID namespace cannot be seen from here, unless that has died with its
+    // first process.
+    let place = book.places.get(object.place)?;
+    let run = book.runs.get(&object.run)?;
+    if place.pid_namespace != look.place.pid_namespace && run.start.launcher.pid != 1 {
+        return Some(Reason::Unseen(Evidence::OtherPids { run: object.run }));
+    }
     file_use(now, look)
 }
 

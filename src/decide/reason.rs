@@ -177,6 +177,12 @@ impl Reason {
         }
     }
 
+    /// Whether the object, by itself, keeps all of its instance from being removed.
+    #[must_use]
+    pub fn holds_the_rest(&self) -> bool {
+        self.is_held() || matches!(self, Self::Unseen(_))
+    }
+
     /// Whether the object is kept because somebody holds it or something else of its instance.
     #[must_use]
     pub fn is_held(&self) -> bool {

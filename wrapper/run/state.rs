@@ -121,15 +121,7 @@ mod tests {
     }
 
     fn signals() -> Vec<Event> {
-        let all = [
-            SIGHUP,
-            SIGINT,
-            SIGQUIT,
-            SIGTERM,
-            SIGUSR1,
-            SIGUSR2,
-            SIGRTMIN(),
-        ];
+        let all = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGRTMIN()];
         all.into_iter().map(Event::Signal).collect()
     }
 
@@ -198,27 +190,16 @@ mod tests {
     #[test]
     fn nothing_leaves_done_and_nothing_is_done_there() {
         for event in events() {
-            assert_eq!(
-                step(State::Done, event),
-                (State::Done, &[][..], None),
-                "{event:?}"
-            );
+            assert_eq!(step(State::Done, event), (State::Done, &[][..], None), "{event:?}");
         }
     }
 
     #[test]
     fn every_signal_is_passed_on_while_there_is_somebody_to_take_it() {
-        let served = [
-            State::Claiming,
-            State::Opening,
-            State::Running,
-            State::Daemonised,
-        ];
+        let served = [State::Claiming, State::Opening, State::Running, State::Daemonised];
         for state in served {
             for event in signals() {
-                let Event::Signal(signal) = event else {
-                    panic!()
-                };
+                let Event::Signal(signal) = event else { panic!() };
                 assert_eq!(step(state, event), (state, &[][..], Some(signal)));
             }
         }
@@ -269,10 +250,7 @@ mod tests {
             }
         }
         for event in ends() {
-            assert_eq!(
-                step(State::Daemonised, event),
-                (State::Daemonised, &[][..], None)
-            );
+            assert_eq!(step(State::Daemonised, event), (State::Daemonised, &[][..], None));
         }
     }
 

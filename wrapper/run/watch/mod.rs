@@ -220,7 +220,9 @@ impl Watch {
         let Some(top) = self.family.server_above(creator.pid, run) else {
             return Ok(());
         };
-        if run.claims.iter().any(|claim| claim.process.pid == top) {
+        // Where the server is claimed, what has lost it as its parent is a backend, no server.
+        let known = |c: &Claim| c.process.pid == top || c.engine != EngineName::Generic;
+        if run.claims.iter().any(|claim| claim.ended.is_none() && known(claim)) {
             return Ok(());
         }
         let server = Server { engine: EngineName::Generic, auto: true, data: None };
