@@ -111,11 +111,7 @@ fn all_objects_are_gone(stage: &Stage, at_least: usize) {
     let objects = run["objects"].as_array().unwrap();
     assert!(objects.len() >= at_least, "{run:#}");
     let gone = |object: &&serde_json::Value| object["outcome"] == "gone";
-    assert_eq!(
-        objects.iter().filter(gone).count(),
-        objects.len(),
-        "{run:#}"
-    );
+    assert_eq!(objects.iter().filter(gone).count(), objects.len(), "{run:#}");
 }
 
 fn end_of(stage: &Stage) -> String {

@@ -27,16 +27,9 @@ fn a_killed_server_leaves_nothing(kind: Kind) {
 
     let in_flight = stage.left();
     assert!(in_flight.len() >= at_rest.len() + 2, "{in_flight:?}");
-    let expected = if kind.dynamic == "sysv" {
-        "shm"
-    } else {
-        "posix"
-    };
+    let expected = if kind.dynamic == "sysv" { "shm" } else { "posix" };
     let dynamic = in_flight.keys().filter(|name| name.starts_with(expected));
-    assert!(
-        dynamic.count() >= 3,
-        "control segment and more: {in_flight:?}"
-    );
+    assert!(dynamic.count() >= 3, "control segment and more: {in_flight:?}");
 
     assert_killed(stage.kill_server());
     stage.assert_clean();
@@ -60,10 +53,7 @@ fn a_backend_makes_something_while_its_server_dies(kind: Kind) {
     let mut stage = Stage::new(kind);
     stage.start();
     let poised = Poised::new(&stage.cluster);
-    let made = Hold {
-        held: Duration::from_millis(300),
-        ..Hold::dynamic_memory_made(kind)
-    };
+    let made = Hold { held: Duration::from_millis(300), ..Hold::dynamic_memory_made(kind) };
     let file = stage.directory().join("strace");
     let _strace = made.attach(poised.pid(), &file);
     let launcher = stage.cluster.server().pid();
@@ -76,10 +66,5 @@ fn a_backend_makes_something_while_its_server_dies(kind: Kind) {
     assert_killed(stage.cluster.wait_end());
     stage.assert_clean();
     let server = &stage.last_run()["pid"];
-    assert_eq!(
-        *server,
-        postmaster,
-        "the one process that is claimed; {}",
-        stage.told()
-    );
+    assert_eq!(*server, postmaster, "the one process that is claimed; {}", stage.told());
 }

@@ -39,22 +39,12 @@ fn what_is_made_later_all_in_system_v_is_swept() {
 
 #[test]
 fn what_is_made_later_by_12_is_swept() {
-    sandbox::run(|| {
-        the_server_is_killed_later(Kind {
-            major: 12,
-            ..ALL_SYSV
-        })
-    });
+    sandbox::run(|| the_server_is_killed_later(Kind { major: 12, ..ALL_SYSV }));
 }
 
 #[test]
 fn what_is_made_later_by_18_is_swept() {
-    sandbox::run(|| {
-        the_server_is_killed_later(Kind {
-            major: 18,
-            ..ALL_SYSV
-        })
-    });
+    sandbox::run(|| the_server_is_killed_later(Kind { major: 18, ..ALL_SYSV }));
 }
 
 #[test]
@@ -107,12 +97,8 @@ fn the_server_begins_anew_later(kind: Kind) {
     let first = stage.cluster.main_segment();
     let victim = stage.cluster.query_in_background("select pg_sleep(1000)");
     processes::kill(victim.pid(), Signal::SIGKILL);
-    wait_until("another main segment is there", SOON, || {
-        stage.cluster.main_segment() != first
-    });
-    wait_until("it answers", SOON, || {
-        stage.cluster.try_sql("select 1").is_ok()
-    });
+    wait_until("another main segment is there", SOON, || stage.cluster.main_segment() != first);
+    wait_until("it answers", SOON, || stage.cluster.try_sql("select 1").is_ok());
     let query = query::in_flight(&stage.cluster);
     assert_it_is_left_alone(&stage);
     kill_the_rest(&stage);
@@ -127,13 +113,9 @@ fn the_launcher_saw_nothing(kind: Kind) {
     let prefix = stage.prefix();
     stage.cluster.spawn_under(&prefix);
     let launcher = stage.cluster.server().pid();
-    wait_until("the server is executed", SOON, || {
-        runs_postgres_below(launcher)
-    });
+    wait_until("the server is executed", SOON, || runs_postgres_below(launcher));
     processes::kill(launcher, Signal::SIGSTOP);
-    wait_until("the server answers", SOON, || {
-        stage.cluster.try_sql("select 1").is_ok()
-    });
+    wait_until("the server answers", SOON, || stage.cluster.try_sql("select 1").is_ok());
     let query = query::in_flight(&stage.cluster);
     stage.kill_launcher();
     let ledger = fs::read_to_string(&stage.ledger).unwrap();

@@ -27,17 +27,10 @@ impl Kind {
 }
 
 /// What the tests run on that need not be run on everything.
-pub const USUAL: Kind = Kind {
-    major: 15,
-    main: "sysv",
-    dynamic: "posix",
-};
+pub const USUAL: Kind = Kind { major: 15, main: "sysv", dynamic: "posix" };
 
 /// As [`USUAL`], with all of its memory in System V segments.
-pub const ALL_SYSV: Kind = Kind {
-    dynamic: "sysv",
-    ..USUAL
-};
+pub const ALL_SYSV: Kind = Kind { dynamic: "sysv", ..USUAL };
 
 /// One test for each combination, which calls a function with its [`Kind`] in a sandbox.
 macro_rules! for_every_kind {

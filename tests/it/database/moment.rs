@@ -67,9 +67,7 @@ impl Moment {
 
     /// Starts the server and comes to the moment.
     pub fn reach(&self, stage: &mut Stage) -> Reached {
-        let file = stage
-            .directory()
-            .join(format!("{}.strace", self.name.replace(' ', "-")));
+        let file = stage.directory().join(format!("{}.strace", self.name.replace(' ', "-")));
         match &self.reach {
             Reach::Delay(delay) => {
                 let prefix = stage.prefix();
@@ -86,10 +84,7 @@ impl Moment {
             }
             Reach::InFlight => {
                 stage.start();
-                Reached {
-                    _query: Some(query::in_flight(&stage.cluster)),
-                    _strace: None,
-                }
+                Reached { _query: Some(query::in_flight(&stage.cluster)), _strace: None }
             }
             Reach::Querying(hold) => {
                 stage.start();
@@ -127,20 +122,13 @@ impl Moment {
 
 fn held(hold: &Hold, strace: Process, query: Backend, file: &Path) -> Reached {
     hold.wait(file);
-    Reached {
-        _query: Some(query),
-        _strace: Some(strace),
-    }
+    Reached { _query: Some(query), _strace: Some(strace) }
 }
 
 fn moment(name: &str, reach: Reach, unlisted: usize) -> Moment {
     let name = name.to_owned();
     let unlisted = unlisted..=unlisted;
-    Moment {
-        name,
-        reach,
-        unlisted,
-    }
+    Moment { name, reach, unlisted }
 }
 
 /// From the spawn to the first process that the postmaster starts.
@@ -157,34 +145,19 @@ fn starting(kind: Kind) -> Vec<Moment> {
     let control = match kind.dynamic {
         "sysv" => at(
             "the control segment is made",
-            Hold {
-                when: Some(2),
-                ..Hold::first("shmget", After)
-            },
+            Hold { when: Some(2), ..Hold::first("shmget", After) },
             0,
         ),
-        _ => at(
-            "the control segment is made",
-            Hold::first("fallocate", After),
-            1,
-        ),
+        _ => at("the control segment is made", Hold::first("fallocate", After), 1),
     };
     vec![
         at("the child is forked", Hold::first("clone", After), 0),
         at("the claim is not synced", Hold::first("fsync", Before), 0),
         at("the claim is synced", Hold::first("fsync", After), 0),
         at("the server is executed", executed, 0),
-        at(
-            "the main segment is asked for",
-            Hold::first("shmget", Before),
-            0,
-        ),
+        at("the main segment is asked for", Hold::first("shmget", Before), 0),
         at("the main segment is made", Hold::first("shmget", After), 0),
-        at(
-            "the main segment is attached",
-            Hold::first("shmat", After),
-            0,
-        ),
+        at("the main segment is attached", Hold::first("shmat", After), 0),
         control,
     ]
 }
@@ -202,21 +175,9 @@ fn in_service(kind: Kind) -> Vec<Moment> {
     let anew = |point| Reach::BeginningAnew(Hold::first("shmget", point));
     vec![
         moment("a query is in flight", Reach::InFlight, 0),
-        moment(
-            "dynamic memory is made and not listed",
-            Reach::Querying(made),
-            1,
-        ),
-        moment(
-            "dynamic memory is to go",
-            Reach::Cancelling(destroy(Before)),
-            0,
-        ),
-        moment(
-            "dynamic memory is gone and still listed",
-            Reach::Cancelling(destroy(After)),
-            0,
-        ),
+        moment("dynamic memory is made and not listed", Reach::Querying(made), 1),
+        moment("dynamic memory is to go", Reach::Cancelling(destroy(Before)), 0),
+        moment("dynamic memory is gone and still listed", Reach::Cancelling(destroy(After)), 0),
         moment("the old main segment is gone", anew(Before), 0),
         moment("the new main segment is made", anew(After), 0),
     ]
@@ -235,10 +196,6 @@ fn cleaning_up() -> Vec<Moment> {
     };
     vec![
         at("a removal is intended", Point::After, r#"\"intent\""#),
-        at(
-            "a removal is done and not noted",
-            Point::Before,
-            r#"\"outcome\""#,
-        ),
+        at("a removal is done and not noted", Point::Before, r#"\"outcome\""#),
     ]
 }

@@ -39,9 +39,7 @@ pub fn ask(cluster: &Cluster) {
 pub fn in_flight(cluster: &Cluster) -> Backend {
     let query = cluster.parallel_query_in_background();
     let asleep = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'";
-    wait_until("the hash table is made", Duration::from_secs(20), || {
-        cluster.sql(asleep) == "3"
-    });
+    wait_until("the hash table is made", Duration::from_secs(20), || cluster.sql(asleep) == "3");
     query
 }
 

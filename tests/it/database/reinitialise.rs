@@ -77,9 +77,7 @@ fn begin_anew(stage: &mut Stage) {
     let victim = query::in_flight(&stage.cluster);
     let old = stage.left();
     processes::kill(victim.pid(), Signal::SIGKILL);
-    wait_until("another main segment is there", SOON, || {
-        stage.cluster.main_segment() != first
-    });
+    wait_until("another main segment is there", SOON, || stage.cluster.main_segment() != first);
     assert_eq!(stage.cluster.postmaster_pid(), postmaster);
     let main = format!("shm {first}");
     assert!(old.contains_key(&main) && !stage.left().contains_key(&main));

@@ -37,17 +37,12 @@ fn killed_behind_its_launcher(victim: &mut Stage) {
 fn killed_with_its_launcher_and_swept(victim: &mut Stage) {
     let mut all = vec![victim.cluster.server().pid()]; // first: else it would clean up itself
     all.extend(victim.cluster.processes());
-    all.iter()
-        .for_each(|&pid| processes::kill(pid, Signal::SIGKILL));
+    all.iter().for_each(|&pid| processes::kill(pid, Signal::SIGKILL));
     victim.cluster.wait_end();
-    all.iter()
-        .for_each(|&pid| processes::wait_end(pid, std::time::Duration::from_secs(10)));
+    all.iter().for_each(|&pid| processes::wait_end(pid, std::time::Duration::from_secs(10)));
     let answer = victim.sweep_json();
     let objects = answer["ledgers"][0]["objects"].as_array().unwrap();
-    assert!(
-        objects.iter().any(|object| object["outcome"] == "removed"),
-        "{answer:#}"
-    );
+    assert!(objects.iter().any(|object| object["outcome"] == "removed"), "{answer:#}");
 }
 
 /// One of them began before the victim, one after it.
@@ -74,25 +69,16 @@ fn the_other_goes_on(kind: Kind, kill: fn(&mut Stage)) {
         askers.into_iter().for_each(|asker| asker.join().unwrap());
     });
 
-    assert_eq!(
-        without(&others, &objects()),
-        Objects::new(),
-        "the others' objects"
-    );
+    assert_eq!(without(&others, &objects()), Objects::new(), "the others' objects");
     let now = objects();
-    let left: Vec<_> = of_victim
-        .iter()
-        .filter(|(name, _)| now.contains_key(*name))
-        .collect();
+    let left: Vec<_> = of_victim.iter().filter(|(name, _)| now.contains_key(*name)).collect();
     assert!(left.is_empty(), "the victim's objects: {left:?}");
     for (cluster, query) in clusters.into_iter().zip(&mut long) {
         assert!(processes::lives(query.pid()) && query.client().is_running());
         query::ask(cluster);
         for word in ["ERROR", "FATAL", "PANIC", "WARNING"] {
             let log = cluster.log();
-            let wrong = log
-                .lines()
-                .filter(|line| line.contains(word) && !starting(line));
+            let wrong = log.lines().filter(|line| line.contains(word) && !starting(line));
             assert_eq!(wrong.collect::<Vec<_>>(), [""; 0]);
         }
     }

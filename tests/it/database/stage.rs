@@ -33,10 +33,7 @@ pub type Objects = BTreeMap<String, String>;
 /// Everything that is there now.
 pub fn objects() -> Objects {
     let segments = segments().into_iter().map(|s| {
-        let identity = format!(
-            "key {:#010x}, creator {}, {}",
-            s.key, s.creator_pid, s.ctime
-        );
+        let identity = format!("key {:#010x}, creator {}, {}", s.key, s.creator_pid, s.ctime);
         (format!("shm {}", s.id), identity)
     });
     let files = shm_files().into_iter();
@@ -48,8 +45,7 @@ pub fn objects() -> Objects {
 pub fn without(objects: &Objects, others: &Objects) -> Objects {
     let is_other = |(name, identity): &(&String, &String)| others.get(*name) == Some(identity);
     let rest = objects.iter().filter(|object| !is_other(object));
-    rest.map(|(name, identity)| (name.clone(), identity.clone()))
-        .collect()
+    rest.map(|(name, identity)| (name.clone(), identity.clone())).collect()
 }
 
 /// A cluster with its ledger and its strangers.
@@ -70,11 +66,8 @@ impl Stage {
         let cluster = kind.cluster(port);
         let directory = cluster.data().parent().unwrap().join("ledgers");
         User::Server.make_directory(&directory);
-        let mut stage = Stage {
-            cluster,
-            ledger: directory.join("test.ledger"),
-            strangers: Objects::new(),
-        };
+        let mut stage =
+            Stage { cluster, ledger: directory.join("test.ledger"), strangers: Objects::new() };
         stage.add_strangers(3);
         stage
     }
@@ -188,9 +181,7 @@ impl Stage {
     /// What `sweep` says, which must end with 0.
     pub fn sweep_json(&self) -> Value {
         let ledger = self.ledger.to_str().unwrap();
-        warden::answer(User::Server, &["sweep", "--json", ledger])
-            .expect_code(0)
-            .json()
+        warden::answer(User::Server, &["sweep", "--json", ledger]).expect_code(0).json()
     }
 
     /// The last run, as `history` tells it.

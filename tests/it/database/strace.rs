@@ -38,13 +38,7 @@ pub struct Hold {
 impl Hold {
     /// Holds what comes first of `calls`, long enough for whatever the test has to do meanwhile.
     pub fn first(calls: &'static str, point: Point) -> Self {
-        Hold {
-            calls,
-            point,
-            when: Some(1),
-            says: "",
-            held: Duration::from_secs(15),
-        }
+        Hold { calls, point, when: Some(1), says: "", held: Duration::from_secs(15) }
     }
 
     /// Holds a backend when it has made dynamic shared memory and listed it nowhere. Segments that
@@ -54,11 +48,7 @@ impl Hold {
             "sysv" => ("shmget", "IPC_CREAT"),
             _ => ("fallocate", ""),
         };
-        Hold {
-            when: None,
-            says,
-            ..Hold::first(calls, Point::After)
-        }
+        Hold { when: None, says, ..Hold::first(calls, Point::After) }
     }
 
     /// The options of `strace` for this, which writes to `file`.
@@ -83,11 +73,7 @@ impl Hold {
     /// Adds what makes a command line run under `strace`, with everything it starts.
     pub fn command(&self, mut strace: Command, file: &Path, words: &[String]) -> Command {
         skip_unless_installed();
-        strace
-            .arg("-f")
-            .args(self.options(file))
-            .arg("--")
-            .args(words);
+        strace.arg("-f").args(self.options(file)).arg("--").args(words);
         strace
     }
 
@@ -95,10 +81,7 @@ impl Hold {
     pub fn attach(&self, pid: i32, file: &Path) -> Process {
         skip_unless_installed();
         let mut strace = Command::new("strace");
-        strace
-            .args(self.options(file))
-            .arg("-p")
-            .arg(pid.to_string());
+        strace.args(self.options(file)).arg("-p").arg(pid.to_string());
         let process = Process::spawn(strace.stdin(Stdio::null()).stderr(Stdio::null()));
         wait_until("strace is attached", PATIENCE, || {
             let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();

@@ -7,10 +7,7 @@ use super::matrix::{Kind, for_every_kind};
 use super::moment::Moment;
 use super::stage::{Stage, needs_root, remove_by_hand};
 
-for_every_kind!(
-    whenever_all_is_killed_sweep_clears_it,
-    Duration::from_secs(240)
-);
+for_every_kind!(whenever_all_is_killed_sweep_clears_it, Duration::from_secs(240));
 
 fn whenever_all_is_killed_sweep_clears_it(kind: Kind) {
     needs_root();

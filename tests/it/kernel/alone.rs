@@ -44,10 +44,7 @@ fn a_server_without_its_launcher_keeps_everything() {
         assert_run_refuses(&instance, postmaster);
         assert_sweeps_leave_alone(&instance, postmaster);
         assert_eq!(running.missing(), [""; 0]);
-        assert_eq!(
-            cluster.sql("select count(*) from pg_class where relname ~ '^t[0-9]'"),
-            "5000"
-        );
+        assert_eq!(cluster.sql("select count(*) from pg_class where relname ~ '^t[0-9]'"), "5000");
 
         processes::kill(postmaster, Signal::SIGINT);
         processes::wait_end(postmaster, SOON);
@@ -127,14 +124,8 @@ fn assert_run_refuses(instance: &Instance, postmaster: i32) {
     let marker = sandbox::scratch().join("started");
     let touch = ["touch", marker.to_str().unwrap()];
     let second = Answer::of(&mut instance.run(&[], &touch)).expect_code(125);
-    assert!(
-        second.stderr.contains(&format!("process {postmaster} ")),
-        "{second:?}"
-    );
-    assert!(
-        second.stderr.contains("still lives without its launcher"),
-        "{second:?}"
-    );
+    assert!(second.stderr.contains(&format!("process {postmaster} ")), "{second:?}");
+    assert!(second.stderr.contains("still lives without its launcher"), "{second:?}");
     assert!(!marker.exists());
 }
 
@@ -144,18 +135,9 @@ fn assert_sweeps_leave_alone(instance: &Instance, postmaster: i32) {
     let found = instance.sweep_directory().expect_code(0);
     for sweep in [named, found] {
         assert_eq!(state(&sweep), "live");
-        assert!(
-            sweep.stdout.contains(&format!("process {postmaster} ")),
-            "{sweep:?}"
-        );
-        assert!(
-            outcomes(&sweep).contains(&"kept live".to_owned()),
-            "{sweep:?}"
-        );
-        assert!(
-            outcomes(&sweep).iter().all(|o| o.starts_with("kept ")),
-            "{sweep:?}"
-        );
+        assert!(sweep.stdout.contains(&format!("process {postmaster} ")), "{sweep:?}");
+        assert!(outcomes(&sweep).contains(&"kept live".to_owned()), "{sweep:?}");
+        assert!(outcomes(&sweep).iter().all(|o| o.starts_with("kept ")), "{sweep:?}");
     }
     let words = instance.sweep_in_words().expect_code(75);
     assert!(words.stdout.contains("the server lives"), "{words:?}");
@@ -183,19 +165,10 @@ impl Daemon {
         let launcher = daemon.cluster.server().pid();
         wait_until("pg_ctl has ended", SOON, || {
             let children = processes::descendants(launcher);
-            !children
-                .iter()
-                .any(|&pid| processes::describe(pid).contains("pg_ctl"))
+            !children.iter().any(|&pid| processes::describe(pid).contains("pg_ctl"))
         });
-        assert!(
-            processes::lives(launcher),
-            "the launcher stays: {}",
-            daemon.cluster.log()
-        );
-        assert_eq!(
-            processes::parent(daemon.cluster.postmaster_pid()),
-            Some(launcher)
-        );
+        assert!(processes::lives(launcher), "the launcher stays: {}", daemon.cluster.log());
+        assert_eq!(processes::parent(daemon.cluster.postmaster_pid()), Some(launcher));
         daemon
     }
 

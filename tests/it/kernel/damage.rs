@@ -21,17 +21,11 @@ fn a_torn_tail_is_recovered_by_a_sweep() {
         let (instance, _) = crashed();
         tear(&instance);
         let sweep = instance.sweep(&[]).expect_code(0);
-        assert!(
-            sweep.stderr.contains("ended in the middle of a line"),
-            "{sweep:?}"
-        );
+        assert!(sweep.stderr.contains("ended in the middle of a line"), "{sweep:?}");
         assert_eq!(outcomes(&sweep), ["removed dead"]);
         assert_eq!(before.left_over(), [""; 0]);
         let again = instance.sweep(&[]).expect_code(0);
-        assert_eq!(
-            (state(&again).as_str(), again.stderr.as_str()),
-            ("settled", "")
-        );
+        assert_eq!((state(&again).as_str(), again.stderr.as_str()), ("settled", ""));
     });
 }
 
@@ -42,10 +36,7 @@ fn a_torn_tail_is_recovered_by_a_run() {
         let (instance, _) = crashed();
         tear(&instance);
         let run = Answer::of(&mut instance.run(&[], &["true"])).expect_code(0);
-        assert!(
-            run.stderr.contains("ended in the middle of a line"),
-            "{run:?}"
-        );
+        assert!(run.stderr.contains("ended in the middle of a line"), "{run:?}");
         assert_eq!(before.left_over(), [""; 0]);
         assert_eq!(instance.count("run"), 2);
         assert_eq!(instance.set_aside(), [""; 0]);
@@ -60,10 +51,7 @@ fn damage_is_set_aside_by_a_sweep() {
         let damaged = damage(&instance);
         let sweep = instance.sweep(&[]).expect_code(65);
         assert_eq!(state(&sweep), "damaged");
-        assert!(
-            sweep.stderr.contains("is damaged at line 2: its checksum"),
-            "{sweep:?}"
-        );
+        assert!(sweep.stderr.contains("is damaged at line 2: its checksum"), "{sweep:?}");
         assert_set_aside(&instance, "damaged", &damaged);
         assert!(segment(id).is_some());
         let again = instance.sweep(&[]).expect_code(0);
@@ -140,10 +128,7 @@ fn tear(instance: &Instance) {
     let bytes = instance.bytes();
     let half = bytes.iter().take(60);
     let half: Vec<u8> = half.copied().collect();
-    let mut file = OpenOptions::new()
-        .append(true)
-        .open(instance.ledger())
-        .unwrap();
+    let mut file = OpenOptions::new().append(true).open(instance.ledger()).unwrap();
     file.write_all(&half).unwrap();
 }
 
@@ -171,9 +156,6 @@ fn renew(instance: &Instance) -> Vec<u8> {
 fn assert_set_aside(instance: &Instance, what: &str, bytes: &[u8]) {
     let aside = instance.set_aside();
     assert_eq!(aside.len(), 1, "{aside:?}");
-    assert!(
-        aside[0].starts_with(&format!("server.ledger.{what}-")),
-        "{aside:?}"
-    );
+    assert!(aside[0].starts_with(&format!("server.ledger.{what}-")), "{aside:?}");
     assert!(fs::read(instance.directory().join(&aside[0])).unwrap() == bytes);
 }

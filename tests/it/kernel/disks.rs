@@ -37,12 +37,7 @@ fn a_disk_that_fills_up_while_the_server_runs_disturbs_nobody() {
         disk.empty();
         instance.wait_recorded(MANY + 1);
         wait_until("it is logged", SOON, || log.has("can be written again"));
-        assert_eq!(
-            log.text().matches("cannot write").count(),
-            1,
-            "{}",
-            log.text()
-        );
+        assert_eq!(log.text().matches("cannot write").count(), 1, "{}", log.text());
         processes::kill(server.pid(), Signal::SIGKILL);
         let status = server.outermost().wait(SOON);
         assert_eq!(status.signal(), Some(Signal::SIGKILL as i32));
@@ -108,8 +103,7 @@ fn nothing_runs_when_the_launcher_is_killed_before_the_claim_is_synced() {
         gated.launcher.signal(Signal::SIGKILL);
         gated.launcher.wait(AT_ONCE);
         gated.hurry_up(); // a helper that a slow disk holds cannot die
-        all.iter()
-            .for_each(|&pid| processes::wait_end(pid, AT_ONCE));
+        all.iter().for_each(|&pid| processes::wait_end(pid, AT_ONCE));
         assert!(!gated.marker.exists(), "it has run");
         instance.sweep(&[]).expect_code(0);
     });
@@ -159,10 +153,7 @@ impl Gated {
         let marker = sandbox::scratch().join("started");
         let run = instance.run(&[], &["touch", marker.to_str().unwrap()]);
         let mut command = strace("fsync,fdatasync");
-        command
-            .arg("-D")
-            .arg(run.get_program())
-            .args(run.get_args()); // our child is the launcher
+        command.arg("-D").arg(run.get_program()).args(run.get_args()); // our child is the launcher
         let launcher = Process::spawn(&mut command);
         wait_until("the claim is written", SOON, || {
             instance.ledger().exists() && instance.count("claim") == 1
@@ -171,12 +162,7 @@ impl Gated {
         let [child, _helper] = below[..] else {
             panic!("the child and a helper, not {below:?}");
         };
-        Gated {
-            tracer: tracer_of(launcher.pid()),
-            launcher,
-            child,
-            marker,
-        }
+        Gated { tracer: tracer_of(launcher.pid()), launcher, child, marker }
     }
 
     /// Ends the slowness.
@@ -206,9 +192,7 @@ fn fill_up(disk: &Disk, server: &mut StandIn, log: &Log) {
     for _ in 1..MANY {
         server.create_another();
     }
-    wait_until("an error is logged", SOON, || {
-        log.has("cannot write the ledger")
-    });
+    wait_until("an error is logged", SOON, || log.has("cannot write the ledger"));
 }
 
 /// Slows down the disk of a launcher that runs; ends with this value.
@@ -222,14 +206,7 @@ fn slow_down(launcher: i32) -> Process {
 
 fn strace(calls: &str) -> Command {
     let mut command = Command::new("strace");
-    command.args([
-        "-f",
-        "-qq",
-        "-o",
-        "/dev/null",
-        "-e",
-        &format!("trace={calls}"),
-    ]);
+    command.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={calls}")]);
     command.args(["-e", &format!("inject={calls}:delay_enter={SLOW_US}")]);
     command
 }

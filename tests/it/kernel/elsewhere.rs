@@ -3,7 +3,7 @@
 
 use nix::sys::signal::Signal;
 
-use super::instance::{Instance, SOON, outcomes, state};
+use super::instance::{Instance, SOON, need_to_look_into_others, outcomes, state};
 use super::ledger_text::edit_place;
 use super::stand_in::{self, StandIn};
 use crate::support::cluster::Cluster;
@@ -26,12 +26,7 @@ fn a_ledger_of_another_boot_is_void() {
         let sweep = crash.instance.sweep(&["--include-clean"]).expect_code(0);
         assert_eq!(state(&sweep), "void");
         let words = crash.instance.sweep_in_words().expect_code(0);
-        assert!(
-            words
-                .stdout
-                .contains("void: it was written in another boot"),
-            "{words:?}"
-        );
+        assert!(words.stdout.contains("void: it was written in another boot"), "{words:?}");
         assert_eq!(crash.left.missing(), [""; 0]);
         assert!(crash.instance.bytes() == bytes, "it was written to");
     });
@@ -65,11 +60,7 @@ fn from_another_ipc_namespace_segments_are_void() {
         assert_eq!(outcomes(&sweep), ["kept other-ipc-namespace"]);
         assert_eq!(crash.left.missing(), [""; 0]);
         assert!(crash.instance.bytes() == bytes, "it was written to");
-        assert!(
-            segments_of(container.first_process())
-                .iter()
-                .any(|s| s.id == twin)
-        );
+        assert!(segments_of(container.first_process()).iter().any(|s| s.id == twin));
 
         crash.instance.sweep(&[]).expect_code(0);
         assert_eq!(before.left_over(), [""; 0]);
@@ -80,6 +71,7 @@ fn from_another_ipc_namespace_segments_are_void() {
 #[test]
 fn from_another_ipc_namespace_files_go_where_the_mount_is_the_same() {
     sandbox::run(|| {
+        need_to_look_into_others();
         let before = Snapshot::take();
         let crash = Crash::of_a_server(&[]);
         let segments_left = segments();
@@ -87,10 +79,7 @@ fn from_another_ipc_namespace_files_go_where_the_mount_is_the_same() {
         let container = Container::new(&[Own::Ipc]);
         let sweep = crash.sweep_in(&container).expect_code(0);
         let outcomes = outcomes(&sweep);
-        assert!(
-            outcomes.contains(&"kept other-ipc-namespace".to_owned()),
-            "{outcomes:?}"
-        );
+        assert!(outcomes.contains(&"kept other-ipc-namespace".to_owned()), "{outcomes:?}");
         assert_eq!(segments(), segments_left);
         assert_eq!(shm_files(), []);
         crash.instance.sweep(&[]).expect_code(0);
@@ -106,14 +95,8 @@ fn another_dev_shm_hides_files_and_keeps_what_leads_to_them() {
         let container = Container::new(&[Own::DevShm]);
         let sweep = crash.sweep_in(&container).expect_code(0);
         let outcomes = outcomes(&sweep);
-        assert!(
-            outcomes.contains(&"kept other-mount".to_owned()),
-            "{outcomes:?}"
-        );
-        assert!(
-            outcomes.iter().all(|outcome| outcome.starts_with("kept ")),
-            "{outcomes:?}"
-        );
+        assert!(outcomes.contains(&"kept other-mount".to_owned()), "{outcomes:?}");
+        assert!(outcomes.iter().all(|outcome| outcome.starts_with("kept ")), "{outcomes:?}");
         assert_eq!(crash.left.missing(), [""; 0]);
         crash.instance.sweep(&[]).expect_code(0);
         assert_eq!(before.left_over(), [""; 0]);
@@ -149,23 +132,11 @@ fn a_container_is_not_mistaken_for_the_one_before_it() {
         let (second, recycled) = recycle(&own, &inodes);
         let twin = twin_in(&second);
         let now = segments_of(second.first_process());
-        assert_eq!(
-            (now[0].id, now[0].key, now[0].uid),
-            (dead[0].id, dead[0].key, dead[0].uid)
-        );
+        assert_eq!((now[0].id, now[0].key, now[0].uid), (dead[0].id, dead[0].key, dead[0].uid));
         let bytes = instance.bytes();
         let sweep = sweep_in(&second, &instance);
-        assert_eq!(
-            outcomes(&sweep),
-            ["kept other-ipc-namespace"],
-            "recycled: {recycled}"
-        );
-        assert!(
-            segments_of(second.first_process())
-                .iter()
-                .any(|s| s.id == twin),
-            "{sweep:?}"
-        );
+        assert_eq!(outcomes(&sweep), ["kept other-ipc-namespace"], "recycled: {recycled}");
+        assert!(segments_of(second.first_process()).iter().any(|s| s.id == twin), "{sweep:?}");
         assert!(instance.bytes() == bytes, "it was written to");
     });
 }
@@ -183,15 +154,11 @@ impl Crash {
         cluster.start_under(&instance.prefix(&[]));
         let mut all = cluster.processes();
         all.insert(0, cluster.server().pid());
-        all.iter()
-            .for_each(|&pid| processes::kill(pid, Signal::SIGSTOP));
-        all.iter()
-            .for_each(|&pid| processes::kill(pid, Signal::SIGKILL));
+        all.iter().for_each(|&pid| processes::kill(pid, Signal::SIGSTOP));
+        all.iter().for_each(|&pid| processes::kill(pid, Signal::SIGKILL));
         cluster.wait_end();
         all.iter().for_each(|&pid| processes::wait_end(pid, SOON));
-        wait_until("all is detached", SOON, || {
-            segments().iter().all(|s| s.nattch == 0)
-        });
+        wait_until("all is detached", SOON, || segments().iter().all(|s| s.nattch == 0));
         let left = Snapshot::take();
         Crash { instance, left }
     }
@@ -220,9 +187,7 @@ fn sweep_in(container: &Container, instance: &Instance) -> Answer {
 fn run_in(container: &Container, instance: &Instance) -> std::process::Command {
     let words = stand_in::words(KEY);
     let mut command = container.command(User::Server, warden::binary());
-    command
-        .args(["run", "--ledger", instance.path(), "--"])
-        .args(words);
+    command.args(["run", "--ledger", instance.path(), "--"]).args(words);
     command
 }
 

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::support::processes::{self, Process};
 use crate::support::sandbox;
+use crate::support::skip;
 use crate::support::user::User;
 use crate::support::waiting::wait_until;
 use crate::support::warden::{self, Answer};
@@ -70,10 +71,7 @@ impl Instance {
     /// manager starts it: for the generic engine the group tells who is the server's.
     pub fn run(&self, options: &[&str], words: &[impl AsRef<str>]) -> Command {
         let mut command = warden::command(self.user, &self.run_arguments(options));
-        command
-            .arg("--")
-            .args(words.iter().map(AsRef::as_ref))
-            .process_group(0);
+        command.arg("--").args(words.iter().map(AsRef::as_ref)).process_group(0);
         command
     }
 
@@ -121,9 +119,7 @@ impl Instance {
 
     /// Waits until this many objects have been written into the ledger.
     pub fn wait_recorded(&self, count: usize) {
-        wait_until("the objects are in the ledger", SOON, || {
-            self.count("object") >= count
-        });
+        wait_until("the objects are in the ledger", SOON, || self.count("object") >= count);
     }
 
     /// How many records of a kind the ledger has.
@@ -138,19 +134,26 @@ impl Instance {
         let name = self.ledger.file_name().unwrap().to_str().unwrap();
         let entries = fs::read_dir(self.directory()).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        names
-            .filter(|other| other.starts_with(name) && other != name)
-            .collect()
+        names.filter(|other| other.starts_with(name) && other != name).collect()
+    }
+}
+
+/// Skips a test in which processes have to look into each other, where a sandbox without root gives
+/// each a user namespace of its own: what may not be looked into is kept, and that is right.
+pub fn need_to_look_into_others() {
+    need_root("for processes that may look into each other");
+}
+
+/// Skips a test without root.
+pub fn need_root(why: &str) {
+    if !sandbox::has_root() {
+        skip(format!("needs root, {why}"));
     }
 }
 
 /// Whether a process is in `poll`, by its number or that of `ppoll`.
 fn is_polling(pid: i32) -> bool {
-    let numbers = if cfg!(target_arch = "x86_64") {
-        ["7 ", "271 "]
-    } else {
-        ["73 ", "73 "]
-    };
+    let numbers = if cfg!(target_arch = "x86_64") { ["7 ", "271 "] } else { ["73 ", "73 "] };
     let call = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
     processes::lives(pid) && numbers.iter().any(|number| call.starts_with(number))
 }
@@ -188,12 +191,8 @@ pub fn outcomes(answer: &Answer) -> Vec<String> {
 pub fn holders(answer: &Answer) -> Vec<i64> {
     let ledger = only_ledger(answer);
     let objects = ledger["objects"].as_array().unwrap();
-    let holders = objects
-        .iter()
-        .flat_map(|object| object["holders"].as_array().unwrap());
-    let mut pids: Vec<i64> = holders
-        .map(|holder| holder["pid"].as_i64().unwrap())
-        .collect();
+    let holders = objects.iter().flat_map(|object| object["holders"].as_array().unwrap());
+    let mut pids: Vec<i64> = holders.map(|holder| holder["pid"].as_i64().unwrap()).collect();
     pids.sort_unstable();
     pids.dedup();
     pids

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 
-use super::instance::{Instance, SOON};
+use super::instance::{Instance, SOON, need_to_look_into_others};
 use crate::support::cluster::Cluster;
 use crate::support::objects::{Snapshot, segment};
 use crate::support::processes;
@@ -17,10 +17,7 @@ use crate::support::user::User;
 fn without_us_the_second_leaks() {
     sandbox::run(|| {
         let left = crash_and_restart(&|_| Vec::new());
-        assert!(
-            left.iter().any(|object| object.starts_with("segment ")),
-            "{left:?}"
-        );
+        assert!(left.iter().any(|object| object.starts_with("segment ")), "{left:?}");
     });
 }
 
@@ -30,11 +27,7 @@ fn with_us_the_second_leaks_nothing() {
         let instance = Instance::new(User::Server);
         let prefix = instance.prefix(&[]);
         let left = crash_and_restart(&|name| {
-            if name == "two" {
-                prefix.clone()
-            } else {
-                vec![]
-            }
+            if name == "two" { prefix.clone() } else { vec![] }
         });
         assert_eq!(left, [""; 0]);
     });
@@ -43,6 +36,7 @@ fn with_us_the_second_leaks_nothing() {
 #[test]
 fn with_us_neither_disturbs_the_other() {
     sandbox::run(|| {
+        need_to_look_into_others();
         let before = Snapshot::take();
         let mut both: Vec<(Instance, Cluster)> = ["one", "two"]
             .map(|name| (Instance::new(User::Server), on_a_mount_of_its_own(name)))
@@ -57,10 +51,7 @@ fn with_us_neither_disturbs_the_other() {
         let (_, cluster) = &mut both[1];
         assert!(segment(cluster.main_segment()).is_some_and(|s| s.nattch > 0));
         assert_eq!(cluster.sql("select 1"), "1");
-        assert!(
-            !second.missing().is_empty(),
-            "the first one's objects are gone"
-        );
+        assert!(!second.missing().is_empty(), "the first one's objects are gone");
         cluster.kill_postmaster();
         cluster.wait_end();
         assert_eq!(before.left_over(), [""; 0]);
@@ -94,9 +85,7 @@ fn on_a_mount_of_its_own(name: &str) -> Cluster {
     User::Server.make_directory(data.parent().unwrap());
     User::Server.make_directory(&data);
     let mut mount = Command::new("mount");
-    mount
-        .args(["-t", "tmpfs", "-o", "mode=0700", "shmwarden-test"])
-        .arg(&data);
+    mount.args(["-t", "tmpfs", "-o", "mode=0700", "shmwarden-test"]).arg(&data);
     assert!(mount.status().unwrap().success());
     User::Server.own(&data);
     Cluster::in_data_directory(15, &data, &[])

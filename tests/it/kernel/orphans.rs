@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::instance::{Instance, SOON, holders, outcomes, state};
+use super::instance::{Instance, SOON, holders, need_to_look_into_others, outcomes, state};
 use crate::support::cluster::{Backend, Cluster};
 use crate::support::objects::{Snapshot, segment};
 use crate::support::processes;
@@ -19,15 +19,13 @@ const QUERY_SECONDS: u32 = 100;
 #[test]
 fn an_orphan_is_named_and_keeps_everything_until_it_has_ended() {
     sandbox::run(|| {
+        need_to_look_into_others();
         let before = Snapshot::take();
         let mut crash = Crash::prepare(&["--linger", "2s"]);
         let running = Snapshot::take();
         let began = Instant::now();
         crash.kill_postmaster();
-        assert_eq!(
-            crash.cluster.wait_end().signal(),
-            Some(Signal::SIGKILL as i32)
-        );
+        assert_eq!(crash.cluster.wait_end().signal(), Some(Signal::SIGKILL as i32));
         assert!(began.elapsed() >= Duration::from_secs(2), "it lingers");
         assert!(began.elapsed() < Duration::from_secs(6), "and no longer");
         crash.assert_orphan_was_named();
@@ -41,11 +39,7 @@ fn an_orphan_is_named_and_keeps_everything_until_it_has_ended() {
         processes::kill(crash.orphan.pid(), Signal::SIGKILL);
         let freed = Instant::now();
         assert_eq!(sweep.wait(SOON).code(), Some(0));
-        assert!(
-            freed.elapsed() < Duration::from_secs(3),
-            "{:?}",
-            freed.elapsed()
-        );
+        assert!(freed.elapsed() < Duration::from_secs(3), "{:?}", freed.elapsed());
         assert_eq!(before.left_over(), [""; 0]);
     });
 }
@@ -56,15 +50,9 @@ fn a_launcher_that_lingers_cleans_up_when_the_orphan_has_ended() {
         let before = Snapshot::take();
         let mut crash = Crash::prepare(&["--linger", "60s"]);
         crash.kill_postmaster();
-        assert!(processes::outlives(
-            crash.cluster.server().pid(),
-            Duration::from_secs(2)
-        ));
+        assert!(processes::outlives(crash.cluster.server().pid(), Duration::from_secs(2)));
         processes::kill(crash.orphan.pid(), Signal::SIGKILL);
-        assert_eq!(
-            crash.cluster.wait_end().signal(),
-            Some(Signal::SIGKILL as i32)
-        );
+        assert_eq!(crash.cluster.wait_end().signal(), Some(Signal::SIGKILL as i32));
         assert_eq!(before.left_over(), [""; 0]);
     });
 }
@@ -75,15 +63,9 @@ fn a_stop_ends_the_wait_for_orphans() {
         let mut crash = Crash::prepare(&["--linger", "60s"]);
         let running = Snapshot::take();
         crash.kill_postmaster();
-        assert!(processes::outlives(
-            crash.cluster.server().pid(),
-            Duration::from_secs(2)
-        ));
+        assert!(processes::outlives(crash.cluster.server().pid(), Duration::from_secs(2)));
         crash.cluster.server().signal(Signal::SIGTERM);
-        assert_eq!(
-            crash.cluster.wait_end().signal(),
-            Some(Signal::SIGKILL as i32)
-        );
+        assert_eq!(crash.cluster.wait_end().signal(), Some(Signal::SIGKILL as i32));
         assert_eq!(running.missing(), [""; 0]);
     });
 }
@@ -101,6 +83,7 @@ fn an_orphan_is_terminated_where_that_was_asked_for() {
 #[test]
 fn a_process_that_does_not_descend_from_the_server_is_left_alone() {
     sandbox::run(|| {
+        need_to_look_into_others();
         let mut crash = Crash::prepare(&["--linger", "3s", "--orphans", "kill"]);
         let stranger = holding::attach(User::Server, crash.cluster.main_segment());
         let running = Snapshot::take();
@@ -135,16 +118,10 @@ fn an_orphan_is_ended_by(choice: &str, signal: &str) {
     let mut crash = Crash::prepare(&["--linger", "30s", "--orphans", choice]);
     let began = Instant::now();
     crash.kill_postmaster();
-    assert_eq!(
-        crash.cluster.wait_end().signal(),
-        Some(Signal::SIGKILL as i32)
-    );
+    assert_eq!(crash.cluster.wait_end().signal(), Some(Signal::SIGKILL as i32));
     assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
     let log = crash.cluster.log();
-    let sent = format!(
-        "sent {signal} to the orphan process {} ",
-        crash.orphan.pid()
-    );
+    let sent = format!("sent {signal} to the orphan process {} ", crash.orphan.pid());
     assert!(log.contains(&sent), "{log}");
     assert_eq!(before.left_over(), [""; 0]);
 }
@@ -164,12 +141,7 @@ impl Crash {
         cluster.start_under(&instance.prefix(options));
         let orphan = cluster.cpu_bound_query_in_background(QUERY_SECONDS);
         let main = cluster.main_segment();
-        Crash {
-            instance,
-            cluster,
-            orphan,
-            main,
-        }
+        Crash { instance, cluster, orphan, main }
     }
 
     fn kill_postmaster(&self) {
@@ -182,24 +154,15 @@ impl Crash {
         let name = format!("process {} (state R, postgres: ", self.orphan.pid());
         let says = |line: &&str| line.starts_with("shmwarden: ") && line.contains(&name);
         let lines: Vec<&str> = log.lines().filter(says).collect();
-        assert!(
-            lines.iter().any(|line| line.contains("still holds")),
-            "{log}"
-        );
+        assert!(lines.iter().any(|line| line.contains("still holds")), "{log}");
         assert!(lines[0].contains("[local] DO"), "{log}");
     }
 
     fn assert_a_sweep_keeps_it(&self) {
         let sweep = self.instance.sweep(&[]).expect_code(0);
         assert_eq!(state(&sweep), "dead");
-        assert!(
-            outcomes(&sweep).iter().all(|o| o.starts_with("kept ")),
-            "{sweep:?}"
-        );
-        assert!(
-            outcomes(&sweep).contains(&"kept attached".to_owned()),
-            "{sweep:?}"
-        );
+        assert!(outcomes(&sweep).iter().all(|o| o.starts_with("kept ")), "{sweep:?}");
+        assert!(outcomes(&sweep).contains(&"kept attached".to_owned()), "{sweep:?}");
         assert_eq!(holders(&sweep), [i64::from(self.orphan.pid())]);
         let strict = self.instance.sweep(&["--strict"]).expect_code(1);
         assert_eq!(holders(&strict), [i64::from(self.orphan.pid())]);

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 
-use super::instance::{Instance, SOON, outcomes, state};
+use super::instance::{Instance, SOON, need_to_look_into_others, outcomes, state};
 use super::ledger_text::claimed_pid;
 use super::stand_in::{self, StandIn};
 use crate::support::cluster::Cluster;
@@ -46,10 +46,7 @@ fn a_sweep_in_a_new_pid_namespace_knows_the_dead_servers_objects() {
         let bystander = bystander_with_pid(&second, pid);
         let sweep = sweep_in(&second, &server.instance).expect_code(0);
         assert_eq!(outcomes(&sweep), ["removed dead"]);
-        assert!(
-            segment(bystander).is_some(),
-            "it bears the pid, and that proves nothing here"
-        );
+        assert!(segment(bystander).is_some(), "it bears the pid, and that proves nothing here");
         crate::support::objects::remove_segment(bystander);
         assert_eq!(before.left_over(), [""; 0]);
     });
@@ -65,18 +62,9 @@ fn a_run_in_a_new_pid_namespace_clears_what_the_dead_server_left() {
         let second = Container::new(&[Own::Pids]);
         let bystander = bystander_with_pid(&second, pid);
         server.start_in(&second, &[]);
-        assert!(
-            !old.iter().any(|&id| segment(id).is_some()),
-            "{}",
-            server.cluster.log()
-        );
+        assert!(!old.iter().any(|&id| segment(id).is_some()), "{}", server.cluster.log());
         processes::kill(server.launcher(), Signal::SIGINT);
-        assert_eq!(
-            server.cluster.wait_end().code(),
-            Some(0),
-            "{}",
-            server.cluster.log()
-        );
+        assert_eq!(server.cluster.wait_end().code(), Some(0), "{}", server.cluster.log());
         assert!(segment(bystander).is_some());
         crate::support::objects::remove_segment(bystander);
         assert_eq!(before.left_over(), [""; 0]);
@@ -113,16 +101,7 @@ fn an_orphan_of_a_generic_server_that_cannot_be_seen_keeps_its_file() {
         let instance = Instance::new(User::Server);
         let first = Container::new(&[Own::Pids]);
         let mut run = first.command(User::Server, warden::binary());
-        run.args([
-            "run",
-            "--linger",
-            "0s",
-            "--ledger",
-            instance.path(),
-            "--",
-            "perl",
-            "-e",
-        ]);
+        run.args(["run", "--linger", "0s", "--ledger", instance.path(), "--", "perl", "-e"]);
         run.arg(format!("{NUMBERS}{MAPPER}")).process_group(0);
         let mut server = StandIn::spawn(run);
         instance.wait_recorded(1);
@@ -157,14 +136,13 @@ fn a_generic_server_of_another_pid_namespace_counts_as_alive() {
 #[test]
 fn servers_with_the_same_ids_in_two_ipc_namespaces_are_not_mixed() {
     sandbox::run(|| {
+        need_to_look_into_others();
         let instances = [Instance::new(User::Server), Instance::new(User::Server)];
         let containers = [Container::new(&[Own::Ipc]), Container::new(&[Own::Ipc])];
         let [one, two] = [0, 1].map(|n| StandIn::spawn(run_in(&containers[n], &instances[n])));
         let (mut one, two) = (one, two);
         assert_eq!(one.segment(), two.segment());
-        instances
-            .iter()
-            .for_each(|instance| instance.wait_recorded(1));
+        instances.iter().for_each(|instance| instance.wait_recorded(1));
         let orphan = one.fork();
         one.kill_all();
 
@@ -182,11 +160,7 @@ fn servers_with_the_same_ids_in_two_ipc_namespaces_are_not_mixed() {
         assert_eq!(outcomes(&sweep), ["removed dead"]);
         assert!(processes::lives(two.pid()));
         let stands = crate::support::objects::segments_of(two.pid());
-        assert!(
-            stands
-                .iter()
-                .any(|s| s.id == two.segment() && s.nattch == 1)
-        );
+        assert!(stands.iter().any(|s| s.id == two.segment() && s.nattch == 1));
     });
 }
 
@@ -201,11 +175,7 @@ impl Server {
     fn start(own: &[Own], options: &[&str]) -> Self {
         let (instance, container) = (Instance::new(User::Server), Container::new(own));
         let cluster = Cluster::new(15, &[("shared_memory_type", "sysv")]);
-        let mut server = Server {
-            instance,
-            cluster,
-            container: None,
-        };
+        let mut server = Server { instance, cluster, container: None };
         server.start_in(&container, options);
         server.container = Some(container);
         // The main and the control segment.
@@ -226,9 +196,7 @@ impl Server {
     fn end_container(&mut self) -> Vec<i32> {
         drop(self.container.take());
         self.cluster.wait_end();
-        wait_until("all is detached", SOON, || {
-            segments().iter().all(|s| s.nattch == 0)
-        });
+        wait_until("all is detached", SOON, || segments().iter().all(|s| s.nattch == 0));
         segments().into_iter().map(|segment| segment.id).collect()
     }
 
@@ -265,8 +233,7 @@ fn bystander_with_pid(container: &Container, pid: i32) -> i32 {
 
 fn run_in(container: &Container, instance: &Instance) -> Command {
     let mut run = container.command(User::Server, warden::binary());
-    run.args(["run", "--ledger", instance.path(), "--"])
-        .args(stand_in::words(KEY));
+    run.args(["run", "--ledger", instance.path(), "--"]).args(stand_in::words(KEY));
     run.process_group(0);
     run
 }

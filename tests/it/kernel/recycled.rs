@@ -32,18 +32,12 @@ fn an_id_that_came_back_is_another_segment() {
         remove_segment(id);
         bring_back(id);
         let new = abandoned();
-        assert_eq!(
-            (new.id, new.key, new.bytes, new.uid),
-            (id, old.key, old.bytes, old.uid)
-        );
+        assert_eq!((new.id, new.key, new.bytes, new.uid), (id, old.key, old.bytes, old.uid));
         let sweep = instance.sweep(&["--include-clean"]).expect_code(0);
         assert_eq!(outcomes(&sweep), ["kept changed"]);
         assert_eq!(segments(), [new]);
         let words = instance.sweep_in_words().expect_code(0);
-        assert!(
-            words.stdout.contains("the number now names another object"),
-            "{words:?}"
-        );
+        assert!(words.stdout.contains("the number now names another object"), "{words:?}");
     });
 }
 
@@ -69,10 +63,7 @@ fn a_segment_that_differs_in_one_thing_is_another() {
             // The claim of its creator would prove it the server's in another way.
             edit_claims(instance.ledger());
             let sweep = instance.sweep(&[]).expect_code(0);
-            assert!(
-                sweep.stdout.contains(&format!("its {what} differs")),
-                "{sweep:?}"
-            );
+            assert!(sweep.stdout.contains(&format!("its {what} differs")), "{sweep:?}");
             assert_eq!(outcomes(&sweep), ["kept changed"], "{what}");
             assert!(segment(id).is_some(), "{what}");
         }
@@ -98,16 +89,10 @@ fn an_unseen_segment_is_kept_when_its_pid_may_have_come_round() {
         let mut shell = container.command(User::Server, "sh");
         Answer::of(shell.args(["-c", forks])).expect_code(0);
         let sweep = sweep_in(&container, &instance).expect_code(0);
-        assert!(
-            outcomes(&sweep).contains(&"kept pid-reused".to_owned()),
-            "{sweep:?}"
-        );
+        assert!(outcomes(&sweep).contains(&"kept pid-reused".to_owned()), "{sweep:?}");
         assert!(segment(id).is_some());
         let again = sweep_in(&container, &instance).expect_code(0);
-        assert!(
-            outcomes(&again).contains(&"kept pid-reused".to_owned()),
-            "{again:?}"
-        );
+        assert!(outcomes(&again).contains(&"kept pid-reused".to_owned()), "{again:?}");
         assert!(segment(id).is_some());
     });
 }
@@ -128,9 +113,7 @@ fn a_segment_of_a_later_process_with_the_servers_pid_is_kept() {
             claimed - 1
         );
         let mut shell = container.command(User::Root, "sh");
-        let later = Answer::of(shell.args(["-c", &script]))
-            .expect_code(0)
-            .stdout;
+        let later = Answer::of(shell.args(["-c", &script])).expect_code(0).stdout;
         let later: i32 = later.trim().parse().unwrap();
         let known = segment(id).unwrap();
         assert_eq!(segment(later).unwrap().creator_uid, known.creator_uid);
@@ -148,8 +131,7 @@ fn unseen(pid_max: Option<u32>) -> (Instance, Container, i32) {
         limit_pids(&container, most);
     }
     let mut run = container.command(User::Server, warden::binary());
-    run.args(["run", "--ledger", instance.path(), "--"])
-        .args(stand_in::words(KEY));
+    run.args(["run", "--ledger", instance.path(), "--"]).args(stand_in::words(KEY));
     let mut server = StandIn::spawn(run);
     instance.wait_recorded(1);
     let launcher = processes::parent(server.pid()).unwrap();
@@ -188,8 +170,6 @@ fn abandoned() -> objects::Segment {
 fn bring_back(id: i32) {
     let file = "/proc/sys/kernel/shm_next_id";
     if let Err(error) = fs::write(file, id.to_string()) {
-        skip(format!(
-            "the next id cannot be chosen here: {file}: {error}"
-        ));
+        skip(format!("the next id cannot be chosen here: {file}: {error}"));
     }
 }

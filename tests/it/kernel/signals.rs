@@ -71,9 +71,7 @@ fn an_exit_status_is_passed_on() {
 fn a_death_by_a_signal_is_passed_on() {
     sandbox::run(|| {
         let instance = Instance::new(User::Server);
-        for name in [
-            "HUP", "INT", "QUIT", "ABRT", "KILL", "SEGV", "PIPE", "TERM", "USR1",
-        ] {
+        for name in ["HUP", "INT", "QUIT", "ABRT", "KILL", "SEGV", "PIPE", "TERM", "USR1"] {
             let command = ["sh", "-c", &format!("kill -{name} $$")];
             let answer = Answer::of(&mut instance.run(&[], &command));
             let signal: Signal = format!("SIG{name}").parse().unwrap();
@@ -104,11 +102,7 @@ fn a_command_that_cannot_be_executed_is_126() {
         let garbled = sandbox::scratch().join("garbled");
         fs::write(&garbled, "no program\n").unwrap();
         fs::set_permissions(&garbled, PermissionsExt::from_mode(0o755)).unwrap();
-        for path in [
-            plain.as_path(),
-            garbled.as_path(),
-            sandbox::scratch().as_path(),
-        ] {
+        for path in [plain.as_path(), garbled.as_path(), sandbox::scratch().as_path()] {
             let command = [path.to_str().unwrap()];
             let answer = Answer::of(&mut instance.run(&[], &command)).expect_code(126);
             assert!(answer.stderr.contains("cannot execute"), "{answer:?}");

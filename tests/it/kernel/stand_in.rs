@@ -67,12 +67,7 @@ impl StandIn {
             name.is_ok_and(|name| name == "perl\n")
         };
         let server = below.into_iter().find(is_server).expect("the stand-in");
-        StandIn {
-            outermost,
-            server,
-            segment,
-            output,
-        }
+        StandIn { outermost, server, segment, output }
     }
 
     /// What was spawned: the launcher, or what stands before that.

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 
-use super::instance::{Instance, SOON, holders, outcomes, state};
+use super::instance::{Instance, SOON, holders, need_to_look_into_others, outcomes, state};
 use super::stand_in::StandIn;
 use crate::support::holders::NUMBERS;
 use crate::support::objects::{Snapshot, segment};
@@ -33,32 +33,22 @@ const SERVER: &str = r#"
 #[test]
 fn a_server_whose_first_thread_has_ended_is_alive() {
     sandbox::run(|| {
+        need_to_look_into_others();
         let before = Snapshot::take();
         let instance = Instance::new(User::Server);
         let mut server = start(&instance);
-        assert!(
-            server.outermost().is_running(),
-            "the launcher was not deceived"
-        );
+        assert!(server.outermost().is_running(), "the launcher was not deceived");
         assert_eq!(segment(server.segment()).unwrap().nattch, 1);
 
         server.outermost().signal(Signal::SIGKILL);
         server.outermost().wait(SOON);
         let sweep = instance.sweep(&[]).expect_code(75);
-        assert_eq!(
-            (state(&sweep).as_str(), holders(&sweep)),
-            ("live", vec![server.pid().into()])
-        );
+        assert_eq!((state(&sweep).as_str(), holders(&sweep)), ("live", vec![server.pid().into()]));
         let run = Answer::of(&mut instance.run(&[], &["true"])).expect_code(125);
-        assert!(
-            run.stderr.contains(&format!("process {} ", server.pid())),
-            "{run:?}"
-        );
+        assert!(run.stderr.contains(&format!("process {} ", server.pid())), "{run:?}");
 
         processes::kill(server.pid(), Signal::SIGKILL);
-        wait_until("it is gone", SOON, || {
-            processes::state(server.pid()).is_none()
-        });
+        wait_until("it is gone", SOON, || processes::state(server.pid()).is_none());
         let sweep = instance.sweep(&[]).expect_code(0);
         assert_eq!(outcomes(&sweep), ["removed dead"]);
         assert_eq!(before.left_over(), [""; 0]);
@@ -72,9 +62,7 @@ fn start(instance: &Instance) -> StandIn {
     }
     let script = format!("{NUMBERS}{SERVER}{END_THIS_THREAD}");
     let server = StandIn::spawn(instance.run(&[], &["perl", "-e", &script]));
-    wait_until("its first thread has ended", SOON, || {
-        processes::state(server.pid()) == Some('Z')
-    });
+    wait_until("its first thread has ended", SOON, || processes::state(server.pid()) == Some('Z'));
     instance.wait_recorded(1);
     server
 }

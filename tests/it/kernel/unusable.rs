@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 
 use super::disk::Disk;
-use super::instance::{Instance, SOON, outcomes, state};
+use super::instance::{Instance, SOON, need_root, outcomes, state};
 use super::stand_in::StandIn;
 use crate::support::objects::{Snapshot, segment, segments};
 use crate::support::processes::{self, Process};
@@ -28,10 +28,7 @@ fn a_missing_directory() {
     sandbox::run(|| {
         let ledger = sandbox::scratch().join("nowhere").join("server.ledger");
         let instance = Instance::at(User::Server, &ledger);
-        assert_run(
-            &instance,
-            &["cannot open the ledger", "No such file or directory"],
-        );
+        assert_run(&instance, &["cannot open the ledger", "No such file or directory"]);
         let sweep = instance.sweep(&[]).expect_code(0);
         assert_eq!(state(&sweep), "missing");
     });
@@ -40,9 +37,7 @@ fn a_missing_directory() {
 #[test]
 fn a_directory_that_may_not_be_written() {
     sandbox::run(|| {
-        if !sandbox::has_root() {
-            crate::support::skip("needs root, to act as another user");
-        }
+        need_root("to act as another user");
         let instance = Instance::new(User::Server);
         User::Root.own(instance.directory());
         assert_run(&instance, &["cannot open the ledger", "Permission denied"]);
@@ -71,10 +66,7 @@ fn a_full_disk() {
         let instance = Instance::new(User::Server);
         let disk = Disk::mount(instance.directory());
         disk.fill();
-        assert_run(
-            &instance,
-            &["cannot write the ledger", "No space left on device"],
-        );
+        assert_run(&instance, &["cannot write the ledger", "No space left on device"]);
     });
 }
 
@@ -92,20 +84,11 @@ fn a_disk_that_fills_up_during_a_sweep() {
         server.kill_all();
         disk.fill();
         let sweep = instance.sweep(&[]).expect_code(74);
-        assert!(
-            sweep.stderr.contains("No space left on device"),
-            "{sweep:?}"
-        );
+        assert!(sweep.stderr.contains("No space left on device"), "{sweep:?}");
         let left = segments().len();
-        assert!(
-            left > 0,
-            "all intents fitted into the last page: more segments are needed"
-        );
+        assert!(left > 0, "all intents fitted into the last page: more segments are needed");
         let removed = MANY - left;
-        assert!(
-            instance.count("intent") >= removed,
-            "removed without a word"
-        );
+        assert!(instance.count("intent") >= removed, "removed without a word");
         assert_eq!(sweep.json()["removed"], removed, "{sweep:?}");
         disk.empty();
         instance.sweep(&[]).expect_code(0);
@@ -170,9 +153,7 @@ fn a_ledger_of_another_user() {
 #[test]
 fn a_ledger_that_may_not_be_written() {
     sandbox::run(|| {
-        if !sandbox::has_root() {
-            crate::support::skip("needs root, to act as another user");
-        }
+        need_root("to act as another user");
         let (instance, bytes) = with_a_ledger();
         fs::set_permissions(instance.ledger(), PermissionsExt::from_mode(0o400)).unwrap();
         assert_run(&instance, &["cannot open the ledger", "Permission denied"]);
@@ -194,19 +175,13 @@ fn a_ledger_of_another_run() {
         for choice in ["start", "refuse"] {
             let starts = Starts::new();
             let answer = starts.run(&instance, choice).expect_code(125);
-            assert!(
-                names.iter().all(|name| answer.stderr.contains(name)),
-                "{answer:?}"
-            );
+            assert!(names.iter().all(|name| answer.stderr.contains(name)), "{answer:?}");
             assert_eq!(starts.count(), 0);
         }
         let sweep = instance.sweep(&[]).expect_code(75);
         assert_eq!(state(&sweep), "live");
         let words = instance.sweep_in_words().expect_code(75);
-        assert!(
-            names.iter().all(|name| words.stdout.contains(name)),
-            "{words:?}"
-        );
+        assert!(names.iter().all(|name| words.stdout.contains(name)), "{words:?}");
         assert_eq!(segment(server.segment()).unwrap().nattch, 1);
     });
 }
@@ -224,17 +199,9 @@ fn a_ledger_that_something_else_has_locked() {
         let sweep = instance.sweep(&[]).expect_code(75);
         assert_eq!(state(&sweep), "live");
         let words = instance.sweep_in_words().expect_code(75);
-        assert!(
-            words
-                .stdout
-                .contains("another process has locked the ledger"),
-            "{words:?}"
-        );
+        assert!(words.stdout.contains("another process has locked the ledger"), "{words:?}");
         assert_eq!(run.wait(Duration::from_secs(60)).code(), Some(125));
-        assert!(
-            began.elapsed() >= Duration::from_secs(30),
-            "it waits for a sweep"
-        );
+        assert!(began.elapsed() >= Duration::from_secs(30), "it waits for a sweep");
         assert_eq!(starts.count(), 0);
         assert_eq!(instance.bytes(), bytes);
     });
@@ -259,9 +226,7 @@ fn a_run_waits_for_a_sweep() {
 #[test]
 fn root_acts_with_the_rights_of_the_ledgers_owner() {
     sandbox::run(|| {
-        if !sandbox::has_root() {
-            crate::support::skip("needs root, to sweep another's ledger");
-        }
+        need_root("to sweep another's ledger");
         let instance = Instance::new(User::Server);
         let server = StandIn::start(&instance, KEY);
         instance.wait_recorded(1);
@@ -278,10 +243,7 @@ fn root_acts_with_the_rights_of_the_ledgers_owner() {
             (known.creator_pid, known.ctime) = (foreign.creator_pid, foreign.ctime);
         });
         let sweep = instance.sweep_as(User::Root, &[]).expect_code(74);
-        assert!(
-            outcomes(&sweep).contains(&"failed failed".to_owned()),
-            "{sweep:?}"
-        );
+        assert!(outcomes(&sweep).contains(&"failed failed".to_owned()), "{sweep:?}");
         assert!(sweep.stdout.contains("not allowed (EPERM"), "{sweep:?}");
         assert!(segment(foreign.id).is_some() && segment(own).is_some());
     });
@@ -300,26 +262,14 @@ fn assert_run(instance: &Instance, sentence: &[&str]) {
     let starts = Starts::new();
     let answer = starts.run(instance, "start").expect_code(0);
     assert_eq!(starts.count(), 1, "{answer:?}");
-    let error = answer
-        .stderr
-        .lines()
-        .find(|line| line.starts_with("shmwarden: error: "));
+    let error = answer.stderr.lines().find(|line| line.starts_with("shmwarden: error: "));
     let error = error.unwrap_or_else(|| panic!("no error: {answer:?}"));
-    assert!(
-        sentence.iter().all(|part| error.contains(part)),
-        "{answer:?}"
-    );
+    assert!(sentence.iter().all(|part| error.contains(part)), "{answer:?}");
     assert!(error.contains(instance.path()), "{answer:?}");
-    assert!(
-        answer.stderr.contains("no clean-up is promised"),
-        "{answer:?}"
-    );
+    assert!(answer.stderr.contains("no clean-up is promised"), "{answer:?}");
     let answer = starts.run(instance, "refuse").expect_code(125);
     assert_eq!(starts.count(), 1, "{answer:?}");
-    assert!(
-        sentence.iter().all(|part| answer.stderr.contains(part)),
-        "{answer:?}"
-    );
+    assert!(sentence.iter().all(|part| answer.stderr.contains(part)), "{answer:?}");
 }
 
 /// What is no ledger to trust is not opened by anybody.
@@ -327,10 +277,7 @@ fn assert_refused(instance: &Instance, why: &str) {
     assert_run(instance, &["refused the ledger", why]);
     let sweep = instance.sweep(&[]).expect_code(77);
     assert_eq!(state(&sweep), "refused");
-    assert!(
-        sweep.stdout.contains(why) && sweep.stderr.contains(why),
-        "{sweep:?}"
-    );
+    assert!(sweep.stdout.contains(why) && sweep.stderr.contains(why), "{sweep:?}");
 }
 
 /// An instance whose last run is over, and its ledger's bytes.

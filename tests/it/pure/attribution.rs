@@ -27,10 +27,7 @@ fn unseen_segment() -> Observation {
 
 /// A look at it when so many forks have passed that its pid may be another's.
 fn long_after() -> Observation {
-    Observation {
-        forks: Some(FORKS + ENOUGH),
-        ..unseen_segment()
-    }
+    Observation { forks: Some(FORKS + ENOUGH), ..unseen_segment() }
 }
 
 fn how(story: &Story, look: &Observation) -> Option<How> {
@@ -50,20 +47,13 @@ fn nothing(story: &Story, look: &Observation) {
 #[test]
 fn fewer_forks_than_pids_prove_that_a_pid_did_not_come_round() {
     let proven = |forks: u64| {
-        let look = Observation {
-            forks: Some(forks),
-            ..unseen_segment()
-        };
+        let look = Observation { forks: Some(forks), ..unseen_segment() };
         how(&Story::of(generic(1)), &look)
     };
     assert_eq!(proven(FORKS), Some(How::ForkCount));
     assert_eq!(proven(FORKS + ENOUGH - 1), Some(How::ForkCount));
     assert_eq!(proven(FORKS + ENOUGH), None);
-    assert_eq!(
-        proven(FORKS - 1),
-        None,
-        "a count that went back is of another kernel"
-    );
+    assert_eq!(proven(FORKS - 1), None, "a count that went back is of another kernel");
     assert_eq!(proven(u64::MAX), None);
 }
 
@@ -83,11 +73,7 @@ fn a_missing_count_proves_nothing() {
     let max = Some(PID_MAX);
     assert!(!pid_cannot_be_reused(None, Some(FORKS), [max, max]));
     assert!(!pid_cannot_be_reused(Some(FORKS), None, [max, max]));
-    assert!(!pid_cannot_be_reused(
-        Some(FORKS),
-        Some(FORKS),
-        [None, None]
-    ));
+    assert!(!pid_cannot_be_reused(Some(FORKS), Some(FORKS), [None, None]));
 }
 
 #[test]
@@ -101,34 +87,19 @@ fn a_missing_pid_max_on_either_side_proves_nothing() {
 fn the_proof_runs_from_the_last_moment_when_the_server_was_seen_alive() {
     let story = Story::of(generic(1)).at_forks(FORKS + 50, Record::Alive { run: 1 });
     assert_eq!(how(&story, &long_after()), Some(How::ForkCount));
-    let look = Observation {
-        forks: Some(FORKS + 50 + ENOUGH),
-        ..unseen_segment()
-    };
+    let look = Observation { forks: Some(FORKS + 50 + ENOUGH), ..unseen_segment() };
     assert_eq!(how(&story, &look), None);
 }
 
 #[test]
 fn a_count_of_one_claimed_process_says_nothing_of_another_that_may_have_ended_before() {
     // pg_ctl was claimed, started the server and ended; the server was claimed and seen alive.
-    let server = ProcessRef {
-        pid: 4800,
-        start: 2000,
-    };
+    let server = ProcessRef { pid: 4800, start: 2000 };
     let story = Story::of(generic(1))
-        .at_forks(
-            FORKS + 10,
-            Record::Claim(Claim {
-                process: server,
-                ..claim(1)
-            }),
-        )
+        .at_forks(FORKS + 10, Record::Claim(Claim { process: server, ..claim(1) }))
         .at_forks(FORKS + 10 * PID_MAX, Record::Alive { run: 1 });
     // By now another process of the same user bears pg_ctl's number, and made a segment.
-    let look = Observation {
-        forks: Some(FORKS + 10 * PID_MAX + 5),
-        ..unseen_segment()
-    };
+    let look = Observation { forks: Some(FORKS + 10 * PID_MAX + 5), ..unseen_segment() };
     assert_eq!(how(&story, &look), None);
 }
 
@@ -180,12 +151,7 @@ fn postmaster_pid_proves_it_by_its_first_and_seventh_line_together() {
 
 #[test]
 fn a_witnessed_end_stops_the_claim_by_pid() {
-    for end in [
-        End::Exit(0),
-        End::Exit(1),
-        End::Signal(9),
-        End::NotStarted(2),
-    ] {
+    for end in [End::Exit(0), End::Exit(1), End::Signal(9), End::NotStarted(2)] {
         nothing(&Story::of(generic(1)).end(1, end), &unseen_segment());
     }
     let unwitnessed = Story::of(generic(1)).end(1, End::Unknown);
@@ -195,15 +161,8 @@ fn a_witnessed_end_stops_the_claim_by_pid() {
 #[test]
 fn a_claim_by_pid_counts_only_in_its_own_namespaces() {
     let story = Story::of(generic(1));
-    for place in [
-        in_pids("id:99"),
-        in_ipc("id:99"),
-        super::make::in_boot("second"),
-    ] {
-        let look = Observation {
-            place,
-            ..unseen_segment()
-        };
+    for place in [in_pids("id:99"), in_ipc("id:99"), super::make::in_boot("second")] {
+        let look = Observation { place, ..unseen_segment() };
         nothing(&story, &look);
     }
 }
@@ -211,33 +170,21 @@ fn a_claim_by_pid_counts_only_in_its_own_namespaces() {
 #[test]
 fn no_header_of_a_stranger_is_read_in_another_pid_namespace() {
     // Pids are small in containers, and shmat makes a server that starts refuse to.
-    let look = Observation {
-        place: in_pids("id:99"),
-        ..unseen_segment()
-    };
+    let look = Observation { place: in_pids("id:99"), ..unseen_segment() };
     let story = Story::of(claim(1)).end(1, End::Unknown);
     assert_eq!(headers_wanted(&story.book, &look), Vec::<i32>::new());
 }
 
 #[test]
 fn what_bore_the_pid_before_the_fork_is_not_ours() {
-    let old = Claim {
-        before: vec![0],
-        ..generic(1)
-    };
+    let old = Claim { before: vec![0], ..generic(1) };
     nothing(&Story::of(old), &unseen_segment());
 }
 
 #[test]
 fn the_creators_uid_is_the_servers_own_unless_it_began_as_root() {
-    let theirs = Row {
-        creator_uid: OTHER_UID,
-        ..row(&segment(0))
-    };
-    let root = |uids: &[u32]| Claim {
-        uids: uids.to_vec(),
-        ..generic(1)
-    };
+    let theirs = Row { creator_uid: OTHER_UID, ..row(&segment(0)) };
+    let root = |uids: &[u32]| Claim { uids: uids.to_vec(), ..generic(1) };
     assert!(!bears_claim(&root(&[UID]), &theirs));
     assert!(bears_claim(&root(&[UID, OTHER_UID]), &theirs));
     assert!(bears_claim(&root(&[0, UID]), &theirs));
@@ -246,44 +193,28 @@ fn the_creators_uid_is_the_servers_own_unless_it_began_as_root() {
 
 #[test]
 fn the_present_owner_of_a_segment_is_no_proof_and_no_obstacle() {
-    let given_away = Row {
-        uid: OTHER_UID,
-        ..row(&segment(0))
-    };
+    let given_away = Row { uid: OTHER_UID, ..row(&segment(0)) };
     assert!(bears_claim(&generic(1), &given_away));
-    let given_to_us = Row {
-        uid: UID,
-        creator_uid: OTHER_UID,
-        ..row(&segment(0))
-    };
+    let given_to_us = Row { uid: UID, creator_uid: OTHER_UID, ..row(&segment(0)) };
     assert!(!bears_claim(&generic(1), &given_to_us));
 }
 
 #[test]
 fn a_segment_of_an_invisible_creator_is_nobodys() {
-    let invisible = Row {
-        creator_pid: 0,
-        ..row(&segment(0))
-    };
+    let invisible = Row { creator_pid: 0, ..row(&segment(0)) };
     assert!(!bears_claim(&generic(1), &invisible));
 }
 
 #[test]
 fn what_goes_on_the_last_detach_is_left_to_the_kernel() {
-    let dest = Row {
-        mode: MODE_DEST,
-        ..row(&segment(0))
-    };
+    let dest = Row { mode: MODE_DEST, ..row(&segment(0)) };
     assert!(!bears_claim(&generic(1), &dest));
 }
 
 #[test]
 fn the_last_look_takes_what_bears_the_pid_and_was_not_recorded() {
     let story = Story::of(generic(1)).object(1, Role::Other, shm(&segment(0)));
-    let stranger = Row {
-        creator_pid: SERVER.pid + 1,
-        ..row(&segment(2))
-    };
+    let stranger = Row { creator_pid: SERVER.pid + 1, ..row(&segment(2)) };
     let rows = [row(&segment(0)), row(&segment(1)), stranger];
     let run = &story.book.runs[&1];
     let found = created_by_claimed(&story.book, run, &rows, How::LastLook);
@@ -309,10 +240,7 @@ fn what_was_recorded_once_is_not_recorded_again_whatever_became_of_it() {
 #[test]
 fn an_id_that_was_given_out_again_is_another_object() {
     let story = Story::of(generic(1)).object(1, Role::Other, shm(&segment(0)));
-    let later = Segment {
-        ctime: segment(0).ctime + 60,
-        ..segment(0)
-    };
+    let later = Segment { ctime: segment(0).ctime + 60, ..segment(0) };
     let mut look = long_after();
     look.segments = vec![row(&later)];
     assert_eq!(how(&story, &look), None);

@@ -31,15 +31,11 @@ fn one_of_each_standing() -> Story {
         let id = i32::try_from(object).unwrap();
         story = story.object(object, Role::Other, shm(&segment(id)));
     }
-    story = story
-        .then(Record::Gone { object: 4 })
-        .end(1, End::Signal(9));
+    story = story.then(Record::Gone { object: 4 }).end(1, End::Signal(9));
     for object in [2, 3, 5] {
         story = story.then(intent(object));
     }
-    story
-        .then(outcome(3, Outcome::Removed))
-        .then(outcome(5, Outcome::Failed))
+    story.then(outcome(3, Outcome::Removed)).then(outcome(5, Outcome::Failed))
 }
 
 fn intent(object: u64) -> Record {
@@ -49,11 +45,7 @@ fn intent(object: u64) -> Record {
 
 fn outcome(object: u64, outcome: Outcome) -> Record {
     let detail = String::new();
-    Record::Outcome {
-        object,
-        outcome,
-        detail,
-    }
+    Record::Outcome { object, outcome, detail }
 }
 
 #[track_caller]
@@ -82,12 +74,7 @@ fn sequence_numbers_have_no_gap_and_no_repetition() {
     for seq in [0, 1, story.book.seq, story.book.seq + 2, u64::MAX] {
         let mut book = story.book.clone();
         let record = Record::Alive { run: 2 };
-        let entry = Entry {
-            seq,
-            at: time(1),
-            forks: None,
-            record,
-        };
+        let entry = Entry { seq, at: time(1), forks: None, record };
         assert!(book.apply(&entry).is_err(), "{seq}");
         assert_eq!(book, story.book);
     }
@@ -135,31 +122,19 @@ fn what_is_said_of_a_run_needs_that_run_open() {
 fn a_claim_is_of_a_process() {
     for pid in [0, -1, i32::MIN] {
         let process = ProcessRef { pid, start: 1 };
-        let claim = Claim {
-            process,
-            ..claim(2)
-        };
+        let claim = Claim { process, ..claim(2) };
         refused(two_runs(), Record::Claim(claim));
     }
 }
 
 #[test]
 fn a_second_claim_of_a_process_replaces_the_first_and_one_of_another_does_not() {
-    let again = Claim {
-        major: Some(16),
-        ..claim(2)
-    };
+    let again = Claim { major: Some(16), ..claim(2) };
     let story = two_runs().then(Record::Claim(again));
     assert_eq!(story.book.runs[&2].claims.len(), 1);
     assert_eq!(story.book.runs[&2].claims[0].major, Some(16));
-    let later = ProcessRef {
-        pid: 4711,
-        start: 5000,
-    };
-    let story = story.then(Record::Claim(Claim {
-        process: later,
-        ..generic(2)
-    }));
+    let later = ProcessRef { pid: 4711, start: 5000 };
+    let story = story.then(Record::Claim(Claim { process: later, ..generic(2) }));
     assert_eq!(story.book.runs[&2].claims.len(), 2);
 }
 
@@ -188,10 +163,7 @@ fn an_object_does_not_turn_into_another() {
 fn an_object_may_move_on_while_it_is_present_and_never_comes_back() {
     let moved = |object: u64| {
         let id = i32::try_from(object).unwrap();
-        let moved = Segment {
-            ctime: 99,
-            ..segment(id)
-        };
+        let moved = Segment { ctime: 99, ..segment(id) };
         Record::Object(seen(object, Role::Main, shm(&moved)))
     };
     let before = one_of_each_standing();
@@ -243,11 +215,7 @@ fn an_object_stays_open_until_it_is_no_more() {
     };
     assert!(open(Outcome::Failed) && open(Outcome::Kept));
     assert!(!open(Outcome::Removed) && !open(Outcome::Gone) && !open(Outcome::Raced));
-    let open: Vec<u64> = one_of_each_standing()
-        .book
-        .open_objects()
-        .map(|o| o.number)
-        .collect();
+    let open: Vec<u64> = one_of_each_standing().book.open_objects().map(|o| o.number).collect();
     assert_eq!(open, [1, 2, 5]);
 }
 
@@ -275,10 +243,7 @@ fn whatever_the_book_takes_in_can_be_read_back() {
     for argument in [vec![b'x'; 1 << 20], vec![0xff; 300 << 10]] {
         let argv = vec![Bytes(argument)];
         let mut story = Story::default().then(header(here()));
-        let long = Record::Run(RunStart {
-            argv,
-            ..start.clone()
-        });
+        let long = Record::Run(RunStart { argv, ..start.clone() });
         if story.tell(None, long).is_ok() {
             assert_eq!(Book::replay(&story.bytes()).2, Tail::Clean);
         }
@@ -295,20 +260,8 @@ fn numbers_at_their_limit_do_not_overflow() {
     let _ = story.tell(None, run(u64::MAX));
     let _ = story.book.next_run();
     // A number that was given is not given again.
-    assert!(
-        story
-            .book
-            .objects
-            .keys()
-            .all(|number| *number < story.book.next_object())
-    );
-    assert!(
-        story
-            .book
-            .runs
-            .keys()
-            .all(|number| *number < story.book.next_run())
-    );
+    assert!(story.book.objects.keys().all(|number| *number < story.book.next_object()));
+    assert!(story.book.runs.keys().all(|number| *number < story.book.next_run()));
 }
 
 /// A record made of four numbers, with run and object numbers in reach of what there is.
@@ -322,9 +275,7 @@ pub fn record_of((kind, a, b, c): (u8, u8, u8, u8), book: &Book) -> Record {
             let boot = if c % 8 == 0 || boots == 0 {
                 format!("boot {}", book.places.len())
             } else {
-                book.places
-                    .last()
-                    .map_or(here().boot, |place| place.boot.clone())
+                book.places.last().map_or(here().boot, |place| place.boot.clone())
             };
             header(shmwarden::object::Place {
                 boot,
@@ -335,44 +286,26 @@ pub fn record_of((kind, a, b, c): (u8, u8, u8, u8), book: &Book) -> Record {
         }
         1 | 2 => run(book.next_run()),
         3 | 4 => Record::Claim(Claim {
-            process: ProcessRef {
-                pid: 100 + i32::from(b % 3),
-                start: 7,
-            },
+            process: ProcessRef { pid: 100 + i32::from(b % 3), start: 7 },
             major: Some(u32::from(c)),
             ..claim(run_number)
         }),
         5 => Record::Alive { run: run_number },
         6..=8 => {
             let ctime = i64::from(c);
-            let segment = Segment {
-                ctime,
-                key: Key(id),
-                ..segment(id)
-            };
+            let segment = Segment { ctime, key: Key(id), ..segment(id) };
             let mut seen = seen(object, Role::Other, shm(&segment));
             seen.run = run_number;
             Record::Object(seen)
         }
-        9 => Record::Used {
-            run: run_number,
-            identity: shm(&segment(id)),
-        },
+        9 => Record::Used { run: run_number, identity: shm(&segment(id)) },
         10 => Record::Gone { object },
         11 | 12 => intent(object),
         13 => {
-            let results = [
-                Outcome::Removed,
-                Outcome::Kept,
-                Outcome::Failed,
-                Outcome::Raced,
-            ];
+            let results = [Outcome::Removed, Outcome::Kept, Outcome::Failed, Outcome::Raced];
             outcome(object, results[usize::from(c % 4)])
         }
-        _ => Record::End {
-            run: run_number,
-            end: End::Exit(i32::from(c % 2)),
-        },
+        _ => Record::End { run: run_number, end: End::Exit(i32::from(c % 2)) },
     }
 }
 

@@ -26,37 +26,18 @@ fn meaning(book: &Book) -> Meaning {
     let place = |index: usize| book.places[index].clone();
     let of_object = |object: &Recorded| {
         let at = place(object.place);
-        (
-            Recorded {
-                place: 0,
-                ..object.clone()
-            },
-            at,
-        )
+        (Recorded { place: 0, ..object.clone() }, at)
     };
     let of_run = |run: &Run| {
         let at = place(run.place);
         // A run that another boot ended has no time of its own for that.
         let end = run.end.map(|(how, _)| (how, run.at));
-        (
-            Run {
-                place: 0,
-                end,
-                ..run.clone()
-            },
-            at,
-        )
+        (Run { place: 0, end, ..run.clone() }, at)
     };
     Meaning {
         place: book.place().cloned(),
         open: book.open_objects().map(of_object).collect(),
-        runs: book
-            .runs
-            .values()
-            .rev()
-            .take(KEPT_RUNS)
-            .map(of_run)
-            .collect(),
+        runs: book.runs.values().rev().take(KEPT_RUNS).map(of_run).collect(),
     }
 }
 
@@ -75,10 +56,8 @@ fn gone(object: u64) -> Record {
 
 fn begin_and_end(mut story: Story, runs: std::ops::Range<u64>) -> Story {
     for number in runs {
-        story = story
-            .then(run(number))
-            .then(Record::Claim(claim(number)))
-            .end(number, End::Exit(0));
+        story =
+            story.then(run(number)).then(Record::Claim(claim(number))).end(number, End::Exit(0));
     }
     story
 }
@@ -94,10 +73,7 @@ fn a_short_ledger_keeps_all_that_it_says() {
     let story = Story::of(claim(1))
         .object(1, Role::Main, shm(&segment(0)))
         .object(2, Role::Other, shm(&segment(1)))
-        .then(Record::Used {
-            run: 1,
-            identity: shm(&segment(9)),
-        })
+        .then(Record::Used { run: 1, identity: shm(&segment(9)) })
         .then(gone(2))
         .end(1, End::Signal(9));
     let (book, _) = rewritten(&story);
@@ -117,10 +93,7 @@ fn a_torn_tail_is_dropped_and_damage_ends_what_is_kept() {
 fn the_last_hundred_runs_stay_readable_and_older_ones_go() {
     let story = begin_and_end(Story::default().then(header(here())), 1..151);
     let (book, _) = rewritten(&story);
-    assert_eq!(
-        book.runs.keys().copied().collect::<Vec<_>>(),
-        (51..151).collect::<Vec<_>>()
-    );
+    assert_eq!(book.runs.keys().copied().collect::<Vec<_>>(), (51..151).collect::<Vec<_>>());
     assert_eq!(meaning(&book), meaning(&story.book));
     assert_eq!(book.next_run(), 151);
 }
@@ -150,34 +123,18 @@ fn an_old_run_that_may_still_live_in_another_pid_namespace_stays() {
 
 #[test]
 fn each_run_and_object_keeps_the_place_that_it_was_in() {
-    let places = [
-        here(),
-        in_pids("id:99"),
-        in_ipc("id:98"),
-        here(),
-        in_boot("second"),
-    ];
+    let places = [here(), in_pids("id:99"), in_ipc("id:98"), here(), in_boot("second")];
     let mut story = Story::default();
     for (number, place) in (1..).zip(places.clone()) {
         story = begin_and_end(story.then(header(place)), number..number + 1);
-        let mut seen = seen(
-            number,
-            Role::Other,
-            shm(&segment(i32::try_from(number).unwrap())),
-        );
+        let mut seen = seen(number, Role::Other, shm(&segment(i32::try_from(number).unwrap())));
         seen.run = number;
         story = story.then(Record::Object(seen));
     }
-    let story = story
-        .then(header(in_boot("third")))
-        .then(header(in_boot("fourth")));
+    let story = story.then(header(in_boot("third"))).then(header(in_boot("fourth")));
     let (book, _) = rewritten(&story);
     assert_eq!(meaning(&book), meaning(&story.book));
-    let kept: Vec<Place> = book
-        .runs
-        .values()
-        .map(|r| book.places[r.place].clone())
-        .collect();
+    let kept: Vec<Place> = book.runs.values().map(|r| book.places[r.place].clone()).collect();
     assert_eq!(kept, places);
     assert_eq!(book.place(), Some(&in_boot("fourth")));
 }
@@ -194,11 +151,7 @@ fn what_waits_to_be_written_may_follow_what_was_written_anew() {
 
 #[track_caller]
 fn becomes_short(story: &Story) {
-    assert!(
-        story.bytes().len() as u64 > LONG_BYTES,
-        "{}",
-        story.bytes().len()
-    );
+    assert!(story.bytes().len() as u64 > LONG_BYTES, "{}", story.bytes().len());
     let (book, new) = rewritten(story);
     assert!((new.len() as u64) < LONG_BYTES, "still {} bytes", new.len());
     let (before, after) = (meaning(&story.book), meaning(&book));
@@ -207,15 +160,15 @@ fn becomes_short(story: &Story) {
 
 /// A run with one open object, in which very many objects came and went.
 fn long_run() -> Story {
-    let mut story = Story::of(claim(1))
-        .at_forks(FORKS + 1, Record::Alive { run: 1 })
-        .object(1, Role::Main, shm(&segment(0)));
+    let mut story = Story::of(claim(1)).at_forks(FORKS + 1, Record::Alive { run: 1 }).object(
+        1,
+        Role::Main,
+        shm(&segment(0)),
+    );
     for object in 2..3000 {
         let id = i32::try_from(object).unwrap();
         let seen = seen(object, Role::Other, shm(&segment(id)));
-        story = story
-            .at_forks(FORKS + object, Record::Object(seen))
-            .then(gone(object));
+        story = story.at_forks(FORKS + object, Record::Object(seen)).then(gone(object));
     }
     story
 }
@@ -237,33 +190,26 @@ fn the_fork_count_of_a_run_survives_the_objects_that_it_was_noted_with() {
 fn many_runs_with_long_command_lines_do_not_keep_a_ledger_long() {
     let mut story = Story::default().then(header(here()));
     for number in 1..100 {
-        let Record::Run(start) = run(number) else {
-            panic!()
-        };
+        let Record::Run(start) = run(number) else { panic!() };
         let argv = vec![Bytes(vec![b'x'; 12_000])];
-        story = story
-            .then(Record::Run(RunStart { argv, ..start }))
-            .end(number, End::Exit(1));
+        story = story.then(Record::Run(RunStart { argv, ..start })).end(number, End::Exit(1));
     }
     becomes_short(&story);
 }
 
 #[test]
 fn a_removal_that_fails_again_and_again_does_not_keep_a_ledger_long() {
-    let mut story = Story::of(claim(1))
-        .object(1, Role::Main, shm(&segment(0)))
-        .end(1, End::Signal(9));
+    let mut story =
+        Story::of(claim(1)).object(1, Role::Main, shm(&segment(0))).end(1, End::Signal(9));
     for _ in 0..3500 {
         let reason = "server 4711 of run 1 is dead, nobody uses it".to_owned();
         let detail = "not allowed (EPERM): run as its owner, its creator or root".to_owned();
         let (object, outcome) = (1, Outcome::Failed);
-        story = story
-            .then(Record::Intent { object, reason })
-            .then(Record::Outcome {
-                object,
-                outcome,
-                detail,
-            });
+        story = story.then(Record::Intent { object, reason }).then(Record::Outcome {
+            object,
+            outcome,
+            detail,
+        });
     }
     becomes_short(&story);
 }
@@ -272,10 +218,7 @@ fn a_removal_that_fails_again_and_again_does_not_keep_a_ledger_long() {
 fn an_object_that_moves_on_again_and_again_does_not_keep_a_ledger_long() {
     let mut story = Story::of(claim(1));
     for ctime in 0..4500 {
-        let moved = shmwarden::object::Segment {
-            ctime,
-            ..segment(0)
-        };
+        let moved = shmwarden::object::Segment { ctime, ..segment(0) };
         story = story.object(1, Role::Main, shm(&moved));
     }
     becomes_short(&story);
@@ -285,10 +228,7 @@ fn an_object_that_moves_on_again_and_again_does_not_keep_a_ledger_long() {
 fn what_a_server_used_again_and_again_does_not_keep_a_ledger_long() {
     let mut story = Story::of(claim(1)).object(1, Role::Main, shm(&segment(0)));
     for id in 1..5000 {
-        let theirs = shmwarden::object::Segment {
-            creator_uid: OTHER_UID,
-            ..segment(id)
-        };
+        let theirs = shmwarden::object::Segment { creator_uid: OTHER_UID, ..segment(id) };
         let (run, identity) = (1, Identity::Shm(theirs));
         story = story.then(Record::Used { run, identity });
     }
@@ -300,15 +240,8 @@ fn a_claim_that_is_made_again_and_again_does_not_keep_a_ledger_long() {
     let mut story = Story::of(claim(1)).object(1, Role::Main, shm(&segment(0)));
     for turn in 0..2900 {
         let uids = vec![turn];
-        let process = ProcessRef {
-            pid: 4711,
-            start: 1000,
-        };
-        story = story.then(Record::Claim(Claim {
-            uids,
-            process,
-            ..claim(1)
-        }));
+        let process = ProcessRef { pid: 4711, start: 1000 };
+        story = story.then(Record::Claim(Claim { uids, process, ..claim(1) }));
     }
     becomes_short(&story);
 }

@@ -14,10 +14,7 @@ use super::make::{
 use super::story::{Crashed, Story, crashed, crashed_as, removed, settle, would_remove};
 
 fn with_cleaning() -> Policy {
-    Policy {
-        include_clean: true,
-        ..Policy::default()
-    }
+    Policy { include_clean: true, ..Policy::default() }
 }
 
 #[test]
@@ -38,10 +35,7 @@ fn objects_of_every_role_go_in_the_order_of_their_roles_and_numbers() {
         story = story.object(number, role, shm(&made));
         look.segments.push(row(&made));
         let is_main = role == Role::Main;
-        look.headers.insert(
-            made.id,
-            main_header(if is_main { SERVER.pid } else { 0 }, 0, DATA),
-        );
+        look.headers.insert(made.id, main_header(if is_main { SERVER.pid } else { 0 }, 0, DATA));
         if role == Role::Control {
             let list = control_list(true, &[]);
             look.controls.push((shm(&made), list));
@@ -62,18 +56,12 @@ fn objects_of_every_role_go_in_the_order_of_their_roles_and_numbers() {
 fn a_removal_carries_its_evidence_and_what_is_to_be_looked_at_again() {
     let crashed = crashed();
     let (_, verdicts) = settle(&crashed.story.book, &crashed.look, &Policy::default());
-    let Verdict::Remove(first) = &verdicts[0] else {
-        panic!()
-    };
+    let Verdict::Remove(first) = &verdicts[0] else { panic!() };
     assert_eq!(first.guard(), Some(&crashed.main));
     assert!(first.same_pids());
     assert_eq!(first.role(), Role::Dynamic);
     let evidence = first.evidence();
-    for part in [
-        "server 4711 of run 1 is dead",
-        "nobody uses it",
-        "owner uid 100001",
-    ] {
+    for part in ["server 4711 of run 1 is dead", "nobody uses it", "owner uid 100001"] {
         assert!(evidence.contains(part), "{evidence}");
     }
     let mut elsewhere = crashed.look.clone();
@@ -84,9 +72,7 @@ fn a_removal_carries_its_evidence_and_what_is_to_be_looked_at_again() {
 
 #[test]
 fn what_is_kept_names_its_holders() {
-    let Crashed {
-        story, mut look, ..
-    } = crashed();
+    let Crashed { story, mut look, .. } = crashed();
     look.segments[0].nattch = 1;
     let attached = |same_ipc, pid| Process {
         maps: Some(Seen::Here(vec![(Mapped::Segment(0), 2)])),
@@ -94,36 +80,21 @@ fn what_is_kept_names_its_holders() {
         ..process(pid, 2000)
     };
     // The third maps a segment of the same id in another IPC namespace.
-    look.processes = vec![
-        attached(Some(true), 8000),
-        attached(None, 8001),
-        attached(Some(false), 8002),
-    ];
+    look.processes =
+        vec![attached(Some(true), 8000), attached(None, 8001), attached(Some(false), 8002)];
     let (_, verdicts) = settle(&story.book, &look, &Policy::default());
-    let Some(Verdict::Keep(kept)) = verdicts.last() else {
-        panic!()
-    };
-    let pids: Vec<i32> = kept
-        .holders
-        .iter()
-        .map(|holder| holder.process.pid)
-        .collect();
+    let Some(Verdict::Keep(kept)) = verdicts.last() else { panic!() };
+    let pids: Vec<i32> = kept.holders.iter().map(|holder| holder.process.pid).collect();
     assert_eq!(pids, [8000, 8001]);
     assert!(kept.holders[0].orphan);
-    assert_eq!(
-        (kept.holders[0].attachments, kept.holders[0].state),
-        (2, 'S')
-    );
+    assert_eq!((kept.holders[0].attachments, kept.holders[0].state), (2, 'S'));
     assert_eq!(kept.holders[0].command, "sleep 100");
 }
 
 #[test]
 fn an_empty_book_asks_for_nothing() {
     assert_eq!(would_remove(&Story::default().book, &look()), []);
-    assert_eq!(
-        would_remove(&Story::default().then(header(here())).book, &look()),
-        []
-    );
+    assert_eq!(would_remove(&Story::default().then(header(here())).book, &look()), []);
 }
 
 #[test]
@@ -158,11 +129,7 @@ fn each_reason_has_a_word_of_its_own_and_those_that_hold_are_known() {
     assert!(held.iter().all(Reason::is_held));
     assert!(!not_held.iter().any(Reason::is_held));
     let mut codes: Vec<&str> = held.iter().chain(&not_held).map(Reason::code).collect();
-    assert!(
-        held.iter()
-            .chain(&not_held)
-            .all(|reason| !reason.to_string().is_empty())
-    );
+    assert!(held.iter().chain(&not_held).all(|reason| !reason.to_string().is_empty()));
     codes.sort_unstable();
     codes.dedup();
     assert_eq!(codes.len(), held.len() + not_held.len());
@@ -170,10 +137,7 @@ fn each_reason_has_a_word_of_its_own_and_those_that_hold_are_known() {
 
 #[test]
 fn a_hostile_command_line_never_reaches_a_terminal_as_it_is() {
-    let hostile = Process {
-        command: bytes("x\x1b[2J\0\n"),
-        ..process(1, 1)
-    };
+    let hostile = Process { command: bytes("x\x1b[2J\0\n"), ..process(1, 1) };
     let told = shmwarden::decide::life::holder(&hostile, 1, true).to_string();
     assert!(!told.contains(['\x1b', '\n', '\0']), "{told:?}");
 }
@@ -188,10 +152,7 @@ fn a_run_that_was_dead_before_another_pid_namespace_is_recognised_there() {
 
 #[test]
 fn a_used_object_is_never_judged() {
-    let theirs = Row {
-        creator_uid: OTHER_UID,
-        ..row(&segment(3))
-    };
+    let theirs = Row { creator_uid: OTHER_UID, ..row(&segment(3)) };
     let story = Story::of(generic(1))
         .then(Record::Used {
             run: 1,
@@ -208,10 +169,7 @@ fn a_used_object_is_never_judged() {
 fn a_removal_that_was_begun_is_finished_whatever_the_options_are_now() {
     let crashed = crashed_as(claim(1), End::Exit(0));
     let reason = String::new();
-    let story = crashed
-        .story
-        .clone()
-        .then(Record::Intent { object: 3, reason });
+    let story = crashed.story.clone().then(Record::Intent { object: 3, reason });
     let (_, verdicts) = settle(&story.book, &crashed.look, &Policy::default());
     assert_eq!(removed(&verdicts), [posix(&crashed.dynamic)]);
 }

@@ -18,10 +18,7 @@ fn from_elsewhere(claim: Claim) -> (Story, Observation) {
     look.place = in_pids("id:99");
     // Its number means another process here.
     look.processes = vec![process(SERVER.pid, SERVER.start)];
-    (
-        Story::of(claim).object(1, Role::Main, shm(&segment(0))),
-        look,
-    )
+    (Story::of(claim).object(1, Role::Main, shm(&segment(0))), look)
 }
 
 #[test]
@@ -50,10 +47,7 @@ fn a_main_segment_of_another_run_or_ipc_namespace_proves_no_death() {
 
     let (ended, mut look) = from_elsewhere(claim(1));
     look.segments = vec![row(&segment(0))];
-    let second = ended
-        .end(1, End::Signal(9))
-        .then(run(2))
-        .then(Record::Claim(claim(2)));
+    let second = ended.end(1, End::Signal(9)).then(run(2)).then(Record::Claim(claim(2)));
     let life = judge(&second.book, &look, &Policy::default());
     assert_eq!(life, Life::Unseen(Evidence::OtherPids { run: 2 }));
 }

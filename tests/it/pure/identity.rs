@@ -14,9 +14,8 @@ use super::story::{Story, reason};
 
 /// What happens to the recorded, unused segment of a dead server when the kernel shows this row.
 fn with_row(change: impl Fn(&mut Row)) -> Option<Reason> {
-    let story = Story::of(generic(1))
-        .object(1, Role::Other, shm(&segment(0)))
-        .end(1, End::Signal(9));
+    let story =
+        Story::of(generic(1)).object(1, Role::Other, shm(&segment(0))).end(1, End::Signal(9));
     let mut look = look();
     let mut now = row(&segment(0));
     change(&mut now);
@@ -55,14 +54,8 @@ fn a_segment_that_differs_in_one_part_of_its_identity_is_another_one() {
     for (what, change) in changes {
         assert_eq!(with_row(change), Some(Reason::Changed(what)));
     }
-    assert_eq!(
-        with_row(|row| row.ctime -= 1),
-        Some(Reason::Changed("change time"))
-    );
-    assert_eq!(
-        with_row(|row| row.creator_pid = 0),
-        Some(Reason::Changed("creator pid"))
-    );
+    assert_eq!(with_row(|row| row.ctime -= 1), Some(Reason::Changed("change time")));
+    assert_eq!(with_row(|row| row.creator_pid = 0), Some(Reason::Changed("creator pid")));
     assert_eq!(with_row(|row| row.key = 0), Some(Reason::Changed("key")));
 }
 
@@ -98,31 +91,21 @@ fn the_creators_pid_counts_only_within_its_pid_namespace() {
         .end(1, End::Signal(9));
     let mut look = look();
     look.place = in_pids("id:99");
-    look.segments = vec![Row {
-        creator_pid: 0,
-        ..row(&segment(0))
-    }];
+    look.segments = vec![Row { creator_pid: 0, ..row(&segment(0)) }];
     look.headers = [(0, super::make::main_header(4711, 0, super::make::DATA))].into();
     assert_eq!(reason(&story.book, &look, 1), None);
     look.place = here();
-    assert_eq!(
-        reason(&story.book, &look, 1),
-        Some(Reason::Changed("creator pid"))
-    );
+    assert_eq!(reason(&story.book, &look, 1), Some(Reason::Changed("creator pid")));
 }
 
 #[test]
 fn a_segment_of_another_ipc_namespace_or_boot_is_kept_though_everything_fits() {
-    let story = Story::of(generic(1))
-        .object(1, Role::Other, shm(&segment(0)))
-        .end(1, End::Signal(9));
+    let story =
+        Story::of(generic(1)).object(1, Role::Other, shm(&segment(0))).end(1, End::Signal(9));
     let mut look = look();
     look.segments = vec![row(&segment(0))];
     look.place = in_ipc("id:99");
-    assert_eq!(
-        reason(&story.book, &look, 1),
-        Some(Reason::OtherIpcNamespace)
-    );
+    assert_eq!(reason(&story.book, &look, 1), Some(Reason::OtherIpcNamespace));
     look.place = in_boot("second");
     assert_eq!(reason(&story.book, &look, 1), Some(Reason::OtherBoot));
 }
@@ -144,15 +127,9 @@ fn a_file_that_differs_in_one_part_of_its_identity_is_another_one() {
     ];
     for (index, change) in changes.into_iter().enumerate() {
         let found = with_file(change);
-        assert!(
-            matches!(found, Some(Reason::Changed(_))),
-            "{index}: {found:?}"
-        );
+        assert!(matches!(found, Some(Reason::Changed(_))), "{index}: {found:?}");
     }
-    assert_eq!(
-        with_file(|file| file.name = bytes("other")),
-        Some(Reason::Gone)
-    );
+    assert_eq!(with_file(|file| file.name = bytes("other")), Some(Reason::Gone));
 }
 
 #[test]
@@ -184,25 +161,16 @@ fn the_numbers_of_two_kinds_are_never_the_same() {
     let (a, b) = (shm(&segment(1)), posix(&file("1", 1)));
     assert!(!a.has_number_of(&b) && !b.has_number_of(&a));
     assert!(a.has_number_of(&shm(&segment(1))) && !a.has_number_of(&shm(&segment(2))));
-    let elsewhere = ShmFile {
-        mount: "tmpfs:00000000000000bb".to_owned(),
-        ..file("1", 1)
-    };
+    let elsewhere = ShmFile { mount: "tmpfs:00000000000000bb".to_owned(), ..file("1", 1) };
     assert!(!b.has_number_of(&posix(&elsewhere)));
-    let later = ShmFile {
-        file: FileRef { dev: 26, ino: 2 },
-        uid: UID,
-        ..file("1", 1)
-    };
+    let later = ShmFile { file: FileRef { dev: 26, ino: 2 }, uid: UID, ..file("1", 1) };
     assert!(b.has_number_of(&posix(&later)));
 }
 
 #[test]
 fn a_hostile_name_never_reaches_a_terminal_as_it_is() {
-    let hostile = ShmFile {
-        name: shmwarden::object::Bytes(b"a\x1b[2J\n\xffb".to_vec()),
-        ..file("x", 1)
-    };
+    let hostile =
+        ShmFile { name: shmwarden::object::Bytes(b"a\x1b[2J\n\xffb".to_vec()), ..file("x", 1) };
     let told = Identity::Posix(hostile).to_string();
     assert!(!told.contains(['\x1b', '\n']), "{told:?}");
 }

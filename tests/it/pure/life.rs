@@ -16,10 +16,7 @@ use super::story::{Story, crashed};
 
 fn life_with(claim: Claim, processes: Vec<Process>) -> Life {
     let story = Story::of(claim).end(1, End::Signal(9));
-    let look = Observation {
-        processes,
-        ..look()
-    };
+    let look = Observation { processes, ..look() };
     judge(&story.book, &look, &Policy::default())
 }
 
@@ -42,9 +39,7 @@ fn nobody() -> Life {
 
 #[track_caller]
 fn left(life: &Life) -> &Evidence {
-    let Life::Dead(left) = life else {
-        panic!("{life:?}")
-    };
+    let Life::Dead(left) = life else { panic!("{life:?}") };
     assert_eq!(left.len(), 1, "{left:?}");
     &left[0]
 }
@@ -60,20 +55,11 @@ fn the_claimed_process_of_an_older_run_counts_too() {
     let story = Story::of(generic(1))
         .end(1, End::Unknown)
         .then(run(2))
-        .then(Record::Claim(Claim {
-            process: ProcessRef {
-                pid: 9000,
-                start: 9000,
-            },
-            ..generic(2)
-        }))
+        .then(Record::Claim(Claim { process: ProcessRef { pid: 9000, start: 9000 }, ..generic(2) }))
         .end(2, End::Signal(9));
     let mut look = look();
     look.processes = vec![process(SERVER.pid, SERVER.start)];
-    assert!(matches!(
-        judge(&story.book, &look, &Policy::default()),
-        Life::Live(_)
-    ));
+    assert!(matches!(judge(&story.book, &look, &Policy::default()), Life::Live(_)));
 }
 
 #[test]
@@ -91,20 +77,13 @@ fn a_server_whose_first_thread_has_ended_lives_and_a_full_zombie_does_not() {
         cwd: Seen::Gone,
         ..process(SERVER.pid, SERVER.start)
     };
-    assert!(matches!(
-        life_with(claim(1), vec![zombie(false)]),
-        Life::Live(_)
-    ));
+    assert!(matches!(life_with(claim(1), vec![zombie(false)]), Life::Live(_)));
     assert_eq!(life_with(claim(1), vec![zombie(true)]), nobody());
 }
 
 #[test]
 fn a_claimed_process_that_may_not_be_looked_into_lives() {
-    let hidden = Process {
-        process: SERVER,
-        uids: None,
-        ..closed(SERVER.pid, "x")
-    };
+    let hidden = Process { process: SERVER, uids: None, ..closed(SERVER.pid, "x") };
     assert!(matches!(life_with(claim(1), vec![hidden]), Life::Live(_)));
 }
 
@@ -113,10 +92,7 @@ fn a_claimed_process_is_no_less_alive_for_being_exempt() {
     let story = Story::of(generic(1));
     let mut look = look();
     look.processes = vec![process(SERVER.pid, SERVER.start)];
-    let policy = Policy {
-        exempt: vec![SERVER.pid],
-        ..Policy::default()
-    };
+    let policy = Policy { exempt: vec![SERVER.pid], ..Policy::default() };
     assert!(matches!(judge(&story.book, &look, &policy), Life::Live(_)));
 }
 
@@ -145,22 +121,12 @@ fn postmaster_pid_that_names_a_living_server_of_ours_keeps_it_alive() {
     assert!(matches!(life, Life::Live(Evidence::PidFile(h)) if h.process.pid == 9000));
     // Also one whose program was upgraded, or may not be looked into.
     let upgraded = Process {
-        executable: Seen::Here(file_id(
-            99,
-            99,
-            "/usr/lib/postgresql/16/bin/postgres (deleted)",
-        )),
+        executable: Seen::Here(file_id(99, 99, "/usr/lib/postgresql/16/bin/postgres (deleted)")),
         ..later
     };
-    assert!(matches!(
-        life_with_pid_file(names(9000), vec![upgraded]),
-        Life::Live(_)
-    ));
+    assert!(matches!(life_with_pid_file(names(9000), vec![upgraded]), Life::Live(_)));
     let hidden = closed(9000, "postgres");
-    assert!(matches!(
-        life_with_pid_file(names(9000), vec![hidden]),
-        Life::Live(_)
-    ));
+    assert!(matches!(life_with_pid_file(names(9000), vec![hidden]), Life::Live(_)));
 }
 
 #[test]
@@ -169,14 +135,8 @@ fn postmaster_pid_that_names_no_server_of_ours_says_nothing() {
         cwd: Seen::Here(file_id(DATA.dev, DATA.ino + 1, "/srv/other")),
         ..postgres(9000, 9000)
     };
-    let of_another_user = Process {
-        uids: Some([OTHER_UID; 4]),
-        ..postgres(9000, 9000)
-    };
-    let ended = Process {
-        ended: true,
-        ..postgres(9000, 9000)
-    };
+    let of_another_user = Process { uids: Some([OTHER_UID; 4]), ..postgres(9000, 9000) };
+    let ended = Process { ended: true, ..postgres(9000, 9000) };
     let no_server = process(9000, 9000);
     for process in [of_another_directory, of_another_user, ended, no_server] {
         assert_eq!(life_with_pid_file(names(9000), vec![process]), nobody());
@@ -187,10 +147,7 @@ fn postmaster_pid_that_names_no_server_of_ours_says_nothing() {
 #[test]
 fn postmaster_pid_that_cannot_be_read_counts_as_alive() {
     let life = life_with_pid_file(Seen::Denied, vec![]);
-    assert!(
-        matches!(life, Life::Unseen(Evidence::PidFileClosed { .. })),
-        "{life:?}"
-    );
+    assert!(matches!(life, Life::Unseen(Evidence::PidFileClosed { .. })), "{life:?}");
 }
 
 #[test]
@@ -215,25 +172,10 @@ fn neither_the_program_alone_nor_the_directory_alone_makes_a_process_the_servers
         cwd: Seen::Here(file_id(DATA.dev + 1, DATA.ino, "/srv/data")),
         ..postgres(9000, 9000)
     };
-    let shell = Process {
-        cwd: postgres(1, 1).cwd,
-        ..process(9000, 9000)
-    };
-    let ended = Process {
-        ended: true,
-        ..postgres(9000, 9000)
-    };
-    let of_another_user = Process {
-        uids: Some([OTHER_UID; 4]),
-        ..postgres(9000, 9000)
-    };
-    for other in [
-        elsewhere,
-        same_inode_elsewhere,
-        shell,
-        ended,
-        of_another_user,
-    ] {
+    let shell = Process { cwd: postgres(1, 1).cwd, ..process(9000, 9000) };
+    let ended = Process { ended: true, ..postgres(9000, 9000) };
+    let of_another_user = Process { uids: Some([OTHER_UID; 4]), ..postgres(9000, 9000) };
+    for other in [elsewhere, same_inode_elsewhere, shell, ended, of_another_user] {
         assert_eq!(life_with(claim(1), vec![other]), nobody());
     }
 }
@@ -242,19 +184,10 @@ fn neither_the_program_alone_nor_the_directory_alone_makes_a_process_the_servers
 fn a_closed_process_of_the_servers_name_and_user_is_left_of_it() {
     let life = life_with(claim(1), vec![closed(9000, "postgres")]);
     assert!(matches!(left(&life), Evidence::Closed(_)));
-    assert_eq!(
-        life_with(claim(1), vec![closed(9000, "gpg-agent")]),
-        nobody()
-    );
+    assert_eq!(life_with(claim(1), vec![closed(9000, "gpg-agent")]), nobody());
     // A claim from before the exec knows no name yet: any closed process of the user may be it.
-    let early = Claim {
-        executable: None,
-        ..claim(1)
-    };
-    assert!(matches!(
-        left(&life_with(early, vec![closed(9000, "x")])),
-        Evidence::Closed(_)
-    ));
+    let early = Claim { executable: None, ..claim(1) };
+    assert!(matches!(left(&life_with(early, vec![closed(9000, "x")])), Evidence::Closed(_)));
 }
 
 #[test]
@@ -269,42 +202,22 @@ fn a_long_program_name_is_compared_as_the_kernel_cuts_it() {
 
 #[test]
 fn generic_counts_who_was_started_later_in_its_group_session_or_service() {
-    let claim = Claim {
-        control_group: bytes("/system.slice/app.service"),
-        ..generic(1)
-    };
+    let claim = Claim { control_group: bytes("/system.slice/app.service"), ..generic(1) };
     let stranger = process(9000, 9000);
-    let same_group = Process {
-        group: claim.group,
-        ..stranger.clone()
-    };
-    let own_session = Process {
-        session: claim.session,
-        ..stranger.clone()
-    };
-    let same_service = Process {
-        control_group: Some(claim.control_group.clone()),
-        ..stranger.clone()
-    };
+    let same_group = Process { group: claim.group, ..stranger.clone() };
+    let own_session = Process { session: claim.session, ..stranger.clone() };
+    let same_service =
+        Process { control_group: Some(claim.control_group.clone()), ..stranger.clone() };
     assert_eq!(life_with(claim.clone(), vec![stranger]), nobody());
     for found in [same_group, own_session, same_service] {
         let life = life_with(claim.clone(), vec![found.clone()]);
         assert!(matches!(left(&life), Evidence::Descends(h) if h.process == found.process));
         let earlier = Process {
-            process: ProcessRef {
-                start: SERVER.start - 1,
-                ..found.process
-            },
+            process: ProcessRef { start: SERVER.start - 1, ..found.process },
             ..found.clone()
         };
-        let of_another_user = Process {
-            uids: Some([OTHER_UID; 4]),
-            ..found.clone()
-        };
-        let ended = Process {
-            ended: true,
-            ..found
-        };
+        let of_another_user = Process { uids: Some([OTHER_UID; 4]), ..found.clone() };
+        let ended = Process { ended: true, ..found };
         for other in [earlier, of_another_user, ended] {
             assert_eq!(life_with(claim.clone(), vec![other]), nobody());
         }
@@ -313,11 +226,8 @@ fn generic_counts_who_was_started_later_in_its_group_session_or_service() {
 
 #[test]
 fn generic_takes_no_session_that_is_not_its_own_and_no_group_that_is_no_service() {
-    let shell = Claim {
-        session: 77,
-        control_group: bytes("/user.slice/session-1.scope"),
-        ..generic(1)
-    };
+    let shell =
+        Claim { session: 77, control_group: bytes("/user.slice/session-1.scope"), ..generic(1) };
     let neighbour = Process {
         session: 77,
         control_group: Some(shell.control_group.clone()),
@@ -328,39 +238,19 @@ fn generic_takes_no_session_that_is_not_its_own_and_no_group_that_is_no_service(
 
 #[test]
 fn generic_that_began_as_root_may_have_left_anybody() {
-    let root = Claim {
-        uids: vec![0],
-        ..generic(1)
-    };
-    let found = Process {
-        uids: Some([OTHER_UID; 4]),
-        group: root.group,
-        ..process(9000, 9000)
-    };
-    assert!(matches!(
-        left(&life_with(root, vec![found])),
-        Evidence::Descends(_)
-    ));
+    let root = Claim { uids: vec![0], ..generic(1) };
+    let found = Process { uids: Some([OTHER_UID; 4]), group: root.group, ..process(9000, 9000) };
+    assert!(matches!(left(&life_with(root, vec![found])), Evidence::Descends(_)));
 }
 
 #[test]
 fn who_descends_from_the_asking_launcher_is_left_of_its_server() {
     let story = Story::of(generic(1)).end(1, End::Signal(9));
-    let child = Process {
-        parent: LAUNCHER.pid,
-        uids: Some([OTHER_UID; 4]),
-        ..process(9000, 9000)
-    };
-    let grandchild = Process {
-        parent: 9000,
-        ..process(9001, 9000)
-    };
+    let child = Process { parent: LAUNCHER.pid, uids: Some([OTHER_UID; 4]), ..process(9000, 9000) };
+    let grandchild = Process { parent: 9000, ..process(9001, 9000) };
     let mut look = look();
     look.processes = vec![child, grandchild];
-    let mut policy = Policy {
-        launcher: Some(LAUNCHER.pid),
-        ..Policy::default()
-    };
+    let mut policy = Policy { launcher: Some(LAUNCHER.pid), ..Policy::default() };
     let count = |life| match life {
         Life::Dead(left) => left.len(),
         other => panic!("{other:?}"),
@@ -377,35 +267,20 @@ fn a_circle_of_parents_ends_the_search() {
     let story = Story::of(generic(1));
     let mut look = look();
     look.processes = vec![
-        Process {
-            parent: 9001,
-            ..process(9000, 9000)
-        },
-        Process {
-            parent: 9000,
-            ..process(9001, 9000)
-        },
+        Process { parent: 9001, ..process(9000, 9000) },
+        Process { parent: 9000, ..process(9001, 9000) },
     ];
-    let policy = Policy {
-        launcher: Some(1),
-        ..Policy::default()
-    };
+    let policy = Policy { launcher: Some(1), ..Policy::default() };
     assert_eq!(judge(&story.book, &look, &policy), nobody());
 }
 
 #[test]
 fn a_helper_of_the_servers_that_runs_another_program_does_not_keep_it_alive() {
-    let archiver = Process {
-        parent: LAUNCHER.pid,
-        ..process(9000, 9000)
-    };
+    let archiver = Process { parent: LAUNCHER.pid, ..process(9000, 9000) };
     let story = Story::of(claim(1)).end(1, End::Signal(9));
     let mut look = look();
     look.processes = vec![archiver];
-    let policy = Policy {
-        launcher: Some(LAUNCHER.pid),
-        ..Policy::default()
-    };
+    let policy = Policy { launcher: Some(LAUNCHER.pid), ..Policy::default() };
     assert_eq!(judge(&story.book, &look, &policy), nobody());
 }
 
@@ -413,20 +288,14 @@ fn a_helper_of_the_servers_that_runs_another_program_does_not_keep_it_alive() {
 fn two_servers_of_one_user_side_by_side_do_not_keep_each_other_alive() {
     let mut crashed = crashed();
     let other = file_id(DATA.dev, DATA.ino + 1, "/srv/other");
-    crashed.look.processes = vec![Process {
-        cwd: Seen::Here(other),
-        ..postgres(9000, 500)
-    }];
+    crashed.look.processes = vec![Process { cwd: Seen::Here(other), ..postgres(9000, 500) }];
     assert_eq!(crashed.code_of_all(), "removed");
 }
 
 #[test]
 fn a_data_directory_is_known_by_device_and_inode_and_not_by_its_path() {
     let moved = Claim {
-        data: Some(DataDir {
-            path: Bytes(b"/mnt/moved".to_vec()),
-            file: FileRef { ..DATA },
-        }),
+        data: Some(DataDir { path: Bytes(b"/mnt/moved".to_vec()), file: FileRef { ..DATA } }),
         engine: EngineName::Postgres,
         ..claim(1)
     };

@@ -12,11 +12,7 @@ use shmwarden::object::{Bytes, FileRef, Identity, Key, Place, ProcessRef, Segmen
 use super::make::{claim, header, here, posix_of, run, seen, segment, time};
 
 fn quick() -> ProptestConfig {
-    ProptestConfig {
-        cases: 200,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
+    ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 fn any_bytes() -> impl Strategy<Value = Bytes> {
@@ -61,14 +57,7 @@ fn any_file() -> impl Strategy<Value = Identity> {
     let numbers = (any::<i64>(), any::<u32>(), any::<u32>(), any::<u64>());
     (names, any_file_ref(), numbers).prop_map(|((name, mount), file, numbers)| {
         let (born, nanos, uid, bytes) = numbers;
-        Identity::Posix(ShmFile {
-            name,
-            mount,
-            file,
-            born: (born, nanos),
-            uid,
-            bytes,
-        })
+        Identity::Posix(ShmFile { name, mount, file, born: (born, nanos), uid, bytes })
     })
 }
 
@@ -90,14 +79,7 @@ fn any_run() -> impl Strategy<Value = Record> {
     let argv = prop::collection::vec(any_bytes(), 0..4);
     let ids = (any::<u64>(), any::<u32>(), any::<u32>());
     (ids, any_process(), argv, any_text()).prop_map(|((run, uid, gid), launcher, argv, version)| {
-        Record::Run(RunStart {
-            run,
-            launcher,
-            uid,
-            gid,
-            argv,
-            shmwarden: version,
-        })
+        Record::Run(RunStart { run, launcher, uid, gid, argv, shmwarden: version })
     })
 }
 
@@ -107,17 +89,12 @@ fn any_claim() -> impl Strategy<Value = Record> {
         Just(EngineName::Postgres),
         Just(EngineName::Opengauss)
     ];
-    let lists = (
-        prop::collection::vec(any::<u32>(), 0..3),
-        prop::collection::vec(any::<i32>(), 0..3),
-    );
+    let lists =
+        (prop::collection::vec(any::<u32>(), 0..3), prop::collection::vec(any::<i32>(), 0..3));
     let place = prop::option::of((any_bytes(), any_file_ref()));
     let program = prop::option::of((any_bytes(), any_file_ref()));
     let numbers = (any::<u64>(), any::<i32>(), any::<i32>());
-    let limits = (
-        prop::option::of(any::<u32>()),
-        prop::option::of(any::<u64>()),
-    );
+    let limits = (prop::option::of(any::<u32>()), prop::option::of(any::<u64>()));
     let kind = (engine, any_bytes(), limits);
     (any_process(), numbers, lists, kind, place, program).prop_map(
         |(process, (run, group, session), (uids, before), kind, data, program)| {
@@ -150,24 +127,13 @@ fn any_object() -> impl Strategy<Value = Record> {
         Just(How::PidFile),
         Just(How::Listed)
     ];
-    let role = prop_oneof![
-        Just(Role::Dynamic),
-        Just(Role::Other),
-        Just(Role::Control),
-        Just(Role::Main)
-    ];
+    let role =
+        prop_oneof![Just(Role::Dynamic), Just(Role::Other), Just(Role::Control), Just(Role::Main)];
     let numbers = (any::<u64>(), any::<u64>());
     let creator = prop::option::of(any_process());
     (numbers, how, role, any_identity(), creator).prop_map(
         |((object, run), how, role, identity, creator)| {
-            Record::Object(ObjectSeen {
-                object,
-                run,
-                how,
-                role,
-                identity,
-                creator,
-            })
+            Record::Object(ObjectSeen { object, run, how, role, identity, creator })
         },
     )
 }
@@ -191,13 +157,8 @@ fn any_step() -> impl Strategy<Value = Record> {
         (any::<u64>(), any_identity()).prop_map(|(run, identity)| Record::Used { run, identity }),
         any::<u64>().prop_map(|object| Record::Gone { object }),
         (any::<u64>(), any_text()).prop_map(|(object, reason)| Record::Intent { object, reason }),
-        (any::<u64>(), outcome, any_text()).prop_map(|(object, outcome, detail)| {
-            Record::Outcome {
-                object,
-                outcome,
-                detail,
-            }
-        }),
+        (any::<u64>(), outcome, any_text())
+            .prop_map(|(object, outcome, detail)| { Record::Outcome { object, outcome, detail } }),
         (any::<u64>(), end).prop_map(|(run, end)| Record::End { run, end }),
     ]
 }
@@ -210,14 +171,8 @@ fn any_record() -> impl Strategy<Value = Record> {
 
 fn any_entry() -> impl Strategy<Value = Entry> {
     let forks = prop::option::of(any::<u64>());
-    (any::<u64>(), 0..1_000_000_000_u64, forks, any_record()).prop_map(
-        |(seq, seconds, forks, record)| Entry {
-            seq,
-            at: time(seconds),
-            forks,
-            record,
-        },
-    )
+    (any::<u64>(), 0..1_000_000_000_u64, forks, any_record())
+        .prop_map(|(seq, seconds, forks, record)| Entry { seq, at: time(seconds), forks, record })
 }
 
 proptest! {
@@ -239,16 +194,9 @@ proptest! {
 
 /// One entry of each type, with the numbers that are easily got wrong.
 fn one_of_each() -> Vec<Entry> {
-    let hostile = Segment {
-        key: Key(i32::MIN),
-        creator_uid: u32::MAX - 1,
-        ctime: -1,
-        ..segment(0)
-    };
-    let file = ShmFile {
-        name: Bytes(b"\xff\n\"}\0".to_vec()),
-        ..posix_of(7)
-    };
+    let hostile =
+        Segment { key: Key(i32::MIN), creator_uid: u32::MAX - 1, ctime: -1, ..segment(0) };
+    let file = ShmFile { name: Bytes(b"\xff\n\"}\0".to_vec()), ..posix_of(7) };
     let mut end_of_child = claim(1);
     end_of_child.control_group = Bytes(vec![0x80, b'/']);
     let records = vec![
@@ -258,24 +206,11 @@ fn one_of_each() -> Vec<Entry> {
         Record::Alive { run: 1 },
         Record::Object(seen(1, Role::Main, Identity::Shm(hostile.clone()))),
         Record::Object(seen(2, Role::Dynamic, Identity::Posix(file))),
-        Record::Used {
-            run: 1,
-            identity: Identity::Shm(hostile),
-        },
+        Record::Used { run: 1, identity: Identity::Shm(hostile) },
         Record::Gone { object: 1 },
-        Record::End {
-            run: 1,
-            end: End::Signal(9),
-        },
-        Record::Intent {
-            object: 2,
-            reason: "its server is dead".to_owned(),
-        },
-        Record::Outcome {
-            object: 2,
-            outcome: Outcome::Raced,
-            detail: String::new(),
-        },
+        Record::End { run: 1, end: End::Signal(9) },
+        Record::Intent { object: 2, reason: "its server is dead".to_owned() },
+        Record::Outcome { object: 2, outcome: Outcome::Raced, detail: String::new() },
     ];
     let entry = |(seq, record)| Entry {
         seq,
@@ -302,11 +237,7 @@ fn every_single_changed_byte_of_a_line_is_noticed() {
         for at in 0..text.len() {
             for mask in [0x01, 0x02, 0x10, 0x20, 0x80, 0xff] {
                 text[at] ^= mask;
-                assert_eq!(
-                    line::decode(&text),
-                    Err(Bad::Checksum),
-                    "byte {at} ^ {mask:#x}"
-                );
+                assert_eq!(line::decode(&text), Err(Bad::Checksum), "byte {at} ^ {mask:#x}");
                 text[at] ^= mask;
             }
         }
@@ -321,18 +252,10 @@ fn every_missing_or_added_byte_of_a_line_is_noticed() {
         for at in 0..text.len() {
             let mut other = text.to_vec();
             let byte = other.remove(at);
-            assert_eq!(
-                line::decode(&other),
-                Err(Bad::Checksum),
-                "without byte {at}"
-            );
+            assert_eq!(line::decode(&other), Err(Bad::Checksum), "without byte {at}");
             other.insert(at, byte);
             other.insert(at, byte ^ 0x55);
-            assert_eq!(
-                line::decode(&other),
-                Err(Bad::Checksum),
-                "with one more at {at}"
-            );
+            assert_eq!(line::decode(&other), Err(Bad::Checksum), "with one more at {at}");
         }
     }
 }
@@ -359,15 +282,7 @@ fn a_newer_version_is_recognised_whatever_else_changed() {
 fn neither_this_version_nor_another_record_is_a_newer_version() {
     let same = br#"{"record":"header","version":1}"#;
     let other = br#"{"record":"run","version":2}"#;
-    for text in [
-        &same[..],
-        other,
-        b"",
-        b"{",
-        b"\xff",
-        br#"{"version":2}"#,
-        b"[2]",
-    ] {
+    for text in [&same[..], other, b"", b"{", b"\xff", br#"{"version":2}"#, b"[2]"] {
         assert_eq!(line::newer_version(text), None);
     }
 }

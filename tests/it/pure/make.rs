@@ -19,14 +19,8 @@ pub const OTHER_UID: u32 = 100_003;
 pub const PID_MAX: u64 = 32_768;
 /// The fork count when the server was claimed.
 pub const FORKS: u64 = 1_000_000;
-pub const LAUNCHER: ProcessRef = ProcessRef {
-    pid: 4700,
-    start: 990,
-};
-pub const SERVER: ProcessRef = ProcessRef {
-    pid: 4711,
-    start: 1000,
-};
+pub const LAUNCHER: ProcessRef = ProcessRef { pid: 4700, start: 990 };
+pub const SERVER: ProcessRef = ProcessRef { pid: 4711, start: 1000 };
 pub const DATA: FileRef = FileRef { dev: 64, ino: 77 };
 pub const PROGRAM: FileRef = FileRef { dev: 64, ino: 5 };
 pub const CONTROL_HANDLE: u32 = 3_000_000_002;
@@ -54,18 +48,12 @@ pub fn in_boot(boot: &str) -> Place {
 
 pub fn in_ipc(ipc_namespace: &str) -> Place {
     let ipc_namespace = ipc_namespace.to_owned();
-    Place {
-        ipc_namespace,
-        ..here()
-    }
+    Place { ipc_namespace, ..here() }
 }
 
 pub fn in_pids(pid_namespace: &str) -> Place {
     let pid_namespace = pid_namespace.to_owned();
-    Place {
-        pid_namespace,
-        ..here()
-    }
+    Place { pid_namespace, ..here() }
 }
 
 pub fn header(place: Place) -> Record {
@@ -94,10 +82,7 @@ pub fn claim(run: u64) -> Claim {
         control_group: bytes("/system.slice/postgresql.service"),
         engine: EngineName::Postgres,
         major: Some(15),
-        data: Some(DataDir {
-            path: bytes("/srv/data"),
-            file: DATA,
-        }),
+        data: Some(DataDir { path: bytes("/srv/data"), file: DATA }),
         executable: Some(Executable {
             path: bytes("/usr/lib/postgresql/15/bin/postgres"),
             file: PROGRAM,
@@ -109,12 +94,7 @@ pub fn claim(run: u64) -> Claim {
 
 /// The claim of a server of which nothing is known.
 pub fn generic(run: u64) -> Claim {
-    Claim {
-        engine: EngineName::Generic,
-        major: None,
-        data: None,
-        ..claim(run)
-    }
+    Claim { engine: EngineName::Generic, major: None, data: None, ..claim(run) }
 }
 
 pub fn bytes(text: &str) -> Bytes {
@@ -140,10 +120,7 @@ pub fn seconds(after: i64) -> i64 {
 
 /// The segment that bears the key of a handle, as `dynamic_shared_memory_type=sysv` makes it.
 pub fn sysv_of(handle: u32, id: i32) -> Segment {
-    Segment {
-        key: Key(shmwarden::engine::postgres::sysv_key(handle)),
-        ..segment(id)
-    }
+    Segment { key: Key(shmwarden::engine::postgres::sysv_key(handle)), ..segment(id) }
 }
 
 pub fn file(name: &str, ino: u64) -> ShmFile {
@@ -175,14 +152,7 @@ pub fn seen(object: u64, role: Role, identity: Identity) -> ObjectSeen {
         Role::Main | Role::Other => How::Claim,
         Role::Control | Role::Dynamic => How::Listed,
     };
-    ObjectSeen {
-        object,
-        run: 1,
-        how,
-        role,
-        identity,
-        creator: None,
-    }
+    ObjectSeen { object, run: 1, how, role, identity, creator: None }
 }
 
 /// The row that the kernel shows for a segment that nobody has attached.

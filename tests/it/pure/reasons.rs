@@ -16,18 +16,12 @@ use super::story::{
 };
 
 fn with_cleaning() -> Policy {
-    Policy {
-        include_clean: true,
-        ..Policy::default()
-    }
+    Policy { include_clean: true, ..Policy::default() }
 }
 
 /// A process that maps this file.
 fn mapper(of: FileRef) -> Process {
-    Process {
-        maps: Some(Seen::Here(vec![(Mapped::File(of), 1)])),
-        ..process(8000, 2000)
-    }
+    Process { maps: Some(Seen::Here(vec![(Mapped::File(of), 1)])), ..process(8000, 2000) }
 }
 
 #[test]
@@ -84,10 +78,7 @@ fn a_list_is_not_removed_where_what_it_lists_cannot_be_reached() {
 #[test]
 fn a_main_segment_stays_where_one_dynamic_segment_cannot_be_reached() {
     let mut crashed = crashed();
-    let elsewhere = ShmFile {
-        mount: "tmpfs:00000000000000bb".to_owned(),
-        ..posix_of(8)
-    };
+    let elsewhere = ShmFile { mount: "tmpfs:00000000000000bb".to_owned(), ..posix_of(8) };
     let story = Story::of(claim(1))
         .object(1, Role::Main, shm(&crashed.main))
         .object(2, Role::Dynamic, posix(&elsewhere))
@@ -110,9 +101,8 @@ fn an_object_of_another_boot_is_kept_whatever_was_said_of_the_life() {
 #[test]
 fn a_list_that_nobody_recorded_is_not_lost_with_another_dev_shm_either() {
     let crashed = crashed();
-    let story = Story::of(claim(1))
-        .object(1, Role::Main, shm(&crashed.main))
-        .end(1, End::Signal(9));
+    let story =
+        Story::of(claim(1)).object(1, Role::Main, shm(&crashed.main)).end(1, End::Signal(9));
     let mut look = crashed.look;
     look.files.clear();
     look.controls.clear();
@@ -150,12 +140,8 @@ fn mapped_keeps_everything_though_one_file_alone_is_mapped() {
 #[test]
 fn dest_keeps_everything_while_a_destroyed_segment_is_still_attached() {
     let mut crashed = crashed();
-    crashed.look.segments[0] = Row {
-        key: 0,
-        mode: 0o600 | MODE_DEST,
-        nattch: 1,
-        ..row(&crashed.main)
-    };
+    crashed.look.segments[0] =
+        Row { key: 0, mode: 0o600 | MODE_DEST, nattch: 1, ..row(&crashed.main) };
     assert_eq!(crashed.reason(1), Some(Reason::Dest));
     assert!(matches!(crashed.reason(3), Some(Reason::InstanceHeld(_))));
 }
@@ -196,17 +182,16 @@ fn no_segment_but_the_recorded_main_one_of_that_run_and_place_dispels_the_doubt_
         matches!(kept, Some(Reason::PerhapsMapped(_)))
     };
     let with = |role| {
-        Story::of(claim(1))
-            .object(1, role, shm(&segment(0)))
-            .object(9, Role::Other, posix(&file("arena", 9)))
+        Story::of(claim(1)).object(1, role, shm(&segment(0))).object(
+            9,
+            Role::Other,
+            posix(&file("arena", 9)),
+        )
     };
     assert!(!doubted(with(Role::Main), here()));
     assert!(doubted(with(Role::Dynamic), here()));
     assert!(doubted(with(Role::Main), in_ipc("id:99")));
-    let of_later_run = ObjectSeen {
-        run: 2,
-        ..seen(9, Role::Other, posix(&file("arena", 9)))
-    };
+    let of_later_run = ObjectSeen { run: 2, ..seen(9, Role::Other, posix(&file("arena", 9))) };
     let two_runs = Story::of(claim(1))
         .object(1, Role::Main, shm(&segment(0)))
         .end(1, End::Signal(9))
@@ -234,10 +219,7 @@ fn instance_held_spans_the_runs_of_a_ledger() {
     look.segments = vec![row(&segment(0)), row(&segment(1))];
     assert_eq!(would_remove(&story.book, &look).len(), 2);
     look.segments[0].nattch = 1;
-    assert!(matches!(
-        reason(&story.book, &look, 2),
-        Some(Reason::InstanceHeld(_))
-    ));
+    assert!(matches!(reason(&story.book, &look, 2), Some(Reason::InstanceHeld(_))));
 }
 
 #[test]
@@ -250,26 +232,16 @@ fn left_clean_keeps_what_is_left_after_status_0_unless_asked() {
 
 #[test]
 fn every_other_end_is_cleaned_up_after() {
-    for end in [
-        End::Exit(1),
-        End::Signal(15),
-        End::NotStarted(2),
-        End::Unknown,
-    ] {
+    for end in [End::Exit(1), End::Signal(15), End::NotStarted(2), End::Unknown] {
         assert_eq!(crashed_as(claim(1), end).code_of_all(), "removed", "{end}");
     }
 }
 
 #[test]
 fn a_server_that_leaks_on_a_clean_exit_is_cleaned_up_after_status_0() {
-    let gauss = Claim {
-        engine: EngineName::Opengauss,
-        ..generic(1)
-    };
+    let gauss = Claim { engine: EngineName::Opengauss, ..generic(1) };
     let left = |claim| {
-        let story = Story::of(claim)
-            .object(1, Role::Other, shm(&segment(0)))
-            .end(1, End::Exit(0));
+        let story = Story::of(claim).object(1, Role::Other, shm(&segment(0))).end(1, End::Exit(0));
         let mut look = look();
         look.segments = vec![row(&segment(0))];
         reason(&story.book, &look, 1)
@@ -282,36 +254,18 @@ fn a_server_that_leaks_on_a_clean_exit_is_cleaned_up_after_status_0() {
 fn unknown_layout_keeps_everything_of_a_major_that_is_not_known() {
     for major in [Some(9), Some(19)] {
         let claim = Claim { major, ..claim(1) };
-        assert_eq!(
-            crashed_as(claim, End::Signal(9)).code_of_all(),
-            "unknown-layout"
-        );
+        assert_eq!(crashed_as(claim, End::Signal(9)).code_of_all(), "unknown-layout");
     }
-    let mut crashed = crashed_as(
-        Claim {
-            major: None,
-            ..claim(1)
-        },
-        End::Signal(9),
-    );
-    assert_eq!(
-        crashed.code_of_all(),
-        "removed",
-        "its data directory tells the major"
-    );
+    let mut crashed = crashed_as(Claim { major: None, ..claim(1) }, End::Signal(9));
+    assert_eq!(crashed.code_of_all(), "removed", "its data directory tells the major");
     crashed.look.data_dirs[0].major = None;
     assert_eq!(crashed.code_of_all(), "unknown-layout");
 }
 
 #[test]
 fn unknown_layout_keeps_a_main_segment_alone_of_a_major_that_is_not_known() {
-    let claim = Claim {
-        major: Some(19),
-        ..claim(1)
-    };
-    let story = Story::of(claim)
-        .object(1, Role::Main, shm(&segment(0)))
-        .end(1, End::Signal(9));
+    let claim = Claim { major: Some(19), ..claim(1) };
+    let story = Story::of(claim).object(1, Role::Main, shm(&segment(0))).end(1, End::Signal(9));
     let mut look = look();
     look.segments = vec![row(&segment(0))];
     look.headers = [(0, main_header(SERVER.pid, 0, DATA))].into();
@@ -329,9 +283,8 @@ fn unknown_layout_keeps_everything_where_a_header_could_not_be_read() {
 #[test]
 fn unknown_layout_keeps_everything_where_a_main_segment_does_not_begin_as_one_does() {
     let mut crashed = crashed();
-    let story = Story::of(claim(1))
-        .object(1, Role::Main, shm(&crashed.main))
-        .end(1, End::Signal(9));
+    let story =
+        Story::of(claim(1)).object(1, Role::Main, shm(&crashed.main)).end(1, End::Signal(9));
     crashed.look.headers.insert(0, vec![0x55; 56]);
     let kept = reason(&story.book, &crashed.look, 1);
     assert!(matches!(kept, Some(Reason::UnknownLayout(_))), "{kept:?}");
@@ -349,10 +302,7 @@ fn unknown_layout_keeps_everything_where_the_control_segment_is_not_understood()
 #[test]
 fn unlisted_and_foreign_objects_are_told_and_never_removed() {
     let mut crashed = crashed();
-    crashed.look.files.push(ShmFile {
-        born: (seconds(4), 0),
-        ..posix_of(4_000_000_002)
-    });
+    crashed.look.files.push(ShmFile { born: (seconds(4), 0), ..posix_of(4_000_000_002) });
     let (_, verdicts) = settle(&crashed.story.book, &crashed.look, &with_cleaning());
     assert_eq!(codes_of_suspects(&verdicts), ["unlisted"]);
     assert_eq!(removed(&verdicts).len(), 3);
@@ -364,10 +314,7 @@ fn unlisted_and_foreign_objects_are_told_and_never_removed() {
     assert_eq!(removed(&verdicts), []);
     for object in IN_ORDER {
         let kept = reason_among(&verdicts, object);
-        assert!(
-            matches!(kept, Some(Reason::ListedStays(_))),
-            "{object}: {kept:?}"
-        );
+        assert!(matches!(kept, Some(Reason::ListedStays(_))), "{object}: {kept:?}");
     }
 }
 

@@ -17,10 +17,7 @@ use super::make::{
 use super::story::{Story, would_remove};
 
 /// The server of the second run, in the second container.
-const SECOND: ProcessRef = ProcessRef {
-    pid: 37,
-    start: 5000,
-};
+const SECOND: ProcessRef = ProcessRef { pid: 37, start: 5000 };
 const SECOND_CONTROL: u32 = 2_000_000_006;
 const SECOND_DYNAMIC: u32 = 2_000_000_008;
 
@@ -38,10 +35,7 @@ fn second_claim() -> Claim {
 }
 
 fn second_main() -> Segment {
-    Segment {
-        creator_pid: SECOND.pid,
-        ..segment(32_768)
-    }
+    Segment { creator_pid: SECOND.pid, ..segment(32_768) }
 }
 
 /// Two runs of a PostgreSQL, one container after the other: the first crashed and was cleaned up
@@ -51,71 +45,50 @@ fn two_containers() -> Story {
         object,
         reason: "server 4711 of run 1 is dead, nobody uses it".to_owned(),
     };
-    let outcome = |object, outcome| Record::Outcome {
-        object,
-        outcome,
-        detail: "destroyed".to_owned(),
-    };
-    let of_backend = Segment {
-        creator_pid: 4999,
-        ..segment(7)
-    };
+    let outcome =
+        |object, outcome| Record::Outcome { object, outcome, detail: "destroyed".to_owned() };
+    let of_backend = Segment { creator_pid: 4999, ..segment(7) };
     let watched = ObjectSeen {
         how: How::Watch,
-        creator: Some(ProcessRef {
-            pid: 4999,
-            start: 1200,
-        }),
+        creator: Some(ProcessRef { pid: 4999, start: 1200 }),
         ..seen(4, Role::Other, shm(&of_backend))
     };
     let mut second = seen(5, Role::Main, shm(&second_main()));
     second.run = 2;
     let mut control = seen(6, Role::Control, posix(&posix_of(SECOND_CONTROL)));
     control.run = 2;
-    Story::of(Claim {
-        executable: None,
-        ..claim(1)
-    })
-    .at_forks(FORKS + 3, Record::Claim(claim(1)))
-    .object(1, Role::Other, shm(&segment(0)))
-    .object(1, Role::Main, shm(&segment(0)))
-    .object(2, Role::Control, posix(&posix_of(CONTROL_HANDLE)))
-    .object(3, Role::Dynamic, posix(&posix_of(DYNAMIC_HANDLE)))
-    .then(Record::Object(watched))
-    .then(Record::Used {
-        run: 1,
-        identity: shm(&segment(90)),
-    })
-    .at_forks(FORKS + 4000, Record::Alive { run: 1 })
-    .then(Record::Gone { object: 4 })
-    .end(1, End::Signal(9))
-    .then(intent(3))
-    .then(outcome(3, Outcome::Removed))
-    .then(intent(2))
-    .then(outcome(2, Outcome::Failed))
-    .then(intent(2))
-    .then(outcome(2, Outcome::Removed))
-    .then(intent(1))
-    .then(outcome(1, Outcome::Removed))
-    .then(header(second_place()))
-    .then(run(2))
-    .at_forks(FORKS + 2 * PID_MAX, Record::Claim(second_claim()))
-    .then(Record::Object(second))
-    .then(Record::Object(control))
+    Story::of(Claim { executable: None, ..claim(1) })
+        .at_forks(FORKS + 3, Record::Claim(claim(1)))
+        .object(1, Role::Other, shm(&segment(0)))
+        .object(1, Role::Main, shm(&segment(0)))
+        .object(2, Role::Control, posix(&posix_of(CONTROL_HANDLE)))
+        .object(3, Role::Dynamic, posix(&posix_of(DYNAMIC_HANDLE)))
+        .then(Record::Object(watched))
+        .then(Record::Used { run: 1, identity: shm(&segment(90)) })
+        .at_forks(FORKS + 4000, Record::Alive { run: 1 })
+        .then(Record::Gone { object: 4 })
+        .end(1, End::Signal(9))
+        .then(intent(3))
+        .then(outcome(3, Outcome::Removed))
+        .then(intent(2))
+        .then(outcome(2, Outcome::Failed))
+        .then(intent(2))
+        .then(outcome(2, Outcome::Removed))
+        .then(intent(1))
+        .then(outcome(1, Outcome::Removed))
+        .then(header(second_place()))
+        .then(run(2))
+        .at_forks(FORKS + 2 * PID_MAX, Record::Claim(second_claim()))
+        .then(Record::Object(second))
+        .then(Record::Object(control))
 }
 
 /// What the kernel shows after the second server's death, with bystanders of the same user beside
 /// it: under an old id and an old name, with the pid of either server, in the same key family, with
 /// a name of PostgreSQL's form.
 fn bystanders() -> Observation {
-    let later = |segment: Segment| Segment {
-        ctime: segment.ctime + 5000,
-        ..segment
-    };
-    let by = |creator_pid, id| Row {
-        creator_pid,
-        ..row(&later(segment(id)))
-    };
+    let later = |segment: Segment| Segment { ctime: segment.ctime + 5000, ..segment };
+    let by = |creator_pid, id| Row { creator_pid, ..row(&later(segment(id))) };
     let mut look = look();
     look.place = second_place();
     look.forks = Some(FORKS + 2 * PID_MAX + 100);
@@ -127,10 +100,7 @@ fn bystanders() -> Observation {
         by(SECOND.pid, 41),
         by(0, 42),
         by(60_000, 43),
-        row(&Segment {
-            creator_pid: 60_001,
-            ..later(sysv_of(DYNAMIC_HANDLE, 44))
-        }),
+        row(&Segment { creator_pid: 60_001, ..later(sysv_of(DYNAMIC_HANDLE, 44)) }),
     ];
     let reborn = |handle, ino| ShmFile {
         file: shmwarden::object::FileRef { dev: 26, ino },
@@ -151,10 +121,7 @@ fn bystanders() -> Observation {
 
 /// The second server lives: seen in full; by its name alone; by its attachments alone.
 fn living() -> Vec<Observation> {
-    let attached = Observation {
-        headers: std::collections::BTreeMap::new(),
-        ..bystanders()
-    };
+    let attached = Observation { headers: std::collections::BTreeMap::new(), ..bystanders() };
     let mut attached = attached;
     attached.segments[0].nattch = 5;
     let mut seen = attached.clone();
@@ -195,24 +162,10 @@ fn a_ledger_that_was_cut_at_any_byte_is_a_prefix_of_itself() {
     let (bytes, prefixes) = (story.bytes(), prefixes(&story));
     for cut in 0..=bytes.len() {
         let (book, good, tail) = Book::replay(&bytes[..cut]);
-        assert_eq!(
-            book,
-            prefixes[usize::try_from(book.seq).unwrap()],
-            "cut at {cut}"
-        );
+        assert_eq!(book, prefixes[usize::try_from(book.seq).unwrap()], "cut at {cut}");
         let clean = cut == 0 || bytes[cut - 1] == b'\n';
-        assert_eq!(
-            tail,
-            if clean { Tail::Clean } else { Tail::Torn },
-            "cut at {cut}"
-        );
-        assert_eq!(
-            good,
-            bytes[..cut]
-                .iter()
-                .rposition(|&b| b == b'\n')
-                .map_or(0, |at| at + 1)
-        );
+        assert_eq!(tail, if clean { Tail::Clean } else { Tail::Torn }, "cut at {cut}");
+        assert_eq!(good, bytes[..cut].iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1));
     }
 }
 
@@ -278,15 +231,7 @@ fn a_line_that_is_missing_doubled_or_out_of_order_is_damage() {
 
 #[test]
 fn any_bytes_are_replayed_without_a_panic() {
-    for garbage in [
-        &b"\n"[..],
-        b"\n\n",
-        b"{}\n",
-        b"\0",
-        b"\xff\n",
-        b"null\n{",
-        b"[\n",
-    ] {
+    for garbage in [&b"\n"[..], b"\n\n", b"{}\n", b"\0", b"\xff\n", b"null\n{", b"[\n"] {
         let (book, good, tail) = Book::replay(garbage);
         assert_eq!((book, good), (Book::default(), 0));
         assert_ne!(tail, Tail::Clean, "{garbage:?}");
@@ -298,11 +243,7 @@ fn no_cut_leads_to_a_removal_while_the_server_lives_or_its_segments_are_attached
     for (cut, book) in prefixes(&two_containers()).iter().enumerate() {
         for (index, look) in living().iter().enumerate() {
             let removed = would_remove(book, look);
-            assert_eq!(
-                removed,
-                Vec::<Identity>::new(),
-                "after entry {cut}, look {index}"
-            );
+            assert_eq!(removed, Vec::<Identity>::new(), "after entry {cut}, look {index}");
         }
     }
 }
@@ -312,10 +253,7 @@ fn no_cut_leads_to_the_removal_of_a_bystander() {
     let story = two_containers();
     let right = would_remove(&story.book, &bystanders());
     let elsewhere = [here(), in_pids("id:7"), super::make::in_ipc("id:8")];
-    let elsewhere = elsewhere.map(|place| Observation {
-        place,
-        ..bystanders()
-    });
+    let elsewhere = elsewhere.map(|place| Observation { place, ..bystanders() });
     for (cut, book) in prefixes(&story).iter().enumerate() {
         for look in elsewhere.iter().chain([&bystanders()]) {
             for removed in would_remove(book, look) {

@@ -24,10 +24,7 @@ pub struct Story {
 impl Story {
     /// A header of here, run 1, and the claim of its server.
     pub fn of(claim: Claim) -> Self {
-        Self::default()
-            .then(header(here()))
-            .then(run(1))
-            .at_forks(FORKS, Record::Claim(claim))
+        Self::default().then(header(here())).then(run(1)).at_forks(FORKS, Record::Claim(claim))
     }
 
     pub fn then(self, record: Record) -> Self {
@@ -50,12 +47,7 @@ impl Story {
     /// Appends a record, if it may follow.
     pub fn tell(&mut self, forks: Option<u64>, record: Record) -> Result<(), Illegal> {
         let seq = self.book.seq + 1;
-        let entry = Entry {
-            seq,
-            at: time(seq),
-            forks,
-            record,
-        };
+        let entry = Entry { seq, at: time(seq), forks, record };
         self.book.apply(&entry)?;
         self.entries.push(entry);
         Ok(())
@@ -75,10 +67,7 @@ impl Story {
 /// What `settle` does between its look and its first removal: judges the life, closes the runs,
 /// attributes in rounds, decides.
 pub fn settle(book: &Book, look: &Observation, policy: &Policy) -> (Life, Vec<Verdict>) {
-    let mut story = Story {
-        entries: vec![],
-        book: book.clone(),
-    };
+    let mut story = Story { entries: vec![], book: book.clone() };
     let life = decide::life::judge(book, look, policy);
     let mut suspects = Vec::new();
     if let Life::Dead(_) = life {
@@ -169,13 +158,7 @@ pub fn crashed_as(claim: Claim, end: End) -> Crashed {
     look.files = vec![control.clone(), dynamic.clone()];
     look.headers = [(0, main_header(SERVER.pid, CONTROL_HANDLE, DATA))].into();
     look.controls = vec![(posix(&control), control_list(wide, &[DYNAMIC_HANDLE]))];
-    Crashed {
-        main,
-        control,
-        dynamic,
-        story,
-        look,
-    }
+    Crashed { main, control, dynamic, story, look }
 }
 
 impl Crashed {
@@ -185,15 +168,8 @@ impl Crashed {
 
     /// The code of the reason that keeps everything; `removed` or `mixed` otherwise.
     pub fn code_of_all(&self) -> &'static str {
-        let code = |object: u64| {
-            self.reason(object)
-                .map_or("removed", |reason| reason.code())
-        };
+        let code = |object: u64| self.reason(object).map_or("removed", |reason| reason.code());
         let codes = IN_ORDER.map(code);
-        if codes.iter().all(|code| *code == codes[0]) {
-            codes[0]
-        } else {
-            "mixed"
-        }
+        if codes.iter().all(|code| *code == codes[0]) { codes[0] } else { "mixed" }
     }
 }

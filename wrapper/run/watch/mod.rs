@@ -222,7 +222,8 @@ impl Watch {
         };
         // Where the server is claimed, what has lost it as its parent is a backend, no server.
         let known = |c: &Claim| c.process.pid == top || c.engine != EngineName::Generic;
-        if run.claims.iter().any(|claim| claim.ended.is_none() && known(claim)) {
+        let lives = |c: &Claim| c.ended.is_none() && processes::lives(c.process);
+        if run.claims.iter().any(|claim| known(claim) && lives(claim)) {
             return Ok(());
         }
         let server = Server { engine: EngineName::Generic, auto: true, data: None };
