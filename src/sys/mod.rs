@@ -10,10 +10,12 @@ pub mod gate;
 pub mod handover;
 pub mod memory;
 pub mod namespace;
+pub mod namespaces;
 pub mod pidfd;
 pub mod process;
 pub mod shm;
 pub mod signals;
+pub mod taken;
 pub mod user;
 
 use nix::errno::Errno;

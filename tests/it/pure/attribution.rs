@@ -11,8 +11,8 @@ use shmwarden::observe::{Observation, Seen};
 use shmwarden::sys::shm::{MODE_DEST, Row};
 
 use super::make::{
-    DATA, FORKS, OTHER_UID, PID_MAX, SERVER, UID, claim, file, generic, in_ipc, in_pids, look,
-    main_header, posix, process, row, segment, shm,
+    DATA, FORKS, OTHER_UID, PID_MAX, SERVER, UID, alive, claim, file, generic, in_ipc, in_pids,
+    look, main_header, posix, process, reaped, row, segment, shm,
 };
 use super::story::Story;
 
@@ -85,7 +85,7 @@ fn a_missing_pid_max_on_either_side_proves_nothing() {
 
 #[test]
 fn the_proof_runs_from_the_last_moment_when_the_server_was_seen_alive() {
-    let story = Story::of(generic(1)).at_forks(FORKS + 50, Record::Alive { run: 1 });
+    let story = Story::of(generic(1)).at_forks(FORKS + 50, alive(1));
     assert_eq!(how(&story, &long_after()), Some(How::ForkCount));
     let look = Observation { forks: Some(FORKS + 50 + ENOUGH), ..unseen_segment() };
     assert_eq!(how(&story, &look), None);
@@ -97,7 +97,7 @@ fn a_count_of_one_claimed_process_says_nothing_of_another_that_may_have_ended_be
     let server = ProcessRef { pid: 4800, start: 2000 };
     let story = Story::of(generic(1))
         .at_forks(FORKS + 10, Record::Claim(Claim { process: server, ..claim(1) }))
-        .at_forks(FORKS + 10 * PID_MAX, Record::Alive { run: 1 });
+        .at_forks(FORKS + 10 * PID_MAX, alive(1));
     // By now another process of the same user bears pg_ctl's number, and made a segment.
     let look = Observation { forks: Some(FORKS + 10 * PID_MAX + 5), ..unseen_segment() };
     assert_eq!(how(&story, &look), None);
@@ -152,10 +152,23 @@ fn postmaster_pid_proves_it_by_its_first_and_seventh_line_together() {
 #[test]
 fn a_witnessed_end_stops_the_claim_by_pid() {
     for end in [End::Exit(0), End::Exit(1), End::Signal(9), End::NotStarted(2)] {
+        nothing(&Story::of(generic(1)).then(reaped(1, end)), &unseen_segment());
         nothing(&Story::of(generic(1)).end(1, end), &unseen_segment());
     }
     let unwitnessed = Story::of(generic(1)).end(1, End::Unknown);
     assert_eq!(how(&unwitnessed, &unseen_segment()), Some(How::ForkCount));
+}
+
+#[test]
+fn the_end_of_one_claimed_process_leaves_the_claim_of_another() {
+    let other = Claim { process: ProcessRef { pid: 4800, start: 2000 }, ..generic(1) };
+    let story =
+        Story::of(generic(1)).at_forks(FORKS, Record::Claim(other)).then(reaped(1, End::Exit(0)));
+    let mut look = unseen_segment();
+    look.segments.push(Row { creator_pid: 4800, ..row(&segment(1)) });
+    let (found, suspects) = attribute::after_death(&story.book, &look);
+    assert_eq!((found.len(), suspects.len()), (1, 0));
+    assert_eq!(found[0].identity, shm(&Segment { creator_pid: 4800, ..segment(1) }));
 }
 
 #[test]
@@ -217,7 +230,10 @@ fn the_last_look_takes_what_bears_the_pid_and_was_not_recorded() {
     let stranger = Row { creator_pid: SERVER.pid + 1, ..row(&segment(2)) };
     let rows = [row(&segment(0)), row(&segment(1)), stranger];
     let run = &story.book.runs[&1];
-    let found = created_by_claimed(&story.book, run, &rows, How::LastLook);
+    let look = |is_there| created_by_claimed(&story.book, run, &rows, How::LastLook, is_there);
+    let gone: fn(ProcessRef) -> bool = |_| false;
+    assert_eq!(look(gone), []);
+    let found = look(|process| process == SERVER);
     assert_eq!(found.len(), 1);
     assert_eq!((found[0].object, found[0].how), (2, How::LastLook));
     assert_eq!(found[0].identity, shm(&segment(1)));

@@ -8,8 +8,8 @@ use shmwarden::ledger::record::{Claim, End, Entry, Header, Outcome, Record, Role
 use shmwarden::object::{Bytes, Key, ProcessRef, Segment};
 
 use super::make::{
-    FORKS, claim, file, generic, header, here, in_boot, in_ipc, in_pids, posix, run, seen, segment,
-    shm, time,
+    FORKS, alive, claim, file, generic, header, here, in_boot, in_ipc, in_pids, posix, reaped, run,
+    seen, segment, shm, time,
 };
 use super::story::Story;
 
@@ -60,7 +60,7 @@ fn refused(mut story: Story, record: Record) {
 fn nothing_but_a_header_of_a_known_version_comes_first() {
     refused(Story::default(), run(1));
     refused(Story::default(), Record::Claim(claim(1)));
-    refused(Story::default(), Record::Alive { run: 1 });
+    refused(Story::default(), alive(1));
     refused(Story::default(), Record::Gone { object: 1 });
     for version in [0, 2, u64::MAX] {
         let place = here();
@@ -73,7 +73,7 @@ fn sequence_numbers_have_no_gap_and_no_repetition() {
     let story = two_runs();
     for seq in [0, 1, story.book.seq, story.book.seq + 2, u64::MAX] {
         let mut book = story.book.clone();
-        let record = Record::Alive { run: 2 };
+        let record = alive(2);
         let entry = Entry { seq, at: time(1), forks: None, record };
         assert!(book.apply(&entry).is_err(), "{seq}");
         assert_eq!(book, story.book);
@@ -111,7 +111,8 @@ fn another_boot_ends_every_run_and_another_namespace_none() {
 #[test]
 fn what_is_said_of_a_run_needs_that_run_open() {
     for run in [0, 1, 3] {
-        refused(two_runs(), Record::Alive { run });
+        refused(two_runs(), alive(run));
+        refused(two_runs(), reaped(run, End::Exit(0)));
         refused(two_runs(), Record::Claim(claim(run)));
         let end = End::Exit(0);
         refused(two_runs(), Record::End { run, end });
@@ -228,12 +229,12 @@ fn objects_of_an_earlier_boot_are_not_open() {
 }
 
 #[test]
-fn the_latest_fork_count_of_a_run_is_kept() {
+fn the_latest_fork_count_of_a_claimed_process_is_kept() {
     let story = Story::of(claim(1))
-        .at_forks(FORKS + 5, Record::Alive { run: 1 })
-        .then(Record::Alive { run: 1 })
-        .object(1, Role::Other, shm(&segment(0)));
-    assert_eq!(story.book.runs[&1].forks, Some(FORKS + 5));
+        .at_forks(FORKS + 5, alive(1))
+        .then(alive(1))
+        .then(Record::Claim(claim(1)));
+    assert_eq!(story.book.runs[&1].claims[0].forks, Some(FORKS + 5));
 }
 
 #[test]
@@ -269,7 +270,8 @@ pub fn record_of((kind, a, b, c): (u8, u8, u8, u8), book: &Book) -> Record {
     let near = |next: u64, back: u8| next.saturating_sub(u64::from(back % 4));
     let (run_number, object) = (near(book.next_run(), a), near(book.next_object(), b));
     let id = i32::from(b % 16);
-    match kind % 16 {
+    let claimed = ProcessRef { pid: 100 + i32::from(b % 3), start: 7 };
+    match kind % 17 {
         0 => {
             let boots = book.places.iter().filter(|p| p.boot == here().boot).count();
             let boot = if c % 8 == 0 || boots == 0 {
@@ -286,11 +288,11 @@ pub fn record_of((kind, a, b, c): (u8, u8, u8, u8), book: &Book) -> Record {
         }
         1 | 2 => run(book.next_run()),
         3 | 4 => Record::Claim(Claim {
-            process: ProcessRef { pid: 100 + i32::from(b % 3), start: 7 },
+            process: claimed,
             major: Some(u32::from(c)),
             ..claim(run_number)
         }),
-        5 => Record::Alive { run: run_number },
+        5 => Record::Alive { run: run_number, process: claimed },
         6..=8 => {
             let ctime = i64::from(c);
             let segment = Segment { ctime, key: Key(id), ..segment(id) };
@@ -305,6 +307,7 @@ pub fn record_of((kind, a, b, c): (u8, u8, u8, u8), book: &Book) -> Record {
             let results = [Outcome::Removed, Outcome::Kept, Outcome::Failed, Outcome::Raced];
             outcome(object, results[usize::from(c % 4)])
         }
+        14 => Record::Reaped { run: run_number, process: claimed, end: End::Signal(9) },
         _ => Record::End { run: run_number, end: End::Exit(i32::from(c % 2)) },
     }
 }

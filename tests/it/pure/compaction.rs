@@ -10,7 +10,7 @@ use shmwarden::object::{Bytes, Identity, Place, ProcessRef};
 
 use super::book::story_of;
 use super::make::{
-    FORKS, OTHER_UID, claim, header, here, in_boot, in_ipc, in_pids, run, seen, segment, shm,
+    FORKS, OTHER_UID, alive, claim, header, here, in_boot, in_ipc, in_pids, run, seen, segment, shm,
 };
 use super::story::Story;
 
@@ -102,7 +102,7 @@ fn the_last_hundred_runs_stay_readable_and_older_ones_go() {
 fn an_old_run_with_an_open_object_stays_with_its_claims_and_counts() {
     let held = Story::of(claim(1))
         .object(1, Role::Main, shm(&segment(0)))
-        .at_forks(FORKS + 7, Record::Alive { run: 1 })
+        .at_forks(FORKS + 7, alive(1))
         .end(1, End::Unknown);
     let story = begin_and_end(held, 2..152);
     let (book, _) = rewritten(&story);
@@ -160,11 +160,8 @@ fn becomes_short(story: &Story) {
 
 /// A run with one open object, in which very many objects came and went.
 fn long_run() -> Story {
-    let mut story = Story::of(claim(1)).at_forks(FORKS + 1, Record::Alive { run: 1 }).object(
-        1,
-        Role::Main,
-        shm(&segment(0)),
-    );
+    let mut story =
+        Story::of(claim(1)).at_forks(FORKS + 1, alive(1)).object(1, Role::Main, shm(&segment(0)));
     for object in 2..3000 {
         let id = i32::try_from(object).unwrap();
         let seen = seen(object, Role::Other, shm(&segment(id)));
@@ -180,10 +177,17 @@ fn objects_that_came_and_went_do_not_keep_a_ledger_long() {
 }
 
 #[test]
-fn the_fork_count_of_a_run_survives_the_objects_that_it_was_noted_with() {
-    let story = long_run();
-    let (book, _) = rewritten(&story);
-    assert_eq!(book.runs[&1].forks, story.book.runs[&1].forks);
+fn the_fork_count_of_each_claimed_process_survives() {
+    let second = ProcessRef { pid: 4800, start: 2000 };
+    let mut story = Story::of(claim(1)).then(Record::Claim(Claim { process: second, ..claim(1) }));
+    for turn in 1..9 {
+        story = story.at_forks(FORKS + turn, alive(1));
+        let of_second = Record::Alive { run: 1, process: second };
+        story = story.at_forks(FORKS + 100 + turn, of_second);
+    }
+    let (book, new) = rewritten(&story);
+    assert_eq!(book.runs[&1].claims, story.book.runs[&1].claims);
+    assert!(new.len() < story.bytes().len());
 }
 
 #[test]

@@ -9,19 +9,19 @@ use shmwarden::object::{Bytes, FileRef, ProcessRef};
 use shmwarden::observe::{Observation, Process, Seen};
 
 use super::make::{
-    DATA, LAUNCHER, OTHER_UID, SERVER, UID, bytes, claim, closed, file_id, generic, header,
-    in_boot, look, postgres, process, run,
+    DATA, OTHER_UID, SERVER, UID, bytes, claim, closed, file_id, generic, header, in_boot, look,
+    postgres, process, run,
 };
 use super::story::{Story, crashed};
 
 fn life_with(claim: Claim, processes: Vec<Process>) -> Life {
-    let story = Story::of(claim).end(1, End::Signal(9));
+    let story = Story::of(claim);
     let look = Observation { processes, ..look() };
     judge(&story.book, &look, &Policy::default())
 }
 
 fn life_with_pid_file(pid_file: Seen<PidFile>, processes: Vec<Process>) -> Life {
-    let story = Story::of(claim(1)).end(1, End::Signal(9));
+    let story = Story::of(claim(1));
     let mut look = look();
     look.processes = processes;
     look.data_dirs[0].pid_file = pid_file;
@@ -45,8 +45,11 @@ fn left(life: &Life) -> &Evidence {
 }
 
 #[test]
-fn a_claimed_process_that_is_there_lives_even_where_its_end_was_noted() {
-    let life = life_with(generic(1), vec![process(SERVER.pid, SERVER.start)]);
+fn a_claimed_process_that_is_there_lives_even_where_the_run_was_noted_to_have_ended() {
+    let ended = Story::of(generic(1)).then(Record::End { run: 1, end: End::Exit(0) });
+    let mut look = look();
+    look.processes = vec![process(SERVER.pid, SERVER.start)];
+    let life = judge(&ended.book, &look, &Policy::default());
     assert!(matches!(life, Life::Live(Evidence::Claimed(h)) if h.process == SERVER));
 }
 
@@ -121,7 +124,7 @@ fn postmaster_pid_that_names_a_living_server_of_ours_keeps_it_alive() {
     assert!(matches!(life, Life::Live(Evidence::PidFile(h)) if h.process.pid == 9000));
     // Also one whose program was upgraded, or may not be looked into.
     let upgraded = Process {
-        executable: Seen::Here(file_id(99, 99, "/usr/lib/postgresql/16/bin/postgres (deleted)")),
+        executable: Seen::Here("/usr/lib/postgresql/16/bin/postgres (deleted)".into()),
         ..later
     };
     assert!(matches!(life_with_pid_file(names(9000), vec![upgraded]), Life::Live(_)));
@@ -239,27 +242,34 @@ fn generic_takes_no_session_that_is_not_its_own_and_no_group_that_is_no_service(
 #[test]
 fn generic_that_began_as_root_may_have_left_anybody() {
     let root = Claim { uids: vec![0], ..generic(1) };
-    let found = Process { uids: Some([OTHER_UID; 4]), group: root.group, ..process(9000, 9000) };
+    let found = Process { uids: Some([OTHER_UID; 4]), group: SERVER.pid, ..process(9000, 9000) };
     assert!(matches!(left(&life_with(root, vec![found])), Evidence::Descends(_)));
 }
 
+/// Processes that the asking launcher knows to descend from its server.
+fn knowing(descendants: Vec<ProcessRef>) -> Policy {
+    Policy { descendants, ..Policy::default() }
+}
+
 #[test]
-fn who_descends_from_the_asking_launcher_is_left_of_its_server() {
+fn who_is_or_descends_from_a_known_descendant_is_left_of_the_server() {
     let story = Story::of(generic(1)).end(1, End::Signal(9));
-    let child = Process { parent: LAUNCHER.pid, uids: Some([OTHER_UID; 4]), ..process(9000, 9000) };
+    let child = Process { uids: Some([OTHER_UID; 4]), ..process(9000, 9000) };
     let grandchild = Process { parent: 9000, ..process(9001, 9000) };
     let mut look = look();
-    look.processes = vec![child, grandchild];
-    let mut policy = Policy { launcher: Some(LAUNCHER.pid), ..Policy::default() };
-    let count = |life| match life {
+    look.processes = vec![child.clone(), grandchild];
+    let count = |look: &Observation, policy: &Policy| match judge(&story.book, look, policy) {
         Life::Dead(left) => left.len(),
         other => panic!("{other:?}"),
     };
-    assert_eq!(count(judge(&story.book, &look, &policy)), 2);
+    let mut policy = knowing(vec![child.process]);
+    assert_eq!(count(&look, &policy), 2);
     policy.exempt = vec![9000];
-    assert_eq!(count(judge(&story.book, &look, &policy)), 1);
-    policy.launcher = None;
-    assert_eq!(count(judge(&story.book, &look, &policy)), 0);
+    assert_eq!(count(&look, &policy), 1);
+    assert_eq!(count(&look, &knowing(vec![])), 0);
+    // The number of a known one is another's by now.
+    let earlier = ProcessRef { start: 8999, ..child.process };
+    assert_eq!(count(&look, &knowing(vec![earlier])), 0);
 }
 
 #[test]
@@ -270,18 +280,31 @@ fn a_circle_of_parents_ends_the_search() {
         Process { parent: 9001, ..process(9000, 9000) },
         Process { parent: 9000, ..process(9001, 9000) },
     ];
-    let policy = Policy { launcher: Some(1), ..Policy::default() };
+    let policy = knowing(vec![ProcessRef { pid: 1, start: 1 }]);
     assert_eq!(judge(&story.book, &look, &policy), nobody());
 }
 
 #[test]
 fn a_helper_of_the_servers_that_runs_another_program_does_not_keep_it_alive() {
-    let archiver = Process { parent: LAUNCHER.pid, ..process(9000, 9000) };
+    let archiver = process(9000, 9000);
     let story = Story::of(claim(1)).end(1, End::Signal(9));
+    let policy = knowing(vec![archiver.process]);
     let mut look = look();
     look.processes = vec![archiver];
-    let policy = Policy { launcher: Some(LAUNCHER.pid), ..Policy::default() };
     assert_eq!(judge(&story.book, &look, &policy), nobody());
+    look.processes = vec![postgres(9000, 9000)];
+    assert!(matches!(left(&judge(&story.book, &look, &policy)), Evidence::Descends(_)));
+}
+
+#[test]
+fn a_claimed_process_that_proc_does_not_show_and_the_kernel_knows_counts_as_alive() {
+    let story = Story::of(claim(1));
+    let mut look = look();
+    look.hidden = vec![SERVER.pid];
+    let hidden = Life::Unseen(Evidence::Hidden { pid: SERVER.pid });
+    assert_eq!(judge(&story.book, &look, &Policy::default()), hidden);
+    let reaped = story.end(1, End::Signal(9));
+    assert_eq!(judge(&reaped.book, &look, &Policy::default()), nobody());
 }
 
 #[test]

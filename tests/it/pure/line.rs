@@ -9,7 +9,7 @@ use shmwarden::ledger::record::{
 };
 use shmwarden::object::{Bytes, FileRef, Identity, Key, Place, ProcessRef, Segment, ShmFile};
 
-use super::make::{claim, header, here, posix_of, run, seen, segment, time};
+use super::make::{alive, claim, header, here, posix_of, reaped, run, seen, segment, time};
 
 fn quick() -> ProptestConfig {
     ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() }
@@ -57,7 +57,7 @@ fn any_file() -> impl Strategy<Value = Identity> {
     let numbers = (any::<i64>(), any::<u32>(), any::<u32>(), any::<u64>());
     (names, any_file_ref(), numbers).prop_map(|((name, mount), file, numbers)| {
         let (born, nanos, uid, bytes) = numbers;
-        Identity::Posix(ShmFile { name, mount, file, born: (born, nanos), uid, bytes })
+        Identity::Posix(ShmFile { name, mount, file, born: (born, nanos), uid, bytes, mode: 0 })
     })
 }
 
@@ -112,6 +112,8 @@ fn any_claim() -> impl Strategy<Value = Record> {
                 executable: program.map(|(path, file)| Executable { path, file }),
                 before,
                 pid_max,
+                forks: None,
+                ended: None,
             })
         },
     )
@@ -151,9 +153,13 @@ fn any_step() -> impl Strategy<Value = Record> {
         any::<i32>().prop_map(End::Signal),
         any::<i32>().prop_map(End::NotStarted),
         Just(End::Unknown)
-    ];
+    ]
+    .boxed();
+    let reaped = (any::<u64>(), any_process(), end.clone())
+        .prop_map(|(run, process, end)| Record::Reaped { run, process, end });
     prop_oneof![
-        any::<u64>().prop_map(|run| Record::Alive { run }),
+        reaped,
+        (any::<u64>(), any_process()).prop_map(|(run, process)| Record::Alive { run, process }),
         (any::<u64>(), any_identity()).prop_map(|(run, identity)| Record::Used { run, identity }),
         any::<u64>().prop_map(|object| Record::Gone { object }),
         (any::<u64>(), any_text()).prop_map(|(object, reason)| Record::Intent { object, reason }),
@@ -203,7 +209,8 @@ fn one_of_each() -> Vec<Entry> {
         header(here()),
         run(1),
         Record::Claim(end_of_child),
-        Record::Alive { run: 1 },
+        alive(1),
+        reaped(1, End::Exit(1)),
         Record::Object(seen(1, Role::Main, Identity::Shm(hostile.clone()))),
         Record::Object(seen(2, Role::Dynamic, Identity::Posix(file))),
         Record::Used { run: 1, identity: Identity::Shm(hostile) },

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use shmwarden::ledger::record::{
-    Claim, DataDir, EngineName, Executable, Header, How, ObjectSeen, Place, Record, Role, RunStart,
+    Claim, DataDir, End, EngineName, Executable, Header, How, ObjectSeen, Place, Record, Role,
+    RunStart,
 };
 use shmwarden::object::{Bytes, FileRef, Identity, Key, ProcessRef, Segment, ShmFile};
 use shmwarden::observe::{DataDirectory, Observation, Process, Seen};
@@ -89,12 +90,24 @@ pub fn claim(run: u64) -> Claim {
         }),
         before: vec![],
         pid_max: Some(PID_MAX),
+        forks: None,
+        ended: None,
     }
 }
 
 /// The claim of a server of which nothing is known.
 pub fn generic(run: u64) -> Claim {
     Claim { engine: EngineName::Generic, major: None, data: None, ..claim(run) }
+}
+
+/// The claimed server was seen alive.
+pub fn alive(run: u64) -> Record {
+    Record::Alive { run, process: SERVER }
+}
+
+/// The end of the claimed server was seen, and what it had made.
+pub fn reaped(run: u64, end: End) -> Record {
+    Record::Reaped { run, process: SERVER, end }
 }
 
 pub fn bytes(text: &str) -> Bytes {
@@ -131,6 +144,7 @@ pub fn file(name: &str, ino: u64) -> ShmFile {
         born: (seconds(10), 500_000_000),
         uid: UID,
         bytes: 1 << 20,
+        mode: 0,
     }
 }
 
@@ -184,6 +198,9 @@ pub fn look() -> Observation {
         segments: vec![],
         files: vec![],
         processes: vec![],
+        maps_were_read: true,
+        hides_processes: false,
+        hidden: vec![],
         data_dirs: vec![DataDirectory {
             path: bytes("/srv/data"),
             file: Some(DATA),
@@ -207,8 +224,8 @@ pub fn process(pid: i32, start: u64) -> Process {
         ended: false,
         uids: Some([UID; 4]),
         comm: bytes("sleep"),
-        command: bytes("sleep\0100\0"),
-        executable: Seen::Here(file_id(PROGRAM.dev, 6, "/usr/bin/sleep")),
+        command: bytes("sleep\0now\0"),
+        executable: Seen::Here(PathBuf::from("/usr/bin/sleep")),
         cwd: Seen::Here(file_id(DATA.dev, 2, "/")),
         maps: Some(Seen::Here(vec![])),
         same_ipc: Some(true),
@@ -221,7 +238,7 @@ pub fn postgres(pid: i32, start: u64) -> Process {
     let program = "/usr/lib/postgresql/15/bin/postgres";
     Process {
         comm: bytes("postgres"),
-        executable: Seen::Here(file_id(PROGRAM.dev, PROGRAM.ino, program)),
+        executable: Seen::Here(PathBuf::from(program)),
         cwd: Seen::Here(file_id(DATA.dev, DATA.ino, "/srv/data")),
         ..process(pid, start)
     }

@@ -10,9 +10,9 @@ use shmwarden::observe::{Observation, Seen};
 use shmwarden::sys::shm::Row;
 
 use super::make::{
-    CONTROL_HANDLE, DATA, DYNAMIC_HANDLE, FORKS, PID_MAX, SERVER, claim, closed, control_list,
-    header, here, in_pids, look, main_header, posix, posix_of, postgres, row, run, seen, segment,
-    shm, sysv_of,
+    CONTROL_HANDLE, DATA, DYNAMIC_HANDLE, FORKS, PID_MAX, SERVER, alive, claim, closed,
+    control_list, header, here, in_pids, look, main_header, posix, posix_of, postgres, row, run,
+    seen, segment, shm, sysv_of,
 };
 use super::story::{Story, would_remove};
 
@@ -65,7 +65,7 @@ fn two_containers() -> Story {
         .object(3, Role::Dynamic, posix(&posix_of(DYNAMIC_HANDLE)))
         .then(Record::Object(watched))
         .then(Record::Used { run: 1, identity: shm(&segment(90)) })
-        .at_forks(FORKS + 4000, Record::Alive { run: 1 })
+        .at_forks(FORKS + 4000, alive(1))
         .then(Record::Gone { object: 4 })
         .end(1, End::Signal(9))
         .then(intent(3))

@@ -6,7 +6,7 @@ use shmwarden::decide::{self, Life, Policy, Reason, Verdict};
 use shmwarden::ledger::book::Illegal;
 use shmwarden::ledger::record::{Claim, End, Record, Role};
 use shmwarden::ledger::{Book, Entry, line};
-use shmwarden::object::{Identity, Segment, ShmFile};
+use shmwarden::object::{Identity, ProcessRef, Segment, ShmFile};
 use shmwarden::observe::Observation;
 
 use super::make::{
@@ -40,8 +40,14 @@ impl Story {
         self.then(Record::Object(seen(object, role, identity)))
     }
 
+    /// The end of a run as a launcher notes it that saw it, or, unknown, as a later sweep does.
     pub fn end(self, run: u64, end: End) -> Self {
-        self.then(Record::End { run, end })
+        let claims = self.book.runs[&run].claims.iter();
+        let claimed = claims.filter(|claim| claim.ended.is_none() && end != End::Unknown);
+        let ended: Vec<ProcessRef> = claimed.map(|claim| claim.process).collect();
+        let reaped = |process| Record::Reaped { run, process, end };
+        let story = ended.into_iter().fold(self, |story, process| story.then(reaped(process)));
+        story.then(Record::End { run, end })
     }
 
     /// Appends a record, if it may follow.
@@ -70,21 +76,32 @@ pub fn settle(book: &Book, look: &Observation, policy: &Policy) -> (Life, Vec<Ve
     let mut story = Story { entries: vec![], book: book.clone() };
     let life = decide::life::judge(book, look, policy);
     let mut suspects = Vec::new();
-    if let Life::Dead(_) = life {
-        let open: Vec<u64> = book.open_runs().map(|run| run.start.run).collect();
-        for run in open {
+    if !matches!(life, Life::Live(_)) {
+        let over = book.open_runs().filter(|run| decide::life::is_over(book, run, look));
+        let over: Vec<u64> = over.map(|run| run.start.run).collect();
+        for run in over {
             story = story.end(run, End::Unknown);
         }
+    }
+    if let Life::Dead(_) = life {
         (story, suspects) = attributed(story, look);
     }
     let verdicts = decide::decide(&story.book, look, &life, &suspects, policy);
+    for verdict in &verdicts {
+        if let Verdict::Remove(removal) = verdict {
+            // What the decision allows the ledger must allow: an intent is written before.
+            let (object, reason) = (removal.object(), String::new());
+            let intended = story.clone().tell(None, Record::Intent { object, reason });
+            assert_eq!(intended, Ok(()));
+        }
+    }
     (life, verdicts)
 }
 
 /// Records what is proven, until nothing new is, and gives back what is only suspected.
 pub fn attributed(mut story: Story, look: &Observation) -> (Story, Vec<Suspect>) {
     let mut suspects = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..6 {
         for again in attribute::roles(&story.book, look) {
             story = story.then(Record::Object(again));
         }

@@ -42,7 +42,7 @@ impl Watch {
             let Identity::Shm(segment) = &seen.identity else {
                 continue;
             };
-            let (pid, id) = (segment.creator_pid, segment.id);
+            let (pid, id, maker) = (segment.creator_pid, segment.id, segment.creator_uid);
             if !pids.contains(&pid) {
                 continue;
             }
@@ -56,7 +56,7 @@ impl Watch {
                 ledger.note(Record::Object(ObjectSeen { role: Role::Main, ..seen }), None)?;
             }
             if header.control != 0 {
-                self.note_control(ledger, header.control, rows)?;
+                self.note_control(ledger, header.control, maker, rows)?;
             }
         }
         Ok(())
@@ -73,11 +73,15 @@ impl Watch {
     }
 
     /// Records the control segment that a header names.
-    fn note_control(&mut self, ledger: &mut Ledger, handle: u32, rows: &[Row]) -> Result<()> {
-        let Some(run) = ledger.book.runs.get(&self.run).cloned() else {
-            return Ok(());
-        };
-        let fits = |uid: u32| run.claims.iter().any(|claim| attribute::uid_fits(claim, uid));
+    fn note_control(
+        &mut self,
+        ledger: &mut Ledger,
+        handle: u32,
+        maker: u32,
+        rows: &[Row],
+    ) -> Result<()> {
+        // What the header names and another user made is not the server's own.
+        let fits = |uid: u32| uid == maker;
         let name = postgres::posix_name(handle);
         let file = match &self.mount {
             Some(mount) => shm_files::one(&name.0, mount)?.filter(|file| fits(file.uid)),
