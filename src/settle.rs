@@ -3,7 +3,7 @@
 //! Used by `sweep`, by `run` before it starts a server and after that has ended. Idempotent: what
 //! was interrupted is finished by the next call.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::act::act;
 use crate::attribute;
@@ -13,8 +13,11 @@ use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::ledger::book::{Run, Standing};
 use crate::ledger::record::{End, Outcome, Record};
-use crate::object::{EngineName, Identity};
+use crate::object::{EngineName, Identity, Place};
 use crate::observe::{self, Observation, Scope, contents, data_dir};
+
+/// Longest that the rest of a PID namespace was seen to outlive its first process was 40 ms.
+const NAMESPACE_DEATH: Duration = Duration::from_secs(1);
 
 /// The state that an instance was found in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +101,9 @@ pub fn settle(ledger: &mut Ledger, policy: &Policy) -> Result<Report> {
     if was_settled(ledger) && ledger.book.open_runs().next().is_none() && !may_have_unseen(ledger) {
         return nothing(State::Settled);
     }
+    if relies_on_a_dead_namespace(ledger, &place) {
+        std::thread::sleep(NAMESPACE_DEATH);
+    }
     let mut look = observe::observe(scope(ledger))?;
     look_at_directories(ledger, &mut look)?;
     look_for_hidden(ledger, &mut look);
@@ -130,6 +136,19 @@ pub fn settle(ledger: &mut Ledger, policy: &Policy) -> Result<Report> {
         _ => State::Dead,
     };
     Ok(Report { state, objects })
+}
+
+/// Whether the death of a server follows from that of its PID namespace alone. The first process of
+/// a namespace lets go of its lock before the kernel has killed the rest (`kernel/exit.c`).
+fn relies_on_a_dead_namespace(ledger: &Ledger, here: &Place) -> bool {
+    let book = &ledger.book;
+    book.runs.values().any(|run| {
+        let elsewhere = book.places.get(run.place).is_some_and(|place| {
+            place.boot == here.boot && place.pid_namespace != here.pid_namespace
+        });
+        let open = run.end.is_none() || book.open_objects().any(|o| o.run == run.start.run);
+        run.start.launcher.pid == 1 && elsewhere && open
+    })
 }
 
 /// What has to be looked at: what processes map only where a file is recorded, or somebody has a

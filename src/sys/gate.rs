@@ -81,6 +81,13 @@ impl Gated {
         }
     }
 
+    /// The launcher's end of the gate, for a helper to close its copy: the gate then opens on the
+    /// launcher's death alone.
+    #[must_use]
+    pub fn gate(&self) -> Option<i32> {
+        self.gate.as_ref().map(AsRawFd::as_raw_fd)
+    }
+
     /// Readable (end-of-file) once the program was executed, or with the errno where it was not.
     #[must_use]
     pub fn report(&self) -> BorrowedFd<'_> {

@@ -71,13 +71,16 @@ impl Scribe {
     }
 
     /// Starts writing what is queued, unless a helper is at it or it is too early for a new try.
-    /// Whether a helper is at it now.
-    pub(crate) fn start(&mut self, ledger: &Ledger, sync: bool) -> bool {
+    /// Whether a helper is at it now. It closes its copy of `gate`.
+    pub(crate) fn start(&mut self, ledger: &Ledger, sync: bool, gate: Option<i32>) -> bool {
         if self.helper.is_some() || !ledger.has_queued() || Instant::now() < self.not_before {
             return self.helper.is_some();
         }
         let count = ledger.queued_bytes();
         let forked = fork_helper(|| {
+            if let Some(gate) = gate {
+                let _ = nix::unistd::close(gate);
+            }
             ledger.write_queued(count)?;
             if sync { ledger.sync() } else { Ok(()) }
         });

@@ -117,7 +117,7 @@ fn an_orphan_of_a_generic_server_that_cannot_be_seen_keeps_its_file() {
 }
 
 #[test]
-fn a_generic_server_of_another_pid_namespace_counts_as_alive() {
+fn a_generic_server_of_another_pid_namespace_is_left_alone() {
     sandbox::run(|| {
         let instance = Instance::new(User::Server);
         let first = Container::new(&[Own::Pids]);
@@ -127,9 +127,28 @@ fn a_generic_server_of_another_pid_namespace_counts_as_alive() {
         server.kill_all();
         drop(first);
         let second = Container::new(&[Own::Pids]);
-        let sweep = sweep_in(&second, &instance).expect_code(75);
+        let sweep = sweep_in(&second, &instance);
         assert_eq!(outcomes(&sweep), ["kept unseen"]);
         assert!(segment(id).is_some());
+    });
+}
+
+/// A PID namespace dies with its first process: then nothing of the server can be left.
+#[test]
+fn a_generic_server_is_known_to_be_dead_where_its_launcher_was_pid_1() {
+    sandbox::run(|| {
+        let before = Snapshot::take();
+        let instance = Instance::new(User::Server);
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--pid", "--mount", "--fork", "--kill-child", "--mount-proc", "--"]);
+        unshare.args(User::Server.prefix()).arg(warden::binary());
+        unshare.args(["run", "--ledger", instance.path(), "--"]).args(stand_in::words(KEY));
+        let server = StandIn::spawn(unshare);
+        instance.wait_recorded(1);
+        server.kill_all();
+        let sweep = instance.sweep(&[]).expect_code(0);
+        assert_eq!(outcomes(&sweep), ["removed dead"]);
+        assert_eq!(before.left_over(), [""; 0]);
     });
 }
 

@@ -112,7 +112,7 @@ impl Launcher {
             None => self.take(Event::Claimed),
             Some(book) => {
                 // No helper can be had: no claim will be on disk.
-                if !book.scribe.start(&book.ledger, true) {
+                if !book.scribe.start(&book.ledger, true, self.child.gate()) {
                     self.written(Written::Failed(nix::libc::EAGAIN));
                 }
             }
@@ -222,7 +222,7 @@ impl Launcher {
             }
             self.pace.looked(began, Instant::now());
         }
-        book.scribe.start(&book.ledger, false);
+        book.scribe.start(&book.ledger, false, None);
         book.scribe.compact_if_long(&book.ledger);
     }
 
