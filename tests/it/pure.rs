@@ -10,6 +10,7 @@ mod identity;
 mod life;
 mod line;
 mod listed;
+mod lists;
 mod make;
 mod reasons;
 mod replay;

@@ -97,7 +97,7 @@ fn a_count_of_one_claimed_process_says_nothing_of_another_that_may_have_ended_be
     let server = ProcessRef { pid: 4800, start: 2000 };
     let story = Story::of(generic(1))
         .at_forks(FORKS + 10, Record::Claim(Claim { process: server, ..claim(1) }))
-        .at_forks(FORKS + 10 * PID_MAX, alive(1));
+        .at_forks(FORKS + 10 * PID_MAX, Record::Alive { run: 1, process: server });
     // By now another process of the same user bears pg_ctl's number, and made a segment.
     let look = Observation { forks: Some(FORKS + 10 * PID_MAX + 5), ..unseen_segment() };
     assert_eq!(how(&story, &look), None);

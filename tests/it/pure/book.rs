@@ -140,6 +140,18 @@ fn a_second_claim_of_a_process_replaces_the_first_and_one_of_another_does_not() 
 }
 
 #[test]
+fn what_is_said_of_a_claimed_process_needs_it_claimed_and_not_ended() {
+    let stranger = ProcessRef { pid: 4711, start: 1001 };
+    refused(two_runs(), Record::Alive { run: 2, process: stranger });
+    refused(two_runs(), Record::Reaped { run: 2, process: stranger, end: End::Exit(0) });
+    let ended = two_runs().then(reaped(2, End::Signal(9)));
+    assert_eq!(ended.book.runs[&2].claims[0].ended, Some(End::Signal(9)));
+    refused(ended.clone(), alive(2));
+    refused(ended.clone(), reaped(2, End::Signal(9)));
+    refused(ended, Record::Claim(claim(2)));
+}
+
+#[test]
 fn an_object_belongs_to_a_known_run_and_has_a_new_number() {
     let of_run = |object, run| {
         let mut seen = seen(object, Role::Other, shm(&segment(7)));
@@ -270,7 +282,7 @@ pub fn record_of((kind, a, b, c): (u8, u8, u8, u8), book: &Book) -> Record {
     let near = |next: u64, back: u8| next.saturating_sub(u64::from(back % 4));
     let (run_number, object) = (near(book.next_run(), a), near(book.next_object(), b));
     let id = i32::from(b % 16);
-    let claimed = ProcessRef { pid: 100 + i32::from(b % 3), start: 7 };
+    let claimed = ProcessRef { pid: 100 + i32::from(b % 3), start: run_number };
     match kind % 17 {
         0 => {
             let boots = book.places.iter().filter(|p| p.boot == here().boot).count();

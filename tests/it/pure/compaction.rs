@@ -116,7 +116,7 @@ fn an_old_run_that_may_still_live_in_another_pid_namespace_stays() {
     let open = Story::of(claim(1)).then(header(in_pids("id:99")));
     let (book, _) = rewritten(&begin_and_end(open, 2..152));
     assert_eq!(book.open_runs().count(), 1);
-    assert_eq!(book.runs[&1].claims, [claim(1)]);
+    assert_eq!(book.runs[&1].claims, [Claim { forks: Some(FORKS), ..claim(1) }]);
     assert_eq!(book.places[book.runs[&1].place], here());
     assert_eq!(book.place(), Some(&in_pids("id:99")));
 }

@@ -88,7 +88,7 @@ fn what_is_kept_names_its_holders() {
     assert_eq!(pids, [8000, 8001]);
     assert!(kept.holders[0].orphan);
     assert_eq!((kept.holders[0].attachments, kept.holders[0].state), (2, 'S'));
-    assert_eq!(kept.holders[0].command, "sleep 100");
+    assert_eq!(kept.holders[0].command, "sleep now");
 }
 
 #[test]

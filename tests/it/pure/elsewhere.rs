@@ -80,7 +80,11 @@ fn a_file_of_another_pid_namespace_whose_users_cannot_be_seen_is_kept() {
 
 #[test]
 fn while_a_run_cannot_be_seen_nothing_is_removed_that_its_server_could_come_by() {
-    let generic_run = from_elsewhere(generic(1)).0.object(2, Role::Other, shm(&segment(1)));
+    let generic_run = Story::of(generic(1)).object(1, Role::Other, shm(&segment(0))).object(
+        2,
+        Role::Other,
+        shm(&segment(1)),
+    );
     let mut look = look();
     look.place = in_pids("id:99");
     look.segments = vec![row(&segment(0)), row(&segment(1))];

@@ -1,18 +1,18 @@
 //! Why an object is kept: a test for each reason, with how much of the instance it keeps.
 
-use shmwarden::decide::{self, Life, Policy, Reason, Verdict};
+use shmwarden::decide::{self, Life, Policy, Reason};
 use shmwarden::ledger::record::{Claim, End, EngineName, ObjectSeen, Record, Role};
-use shmwarden::object::{FileRef, Identity, ShmFile};
+use shmwarden::object::{FileRef, Identity, ProcessRef, ShmFile};
 use shmwarden::observe::{Mapped, Process, Seen};
 use shmwarden::sys::shm::{MODE_DEST, Row};
 
 use super::make::{
-    DATA, DYNAMIC_HANDLE, OTHER_UID, SERVER, claim, closed, control_list, file, generic, here,
-    in_boot, in_ipc, look, main_header, posix, posix_of, postgres, process, row, run, seconds,
-    seen, segment, shm,
+    OTHER_UID, SERVER, claim, closed, file, generic, here, in_boot, in_ipc, look, posix, postgres,
+    process, reaped, row, run, seen, segment, shm,
 };
 use super::story::{
-    IN_ORDER, Story, crashed, crashed_as, reason, reason_among, removed, settle, would_remove,
+    Story, codes_of_suspects, crashed, crashed_as, reason, reason_among, removed, settle,
+    would_remove,
 };
 
 fn with_cleaning() -> Policy {
@@ -65,30 +65,6 @@ fn other_ipc_namespace_keeps_the_segments_and_what_they_list() {
 }
 
 #[test]
-fn a_list_is_not_removed_where_what_it_lists_cannot_be_reached() {
-    let mut crashed = crashed();
-    crashed.look.place.shm_mount = Some("tmpfs:00000000000000bb".to_owned());
-    crashed.look.files.clear();
-    assert_eq!(crashed.reason(3), Some(Reason::OtherMount));
-    assert_eq!(crashed.reason(2), Some(Reason::OtherMount));
-    let kept = crashed.reason(1);
-    assert!(matches!(kept, Some(Reason::ListedStays(_))), "{kept:?}");
-}
-
-#[test]
-fn a_main_segment_stays_where_one_dynamic_segment_cannot_be_reached() {
-    let mut crashed = crashed();
-    let elsewhere = ShmFile { mount: "tmpfs:00000000000000bb".to_owned(), ..posix_of(8) };
-    let story = Story::of(claim(1))
-        .object(1, Role::Main, shm(&crashed.main))
-        .object(2, Role::Dynamic, posix(&elsewhere))
-        .end(1, End::Signal(9));
-    crashed.look.headers = [(0, main_header(SERVER.pid, 0, DATA))].into();
-    let kept = reason(&story.book, &crashed.look, 1);
-    assert!(matches!(kept, Some(Reason::ListedStays(_))), "{kept:?}");
-}
-
-#[test]
 fn an_object_of_another_boot_is_kept_whatever_was_said_of_the_life() {
     let mut crashed = crashed();
     crashed.look.place = in_boot("second");
@@ -96,19 +72,6 @@ fn an_object_of_another_boot_is_kept_whatever_was_said_of_the_life() {
     let verdicts = decide::decide(book, &crashed.look, &dead, &[], &with_cleaning());
     assert_eq!(removed(&verdicts), []);
     assert_eq!(reason_among(&verdicts, 1), Some(Reason::OtherBoot));
-}
-
-#[test]
-fn a_list_that_nobody_recorded_is_not_lost_with_another_dev_shm_either() {
-    let crashed = crashed();
-    let story =
-        Story::of(claim(1)).object(1, Role::Main, shm(&crashed.main)).end(1, End::Signal(9));
-    let mut look = crashed.look;
-    look.files.clear();
-    look.controls.clear();
-    look.place.shm_mount = None;
-    let kept = reason(&story.book, &look, 1);
-    assert!(matches!(kept, Some(Reason::UnknownLayout(_))), "{kept:?}");
 }
 
 #[test]
@@ -160,6 +123,27 @@ fn perhaps_mapped_keeps_a_file_while_a_process_of_its_user_may_not_be_looked_int
     assert!(reason(&story.book, &look, 1).is_some());
     look.processes[0].uids = Some([OTHER_UID; 4]);
     assert_eq!(reason(&story.book, &look, 1), None);
+}
+
+#[test]
+fn a_file_that_is_open_to_others_may_be_mapped_by_anybody_who_is_hidden_or_closed() {
+    let story = Story::of(generic(1))
+        .object(1, Role::Other, posix(&file("arena", 9)))
+        .end(1, End::Signal(9));
+    let with = |mode, hides_processes, processes: Vec<Process>| {
+        let mut look = look();
+        look.files = vec![ShmFile { mode, ..file("arena", 9) }];
+        (look.hides_processes, look.processes) = (hides_processes, processes);
+        reason(&story.book, &look, 1).map(|reason| reason.code())
+    };
+    let stranger = || vec![Process { uids: Some([OTHER_UID; 4]), ..closed(8000, "x") }];
+    assert_eq!(with(0o600, false, stranger()), None);
+    assert_eq!(with(0o600, true, vec![]), None);
+    for mode in [0o640, 0o604, 0o620, 0o602] {
+        assert_eq!(with(mode, false, stranger()), Some("perhaps-mapped"), "{mode:o}");
+        assert_eq!(with(mode, true, vec![]), Some("unseen"), "{mode:o}");
+        assert_eq!(with(mode, false, vec![]), None, "{mode:o}");
+    }
 }
 
 #[test]
@@ -231,6 +215,25 @@ fn left_clean_keeps_what_is_left_after_status_0_unless_asked() {
 }
 
 #[test]
+fn an_end_is_clean_where_the_server_and_its_command_ended_with_status_0() {
+    let server = ProcessRef { pid: 4800, start: 2000 };
+    let left = |of_server, of_command| {
+        let story = Story::of(generic(1))
+            .then(Record::Claim(Claim { process: server, ..claim(1) }))
+            .object(1, Role::Other, posix(&file("arena", 9)))
+            .then(Record::Reaped { run: 1, process: server, end: of_server })
+            .then(reaped(1, of_command))
+            .then(Record::End { run: 1, end: of_command });
+        let mut look = look();
+        look.files = vec![file("arena", 9)];
+        reason(&story.book, &look, 1).map(|reason| reason.code())
+    };
+    assert_eq!(left(End::Exit(0), End::Exit(0)), Some("left-clean"));
+    assert_eq!(left(End::Signal(9), End::Exit(0)), None);
+    assert_eq!(left(End::Exit(0), End::Exit(1)), None);
+}
+
+#[test]
 fn every_other_end_is_cleaned_up_after() {
     for end in [End::Exit(1), End::Signal(15), End::NotStarted(2), End::Unknown] {
         assert_eq!(crashed_as(claim(1), end).code_of_all(), "removed", "{end}");
@@ -248,82 +251,6 @@ fn a_server_that_leaks_on_a_clean_exit_is_cleaned_up_after_status_0() {
     };
     assert_eq!(left(gauss), None);
     assert_eq!(left(generic(1)), Some(Reason::LeftClean));
-}
-
-#[test]
-fn unknown_layout_keeps_everything_of_a_major_that_is_not_known() {
-    for major in [Some(9), Some(19)] {
-        let claim = Claim { major, ..claim(1) };
-        assert_eq!(crashed_as(claim, End::Signal(9)).code_of_all(), "unknown-layout");
-    }
-    let mut crashed = crashed_as(Claim { major: None, ..claim(1) }, End::Signal(9));
-    assert_eq!(crashed.code_of_all(), "removed", "its data directory tells the major");
-    crashed.look.data_dirs[0].major = None;
-    assert_eq!(crashed.code_of_all(), "unknown-layout");
-}
-
-#[test]
-fn unknown_layout_keeps_a_main_segment_alone_of_a_major_that_is_not_known() {
-    let claim = Claim { major: Some(19), ..claim(1) };
-    let story = Story::of(claim).object(1, Role::Main, shm(&segment(0))).end(1, End::Signal(9));
-    let mut look = look();
-    look.segments = vec![row(&segment(0))];
-    look.headers = [(0, main_header(SERVER.pid, 0, DATA))].into();
-    let kept = reason(&story.book, &look, 1);
-    assert!(matches!(kept, Some(Reason::UnknownLayout(_))), "{kept:?}");
-}
-
-#[test]
-fn unknown_layout_keeps_everything_where_a_header_could_not_be_read() {
-    let mut crashed = crashed();
-    crashed.look.headers.clear();
-    assert_eq!(crashed.code_of_all(), "unknown-layout");
-}
-
-#[test]
-fn unknown_layout_keeps_everything_where_a_main_segment_does_not_begin_as_one_does() {
-    let mut crashed = crashed();
-    let story =
-        Story::of(claim(1)).object(1, Role::Main, shm(&crashed.main)).end(1, End::Signal(9));
-    crashed.look.headers.insert(0, vec![0x55; 56]);
-    let kept = reason(&story.book, &crashed.look, 1);
-    assert!(matches!(kept, Some(Reason::UnknownLayout(_))), "{kept:?}");
-}
-
-#[test]
-fn unknown_layout_keeps_everything_where_the_control_segment_is_not_understood() {
-    let mut crashed = crashed();
-    crashed.look.controls[0].1[0] ^= 1;
-    assert_eq!(crashed.code_of_all(), "unknown-layout");
-    crashed.look.controls.clear();
-    assert_eq!(crashed.code_of_all(), "unknown-layout");
-}
-
-#[test]
-fn unlisted_and_foreign_objects_are_told_and_never_removed() {
-    let mut crashed = crashed();
-    crashed.look.files.push(ShmFile { born: (seconds(4), 0), ..posix_of(4_000_000_002) });
-    let (_, verdicts) = settle(&crashed.story.book, &crashed.look, &with_cleaning());
-    assert_eq!(codes_of_suspects(&verdicts), ["unlisted"]);
-    assert_eq!(removed(&verdicts).len(), 3);
-
-    crashed.look.controls[0].1 = control_list(true, &[DYNAMIC_HANDLE, 4_000_000_002]);
-    crashed.look.files[2].uid = OTHER_UID;
-    let (_, verdicts) = settle(&crashed.story.book, &crashed.look, &with_cleaning());
-    assert_eq!(codes_of_suspects(&verdicts), ["foreign"]);
-    assert_eq!(removed(&verdicts), []);
-    for object in IN_ORDER {
-        let kept = reason_among(&verdicts, object);
-        assert!(matches!(kept, Some(Reason::ListedStays(_))), "{object}: {kept:?}");
-    }
-}
-
-fn codes_of_suspects(verdicts: &[Verdict]) -> Vec<&'static str> {
-    let kept = verdicts.iter().filter_map(|verdict| match verdict {
-        Verdict::Keep(kept) if kept.object.is_none() => Some(kept.reason.code()),
-        _ => None,
-    });
-    kept.collect()
 }
 
 #[test]

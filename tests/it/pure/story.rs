@@ -129,6 +129,15 @@ pub fn reason_among(verdicts: &[Verdict], object: u64) -> Option<Reason> {
     of_it.unwrap_or_else(|| panic!("no verdict on object {object}: {verdicts:?}"))
 }
 
+/// The codes of what is only suspected.
+pub fn codes_of_suspects(verdicts: &[Verdict]) -> Vec<&'static str> {
+    let kept = verdicts.iter().filter_map(|verdict| match verdict {
+        Verdict::Keep(kept) if kept.object.is_none() => Some(kept.reason.code()),
+        _ => None,
+    });
+    kept.collect()
+}
+
 /// The objects that would be removed, in that order.
 pub fn removed(verdicts: &[Verdict]) -> Vec<Identity> {
     let removals = verdicts.iter().filter_map(|verdict| match verdict {
