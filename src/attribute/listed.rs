@@ -33,6 +33,10 @@ pub(super) fn by(
     let lister = maker(&object.identity);
     for handle in handles {
         for (identity, uid) in with_handle(handle, look) {
+            // A server has one kind of dynamic shared memory, its list included.
+            if object.role == Role::Control && identity.kind() != object.identity.kind() {
+                continue;
+            }
             if is_recorded(book, &identity) || found.iter().any(|known| known.3 == identity) {
                 continue;
             }

@@ -16,9 +16,10 @@ pub fn pid_cannot_be_reused(
     now: Option<u64>,
     pid_max: [Option<u64>; 2],
 ) -> bool {
-    let Some(smallest) = pid_max.into_iter().flatten().min() else {
+    let [Some(one), Some(other)] = pid_max else {
         return false;
     };
+    let smallest = one.min(other);
     match then.zip(now) {
         Some((then, now)) => {
             now.checked_sub(then).is_some_and(|n| n < smallest.saturating_sub(RESERVED_PIDS))

@@ -68,6 +68,13 @@ fn not_understood(book: &Book, object: &Recorded, look: &Observation) -> Option<
     if !attribute::is_postgres(book, run) {
         return None;
     }
+    match attribute::major(run, look) {
+        None => return Some("the major version of the server is not known".to_owned()),
+        Some(major) if !postgres::MAJORS.contains(&major) => {
+            return Some(format!("PostgreSQL {major} is not known to this shmwarden"));
+        }
+        Some(_) => {}
+    }
     match (&object.identity, object.role) {
         (_, Role::Control) => {
             let same = |known: &Identity| known.has_number_of(&object.identity);
@@ -85,7 +92,11 @@ fn not_understood(book: &Book, object: &Recorded, look: &Observation) -> Option<
             let Some(bytes) = look.headers.get(&segment.id) else {
                 return Some(format!("the header of segment {} could not be read", segment.id));
             };
-            let names_control = postgres::header(bytes).is_some_and(|header| header.control != 0);
+            let header = postgres::header(bytes);
+            if object.role == Role::Main && header.is_none() {
+                return Some("its main segment does not begin as one does".to_owned());
+            }
+            let names_control = header.is_some_and(|header| header.control != 0);
             let mount = book.places.get(object.place).map(|place| &place.shm_mount);
             let elsewhere = names_control && mount != Some(&look.place.shm_mount);
             elsewhere.then(|| "its /dev/shm is another one than this".to_owned())

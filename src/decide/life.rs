@@ -89,7 +89,7 @@ pub fn is_over(book: &Book, run: &Run, look: &Observation) -> bool {
             living(claim.process, look).is_none() && !look.hidden.contains(&claim.process.pid)
         });
     }
-    let proven_by_interlock = run.claims.iter().all(|claim| engine::has_interlock(claim.engine))
+    let proven_by_interlock = run.server().is_some_and(|c| engine::has_interlock(c.engine))
         && book.open_objects().any(|object| {
             let Identity::Shm(segment) = &object.identity else { return false };
             object.run == run.start.run
@@ -193,8 +193,8 @@ fn descends(process: &Process, known: &[ProcessRef], look: &Observation) -> bool
 }
 
 /// Whether a process was started by a server that is no longer there to be its ancestor: it was
-/// started later, by the same user, and is in a process group or session that the server or its launcher leads, or in the
-/// control group of its service.
+/// started later, by the same user, and is in a process group or session that the server or its
+/// launcher leads, or in the control group of its service.
 fn is_known_descendant(run: &Run, claim: &Claim, process: &Process) -> bool {
     let leaders = [claim.process.pid, run.start.launcher.pid];
     let own_session = leaders.contains(&claim.session) && process.session == claim.session;

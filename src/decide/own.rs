@@ -23,6 +23,8 @@ pub(super) fn reason(book: &Book, object: &Recorded, look: &Observation) -> Opti
         Identity::Shm(segment) => match look.segment(segment.id) {
             None => Some(Reason::Gone),
             Some(row) => match differs(segment, row, same_pids) {
+                // An IPC_SET that nobody followed moves it: attached, it is taken for ours.
+                Some("change time") if row.nattch > 0 => Some(Reason::Attached(row.nattch)),
                 Some(what) => Some(Reason::Changed(what)),
                 None if row.mode & MODE_DEST != 0 => Some(Reason::Dest),
                 None => (row.nattch > 0).then_some(Reason::Attached(row.nattch)),

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 pub use super::kept::{Recorded, Run, Standing};
 use super::line;
 use super::record::{Claim, End, Entry, ObjectSeen, Place, Record, RunStart, VERSION};
-use crate::object::{Identity, ProcessRef};
+use crate::object::{Identity, ProcessRef, Segment};
 
 /// Why a record may not follow what is there.
 #[derive(Debug, PartialEq, Eq)]
@@ -147,13 +147,13 @@ impl Book {
     /// The number for the next run.
     #[must_use]
     pub fn next_run(&self) -> u64 {
-        self.given.0 + 1
+        self.given.0.saturating_add(1)
     }
 
     /// The number for the next object.
     #[must_use]
     pub fn next_object(&self) -> u64 {
-        self.given.1 + 1
+        self.given.1.saturating_add(1)
     }
 
     /// Runs that have no end yet.
@@ -180,8 +180,12 @@ impl Book {
         let Some(here) = self.place().cloned() else {
             return Err(Illegal("a run before a header"));
         };
-        if start.run < self.next_run() {
+        if start.run < self.next_run() || start.run == u64::MAX {
             return Err(Illegal("a run whose number was given before"));
+        }
+        // As bytes that are no text it is four times as long in its line.
+        if start.argv.iter().map(|arg| arg.0.len()).sum::<usize>() > super::line::LONGEST / 8 {
+            return Err(Illegal("a command line that is too long"));
         }
         let open_here = self.open_runs().any(|run| {
             self.places
@@ -223,13 +227,13 @@ impl Book {
         let place = run.place;
         let known = self.objects.get(&seen.object);
         match known {
-            Some(old) if !old.identity.has_number_of(&seen.identity) => {
+            Some(old) if old.run != seen.run || !may_become(&old.identity, &seen.identity) => {
                 return Err(Illegal("an object that turns into another"));
             }
             Some(old) if old.standing != Standing::Present => {
                 return Err(Illegal("an object that comes back"));
             }
-            None if seen.object < self.next_object() => {
+            None if seen.object < self.next_object() || seen.object == u64::MAX => {
                 return Err(Illegal("an object whose number was given before"));
             }
             _ => {}
@@ -313,5 +317,17 @@ impl Book {
         let claims = &mut self.open_run(run)?.claims;
         let claim = claims.iter_mut().find(|claim| claim.process == process);
         claim.filter(|claim| claim.ended.is_none()).ok_or(Illegal("no such claimed process"))
+    }
+}
+
+/// Whether an object may be recorded again so: all but its change time, or its size as a file, is
+/// what it is recognised by.
+fn may_become(old: &Identity, new: &Identity) -> bool {
+    match (old, new) {
+        (Identity::Shm(old), Identity::Shm(new)) => {
+            *new == Segment { ctime: new.ctime, ..old.clone() }
+        }
+        (Identity::Posix(old), Identity::Posix(new)) => old.is(new),
+        _ => false,
     }
 }

@@ -127,7 +127,7 @@ pub fn rewrite(bytes: &[u8]) -> Vec<u8> {
         .chain(book.open_runs().map(|run| run.start.run))
         .collect();
     let run_stays = |run: u64| kept_runs.contains(&run) || with_open.contains(&run);
-    let first = render(&entries, &book, |run, object| {
+    let first = render(&entries, &book, true, |run, object| {
         run_stays(run) && object.is_none_or(|o| open.contains(&o) || run_stays(run))
     });
     if (first.len() as u64) < LONG_BYTES / 2 {
@@ -138,57 +138,88 @@ pub fn rewrite(bytes: &[u8]) -> Vec<u8> {
         book.objects.get(&object).is_some_and(|object| object.standing == Standing::Gone)
     };
     let second =
-        render(&entries, &book, |run, object| run_stays(run) && !object.is_some_and(passed));
+        render(&entries, &book, false, |run, object| run_stays(run) && !object.is_some_and(passed));
     if (second.len() as u64) < LONG_BYTES / 2 {
         return second;
     }
     let newest: BTreeSet<u64> = book.runs.keys().rev().take(10).copied().collect();
-    render(&entries, &book, |run, object| {
+    render(&entries, &book, false, |run, object| {
         (with_open.contains(&run) || newest.contains(&run)) && !object.is_some_and(passed)
     })
 }
 
-/// Writes the entries whose run and object stay; headers always do.
-fn render(entries: &[Entry], book: &Book, stays: impl Fn(u64, Option<u64>) -> bool) -> Vec<u8> {
-    let run_of = |object: &u64| book.objects.get(object).map_or(0, |object| object.run);
-    let last_alive: BTreeMap<ProcessRef, u64> = entries
-        .iter()
-        .filter_map(|entry| match entry.record {
-            Record::Alive { process, .. } => Some((process, entry.seq)),
-            _ => None,
-        })
-        .collect();
-    let mut kept: Vec<&Entry> = Vec::new();
-    let mut waiting: Option<&Entry> = None;
+/// What a line is about, where a later line of the same subject makes the ones between needless.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Subject {
+    Claim(u64, ProcessRef),
+    Object(u64),
+    Intent(u64),
+}
+
+fn subject(record: &Record) -> Option<Subject> {
+    match record {
+        Record::Claim(claim) => Some(Subject::Claim(claim.run, claim.process)),
+        Record::Object(seen) => Some(Subject::Object(seen.object)),
+        Record::Intent { object, .. } => Some(Subject::Intent(*object)),
+        _ => None,
+    }
+}
+
+/// Writes the entries whose run and object stay; of each subject the first and the last line. The
+/// last claim of a process takes in the fork count of later lines.
+fn render(
+    entries: &[Entry],
+    book: &Book,
+    used: bool,
+    stays: impl Fn(u64, Option<u64>) -> bool,
+) -> Vec<u8> {
+    let mut spans: BTreeMap<Subject, (u64, u64)> = BTreeMap::new();
     for entry in entries {
-        let stays = match &entry.record {
-            Record::Header(_) => {
-                waiting = Some(entry);
-                false
-            }
-            Record::Run(start) => stays(start.run, None),
-            Record::Claim(claim) => stays(claim.run, None),
-            Record::Alive { run, process } => {
-                last_alive.get(process) == Some(&entry.seq) && stays(*run, None)
-            }
-            Record::Reaped { run, .. } => stays(*run, None),
-            Record::Used { run, .. } | Record::End { run, .. } => stays(*run, None),
-            Record::Object(seen) => stays(seen.run, Some(seen.object)),
-            Record::Gone { object } | Record::Intent { object, .. } => {
-                stays(run_of(object), Some(*object))
-            }
-            Record::Outcome { object, .. } => stays(run_of(object), Some(*object)),
-        };
-        if stays {
-            // A header is kept only where something that stays follows it.
-            kept.extend(waiting.take());
-            kept.push(entry);
+        if let Some(subject) = subject(&entry.record) {
+            spans.entry(subject).or_insert((entry.seq, entry.seq)).1 = entry.seq;
         }
     }
-    kept.extend(waiting);
+    let span = |record: &Record| subject(record).and_then(|subject| spans.get(&subject)).copied();
+    let last_intent = |object: u64| spans.get(&Subject::Intent(object)).map_or(0, |span| span.1);
+    let run_of = |object: &u64| book.objects.get(object).map_or(0, |object| object.run);
+    let wanted = |entry: &Entry| match &entry.record {
+        Record::Header(_) | Record::Alive { .. } => false,
+        Record::Run(start) => stays(start.run, None),
+        Record::Claim(claim) => stays(claim.run, None),
+        Record::Reaped { run, .. } | Record::End { run, .. } => stays(*run, None),
+        Record::Used { run, .. } => used && stays(*run, None),
+        Record::Object(seen) => stays(seen.run, Some(seen.object)),
+        Record::Gone { object } => stays(run_of(object), Some(*object)),
+        Record::Intent { object, .. } => {
+            entry.seq == last_intent(*object) && stays(run_of(object), Some(*object))
+        }
+        Record::Outcome { object, .. } => {
+            entry.seq > last_intent(*object) && stays(run_of(object), Some(*object))
+        }
+    };
+    let mut kept: Vec<Entry> = Vec::new();
+    let mut waiting: Option<&Entry> = None;
+    for entry in entries {
+        if matches!(entry.record, Record::Header(_)) {
+            waiting = Some(entry);
+        }
+        let between = span(&entry.record).is_some_and(|(a, b)| entry.seq != a && entry.seq != b);
+        if !between && wanted(entry) {
+            // A header is kept only where something that stays follows it.
+            kept.extend(waiting.take().cloned());
+            let last = span(&entry.record).is_some_and(|(_, last)| entry.seq == last);
+            let forks = if last { final_forks(book, &entry.record) } else { None };
+            kept.push(Entry { forks: forks.or(entry.forks), ..entry.clone() });
+        }
+    }
+    kept.extend(waiting.cloned());
     let first = (book.seq + 1).saturating_sub(kept.len() as u64);
-    (first..)
-        .zip(kept)
-        .flat_map(|(seq, entry)| line::encode(&Entry { seq, ..entry.clone() }))
-        .collect()
+    (first..).zip(kept).flat_map(|(seq, entry)| line::encode(&Entry { seq, ..entry })).collect()
+}
+
+/// The fork count at which a claimed process was last seen alive.
+fn final_forks(book: &Book, record: &Record) -> Option<u64> {
+    let Record::Claim(claim) = record else { return None };
+    let claims = &book.runs.get(&claim.run)?.claims;
+    claims.iter().find(|known| known.process == claim.process)?.forks
 }

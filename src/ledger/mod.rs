@@ -7,6 +7,7 @@ pub mod compact;
 pub mod file;
 mod kept;
 pub mod line;
+mod owner;
 pub mod record;
 
 pub use book::Book;

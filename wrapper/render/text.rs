@@ -33,7 +33,13 @@ pub(crate) fn object(identity: &Identity) -> String {
 /// A foreign string that is safe for a terminal and of bounded length.
 pub(crate) fn safe(text: &str) -> String {
     const LONGEST: usize = 200;
-    let escaped: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+    let mut escaped = String::new();
+    for character in text.chars().take(LONGEST) {
+        match character {
+            '\'' | '"' => escaped.push(character),
+            other => escaped.extend(other.escape_debug()),
+        }
+    }
     if text.chars().nth(LONGEST).is_some() { format!("{escaped}...") } else { escaped }
 }
 

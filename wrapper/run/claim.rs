@@ -1,5 +1,6 @@
 //! What the ledger claims of a process: all that later proves an object or a process to be its own.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use shmwarden::engine::postgres::{self, Header};
@@ -8,6 +9,7 @@ use shmwarden::ledger::record::{Claim, DataDir, Executable};
 use shmwarden::object::{Bytes, FileRef, ProcessRef};
 use shmwarden::observe::{self, processes};
 use shmwarden::proc::read::{self, FileId};
+use shmwarden::sys::files;
 use shmwarden::sys::shm::Row;
 
 use crate::cli::EngineChoice;
@@ -82,6 +84,7 @@ pub(crate) fn again(old: &Claim, auto: bool) -> Option<Claim> {
     let found = engine::recognise(&file.path);
     if auto && found != EngineName::Generic && claim.engine == EngineName::Generic {
         claim.engine = found;
+        claim.data = data_of_running(pid, found);
     }
     claim.executable = Some(executable(&file));
     // All of that was the claimed process's own if that is there still.
@@ -104,6 +107,21 @@ pub(crate) fn with_directory(old: &Claim, header: &Header) -> Option<Claim> {
     }
     let data = DataDir { path: Bytes::from(cwd.path.as_path()), file: named };
     Some(Claim { data: Some(data), major: None, ..old.clone() })
+}
+
+/// The data directory that a running server's arguments or environment name. Nothing is read from
+/// a disk: the header of its main segment will tell where this is wrong.
+fn data_of_running(pid: i32, engine: EngineName) -> Option<DataDir> {
+    use std::os::unix::ffi::OsStringExt;
+    let line = read::cmdline(pid).here()?;
+    let args = line.split(|&byte| byte == 0);
+    let args: Vec<OsString> = args.map(|arg| OsString::from_vec(arg.to_vec())).collect();
+    let pgdata = read::environ_var(pid, "PGDATA").here().flatten().map(OsString::from_vec);
+    let cwd = read::cwd(pid).ok()?.here()?;
+    let path = engine::data_directory(engine, &args, pgdata.as_deref(), &cwd.path)?;
+    let facts = files::facts_remembered(path.to_str()?).ok()?;
+    let file = FileRef { dev: facts.dev, ino: facts.ino };
+    Some(DataDir { path: Bytes::from(path.as_path()), file })
 }
 
 fn executable(file: &FileId) -> Executable {

@@ -125,11 +125,26 @@ fn begin(ledger: &mut Ledger, argv: &[Bytes]) -> Result<u64> {
         launcher,
         uid: nix::unistd::geteuid().as_raw(),
         gid: nix::unistd::getegid().as_raw(),
-        argv: argv.to_vec(),
+        argv: shortened(argv),
         shmwarden: env!("CARGO_PKG_VERSION").to_owned(),
     };
     ledger.note(Record::Run(start), None)?;
     Ok(run)
+}
+
+/// The first 64 KiB of a command line, which is for `history` to show.
+fn shortened(argv: &[Bytes]) -> Vec<Bytes> {
+    let mut room = 64 << 10;
+    let mut kept = Vec::new();
+    for arg in argv {
+        if arg.0.len() > room {
+            kept.push(Bytes(b"...".to_vec()));
+            break;
+        }
+        room -= arg.0.len();
+        kept.push(arg.clone());
+    }
+    kept
 }
 
 fn make_directory(path: &Path) -> Result<()> {

@@ -3,87 +3,25 @@
 //! Used by `sweep`, by `run` before it starts a server and after that has ended. Idempotent: what
 //! was interrupted is finished by the next call.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use crate::act::act;
+mod carry_out;
+mod report;
+
+pub use report::{Fate, Report, Settled, State};
+
 use crate::attribute;
-use crate::decide::{self, Evidence, Holder, Life, Policy, Reason, Removal, Verdict};
+use crate::decide::{self, Life, Policy, Reason};
 use crate::engine::postgres;
 use crate::error::Result;
 use crate::ledger::Ledger;
-use crate::ledger::book::{Run, Standing};
-use crate::ledger::record::{End, Outcome, Record};
+use crate::ledger::book::Run;
+use crate::ledger::record::{End, Record};
 use crate::object::{EngineName, Identity, Place};
 use crate::observe::{self, Observation, Scope, contents, data_dir};
 
 /// Longest that the rest of a PID namespace was seen to outlive its first process was 40 ms.
 const NAMESPACE_DEATH: Duration = Duration::from_secs(1);
-
-/// The state that an instance was found in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
-    /// Its server lives.
-    Live(Evidence),
-    /// Its server is dead, and something is left or was removed.
-    Dead,
-    /// Nothing is left to be done.
-    Settled,
-    /// The ledger means nothing here.
-    Void,
-}
-
-/// What became of one object.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fate {
-    /// Removed.
-    Removed,
-    /// Gone without our doing.
-    Gone,
-    /// Stays, for this reason.
-    Kept(Reason),
-    /// Somebody attached it between decision and removal.
-    Raced(String),
-    /// The kernel refused.
-    Failed(String),
-    /// Would be removed, were this no dry run.
-    WouldRemove,
-}
-
-/// One object of a report.
-#[derive(Debug, Clone)]
-pub struct Settled {
-    /// The object.
-    pub identity: Identity,
-    /// What became of it.
-    pub result: Fate,
-    /// The evidence, as a sentence.
-    pub evidence: String,
-    /// Who holds it.
-    pub holders: Vec<Holder>,
-    /// Whether it is in the ledger; what is not was only found beside it.
-    pub recorded: bool,
-}
-
-/// What a pass over a ledger did.
-#[derive(Debug, Clone)]
-pub struct Report {
-    /// The state that the instance was found in.
-    pub state: State,
-    /// Every object that was open, in the order in which it was acted on.
-    pub objects: Vec<Settled>,
-}
-
-impl Report {
-    /// Whether something of a dead instance is kept because somebody holds it.
-    #[must_use]
-    pub fn is_held(&self) -> bool {
-        self.state == State::Dead
-            && self
-                .objects
-                .iter()
-                .any(|object| matches!(&object.result, Fate::Kept(reason) if reason.is_held()))
-    }
-}
 
 /// Settles what a ledger's dead servers left. The caller holds the lock.
 ///
@@ -114,7 +52,7 @@ pub fn settle(ledger: &mut Ledger, policy: &Policy) -> Result<Report> {
     // What cannot be seen counts as alive.
     if let Life::Live(evidence) | Life::Unseen(evidence) = &life {
         let verdicts = decide::decide(&ledger.book, &look, &life, &[], policy);
-        let objects: Vec<Settled> = verdicts.iter().filter_map(kept).collect();
+        let objects: Vec<Settled> = verdicts.iter().filter_map(carry_out::kept).collect();
         return Ok(Report { state: State::Live(evidence.clone()), objects });
     }
     let suspects = attribute_all(ledger, &mut look)?;
@@ -125,7 +63,7 @@ pub fn settle(ledger: &mut Ledger, policy: &Policy) -> Result<Report> {
         look.maps_were_read = true;
     }
     let verdicts = decide::decide(&ledger.book, &look, &life, &suspects, policy);
-    let objects = carry_out(verdicts, ledger)?;
+    let objects = carry_out::carry_out(verdicts, ledger)?;
     let elsewhere = |object: &Settled| {
         use Reason::{OtherIpcNamespace, OtherMount, Unseen};
         matches!(&object.result, Fate::Kept(OtherIpcNamespace | OtherMount | Unseen(_)))
@@ -288,111 +226,4 @@ fn read_contents(ledger: &Ledger, look: &mut Observation) -> Result<()> {
     }
     drop(acting);
     Ok(())
-}
-
-/// Acts on each verdict in turn; after a removal that did not succeed, what comes later stays.
-fn carry_out(verdicts: Vec<Verdict>, ledger: &mut Ledger) -> Result<Vec<Settled>> {
-    let mut done = Vec::new();
-    let mut stays: Option<String> = None;
-    for verdict in verdicts {
-        if let Some(kept) = kept(&verdict) {
-            done.push(kept);
-        }
-        match verdict {
-            Verdict::Keep(_) => {}
-            Verdict::Forget(object) => {
-                note_gone(ledger, object.number, &object.standing)?;
-                done.push(settled(&object.identity, Fate::Gone, "it is not there any more"));
-            }
-            Verdict::Remove(removal) => {
-                let identity = removal.identity().clone();
-                if let Some(earlier) = &stays {
-                    let reason = Reason::EarlierStays(earlier.clone());
-                    let evidence = reason.to_string();
-                    done.push(settled(&identity, Fate::Kept(reason), &evidence));
-                    continue;
-                }
-                // What was removed before is told all the same.
-                let result = remove(&removal, ledger).unwrap_or_else(|error| {
-                    let why = error.to_string();
-                    settled(&identity, Fate::Failed(why.clone()), &why)
-                });
-                if !matches!(result.result, Fate::Removed | Fate::Gone | Fate::WouldRemove) {
-                    stays = Some(identity.to_string());
-                }
-                done.push(result);
-            }
-        }
-    }
-    match ledger.flush() {
-        // Told with the object whose removal could not be begun.
-        Err(_) if stays.is_some() => Ok(done),
-        other => other.map(|()| done),
-    }
-}
-
-fn remove(removal: &Removal, ledger: &mut Ledger) -> Result<Settled> {
-    let identity = removal.identity();
-    if ledger.pretends() {
-        return Ok(settled(identity, Fate::WouldRemove, removal.evidence()));
-    }
-    let begun = SystemTime::now();
-    let done = act(removal, ledger)?;
-    let took = begun.elapsed().unwrap_or_default();
-    log::debug!("{identity}: {:?} in {} us", done.outcome, took.as_micros());
-    let result = match done.outcome {
-        Outcome::Removed => Fate::Removed,
-        Outcome::Gone => Fate::Gone,
-        Outcome::Kept => Fate::Kept(late_reason(identity, &done.detail)),
-        Outcome::Raced => Fate::Raced(done.detail.clone()),
-        Outcome::Failed => Fate::Failed(done.detail.clone()),
-    };
-    let evidence = match &result {
-        Fate::Removed => removal.evidence(),
-        _ => &done.detail,
-    };
-    let mut settled = settled(identity, result, evidence);
-    if matches!(done.outcome, Outcome::Kept | Outcome::Raced) {
-        let look = observe::observe(Scope::full())?;
-        settled.holders = decide::holders(identity, &look, true);
-    }
-    Ok(settled)
-}
-
-/// The reason for an object that somebody took hold of between decision and removal.
-fn late_reason(identity: &Identity, detail: &str) -> Reason {
-    match identity {
-        Identity::Shm(segment) => match crate::sys::shm::stat(segment.id) {
-            Ok(Some(row)) if row.nattch > 0 => Reason::Attached(row.nattch),
-            _ => Reason::InstanceHeld(detail.to_owned()),
-        },
-        Identity::Posix(_) => Reason::Mapped,
-    }
-}
-
-/// An object that has gone: by an earlier removal that did not live to say so, or by itself.
-fn note_gone(ledger: &mut Ledger, object: u64, standing: &Standing) -> Result<()> {
-    let record = if *standing == Standing::Intended {
-        let detail = "gone after a removal whose outcome was not written".to_owned();
-        Record::Outcome { object, outcome: Outcome::Gone, detail }
-    } else {
-        Record::Gone { object }
-    };
-    ledger.note(record, None)
-}
-
-fn kept(verdict: &Verdict) -> Option<Settled> {
-    let Verdict::Keep(kept) = verdict else {
-        return None;
-    };
-    let evidence = kept.reason.to_string();
-    let mut settled = settled(&kept.identity, Fate::Kept(kept.reason.clone()), &evidence);
-    settled.holders.clone_from(&kept.holders);
-    settled.recorded = kept.object.is_some();
-    Some(settled)
-}
-
-fn settled(identity: &Identity, result: Fate, evidence: &str) -> Settled {
-    let (identity, evidence) = (identity.clone(), evidence.to_owned());
-    Settled { identity, result, evidence, holders: Vec::new(), recorded: true }
 }
