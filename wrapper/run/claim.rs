@@ -23,6 +23,8 @@ pub(crate) struct Server {
     pub(crate) auto: bool,
     /// Its data directory, if it has one.
     pub(crate) data: Option<PathBuf>,
+    /// The file that it is about to execute.
+    pub(crate) program: Option<PathBuf>,
 }
 
 impl Server {
@@ -41,7 +43,8 @@ impl Server {
         let cwd = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
         let pgdata = std::env::var_os("PGDATA");
         let data = engine::data_directory(engine, command, pgdata.as_deref(), &cwd);
-        Self { engine, auto: choice == EngineChoice::Auto, data }
+        let program = Some(program.to_owned());
+        Self { engine, auto: choice == EngineChoice::Auto, data, program }
     }
 }
 
@@ -63,7 +66,7 @@ pub(crate) fn of(run: u64, pid: i32, server: &Server, rows: &[Row]) -> Option<Cl
         engine: server.engine,
         major: server.data.as_deref().and_then(major),
         data: server.data.as_deref().and_then(directory),
-        executable: None,
+        executable: server.program.as_deref().and_then(to_execute),
         before,
         pid_max: observe::pid_max(),
         forks: None,
@@ -122,6 +125,14 @@ fn data_of_running(pid: i32, engine: EngineName) -> Option<DataDir> {
     let facts = files::facts_remembered(path.to_str()?).ok()?;
     let file = FileRef { dev: facts.dev, ino: facts.ino };
     Some(DataDir { path: Bytes::from(path.as_path()), file })
+}
+
+/// The file that is about to be executed.
+fn to_execute(program: &Path) -> Option<Executable> {
+    let path = std::fs::canonicalize(program).ok()?;
+    let facts = files::facts_remembered(path.to_str()?).ok()?;
+    let file = FileRef { dev: facts.dev, ino: facts.ino };
+    Some(Executable { path: Bytes::from(path.as_path()), file })
 }
 
 fn executable(file: &FileId) -> Executable {

@@ -222,11 +222,12 @@ impl Watch {
         };
         // Where the server is claimed, what has lost it as its parent is a backend, no server.
         let known = |c: &Claim| c.process.pid == top || c.engine != EngineName::Generic;
-        let lives = |c: &Claim| c.ended.is_none() && processes::lives(c.process);
+        // Dead and unreaped, its backends are the launcher's children already.
+        let lives = |c: &Claim| c.ended.is_none() && is_there(c.process);
         if run.claims.iter().any(|claim| known(claim) && lives(claim)) {
             return Ok(());
         }
-        let server = Server { engine: EngineName::Generic, auto: true, data: None };
+        let server = Server { engine: EngineName::Generic, auto: true, data: None, program: None };
         // What bore its pid at an earlier look may be older than the process itself.
         let older: Vec<Row> =
             rows.iter().filter(|row| self.known.contains(&number(row))).cloned().collect();
