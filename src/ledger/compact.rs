@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use nix::libc::{O_CLOEXEC, O_NOFOLLOW};
 
 use super::book::{Book, Standing, Tail};
+pub use super::file::Compacted;
 use super::file::Ledger;
 use super::line;
 use super::record::{Entry, Record};
@@ -28,15 +29,6 @@ pub const LONG_BYTES: u64 = 1 << 20;
 #[must_use]
 pub fn is_due(ledger: &Ledger) -> bool {
     ledger.whole_bytes() > LONG_BYTES || ledger.book.runs.len() > KEPT_RUNS + 10
-}
-
-/// A ledger written anew, locked.
-#[derive(Debug)]
-pub struct Compacted {
-    /// The new file.
-    pub file: File,
-    /// Its length in bytes.
-    pub bytes: u64,
 }
 
 /// Writes a locked ledger anew and lets it take the name; `None` where it is another user's, or

@@ -12,7 +12,6 @@ use std::time::SystemTime;
 use nix::libc::{O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK};
 
 use super::book::{Book, Tail};
-use super::compact::Compacted;
 use super::line;
 use super::owner::{act_as, identity, judge, look};
 use super::record::{Entry, Record};
@@ -31,6 +30,15 @@ pub enum For {
     Writing,
     /// The same, made (mode 0600) where it is missing.
     Creating,
+}
+
+/// A ledger written anew, locked.
+#[derive(Debug)]
+pub struct Compacted {
+    /// The new file.
+    pub file: File,
+    /// Its length in bytes.
+    pub bytes: u64,
 }
 
 /// An open ledger: what it says, and what is still to be written.

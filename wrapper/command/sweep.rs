@@ -15,57 +15,12 @@ use crate::cli::{Common, SweepArgs};
 use crate::exit::{self, Ending};
 use crate::ledgers::{self, Named};
 use crate::render;
+use crate::swept::{Finding, Swept};
 
 /// How long another sweep may hold a lock.
 const WAIT_FOR_LOCK: Duration = Duration::from_secs(10);
 /// Pause between two tries to lock, and longest pause between two looks at what is held.
 const PAUSE: Duration = Duration::from_millis(50);
-
-/// What was found at one path.
-#[derive(Debug)]
-pub(crate) enum Finding {
-    /// A ledger that could be judged.
-    Settled(Report),
-    /// A ledger that somebody else has locked, which is why it counts as alive.
-    Busy(String),
-    /// No ledger.
-    Missing,
-    /// A ledger that does not check, or of a newer version.
-    Damaged(String),
-    /// A ledger that is not trusted, or that cannot be read or written, with the status for it.
-    Refused(u8, String),
-}
-
-/// One ledger and what came of it.
-#[derive(Debug)]
-pub(crate) struct Swept {
-    /// Its path.
-    pub(crate) path: PathBuf,
-    /// Its instance.
-    pub(crate) instance: String,
-    /// What was found.
-    pub(crate) finding: Finding,
-    status: u8,
-}
-
-impl Swept {
-    /// The objects that were judged.
-    pub(crate) fn objects(&self) -> impl Iterator<Item = &Settled> {
-        let report = match &self.finding {
-            Finding::Settled(report) => Some(report),
-            _ => None,
-        };
-        report.into_iter().flat_map(|report| &report.objects)
-    }
-
-    /// What went wrong, as a sentence.
-    pub(crate) fn error(&self) -> Option<&str> {
-        match &self.finding {
-            Finding::Damaged(why) | Finding::Refused(_, why) => Some(why),
-            _ => None,
-        }
-    }
-}
 
 /// `shmwarden sweep`.
 pub(crate) fn run(args: &SweepArgs, common: &Common) -> Ending {

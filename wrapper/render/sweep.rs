@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use shmwarden::settle::{Fate, Settled, State};
 
 use super::{json, text};
-use crate::command::sweep::{Finding, Swept};
+use crate::swept::{Finding, Swept};
 
 /// The document.
 pub(crate) fn document(swept: &[Swept], dry_run: bool) -> Value {
