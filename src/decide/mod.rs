@@ -175,7 +175,9 @@ fn removal(book: &Book, object: &Recorded, look: &Observation, guard: Option<Seg
         format!("server {} of run {}", pids.join(", "), object.run)
     });
     let creator = match &object.identity {
-        Identity::Shm(s) => format!("creator pid {} uid {}", s.creator_pid, s.creator_uid),
+        Identity::Shm(s) => {
+            format!("nattch 0; creator pid {} uid {}", s.creator_pid, s.creator_uid)
+        }
         Identity::Posix(file) => format!("owner uid {}", file.uid),
     };
     Removal {

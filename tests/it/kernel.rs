@@ -11,6 +11,7 @@ mod alone;
 mod damage;
 mod disks;
 mod elsewhere;
+mod growth;
 mod mount_roots;
 mod orphans;
 mod pods;
