@@ -1,10 +1,11 @@
 //! The processes that can be seen, and what each of them holds.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 
 use super::{Scope, Seen, shm_files};
 use crate::error::{Error, Result};
-use crate::object::{Bytes, FileRef, ProcessRef};
+use crate::object::{Bytes, FileRef, Key, ProcessRef};
 use crate::proc::read::{self, FileId};
 use crate::proc::{maps, stat::Stat};
 use crate::sys::pidfd::PidFd;
@@ -105,18 +106,58 @@ impl Devices {
 /// # Errors
 /// [`Error::Unsupported`] where there is no `/proc`.
 pub fn all(scope: Scope) -> Result<Vec<Process>> {
+    with_keys(scope, &mut BTreeMap::new())
+}
+
+/// As [`all`]; also notes the key under which each mapped segment was made, by its id.
+///
+/// # Errors
+/// [`Error::Unsupported`] where there is no `/proc`.
+pub fn with_keys(scope: Scope, keys: &mut BTreeMap<i32, Key>) -> Result<Vec<Process>> {
     let unsupported = |error| Error::Unsupported(format!("cannot list processes: {error}"));
+    let pids = read::pids().map_err(unsupported)?;
+    let mut found = Vec::with_capacity(pids.len());
+    look_at(pids, scope, &mut found, keys);
+    Ok(found)
+}
+
+/// Adds the processes that have come since: what one of them made or holds is not left over.
+///
+/// # Errors
+/// [`Error::Unsupported`] where there is no `/proc`.
+pub fn add_new(look: &mut super::Observation, scope: Scope) -> Result<()> {
+    let unsupported = |error| Error::Unsupported(format!("cannot list processes: {error}"));
+    let mut known: Vec<i32> = look.processes.iter().map(|p| p.process.pid).collect();
+    known.sort_unstable();
+    let new = read::new_pids(&known).map_err(unsupported)?;
+    look_at(new, scope, &mut look.processes, &mut look.extra.keys);
+    Ok(())
+}
+
+/// Fills in whose each process is, where a brief look left that out.
+pub fn add_owners(processes: &mut [Process]) {
+    for process in processes {
+        if process.uids.is_none() && !process.ended {
+            process.uids = uids(process.process.pid);
+        }
+    }
+}
+
+fn look_at(pids: Vec<i32>, scope: Scope, found: &mut Vec<Process>, keys: &mut BTreeMap<i32, Key>) {
     let devices = Devices::find(scope);
-    let mut found = Vec::new();
-    for pid in read::pids().map_err(unsupported)? {
+    for pid in pids {
         // Who vanishes or cannot be parsed while being read is left to the re-check.
         if let Ok(Seen::Here(stat)) = read::stat(pid) {
             if !stat.is_kernel_thread() {
-                found.push(look_into(&stat, scope, &devices));
+                found.push(look_into(&stat, scope, &devices, keys));
             }
         }
     }
-    Ok(found)
+}
+
+fn uids(pid: i32) -> Option<[u32; 4]> {
+    let status = read::status(pid).ok().and_then(Seen::here);
+    status.map(|status| status.uids)
 }
 
 /// Whether a process is there and not fully ended; a number that another process bears is not.
@@ -152,7 +193,12 @@ fn has_ended(stat: &Stat) -> bool {
     }
 }
 
-fn look_into(stat: &Stat, scope: Scope, devices: &Devices) -> Process {
+fn look_into(
+    stat: &Stat,
+    scope: Scope,
+    devices: &Devices,
+    keys: &mut BTreeMap<i32, Key>,
+) -> Process {
     let pid = stat.pid;
     let ended = has_ended(stat);
     let mut process = Process {
@@ -177,30 +223,38 @@ fn look_into(stat: &Stat, scope: Scope, devices: &Devices) -> Process {
     if ended {
         return process;
     }
-    process.uids = read::status(pid)
-        .ok()
-        .and_then(Seen::here)
-        .map(|status| status.uids);
-    process.executable = read::exe(pid).unwrap_or(Seen::Denied);
-    process.cwd = read::cwd(pid).unwrap_or(Seen::Denied);
+    if !scope.brief {
+        process.uids = uids(pid);
+        process.executable = read::exe(pid).unwrap_or(Seen::Denied);
+        process.cwd = read::cwd(pid).unwrap_or(Seen::Denied);
+    }
     if scope.control_groups {
         process.control_group = read::cgroup(pid).here().map(Bytes);
     }
     if scope.maps {
-        let inode = read::namespace_inode(pid, "ipc").ok().and_then(Seen::here);
-        process.same_ipc = inode.zip(devices.own_ipc).map(|(its, own)| its == own);
         let raw = read::maps(pid).unwrap_or(Seen::Denied);
-        let found = raw.map(|raw| shared_memory(&raw, devices));
-        if matches!(&found, Seen::Here(list) if !list.is_empty()) {
+        let mut made_under = Vec::new();
+        let found = raw.map(|raw| shared_memory(&raw, devices, &mut made_under));
+        let holds = matches!(&found, Seen::Here(list) if !list.is_empty());
+        if holds || !scope.brief {
+            let inode = read::namespace_inode(pid, "ipc").ok().and_then(Seen::here);
+            process.same_ipc = inode.zip(devices.own_ipc).map(|(its, own)| its == own);
+        }
+        if holds {
+            process.uids = process.uids.or_else(|| uids(pid));
             process.command = Bytes(read::cmdline(pid).here().unwrap_or_default());
+        }
+        if process.same_ipc != Some(false) {
+            keys.extend(made_under);
         }
         process.maps = Some(found);
     }
     process
 }
 
-/// The shared memory objects in the text of `/proc/<pid>/maps`, each with its number of mappings.
-fn shared_memory(raw: &[u8], devices: &Devices) -> Vec<(Mapped, u64)> {
+/// The shared memory objects in the text of `/proc/<pid>/maps`, each with its number of mappings;
+/// notes the keys in the names of segments.
+fn shared_memory(raw: &[u8], devices: &Devices, keys: &mut Vec<(i32, Key)>) -> Vec<(Mapped, u64)> {
     let mut found: Vec<(Mapped, u64)> = Vec::new();
     for mapping in maps::lines(raw) {
         let dev = nix::libc::makedev(mapping.dev_major, mapping.dev_minor);
@@ -214,7 +268,12 @@ fn shared_memory(raw: &[u8], devices: &Devices) -> Vec<(Mapped, u64)> {
         };
         match found.iter_mut().find(|(known, _)| *known == object) {
             Some((_, count)) => *count += 1,
-            None => found.push((object, 1)),
+            None => {
+                if let (Mapped::Segment(id), Some(key)) = (object, mapping.sysv_key()) {
+                    keys.push((id, Key(key)));
+                }
+                found.push((object, 1));
+            }
         }
     }
     found

@@ -64,6 +64,17 @@ impl Mapping<'_> {
     }
 }
 
+impl Mapping<'_> {
+    /// The key that a segment was made under, by the name of its mapping: it stays there when the
+    /// segment is marked for destruction. Means something only where [`Self::sysv_shmid_on`] does.
+    #[must_use]
+    pub fn sysv_key(&self) -> Option<i32> {
+        let digits = self.path.strip_prefix(b"/SYSV")?.get(..8)?;
+        let bits = u32::try_from(unsigned(digits, 16)?).ok()?;
+        Some(i32::from_ne_bytes(bits.to_ne_bytes()))
+    }
+}
+
 /// The mappings of the file. Lines that do not parse are left out.
 pub fn lines(bytes: &[u8]) -> impl Iterator<Item = Mapping<'_>> {
     bytes.split(|&byte| byte == b'\n').filter_map(line)
@@ -139,6 +150,8 @@ mod tests {
             .filter_map(|mapping| mapping.sysv_shmid())
             .collect();
         assert_eq!(ids, [1, 0]);
+        let keys: Vec<_> = lines(FILE).filter_map(|each| each.sysv_key()).collect();
+        assert_eq!(keys, [0x777, -559_038_737, 0x1234]);
     }
 
     #[test]

@@ -9,11 +9,14 @@ pub mod files;
 pub mod gate;
 pub mod handover;
 pub mod memory;
+pub mod msg;
 pub mod namespace;
 pub mod pidfd;
 pub mod process;
+pub mod sem;
 pub mod shm;
 pub mod signals;
+pub mod terminal;
 pub mod user;
 
 use nix::errno::Errno;
