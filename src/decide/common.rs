@@ -91,7 +91,8 @@ fn not_understood(book: &Book, object: &Recorded, look: &Observation) -> Option<
 }
 
 /// Whether the server ended cleanly and is of a kind that does not leak then.
-pub(super) fn clean_end(book: &Book, object: &Recorded, policy: &Policy) -> Option<Reason> {
+#[must_use]
+pub fn clean_end(book: &Book, object: &Recorded, policy: &Policy) -> Option<Reason> {
     let run = book.runs.get(&object.run)?;
     let clean = matches!(run.end, Some((End::Exit(0), _)));
     let leaks = run

@@ -7,8 +7,9 @@ pub mod life;
 mod own;
 pub mod reason;
 
+pub use common::clean_end;
 pub use life::Life;
-pub use own::differs;
+pub use own::{differs, file_in_use};
 pub use reason::{Evidence, Holder, Reason};
 
 use crate::attribute::{Doubt, Suspect};

@@ -39,7 +39,8 @@ pub(super) fn reason(book: &Book, object: &Recorded, look: &Observation) -> Opti
 }
 
 /// Whether somebody maps a file, or may.
-fn file_in_use(book: &Book, object: &Recorded, look: &Observation) -> Option<Reason> {
+#[must_use]
+pub fn file_in_use(book: &Book, object: &Recorded, look: &Observation) -> Option<Reason> {
     let Identity::Posix(file) = &object.identity else {
         return None;
     };

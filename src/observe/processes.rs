@@ -11,7 +11,7 @@ use crate::proc::{maps, stat::Stat};
 use crate::sys::pidfd::PidFd;
 
 /// A shared memory object that a process maps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mapped {
     /// A System V segment by id, in the IPC namespace that the process attached it in.
     Segment(i32),
