@@ -17,6 +17,8 @@ pub(crate) const ACT: u8 = 1;
 pub(crate) const USAGE: u8 = 2;
 /// A ledger is damaged or of a newer version.
 pub(crate) const DAMAGED: u8 = 65;
+/// There is no such object.
+pub(crate) const NO_SUCH_OBJECT: u8 = 66;
 /// Not supported here.
 pub(crate) const UNSUPPORTED: u8 = 69;
 /// A mistake in this program.
@@ -29,7 +31,17 @@ pub(crate) const LIVE: u8 = 75;
 pub(crate) const PERMISSION: u8 = 77;
 
 /// From worst to best: over several ledgers the worst counts.
-const WORST_FIRST: [u8; 8] = [BUG, FAILED, PERMISSION, DAMAGED, UNSUPPORTED, LIVE, ACT, 0];
+const WORST_FIRST: [u8; 9] = [
+    BUG,
+    FAILED,
+    PERMISSION,
+    DAMAGED,
+    UNSUPPORTED,
+    NO_SUCH_OBJECT,
+    LIVE,
+    ACT,
+    0,
+];
 
 /// How this process is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -143,6 +143,15 @@ pub fn add_owners(processes: &mut [Process]) {
     }
 }
 
+/// Fills in the command line and the user of one process, where that was left out.
+pub fn add_command(process: &mut Process) {
+    let pid = process.process.pid;
+    if process.command.0.is_empty() && !process.ended {
+        process.command = Bytes(read::cmdline(pid).here().unwrap_or_default());
+        process.uids = process.uids.or_else(|| uids(pid));
+    }
+}
+
 fn look_at(pids: Vec<i32>, scope: Scope, found: &mut Vec<Process>, keys: &mut BTreeMap<i32, Key>) {
     let devices = Devices::find(scope);
     for pid in pids {

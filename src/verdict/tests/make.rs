@@ -139,6 +139,7 @@ pub(super) fn file(name: &str) -> ListedFile {
         gid: UID,
         mode: 0o100_600,
         bytes: 4096,
+        resident_bytes: 0,
         ctime: 1_799_999_000,
         mount_id: 30,
     };
