@@ -79,8 +79,8 @@ impl Verdict {
 /// Why a verdict is what it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Why {
-    /// What `sweep` would say of it.
-    Sweep(Reason),
+    /// What `sweep` would say of it. Boxed: most objects of a long table have none.
+    Sweep(Box<Reason>),
     /// This process has the ledger locked, or is its launcher.
     AtWork(i32),
     /// An instance was seen to use it.
@@ -140,7 +140,7 @@ pub fn judge<'a>(look: &'a Observation, accounts: &[Account]) -> Vec<Judged<'a>>
             // What may be a dead instance's is nobody else's to take either.
             match known.suspicion(subject) {
                 Some((doubt, account)) => {
-                    let doubt = Why::Sweep(reason(doubt));
+                    let doubt = Why::Sweep(Box::new(reason(doubt)));
                     (Verdict::Unrecorded, doubt, Some(account))
                 }
                 None => (verdict, alone, None),

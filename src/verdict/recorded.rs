@@ -21,9 +21,8 @@ pub(super) struct Known<'a> {
     files: BTreeMap<&'a [u8], Vec<(usize, &'a Recorded)>>,
     used: BTreeMap<Number<'a>, Vec<(usize, &'a Identity)>>,
     suspects: BTreeMap<Number<'a>, Vec<(usize, &'a Identity, Doubt)>>,
-    /// Of each dead account the reason why all of it stays, and the object that has a reason of
-    /// its own.
-    common: Vec<Option<(u64, Reason)>>,
+    /// Of each dead account the reason why all of it stays.
+    common: Vec<Option<Reason>>,
 }
 
 /// What two objects cannot have in common at one time.
@@ -123,7 +122,7 @@ impl<'a> Known<'a> {
             match self.difference(index, object, subject) {
                 None => judged.extend(self.recorded(index, object, subject)),
                 Some(what) => {
-                    let why = Why::Sweep(Reason::Changed(what));
+                    let why = Why::Sweep(Box::new(Reason::Changed(what)));
                     changed = Some((Verdict::Changed, why, Some(index)));
                 }
             }
@@ -179,7 +178,7 @@ impl<'a> Known<'a> {
 
     fn recorded(&self, index: usize, object: &Recorded, subject: Subject<'_>) -> Option<Found> {
         let account = self.accounts.get(index)?;
-        let said = |verdict, reason| Some((verdict, Why::Sweep(reason), Some(index)));
+        let said = |verdict, reason| Some((verdict, Why::Sweep(Box::new(reason)), Some(index)));
         match (&account.life, account.at_work) {
             (Life::Live(evidence), _) => {
                 return said(Verdict::Live, Reason::Live(evidence.clone()));
@@ -198,7 +197,7 @@ impl<'a> Known<'a> {
         if let Some(reason) = own {
             return said(Verdict::Held, reason);
         }
-        if let Some((_, reason)) = self.common.get(index).and_then(Option::as_ref) {
+        if let Some(reason) = self.common.get(index).and_then(Option::as_ref) {
             return said(Verdict::Held, reason.clone());
         }
         match decide::clean_end(&account.book, object, &Policy::default()) {
@@ -208,12 +207,13 @@ impl<'a> Known<'a> {
     }
 
     /// While one object of a dead instance is in use, or a process of it is left, all of it stays.
-    fn reasons_to_keep_all(&self) -> Vec<Option<(u64, Reason)>> {
-        let rows: BTreeMap<i32, &Row> =
-            self.look.segments.iter().map(|row| (row.id, row)).collect();
+    fn reasons_to_keep_all(&self) -> Vec<Option<Reason>> {
+        let rows = self.look.segments.iter();
+        let rows = rows.filter(|row| self.segments.contains_key(&row.id));
+        let rows: BTreeMap<i32, &Row> = rows.map(|row| (row.id, row)).collect();
         let files = self.look.files.iter();
         let files: BTreeMap<&[u8], &ShmFile> = files.map(|f| (f.name.0.as_slice(), f)).collect();
-        let mut common: Vec<Option<(u64, Reason)>> = Vec::new();
+        let mut common: Vec<Option<Reason>> = Vec::new();
         for account in self.accounts {
             let Life::Dead(left) = &account.life else {
                 common.push(None);
@@ -222,7 +222,7 @@ impl<'a> Known<'a> {
             let foreign = account.suspects.iter().find(|s| s.doubt == Doubt::Foreign);
             let orphan = left.first().map(|e| Reason::OrphanLives(e.clone()));
             let listed = foreign.map(|s| Reason::ListedStays(s.identity.to_string()));
-            common.push(orphan.or(listed).map(|reason| (0, reason)));
+            common.push(orphan.or(listed));
         }
         let all = self.segments.values().chain(self.files.values()).flatten();
         for &(index, object) in all {
@@ -242,9 +242,8 @@ impl<'a> Known<'a> {
                     .and_then(|_| decide::file_in_use(&account.book, object, self.look)),
             };
             if let (Some(_), Some(place)) = (own, common.get_mut(index)) {
-                let reason = Reason::InstanceHeld(object.identity.to_string());
                 // As in `decide`: what is held says more than who is left.
-                *place = Some((object.number, reason));
+                *place = Some(Reason::InstanceHeld(object.identity.to_string()));
             }
         }
         common

@@ -78,7 +78,9 @@ fn once(filter: &Filter<'_>, common: &Common) -> Result<Option<u8>, u8> {
     }
     let shown = Shown::of(&view, holders);
     let mut objects = view.judge();
-    objects.retain(|one| filter.takes(one, &shown));
+    if filter.is_any() {
+        objects.retain(|one| filter.takes(one, &shown));
+    }
     if let Some((column, descending)) = args.sort {
         objects = sorted(objects, &shown, column, descending);
     }
@@ -92,8 +94,8 @@ fn once(filter: &Filter<'_>, common: &Common) -> Result<Option<u8>, u8> {
             headings: !args.noheadings,
             screen,
         };
-        let lines = render::list::lines(&objects, &shown, &looks);
-        on_screen(lines, screen, args.watch.is_some())
+        let text = render::list::text(&objects, &shown, &looks);
+        on_screen(text, screen, args.watch.is_some())
     };
     print(&text, view.status)
 }
@@ -110,13 +112,13 @@ fn print(text: &str, status: u8) -> Result<Option<u8>, u8> {
     }
 }
 
-/// The lines as one text; watched on a terminal, over those of before and no more than fit.
-fn on_screen(mut lines: Vec<String>, screen: Screen, watched: bool) -> String {
+/// The text; watched on a terminal, over what was there before and no more than fits.
+fn on_screen(text: String, screen: Screen, watched: bool) -> String {
     let Some((_, rows)) = screen.size.filter(|_| watched) else {
-        lines.push(String::new());
-        return lines.join("\n");
+        return text;
     };
     let fit = rows.saturating_sub(1);
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     if lines.len() > fit {
         let more = lines.len() + 1 - fit.max(1);
         lines.truncate(fit.saturating_sub(1));
@@ -144,6 +146,12 @@ fn columns(args: &ListArgs, common: &Common) -> Vec<Column> {
 }
 
 impl Filter<'_> {
+    fn is_any(&self) -> bool {
+        let args = self.args;
+        let words = args.owner.len() + args.instance.len();
+        args.kind.len() + args.verdict.len() + words > 0
+    }
+
     fn takes(&self, one: &Judged<'_>, shown: &Shown<'_>) -> bool {
         let args = self.args;
         let kind = args.kind.is_empty() || args.kind.contains(&one.subject.kind());
@@ -164,10 +172,8 @@ fn sorted<'a>(
     column: Column,
     descending: bool,
 ) -> Vec<Judged<'a>> {
-    let keyed = objects.into_iter().map(|one| {
-        let cell = column.cell(&one, shown, true);
-        ((cell.order, cell.text), one)
-    });
+    let keyed = objects.into_iter();
+    let keyed = keyed.map(|one| (render::cells::order(column, &one, shown), one));
     let mut keyed: Vec<((u64, String), Judged<'a>)> = keyed.collect();
     keyed.sort_by(|(a, _), (b, _)| if descending { b.cmp(a) } else { a.cmp(b) });
     keyed.into_iter().map(|(_, one)| one).collect()

@@ -57,7 +57,7 @@ pub(crate) struct Source {
 
 /// The ledgers that were read.
 struct Books {
-    ledgers: Vec<(Ledger, Option<i32>)>,
+    ledgers: Vec<Ledger>,
     status: u8,
 }
 
@@ -194,7 +194,7 @@ fn hides_processes() -> bool {
 
 impl Books {
     fn sources(&self) -> Vec<Source> {
-        let source = |(ledger, _): &(Ledger, Option<i32>)| Source {
+        let source = |ledger: &Ledger| Source {
             path: ledger.path().to_owned(),
             instance: ledgers::instance(ledger.path()),
         };
@@ -203,16 +203,24 @@ impl Books {
 
     fn accounts(&self, look: &mut Observation) -> Result<Vec<Account>> {
         let own = i32::try_from(std::process::id()).unwrap_or(0);
+        let mut flocks = None;
         let mut accounts = Vec::new();
-        for (ledger, locked_by) in &self.ledgers {
+        for ledger in &self.ledgers {
             let claims = ledger.book.runs.values().flat_map(|run| &run.claims);
             let paths = claims.filter_map(|claim| claim.data.as_ref().map(|data| &data.path));
             let paths: BTreeSet<_> = paths.collect();
             let acting = ledger.as_owner()?;
             look.data_dirs = paths.into_iter().map(data_dir::look).collect();
             drop(acting);
-            let book = ledger.book.clone();
-            accounts.push(Account::new(book, look, *locked_by, own));
+            let mut account = Account::new(ledger.book.clone(), look, None, own);
+            if !account.lives() {
+                // Asked for the dead alone: the kernel stops every lock for it, some 10 ms long.
+                let flocks = flocks.get_or_insert_with(|| read::flocks().unwrap_or_default());
+                if let Some(pid) = locked_by(ledger.path(), flocks) {
+                    account = Account::new(ledger.book.clone(), look, Some(pid), own);
+                }
+            }
+            accounts.push(account);
         }
         Ok(accounts)
     }
@@ -221,7 +229,6 @@ impl Books {
 /// Reads every ledger that is meant and bears on what is here; what cannot be read is logged.
 fn read_all(args: &LedgerArgs, here: &Place) -> Books {
     let (mut found, mut status) = (Vec::new(), 0);
-    let flocks = read::flocks().unwrap_or_default();
     let mut failed = |error: &Error| {
         log::error!("{error}");
         status = exit::worse(status, exit::status_of(error));
@@ -233,7 +240,7 @@ fn read_all(args: &LedgerArgs, here: &Place) -> Books {
         });
         match read {
             Ok(ledger) if verdict::is_of_interest(&ledger.book, here) => {
-                found.push((ledger, locked_by(&path, &flocks)));
+                found.push(ledger);
             }
             Ok(_) => {}
             Err(error @ Error::Missing { .. }) => log::debug!("{error}"),

@@ -9,8 +9,8 @@ use super::columns::Column;
 use super::object::{self, Object};
 use super::screen::Screen;
 use super::shown::Shown;
-use super::table::{self, Heading, Table};
-use super::{json, text};
+use super::table::{self, Heading, Style, Table};
+use super::{cells, json, text};
 
 /// How a table is to look.
 #[derive(Debug)]
@@ -44,34 +44,38 @@ pub(crate) fn document<'a>(objects: &[Judged<'_>], shown: &'a Shown<'_>) -> Docu
     }
 }
 
-/// The lines for people.
-pub(crate) fn lines(objects: &[Judged<'_>], shown: &Shown<'_>, looks: &Looks) -> Vec<String> {
+/// The text for people.
+pub(crate) fn text(objects: &[Judged<'_>], shown: &Shown<'_>, looks: &Looks) -> String {
     let screen = looks.screen;
-    let width = screen.size.map(|(columns, _)| columns);
-    let mut lines = Vec::new();
+    let most = screen.size.map(|(columns, _)| columns);
+    let mut out = String::new();
     if !objects.is_empty() {
-        let table = table(objects, shown, looks);
-        lines = table.lines(looks.headings, width, |index, cell, padded| {
-            let verdict = match (looks.columns.get(index), cell) {
-                (_, None) => return screen.bold(padded),
+        let columns = looks.columns.clone();
+        let paint = move |index: usize, cell: Option<&str>, text: String| {
+            let word = match (columns.get(index), cell) {
+                (_, None) => return screen.bold(text),
                 (Some(Column::Verdict), Some(word)) => word,
-                _ => return padded,
+                _ => return text,
             };
-            let verdict = Verdict::ALL
-                .into_iter()
-                .find(|known| known.word() == verdict);
-            verdict.map_or_else(
-                || padded.clone(),
-                |verdict| screen.verdict(verdict, padded.clone()),
-            )
-        });
+            match Verdict::ALL.into_iter().find(|known| known.word() == word) {
+                Some(verdict) => screen.verdict(verdict, text),
+                None => text,
+            }
+        };
+        let style = Style {
+            headings: looks.headings,
+            most,
+            paint: if screen.colour { Some(&paint) } else { None },
+        };
+        table(objects, shown, looks).print(style, &mut out);
     }
     if looks.headings {
-        let closing = closing(objects, shown);
-        let cut = |line: String| width.map_or_else(|| line.clone(), |most| table::cut(&line, most));
-        lines.extend(closing.into_iter().map(cut));
+        for line in closing(objects, shown) {
+            out.push_str(&most.map_or_else(|| line.clone(), |most| table::cut_line(&line, most)));
+            out.push('\n');
+        }
     }
-    lines
+    out
 }
 
 fn table(objects: &[Judged<'_>], shown: &Shown<'_>, looks: &Looks) -> Table {
@@ -80,15 +84,13 @@ fn table(objects: &[Judged<'_>], shown: &Shown<'_>, looks: &Looks) -> Table {
         right: column.is_number(),
         may_shrink: column.may_shrink(),
     });
-    let row = |one: &Judged<'_>| {
-        let cells = looks.columns.iter();
-        let cells = cells.map(|column| column.cell(one, shown, looks.in_bytes).text);
-        cells.collect()
-    };
-    Table {
-        columns: columns.collect(),
-        rows: objects.iter().map(row).collect(),
+    let mut table = Table::new(columns.collect());
+    for one in objects {
+        for column in &looks.columns {
+            table.add(|out| cells::write(*column, one, shown, looks.in_bytes, out));
+        }
     }
+    table
 }
 
 /// Totals, and what to do next.

@@ -74,7 +74,7 @@ pub(crate) fn document<'a>(one: &Judged<'_>, shown: &'a Shown<'_>) -> Object<'a>
     let (uid, gid) = subject.owner();
     let creator = subject.creator();
     let name = name(subject);
-    let (waiters, last_operator) = shown::waiters_and_operator(shown, subject);
+    let (waiters, last_operator) = shown.waiters_and_operator(subject);
     let holding = shown.holding(one);
     Object {
         kind: subject.kind().word(),

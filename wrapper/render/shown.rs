@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use nix::unistd::{Uid, User};
+use shmwarden::decide::life;
 use shmwarden::observe::Process;
 use shmwarden::verdict::holders::{Holders, Holding};
 use shmwarden::verdict::{Judged, Subject};
@@ -47,31 +48,56 @@ impl<'a> Shown<'a> {
     /// The name of a user, `None` where the account is gone.
     pub(crate) fn user(&self, uid: u32) -> Option<String> {
         let mut users = self.users.borrow_mut();
-        let known = users.entry(uid).or_insert_with(|| {
-            let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
-            user.map(|user| user.name)
-        });
+        let known = users.entry(uid).or_insert_with(|| look_up(uid));
         known.clone()
     }
 
-    /// A user for people: a number without an account has a mark.
-    pub(crate) fn user_or_number(&self, uid: u32) -> String {
-        match self.user(uid) {
-            Some(name) => text::safe(&name),
-            None => format!("{uid}?"),
+    /// Appends a user for people: a number without an account has a mark.
+    pub(crate) fn write_user(&self, uid: u32, out: &mut String) {
+        let mut users = self.users.borrow_mut();
+        match users.entry(uid).or_insert_with(|| look_up(uid)) {
+            Some(name) if name.bytes().all(|byte| byte.is_ascii_graphic()) => out.push_str(name),
+            Some(name) => out.push_str(&text::safe(name)),
+            None => out.push_str(&format!("{uid}?")),
         }
     }
 
-    /// The process that made an object, where the kernel keeps that and it can be seen.
+    /// The same as a text of its own.
+    pub(crate) fn user_or_number(&self, uid: u32) -> String {
+        let mut out = String::new();
+        self.write_user(uid, &mut out);
+        out
+    }
+
+    /// The pid of the process that made an object, where the kernel keeps that and it is visible.
+    pub(crate) fn creator_pid(&self, subject: Subject<'_>) -> Option<i32> {
+        match subject {
+            Subject::Shm(row) => Some(row.creator_pid).filter(|pid| *pid != 0),
+            _ => None,
+        }
+    }
+
+    /// The process that made an object.
     pub(crate) fn creator(&self, subject: Subject<'_>) -> Option<Creator> {
-        let pid = match subject {
-            Subject::Shm(row) if row.creator_pid != 0 => row.creator_pid,
-            _ => return None,
-        };
+        let pid = self.creator_pid(subject)?;
         let process = self.processes.get(&pid);
-        let command =
-            process.map(|process| shmwarden::decide::life::holder(process, 0, false).command);
+        let command = process.map(|process| life::holder(process, 0, false).command);
         Some(Creator { pid, command })
+    }
+
+    /// Who waits for a set and who operated it last, as far as the kernel tells.
+    pub(crate) fn waiters_and_operator(&self, subject: Subject<'_>) -> (Option<u64>, Option<i32>) {
+        let members = match subject {
+            Subject::Sem(set) => set.members.as_ref(),
+            _ => None,
+        };
+        let Some(members) = members else {
+            return (None, None);
+        };
+        // Of several the one that lives: whether anybody does is what one wants to know.
+        let mut seen = members.operators.iter().copied().filter(|&pid| pid != 0);
+        let lives = seen.clone().find(|pid| self.processes.contains_key(pid));
+        (Some(members.waiters), lives.or_else(|| seen.next()))
     }
 
     /// The name of a process.
@@ -136,19 +162,8 @@ pub(crate) fn status(subject: Subject<'_>) -> Vec<&'static str> {
     set.map(|(_, word)| word).collect()
 }
 
-/// Who waits for an object and who operated it last, as far as the kernel tells.
-pub(crate) fn waiters_and_operator(
-    shown: &Shown<'_>,
-    subject: Subject<'_>,
-) -> (Option<u64>, Option<i32>) {
-    let Subject::Sem(set) = subject else {
-        return (None, None);
-    };
-    let Some(members) = &set.members else {
-        return (None, None);
-    };
-    // Of several the one that lives: whether anybody does is what one wants to know.
-    let mut seen = members.operators.iter().copied().filter(|&pid| pid != 0);
-    let lives = seen.clone().find(|pid| shown.processes.contains_key(pid));
-    (Some(members.waiters), lives.or_else(|| seen.next()))
+/// Asks the user database.
+fn look_up(uid: u32) -> Option<String> {
+    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+    user.map(|user| user.name)
 }

@@ -1,12 +1,18 @@
 //! Rows and columns of text: aligned, cut to a terminal and never in a pipe.
+//!
+//! Tables have tens of thousands of rows: all cells lie in one text, and none is copied before it
+//! is printed.
 
 /// A table to be printed.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    /// Names of the columns.
-    pub(crate) columns: Vec<Heading>,
-    /// Cells, each safe for a terminal.
-    pub(crate) rows: Vec<Vec<String>>,
+    columns: Vec<Heading>,
+    /// Widest cell of each column so far, in characters.
+    widths: Vec<usize>,
+    /// Every cell, one behind the other, each safe for a terminal.
+    text: String,
+    /// Where each cell ends, and how many characters it has: small, for there are many.
+    cells: Vec<(u32, u32)>,
 }
 
 /// A column as the table treats it.
@@ -20,73 +26,136 @@ pub(crate) struct Heading {
     pub(crate) may_shrink: bool,
 }
 
+/// How a table is to be printed.
+#[derive(Clone, Copy)]
+pub(crate) struct Style<'a> {
+    /// With a line of column names.
+    pub(crate) headings: bool,
+    /// Most characters of a line.
+    pub(crate) most: Option<usize>,
+    /// Puts colours around a cell: gets the column, the cell (`None` for its name) and the text.
+    pub(crate) paint: Option<&'a Paint>,
+}
+
+/// Puts colours around the text of a cell.
+pub(crate) type Paint = dyn Fn(usize, Option<&str>, String) -> String;
+
 /// Narrowest that a column is made, in characters.
 const NARROWEST: usize = 8;
-/// Blanks between columns.
-const GAP: usize = 2;
+/// Between columns.
+const GAP: &str = "  ";
+const BLANKS: &str = "                                                                ";
 
 impl Table {
-    /// The lines, with column names or without, in at most `most` characters each; `paint` may
-    /// put colours around a cell: it gets column and cell, and the padded text.
-    pub(crate) fn lines(
+    /// A table without rows.
+    pub(crate) fn new(columns: Vec<Heading>) -> Self {
+        Self {
+            widths: vec![0; columns.len()],
+            columns,
+            ..Self::default()
+        }
+    }
+
+    /// Adds a cell, row by row and from left to right; `write` appends its text.
+    pub(crate) fn add(&mut self, write: impl FnOnce(&mut String)) {
+        let start = self.text.len();
+        write(&mut self.text);
+        let cell = self.text.get(start..).unwrap_or_default();
+        let count = count(cell);
+        let column = self.cells.len() % self.columns.len().max(1);
+        if let Some(width) = self.widths.get_mut(column) {
+            *width = (*width).max(count);
+        }
+        let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        self.cells.push((small(self.text.len()), small(count)));
+    }
+
+    /// Appends the lines.
+    pub(crate) fn print(&self, style: Style<'_>, out: &mut String) {
+        let widths = self.fitting(style);
+        let line: usize = widths.iter().map(|width| width + GAP.len() + 1).sum();
+        let rows = self.cells.len() / self.columns.len().max(1);
+        out.reserve(line.saturating_mul(rows + 1).min(64 << 20));
+        if style.headings {
+            let names = self.columns.iter().map(|column| {
+                let name = column.name.as_str();
+                (name, count(name))
+            });
+            self.line(names, &widths, true, style, out);
+        }
+        let mut start = 0;
+        for row in self.cells.chunks(self.columns.len().max(1)) {
+            let cells = row.iter().map(|&(end, count)| {
+                let cell = self.text.get(start..end as usize).unwrap_or_default();
+                start = end as usize;
+                (cell, count as usize)
+            });
+            self.line(cells, &widths, false, style, out);
+        }
+    }
+
+    fn line<'a>(
         &self,
-        headings: bool,
-        most: Option<usize>,
-        paint: impl Fn(usize, Option<&str>, String) -> String,
-    ) -> Vec<String> {
-        let widths = self.widths(headings, most);
-        let names: Vec<String> = self
-            .columns
-            .iter()
-            .map(|column| column.name.clone())
-            .collect();
-        let line = |row: &Vec<String>, is_heading: bool| {
-            let mut out = String::new();
-            let mut used = 0;
-            for (index, ((cell, width), column)) in
-                row.iter().zip(&widths).zip(&self.columns).enumerate()
-            {
-                let left = most.map_or(usize::MAX, |most| most.saturating_sub(used));
-                if left == 0 {
-                    break;
+        cells: impl Iterator<Item = (&'a str, usize)>,
+        widths: &[usize],
+        is_heading: bool,
+        style: Style<'_>,
+        out: &mut String,
+    ) {
+        let begin = out.len();
+        let mut left = style.most.unwrap_or(usize::MAX);
+        let columns = self.columns.iter().zip(widths).enumerate();
+        for ((index, (column, &width)), (cell, count)) in columns.zip(cells) {
+            if index > 0 {
+                out.push_str(GAP.get(..left.min(GAP.len())).unwrap_or(GAP));
+                left = left.saturating_sub(GAP.len());
+            }
+            let width = width.min(left);
+            left -= width;
+            let padding = width.saturating_sub(count);
+            match style.paint {
+                None if column.right => {
+                    blanks(padding, out);
+                    cut(cell, count, width, out);
                 }
-                let last = index + 1 == row.len();
-                let padded = pad(&cut(cell, (*width).min(left)), *width, column.right, last);
-                let padded = cut(&padded, left);
-                used += padded.chars().count() + GAP;
-                out.push_str(&paint(index, (!is_heading).then_some(cell), padded));
-                if !last {
-                    out.push_str("  ");
+                None => {
+                    cut(cell, count, width, out);
+                    blanks(padding, out);
+                }
+                Some(paint) => {
+                    let mut text = String::new();
+                    cut(cell, count, width, &mut text);
+                    let painted = paint(index, (!is_heading).then_some(cell), text);
+                    let (before, after) = if column.right {
+                        (padding, 0)
+                    } else {
+                        (0, padding)
+                    };
+                    blanks(before, out);
+                    out.push_str(&painted);
+                    blanks(after, out);
                 }
             }
-            out.truncate(out.trim_end_matches(' ').len());
-            out
-        };
-        let heading = headings.then(|| line(&names, true));
-        let rows = self.rows.iter().map(|row| line(row, false));
-        heading.into_iter().chain(rows).collect()
+        }
+        while out.len() > begin && out.ends_with(' ') {
+            out.pop();
+        }
+        out.push('\n');
     }
 
     /// The width of each column: of its widest cell, or less where the terminal is narrow.
-    fn widths(&self, headings: bool, most: Option<usize>) -> Vec<usize> {
-        let name = |column: &Heading| {
-            if headings {
-                column.name.chars().count()
-            } else {
-                0
-            }
-        };
-        let mut widths: Vec<usize> = self.columns.iter().map(name).collect();
-        for row in &self.rows {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(count(cell));
+    fn fitting(&self, style: Style<'_>) -> Vec<usize> {
+        let mut widths = self.widths.clone();
+        if style.headings {
+            for (width, column) in widths.iter_mut().zip(&self.columns) {
+                *width = (*width).max(count(&column.name));
             }
         }
-        let Some(most) = most else {
+        let Some(most) = style.most else {
             return widths;
         };
         loop {
-            let gaps = GAP * widths.len().saturating_sub(1);
+            let gaps = GAP.len() * widths.len().saturating_sub(1);
             let excess = (widths.iter().sum::<usize>() + gaps).saturating_sub(most);
             let shrinkable = widths
                 .iter_mut()
@@ -94,9 +163,8 @@ impl Table {
                 .filter(|(width, column)| column.may_shrink && **width > NARROWEST);
             match shrinkable.max_by_key(|(width, _)| **width) {
                 Some((width, _)) if excess > 0 => {
-                    *width = width
-                        .saturating_sub(excess.min(*width / 4 + 1))
-                        .max(NARROWEST);
+                    let step = excess.min(*width / 4 + 1);
+                    *width = width.saturating_sub(step).max(NARROWEST);
                 }
                 _ => return widths,
             }
@@ -113,22 +181,29 @@ fn count(text: &str) -> usize {
     }
 }
 
-fn pad(text: &str, width: usize, right: bool, last: bool) -> String {
-    let missing = width.saturating_sub(count(text));
-    match (right, last) {
-        (true, _) => format!("{}{text}", " ".repeat(missing)),
-        (false, true) => text.to_owned(),
-        (false, false) => format!("{text}{}", " ".repeat(missing)),
+fn blanks(mut count: usize, out: &mut String) {
+    while let Some(rest) = count.checked_sub(BLANKS.len()) {
+        out.push_str(BLANKS);
+        count = rest;
+    }
+    out.push_str(BLANKS.get(..count).unwrap_or_default());
+}
+
+/// Appends at most `width` characters of a text that has `count`; what was cut shows.
+fn cut(text: &str, count: usize, width: usize, out: &mut String) {
+    if count <= width {
+        out.push_str(text);
+    } else if width > 0 {
+        out.extend(text.chars().take(width - 1));
+        out.push('~');
     }
 }
 
-/// At most `width` characters; what was cut shows.
-pub(crate) fn cut(text: &str, width: usize) -> String {
-    if count(text) <= width {
-        return text.to_owned();
-    }
-    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
-    if width == 0 { kept } else { kept + "~" }
+/// At most `width` characters of a line; what was cut shows.
+pub(crate) fn cut_line(line: &str, width: usize) -> String {
+    let mut out = String::new();
+    cut(line, count(line), width, &mut out);
+    out
 }
 
 #[cfg(test)]
@@ -141,21 +216,33 @@ mod tests {
             right,
             may_shrink,
         };
-        Table {
-            columns: vec![
-                column("ID", false, true),
-                column("BYTES", true, false),
-                column("VERDICT", false, false),
-            ],
-            rows: rows
-                .iter()
-                .map(|row| row.iter().map(|&cell| cell.to_owned()).collect())
-                .collect(),
+        let mut table = Table::new(vec![
+            column("ID", false, true),
+            column("BYTES", true, false),
+            column("VERDICT", false, false),
+        ]);
+        for cell in rows.iter().flatten() {
+            table.add(|out| out.push_str(cell));
         }
+        table
     }
 
-    fn plain(table: &Table, headings: bool, most: Option<usize>) -> Vec<String> {
-        table.lines(headings, most, |_, _, text| text)
+    fn printed(table: &Table, headings: bool, most: Option<usize>) -> Vec<String> {
+        let style = Style {
+            headings,
+            most,
+            paint: None,
+        };
+        let mut out = String::new();
+        table.print(style, &mut out);
+        let painted = Style {
+            paint: Some(&|_, _, text| text),
+            ..style
+        };
+        let mut again = String::new();
+        table.print(painted, &mut again);
+        assert_eq!(out, again, "colours change nothing else");
+        out.lines().map(str::to_owned).collect()
     }
 
     #[test]
@@ -166,16 +253,16 @@ mod tests {
             "1      4.0KiB  live",
             "32769       -  orphan",
         ];
-        assert_eq!(plain(&table, true, None), expected);
-        assert_eq!(plain(&table, false, None)[0], "1      4.0KiB  live");
+        assert_eq!(printed(&table, true, None), expected);
+        assert_eq!(printed(&table, false, None)[0], "1      4.0KiB  live");
     }
 
     #[test]
     fn a_long_name_is_cut_to_the_terminal_so_that_the_verdict_stays() {
         let long = "x".repeat(300);
         let table = table(&[[&long, "4.0KiB", "live"], ["1", "1B", "orphan"]]);
-        assert_eq!(plain(&table, true, None)[1].len(), 300 + 2 + 6 + 2 + 4);
-        let lines = plain(&table, true, Some(40));
+        assert_eq!(printed(&table, true, None)[1].len(), 300 + 2 + 6 + 2 + 4);
+        let lines = printed(&table, true, Some(40));
         assert!(
             lines.iter().all(|line| line.chars().count() <= 40),
             "{lines:?}"
@@ -187,7 +274,7 @@ mod tests {
     fn a_terminal_too_narrow_for_anything_gets_what_fits() {
         let table = table(&[["123456789", "4.0KiB", "live"]]);
         for width in 0..40 {
-            let lines = plain(&table, true, Some(width));
+            let lines = printed(&table, true, Some(width));
             assert!(
                 lines.iter().all(|line| line.chars().count() <= width),
                 "{lines:?}"
@@ -198,7 +285,7 @@ mod tests {
     #[test]
     fn a_row_of_other_than_ascii_is_measured_in_characters() {
         let table = table(&[["\u{e9}\u{e9}", "1B", "live"], ["abcd", "1B", "live"]]);
-        let lines = plain(&table, false, None);
+        let lines = printed(&table, false, None);
         assert_eq!(lines[0], "\u{e9}\u{e9}    1B  live");
         assert_eq!(lines[1], "abcd  1B  live");
     }

@@ -9,7 +9,7 @@ use shmwarden::verdict::{Judged, Subject};
 use super::object::{self, Object};
 use super::screen::Screen;
 use super::shown::Shown;
-use super::table::{self, Heading, Table};
+use super::table::{self, Heading, Style, Table};
 use super::{json, text};
 
 /// Names of processes that are listed where many could not be looked into.
@@ -45,8 +45,14 @@ pub(crate) fn lines(
     }
     if !holding.holders.is_empty() {
         let width = screen.size.map(|(columns, _)| columns.saturating_sub(2));
-        let table = table(holding, shown).lines(true, width, |_, _, text| text);
-        lines.extend(table.into_iter().map(|line| format!("  {line}")));
+        let style = Style {
+            headings: true,
+            most: width,
+            paint: None,
+        };
+        let mut table_text = String::new();
+        table(holding, shown).print(style, &mut table_text);
+        lines.extend(table_text.lines().map(|line| format!("  {line}")));
     }
     lines.extend(unseen(one.subject, holding, shown).map(|line| format!("  {line}")));
     lines
@@ -135,10 +141,11 @@ fn table(holding: &Holding, shown: &Shown<'_>) -> Table {
         right,
         may_shrink,
     });
-    let row = |held: &Held| {
+    let mut table = Table::new(columns.into_iter().collect());
+    for held in &holding.holders {
         let holder = &held.holder;
         let none = || "-".to_owned();
-        vec![
+        let row = [
             holder.process.pid.to_string(),
             holder
                 .uid
@@ -153,12 +160,12 @@ fn table(holding: &Holding, shown: &Shown<'_>) -> Table {
             shown.instance(held.account).map_or_else(none, text::safe),
             if holder.orphan { "yes" } else { "no" }.to_owned(),
             text::escaped(&holder.command),
-        ]
-    };
-    Table {
-        columns: columns.into_iter().collect(),
-        rows: holding.holders.iter().map(row).collect(),
+        ];
+        for cell in row {
+            table.add(|out| out.push_str(&cell));
+        }
     }
+    table
 }
 
 /// What cannot be seen, said.
@@ -220,7 +227,7 @@ fn name(pid: i32, shown: &Shown<'_>) -> String {
 pub(crate) fn cut(line: &str, screen: Screen) -> String {
     match screen.size {
         // A colour's own characters are not cut away: the heading wraps then.
-        Some((columns, _)) if !line.contains('\x1b') => table::cut(line, columns),
+        Some((columns, _)) if !line.contains('\x1b') => table::cut_line(line, columns),
         _ => line.to_owned(),
     }
 }
