@@ -5,6 +5,7 @@
 
 pub mod contents;
 pub mod data_dir;
+mod mapped;
 pub mod place;
 pub mod processes;
 pub mod shm_files;

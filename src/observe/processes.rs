@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 
+use super::mapped::{self, Devices};
 use super::{Scope, Seen, shm_files};
 use crate::error::{Error, Result};
 use crate::object::{Bytes, FileRef, Key, ProcessRef};
 use crate::proc::read::{self, FileId};
-use crate::proc::{maps, stat::Stat};
+use crate::proc::stat::Stat;
 use crate::sys::pidfd::PidFd;
 
 /// A shared memory object that a process maps.
@@ -70,16 +71,6 @@ impl Process {
             _ => 0,
         }
     }
-}
-
-/// What tells one mapping from another.
-struct Devices {
-    /// The kernel's internal mounts of System V segments, huge pages included.
-    sysv: Vec<(u32, u32)>,
-    /// The file system at `/dev/shm`.
-    shm: Option<u64>,
-    /// Our IPC namespace.
-    own_ipc: Option<u64>,
 }
 
 impl Devices {
@@ -152,13 +143,50 @@ pub fn add_command(process: &mut Process) {
     }
 }
 
+/// Fewest processes that are worth a thread of their own.
+const SHARE: usize = 100;
+/// Most threads that look at once.
+const THREADS: usize = 4;
+
 fn look_at(pids: Vec<i32>, scope: Scope, found: &mut Vec<Process>, keys: &mut BTreeMap<i32, Key>) {
     let devices = Devices::find(scope);
-    for pid in pids {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = cores.min(THREADS).min(pids.len() / SHARE);
+    // A brief look is a listing's. Whoever looks in full may fork, or act as another user, and
+    // must have one thread only.
+    if !scope.brief || threads < 2 {
+        return look_at_share(&pids, scope, &devices, found, keys);
+    }
+    std::thread::scope(|threaded| {
+        let shares = pids.chunks(pids.len().div_ceil(threads));
+        let shares = shares.map(|share| {
+            let devices = &devices;
+            threaded.spawn(move || {
+                let (mut found, mut keys) = (Vec::new(), BTreeMap::new());
+                look_at_share(share, scope, devices, &mut found, &mut keys);
+                (found, keys)
+            })
+        });
+        let shares: Vec<_> = shares.collect();
+        for (more, made_under) in shares.into_iter().filter_map(|share| share.join().ok()) {
+            found.extend(more);
+            keys.extend(made_under);
+        }
+    });
+}
+
+fn look_at_share(
+    pids: &[i32],
+    scope: Scope,
+    devices: &Devices,
+    found: &mut Vec<Process>,
+    keys: &mut BTreeMap<i32, Key>,
+) {
+    for &pid in pids {
         // Who vanishes or cannot be parsed while being read is left to the re-check.
         if let Ok(Seen::Here(stat)) = read::stat(pid) {
             if !stat.is_kernel_thread() {
-                found.push(look_into(&stat, scope, &devices, keys));
+                found.push(look_into(&stat, scope, devices, keys));
             }
         }
     }
@@ -241,9 +269,16 @@ fn look_into(
         process.control_group = read::cgroup(pid).here().map(Bytes);
     }
     if scope.maps {
-        let raw = read::maps(pid).unwrap_or(Seen::Denied);
+        let found = if scope.brief {
+            mapped::by_questions(pid, devices, !scope.files)
+        } else {
+            mapped::by_text(pid, devices)
+        };
         let mut made_under = Vec::new();
-        let found = raw.map(|raw| shared_memory(&raw, devices, &mut made_under));
+        let found = found.map(|(found, keys)| {
+            made_under = keys;
+            found
+        });
         let holds = matches!(&found, Seen::Here(list) if !list.is_empty());
         if holds || !scope.brief {
             let inode = read::namespace_inode(pid, "ipc").ok().and_then(Seen::here);
@@ -259,31 +294,4 @@ fn look_into(
         process.maps = Some(found);
     }
     process
-}
-
-/// The shared memory objects in the text of `/proc/<pid>/maps`, each with its number of mappings;
-/// notes the keys in the names of segments.
-fn shared_memory(raw: &[u8], devices: &Devices, keys: &mut Vec<(i32, Key)>) -> Vec<(Mapped, u64)> {
-    let mut found: Vec<(Mapped, u64)> = Vec::new();
-    for mapping in maps::lines(raw) {
-        let dev = nix::libc::makedev(mapping.dev_major, mapping.dev_minor);
-        let object = match mapping.sysv_shmid_on(&devices.sysv) {
-            Some(id) => Mapped::Segment(id),
-            None if mapping.inode != 0 && Some(dev) == devices.shm => Mapped::File(FileRef {
-                dev,
-                ino: mapping.inode,
-            }),
-            None => continue,
-        };
-        match found.iter_mut().find(|(known, _)| *known == object) {
-            Some((_, count)) => *count += 1,
-            None => {
-                if let (Mapped::Segment(id), Some(key)) = (object, mapping.sysv_key()) {
-                    keys.push((id, Key(key)));
-                }
-                found.push((object, 1));
-            }
-        }
-    }
-    found
 }

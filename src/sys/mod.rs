@@ -18,6 +18,7 @@ pub mod shm;
 pub mod signals;
 pub mod terminal;
 pub mod user;
+pub mod vma;
 
 use nix::errno::Errno;
 
