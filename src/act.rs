@@ -1,8 +1,8 @@
 //! Carrying out a removal: intent, a last look, removal, a look afterwards, outcome.
 //!
 //! The only caller of `IPC_RMID` and of `unlink` in `/dev/shm`. What it may remove it is told by a
-//! [`Removal`], which only `decide` can make. The caller has the ledger's lock and acts with the
-//! credentials of the ledger's owner.
+//! [`Removal`], which only `decide` can make. The caller has the ledger's lock; the removal itself
+//! is made with the credentials of the ledger's owner.
 
 use std::fs::File;
 use std::path::Path;
@@ -10,12 +10,12 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use crate::decide::{Removal, differs};
+use crate::decide::{Removal, differs, file_use};
 use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::ledger::record::{Outcome, Record};
 use crate::object::{Identity, Segment, ShmFile};
-use crate::observe::{self, Mapped, Scope, shm_files};
+use crate::observe::{self, Scope, shm_files};
 use crate::sys::shm::{self, MODE_DEST};
 
 /// What came of a removal, and the evidence.
@@ -29,10 +29,7 @@ pub struct Done {
 
 impl Done {
     fn new(outcome: Outcome, detail: impl Into<String>) -> Self {
-        Self {
-            outcome,
-            detail: detail.into(),
-        }
+        Self { outcome, detail: detail.into() }
     }
 }
 
@@ -47,26 +44,47 @@ pub fn act(removal: &Removal, ledger: &mut Ledger) -> Result<Done> {
     let done = if ledger.pretends() {
         Done::new(Outcome::Kept, "dry run")
     } else {
-        remove(removal)
+        remove(removal, ledger)?
     };
     let detail = done.detail.clone();
-    ledger.append(Record::Outcome {
-        object,
-        outcome: done.outcome,
-        detail,
-    })?;
+    ledger.note(Record::Outcome { object, outcome: done.outcome, detail }, None)?;
+    // Stays queued where it cannot be written: the next intent, or the last flush, meets the error.
+    let _ = ledger.flush();
     Ok(done)
 }
 
-fn remove(removal: &Removal) -> Done {
+fn remove(removal: &Removal, ledger: &Ledger) -> Result<Done> {
     if let Some(main) = removal.guard() {
         if let Some(why) = guard_broken(main, removal.same_pids()) {
-            return Done::new(Outcome::Kept, why);
+            return Ok(Done::new(Outcome::Kept, why));
         }
     }
-    match removal.identity() {
+    if let (Identity::Posix(file), None) = (removal.identity(), removal.guard()) {
+        // With all the rights that there are: the owner may see less.
+        if let Some(done) = in_use(file) {
+            return Ok(done);
+        }
+    }
+    let acting = ledger.as_owner()?;
+    let done = match removal.identity() {
         Identity::Shm(segment) => remove_segment(segment, removal.same_pids()),
-        Identity::Posix(file) => remove_file(file, removal.guard().is_some()),
+        Identity::Posix(file) => remove_file(file),
+    };
+    drop(acting);
+    Ok(done)
+}
+
+/// Why a file has to stay after all.
+fn in_use(file: &ShmFile) -> Option<Done> {
+    let scope = Scope { files: true, processes: true, maps: true, ..Scope::default() };
+    match observe::observe(scope) {
+        Ok(look) => {
+            let now = look.file(&file.name.0).filter(|now| now.is(file))?;
+            file_use(now, &look).map(|reason| Done::new(Outcome::Kept, reason.to_string()))
+        }
+        Err(error) => {
+            Some(Done::new(Outcome::Failed, format!("cannot look for who maps it: {error}")))
+        }
     }
 }
 
@@ -74,9 +92,7 @@ fn remove(removal: &Removal) -> Done {
 fn guard_broken(main: &Segment, same_pids: bool) -> Option<String> {
     match shm::stat(main.id) {
         Ok(Some(row)) => match differs(main, &row, same_pids) {
-            Some(what) => Some(format!(
-                "the main segment has changed meanwhile: its {what}"
-            )),
+            Some(what) => Some(format!("the main segment has changed meanwhile: its {what}")),
             None if row.nattch > 0 => Some("somebody has attached the main segment".to_owned()),
             None => None,
         },
@@ -90,10 +106,7 @@ fn remove_segment(segment: &Segment, same_pids: bool) -> Done {
         Ok(None) => return Done::new(Outcome::Gone, "it had gone"),
         Ok(Some(row)) => {
             if let Some(what) = differs(segment, &row, same_pids) {
-                return Done::new(
-                    Outcome::Gone,
-                    format!("the id is another's now: its {what}"),
-                );
+                return Done::new(Outcome::Gone, format!("the id is another's now: its {what}"));
             }
             if row.nattch > 0 || row.mode & MODE_DEST != 0 {
                 let detail = format!("attached at the last moment (nattch {})", row.nattch);
@@ -125,7 +138,7 @@ fn remove_segment(segment: &Segment, same_pids: bool) -> Done {
     }
 }
 
-fn remove_file(file: &ShmFile, guarded: bool) -> Done {
+fn remove_file(file: &ShmFile) -> Done {
     let failed = |what: &str, why: String| Done::new(Outcome::Failed, format!("{what}: {why}"));
     let same = |found: &Option<ShmFile>| found.as_ref().is_some_and(|found| found.is(file));
     match shm_files::one(&file.name.0, &file.mount) {
@@ -135,25 +148,6 @@ fn remove_file(file: &ShmFile, guarded: bool) -> Done {
         }
         Ok(_) => {}
         Err(error) => return failed("cannot look at it", error.to_string()),
-    }
-    if !guarded {
-        match observe::observe(Scope {
-            processes: true,
-            maps: true,
-            ..Scope::default()
-        }) {
-            Ok(look) => {
-                let object = Mapped::File(file.file);
-                if look
-                    .processes
-                    .iter()
-                    .any(|process| process.mappings(object) > 0)
-                {
-                    return Done::new(Outcome::Kept, "mapped at the last moment");
-                }
-            }
-            Err(error) => return failed("cannot look for who maps it", error.to_string()),
-        }
     }
     let path = Path::new(shm_files::DIRECTORY);
     let dir = match File::open(path) {

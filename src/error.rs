@@ -44,11 +44,6 @@ pub enum Error {
         /// The newest that this program reads.
         known: u64,
     },
-    /// A ledger that somebody else has locked.
-    Locked {
-        /// The ledger.
-        path: PathBuf,
-    },
     /// There is no ledger at this path.
     Missing {
         /// The path.
@@ -64,49 +59,26 @@ impl Error {
     /// An [`Error::Io`] on `path`, for `map_err`.
     pub fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io {
-            doing,
-            path,
-            source,
-        }
+        move |source| Self::Io { doing, path, source }
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Io {
-                doing,
-                path,
-                source,
-            } => write!(f, "{doing} {}: {source}", path.display()),
+            Self::Io { doing, path, source } => write!(f, "{doing} {}: {source}", path.display()),
             Self::Refused { path, why } => {
                 write!(f, "refused the ledger {}: {why}", path.display())
             }
             Self::Damaged { path, line, why } => {
-                write!(
-                    f,
-                    "the ledger {} is damaged at line {line}: {why}",
-                    path.display()
-                )
+                write!(f, "the ledger {} is damaged at line {line}: {why}", path.display())
             }
-            Self::Newer {
-                path,
-                version,
-                known,
-            } => write!(
+            Self::Newer { path, version, known } => write!(
                 f,
                 "the ledger {} has version {version}, and this shmwarden knows versions up to \
                  {known}: use the shmwarden that wrote it, or a newer one",
                 path.display()
             ),
-            Self::Locked { path } => {
-                write!(
-                    f,
-                    "the ledger {} is in use by another process",
-                    path.display()
-                )
-            }
             Self::Missing { path } => write!(f, "there is no ledger {}", path.display()),
             Self::Unsupported(what) => write!(f, "{what}"),
             Self::Illegal(what) => {

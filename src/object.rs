@@ -133,6 +133,9 @@ pub struct ShmFile {
     pub uid: u32,
     /// Size in bytes when it was recorded; not part of the identity.
     pub bytes: u64,
+    /// Permission bits now; not part of the identity, and not recorded.
+    #[serde(skip)]
+    pub mode: u32,
 }
 
 impl ShmFile {

@@ -17,7 +17,7 @@ pub(crate) const ACT: u8 = 1;
 pub(crate) const USAGE: u8 = 2;
 /// A ledger is damaged or of a newer version.
 pub(crate) const DAMAGED: u8 = 65;
-/// There is no such object.
+/// There is no such object, or no such ledger.
 pub(crate) const NO_SUCH_OBJECT: u8 = 66;
 /// Not supported here.
 pub(crate) const UNSUPPORTED: u8 = 69;
@@ -31,17 +31,8 @@ pub(crate) const LIVE: u8 = 75;
 pub(crate) const PERMISSION: u8 = 77;
 
 /// From worst to best: over several ledgers the worst counts.
-const WORST_FIRST: [u8; 9] = [
-    BUG,
-    FAILED,
-    PERMISSION,
-    DAMAGED,
-    UNSUPPORTED,
-    NO_SUCH_OBJECT,
-    LIVE,
-    ACT,
-    0,
-];
+const WORST_FIRST: [u8; 9] =
+    [BUG, FAILED, PERMISSION, DAMAGED, UNSUPPORTED, NO_SUCH_OBJECT, LIVE, ACT, 0];
 
 /// How this process is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +67,6 @@ pub(crate) fn status_of(error: &Error) -> u8 {
         Error::Refused { .. } => PERMISSION,
         Error::Io { .. } => FAILED,
         Error::Damaged { .. } | Error::Newer { .. } => DAMAGED,
-        Error::Locked { .. } => LIVE,
         Error::Missing { .. } => 0,
         Error::Unsupported(_) => UNSUPPORTED,
         Error::Illegal(_) => BUG,
@@ -85,12 +75,7 @@ pub(crate) fn status_of(error: &Error) -> u8 {
 
 /// The worse of two statuses.
 pub(crate) fn worse(one: u8, other: u8) -> u8 {
-    let rank = |status| {
-        WORST_FIRST
-            .iter()
-            .position(|&known| known == status)
-            .unwrap_or(0)
-    };
+    let rank = |status| WORST_FIRST.iter().position(|&known| known == status).unwrap_or(0);
     if rank(one) <= rank(other) { one } else { other }
 }
 
@@ -99,7 +84,9 @@ pub(crate) fn worse(one: u8, other: u8) -> u8 {
 /// For `run` a usage error is 125 too: 2 would be taken for the server's own status.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     let _ = error.print();
-    let is_run = std::env::args_os().nth(1).is_some_and(|word| word == "run");
+    let mut words = std::env::args_os().skip(1);
+    let is_run = words.find(|word| !word.as_encoded_bytes().starts_with(b"-"));
+    let is_run = is_run.is_some_and(|word| word == "run");
     match (error.use_stderr(), is_run) {
         (false, _) => ExitCode::SUCCESS,
         (true, true) => ExitCode::from(RUN_FAILED),

@@ -33,11 +33,7 @@ fn of_state_directory(listed: &OsStr) -> Option<PathBuf> {
     let entries = listed.as_bytes().split(|&byte| byte == b':');
     entries
         .map(|entry| PathBuf::from(OsStr::from_bytes(entry)))
-        .find(|entry| {
-            entry
-                .components()
-                .any(|part| part.as_os_str() == "shmwarden")
-        })
+        .find(|entry| entry.components().any(|part| part.as_os_str() == "shmwarden"))
 }
 
 /// The home directory that the user database names.
@@ -60,16 +56,24 @@ pub(crate) struct Named<'a> {
     pub(crate) command: Option<&'a Path>,
     /// `--dir`.
     pub(crate) directory: Option<&'a Path>,
+    /// Whether an option chooses among the ledgers of a directory.
+    pub(crate) chosen: bool,
 }
 
-/// The path of one ledger: `--ledger`, `SHMWARDEN_LEDGER`, or NAME in the default directory.
+/// `SHMWARDEN_LEDGER`; an empty one is none.
+pub(crate) fn from_environment() -> Option<PathBuf> {
+    let value = std::env::var_os("SHMWARDEN_LEDGER").filter(|value| !value.is_empty())?;
+    Some(absolute(Path::new(&value)))
+}
+
+/// The path of one ledger: `--ledger`, `SHMWARDEN_LEDGER` unless an option chooses the instance,
+/// or NAME in the default directory.
 pub(crate) fn path(named: &Named<'_>) -> PathBuf {
-    let variable = std::env::var_os("SHMWARDEN_LEDGER").filter(|value| !value.is_empty());
     if let Some(path) = named.path {
         return absolute(path);
     }
-    if let (Some(path), None, None) = (variable, named.name, named.directory) {
-        return absolute(Path::new(&path));
+    if let Some(path) = from_environment().filter(|_| !named.chosen) {
+        return path;
     }
     let name = match named.name {
         Some(name) => name.to_owned(),
@@ -86,10 +90,7 @@ pub(crate) fn absolute(path: &Path) -> PathBuf {
 
 /// The name of an instance by its ledger: the file's stem.
 pub(crate) fn instance(path: &Path) -> String {
-    path.file_stem()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Every `*.ledger` of a directory and of its sub-directories, one level; none where there is no

@@ -7,6 +7,7 @@ mod ledgers;
 mod log;
 mod render;
 mod run;
+mod swept;
 
 use std::process::ExitCode;
 

@@ -1,12 +1,12 @@
 //! What a server's own lists name, what they should name and do not, and what has to be read for
 //! that. Pure.
 
-use super::{Doubt, Found, Suspect, bears_claim, claim_of, has_witnessed_end, is_recorded, major};
-use super::{is_postgres, runs_here, uid_fits};
+use super::{Doubt, Found, Suspect, bears_claim, claim_of, is_here, is_postgres, is_recorded};
+use super::{major, runs_here, same_pids};
 use crate::engine::postgres;
 use crate::ledger::Book;
-use crate::ledger::book::{Recorded, Run};
-use crate::ledger::record::{End, How, Role};
+use crate::ledger::book::{Recorded, Run, Standing};
+use crate::ledger::record::{End, How, ObjectSeen, Role};
 use crate::object::{Identity, ShmFile};
 use crate::observe::{Mapped, Observation, identity_of};
 use crate::sys::shm::MODE_DEST;
@@ -20,33 +20,58 @@ pub(super) fn by(
     found: &mut Vec<Found>,
     suspects: &mut Vec<Suspect>,
 ) {
+    if !is_here(book, object, look) {
+        return;
+    }
     let (handles, role) = match object.role {
-        Role::Main => (
-            control_handle(object, look).into_iter().collect(),
-            Role::Control,
-        ),
-        Role::Control => (
-            dynamic_handles(run, object, look).unwrap_or_default(),
-            Role::Dynamic,
-        ),
+        Role::Main => (control_handle(object, look).into_iter().collect(), Role::Control),
+        Role::Control => (dynamic_handles(run, object, look).unwrap_or_default(), Role::Dynamic),
         _ => return,
     };
+    // A server runs as one user: what its list names and another made is not its own, however
+    // much root's launcher might be allowed.
+    let lister = maker(&object.identity);
     for handle in handles {
         for (identity, uid) in with_handle(handle, look) {
+            // A server has one kind of dynamic shared memory, its list included.
+            if object.role == Role::Control && identity.kind() != object.identity.kind() {
+                continue;
+            }
             if is_recorded(book, &identity) || found.iter().any(|known| known.3 == identity) {
                 continue;
             }
-            if run.claims.iter().any(|claim| uid_fits(claim, uid)) {
+            if uid == lister {
                 found.push((run.start.run, How::Listed, role, identity));
             } else {
                 let (run, doubt) = (run.start.run, Doubt::Foreign);
-                suspects.push(Suspect {
-                    run,
-                    identity,
-                    doubt,
-                });
+                suspects.push(Suspect { run, identity, doubt });
             }
         }
+    }
+}
+
+/// Control segments that came in by their creator's pid alone, now that a header names them.
+pub(super) fn controls_known(book: &Book, look: &Observation) -> Vec<ObjectSeen> {
+    let mains = book.open_objects().filter(|o| o.role == Role::Main && is_here(book, o, look));
+    let named = mains.filter_map(|main| Some((main.run, control_handle(main, look)?)));
+    let named: Vec<_> = named.map(|(run, handle)| (run, postgres::sysv_key(handle))).collect();
+    let is_named = |object: &&Recorded| match &object.identity {
+        Identity::Shm(segment) => {
+            object.role == Role::Other
+                && object.standing == Standing::Present
+                && named.contains(&(object.run, segment.key.0))
+        }
+        Identity::Posix(_) => false,
+    };
+    let known = book.open_objects().filter(is_named).map(super::seen_again);
+    known.map(|seen| ObjectSeen { role: Role::Control, ..seen }).collect()
+}
+
+/// The user that made an object.
+fn maker(identity: &Identity) -> u32 {
+    match identity {
+        Identity::Shm(segment) => segment.creator_uid,
+        Identity::Posix(file) => file.uid,
     }
 }
 
@@ -56,6 +81,7 @@ fn control_handle(main: &Recorded, look: &Observation) -> Option<u32> {
         return None;
     };
     let header = postgres::header(look.headers.get(&segment.id)?)?;
+    let header = Some(header).filter(|header| header.pid == segment.creator_pid)?;
     (header.control != 0).then_some(header.control)
 }
 
@@ -70,13 +96,8 @@ fn dynamic_handles(run: &Run, control: &Recorded, look: &Observation) -> Option<
 fn with_handle(handle: u32, look: &Observation) -> Vec<(Identity, u32)> {
     let name = postgres::posix_name(handle);
     let key = postgres::sysv_key(handle);
-    let file = look
-        .file(&name.0)
-        .map(|file| (Identity::Posix(file.clone()), file.uid));
-    let rows = look
-        .segments
-        .iter()
-        .filter(|row| row.key == key && key != 0);
+    let file = look.file(&name.0).map(|file| (Identity::Posix(file.clone()), file.uid));
+    let rows = look.segments.iter().filter(|row| row.key == key && key != 0);
     let rows = rows.map(|row| (Identity::Shm(identity_of(row)), row.creator_uid));
     file.into_iter().chain(rows).collect()
 }
@@ -84,8 +105,8 @@ fn with_handle(handle: u32, look: &Observation) -> Vec<(Identity, u32)> {
 /// What looks like this server's dynamic shared memory, is used by nobody, and is listed nowhere:
 /// `dsm_create` makes the object before it lists it.
 pub(super) fn missing(book: &Book, run: &Run, look: &Observation, suspects: &mut Vec<Suspect>) {
-    let crashed = !matches!(run.end, Some((End::Exit(0) | End::NotStarted(_), _)));
-    if !is_postgres(book, run) || !crashed {
+    let started = !matches!(run.end, Some((End::NotStarted(_), _)));
+    if !is_postgres(book, run) || !started || run.ended_cleanly() {
         return;
     }
     let fits = |uid: u32| run.claims.iter().any(|claim| claim.uids.contains(&uid));
@@ -113,11 +134,7 @@ pub(super) fn missing(book: &Book, run: &Run, look: &Observation, suspects: &mut
     for identity in all {
         let known = suspects.iter().any(|suspect| suspect.identity == identity);
         if !known && !is_recorded(book, &identity) {
-            suspects.push(Suspect {
-                run: run.start.run,
-                identity,
-                doubt: Doubt::Unlisted,
-            });
+            suspects.push(Suspect { run: run.start.run, identity, doubt: Doubt::Unlisted });
         }
     }
 }
@@ -125,45 +142,33 @@ pub(super) fn missing(book: &Book, run: &Run, look: &Observation, suspects: &mut
 /// Whether a time in seconds since the epoch lies in a run. For reports only: clocks are set back.
 fn lived_in(run: &Run, seconds: i64) -> bool {
     let of = |time: std::time::SystemTime| {
-        let since = time
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default();
+        let since = time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
     };
-    seconds >= of(run.at)
-        && run
-            .end
-            .as_ref()
-            .is_none_or(|(_, end)| seconds <= of(*end) + 1)
+    seconds >= of(run.at) && run.end.as_ref().is_none_or(|(_, end)| seconds <= of(*end) + 1)
 }
 
 fn is_mapped(file: &ShmFile, look: &Observation) -> bool {
-    look.processes
-        .iter()
-        .any(|process| process.mappings(Mapped::File(file.file)) > 0)
+    look.processes.iter().any(|process| process.mappings(Mapped::File(file.file)) > 0)
 }
 
 /// Segments whose header has to be read before anything of their instance is judged: every one
 /// that a claimed process made, since what looks like any server may be a PostgreSQL.
 #[must_use]
 pub fn headers_wanted(book: &Book, look: &Observation) -> Vec<i32> {
-    let recorded = book
-        .open_objects()
-        .filter_map(|object| match &object.identity {
-            Identity::Shm(segment) => {
-                let run = book.runs.get(&object.run)?;
-                claim_of(run, segment.creator_pid).map(|_| segment.id)
-            }
-            Identity::Posix(_) => None,
-        });
+    let recorded = book.open_objects().filter_map(|object| match &object.identity {
+        Identity::Shm(segment) => {
+            let run = book.runs.get(&object.run)?;
+            let claimed = claim_of(run, segment.creator_pid).is_some();
+            (claimed && is_here(book, object, look)).then_some(segment.id)
+        }
+        Identity::Posix(_) => None,
+    });
     let mut ids: Vec<i32> = recorded.collect();
-    for run in runs_here(book, look).filter(|run| !has_witnessed_end(run)) {
+    for run in runs_here(book, look).filter(|run| same_pids(book, run, look)) {
         for claim in &run.claims {
             ids.extend(
-                look.segments
-                    .iter()
-                    .filter(|row| bears_claim(claim, row))
-                    .map(|row| row.id),
+                look.segments.iter().filter(|row| bears_claim(claim, row)).map(|row| row.id),
             );
         }
     }
@@ -177,14 +182,10 @@ pub fn headers_wanted(book: &Book, look: &Observation) -> Vec<i32> {
 /// Control segments whose content has to be read.
 #[must_use]
 pub fn controls_wanted(book: &Book, look: &Observation) -> Vec<Identity> {
-    let missing = |identity: &Identity| {
-        !look
-            .controls
-            .iter()
-            .any(|(known, _)| known.has_number_of(identity))
-    };
+    let missing =
+        |identity: &Identity| !look.controls.iter().any(|(known, _)| known.has_number_of(identity));
     book.open_objects()
-        .filter(|object| object.role == Role::Control)
+        .filter(|object| object.role == Role::Control && is_here(book, object, look))
         .map(|object| object.identity.clone())
         .filter(missing)
         .filter(|identity| match identity {

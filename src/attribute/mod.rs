@@ -12,10 +12,10 @@ pub use proof::{bears_claim, pid_cannot_be_reused, uid_fits};
 use crate::engine::{EngineName, postgres};
 use crate::ledger::Book;
 use crate::ledger::book::{Recorded, Run, Standing};
-use crate::ledger::record::{Claim, End, How, ObjectSeen, Role};
-use crate::object::Identity;
+use crate::ledger::record::{Claim, How, ObjectSeen, Role};
+use crate::object::{Identity, ProcessRef, Segment};
 use crate::observe::{Observation, identity_of};
-use crate::sys::shm::Row;
+use crate::sys::shm::{MODE_DEST, Row};
 
 /// An object that may be the instance's, without proof.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,29 +42,27 @@ pub enum Doubt {
 /// Whether the ledger has this very object already, whatever became of it.
 #[must_use]
 pub fn is_recorded(book: &Book, identity: &Identity) -> bool {
-    book.objects
-        .values()
-        .any(|object| match (&object.identity, identity) {
-            (Identity::Posix(a), Identity::Posix(b)) => a.is(b),
-            (a, b) => a == b,
-        })
+    book.objects.values().any(|object| match (&object.identity, identity) {
+        (Identity::Posix(a), Identity::Posix(b)) => a.is(b),
+        (a, b) => a == b,
+    })
 }
 
-/// What the claimed process of a run has created and the ledger has not: while it lives, or is an
-/// unreaped zombie.
+/// What claimed processes of a run have created and the ledger has not; `is_there` tells whether a
+/// process is alive or an unreaped zombie now, after the table was read: its pid was its own then.
 #[must_use]
-pub fn created_by_claimed(book: &Book, run: &Run, rows: &[Row], how: How) -> Vec<ObjectSeen> {
-    let ours = |row: &&Row| run.claims.iter().any(|claim| bears_claim(claim, row));
-    let new = rows
-        .iter()
-        .filter(ours)
-        .map(|row| Identity::Shm(identity_of(row)));
+pub fn created_by_claimed(
+    book: &Book,
+    run: &Run,
+    rows: &[Row],
+    how: How,
+    is_there: impl Fn(ProcessRef) -> bool,
+) -> Vec<ObjectSeen> {
+    let claims: Vec<&Claim> = run.claims.iter().filter(|claim| is_there(claim.process)).collect();
+    let ours = |row: &&Row| claims.iter().any(|claim| bears_claim(claim, row));
+    let new = rows.iter().filter(ours).map(|row| Identity::Shm(identity_of(row)));
     let new = new.filter(|identity| !is_recorded(book, identity));
-    number(
-        book,
-        new.map(|identity| (run.start.run, how, Role::Other, identity))
-            .collect(),
-    )
+    number(book, new.map(|identity| (run.start.run, how, Role::Other, identity)).collect())
 }
 
 /// What a look after the death of every server of a ledger adds to it.
@@ -73,9 +71,7 @@ pub fn after_death(book: &Book, look: &Observation) -> (Vec<ObjectSeen>, Vec<Sus
     let mut found = Vec::new();
     let mut suspects = Vec::new();
     for run in runs_here(book, look) {
-        if has_witnessed_end(run) {
-            // What bore the pid then was recorded at the last look; what bears it now is later.
-        } else if same_pids(book, run, look) {
+        if same_pids(book, run, look) {
             claimed(book, run, look, &mut found, &mut suspects);
         }
     }
@@ -95,20 +91,15 @@ pub fn after_death(book: &Book, look: &Observation) -> (Vec<ObjectSeen>, Vec<Sus
 pub fn roles(book: &Book, look: &Observation) -> Vec<ObjectSeen> {
     let mut again = Vec::new();
     for object in book.open_objects() {
-        if object.role != Role::Other || object.standing != Standing::Present {
+        let may_be_main = object.role == Role::Other && object.standing == Standing::Present;
+        if !may_be_main || !is_here(book, object, look) {
             continue;
         }
         let Identity::Shm(segment) = &object.identity else {
             continue;
         };
-        let claim = book
-            .runs
-            .get(&object.run)
-            .and_then(|run| claim_of(run, segment.creator_pid));
-        let header = look
-            .headers
-            .get(&segment.id)
-            .and_then(|bytes| postgres::header(bytes));
+        let claim = book.runs.get(&object.run).and_then(|run| claim_of(run, segment.creator_pid));
+        let header = look.headers.get(&segment.id).and_then(|bytes| postgres::header(bytes));
         if let (Some(claim), Some(header)) = (claim, header) {
             if claim.engine != EngineName::Opengauss && header.pid == segment.creator_pid {
                 let mut seen = seen_again(object);
@@ -117,6 +108,7 @@ pub fn roles(book: &Book, look: &Observation) -> Vec<ObjectSeen> {
             }
         }
     }
+    again.extend(listed::controls_known(book, look));
     again
 }
 
@@ -148,11 +140,40 @@ fn same_pids(book: &Book, run: &Run, look: &Observation) -> bool {
     place.is_some_and(|place| place.pid_namespace == look.place.pid_namespace)
 }
 
-fn has_witnessed_end(run: &Run) -> bool {
-    matches!(
-        run.end,
-        Some((End::Exit(_) | End::Signal(_) | End::NotStarted(_), _))
-    )
+/// The object as it is here and now, if its place is here and it is still the recorded one.
+#[must_use]
+pub fn is_here(book: &Book, object: &Recorded, look: &Observation) -> bool {
+    let Some(place) = book.places.get(object.place) else { return false };
+    let same_pids = place.pid_namespace == look.place.pid_namespace;
+    place.boot == look.place.boot
+        && match &object.identity {
+            Identity::Shm(segment) => {
+                let row = look.segment(segment.id);
+                place.ipc_namespace == look.place.ipc_namespace
+                    && row.is_some_and(|row| differs(segment, row, same_pids).is_none())
+            }
+            Identity::Posix(file) => {
+                look.place.shm_mount.as_ref() == Some(&file.mount)
+                    && look.file(&file.name.0).is_some_and(|now| now.is(file))
+            }
+        }
+}
+
+/// In what a segment of the same id differs from the recorded one.
+#[must_use]
+pub fn differs(known: &Segment, row: &Row, same_pids: bool) -> Option<&'static str> {
+    // IPC_RMID on an attached segment makes its key 0 (ipc/shm.c do_shm_rmid).
+    let key_fits = row.key == known.key.0 || row.mode & MODE_DEST != 0;
+    let checks = [
+        (row.id == known.id, "id"),
+        (key_fits, "key"),
+        (row.bytes == known.bytes, "size"),
+        (row.creator_uid == known.creator_uid, "creator uid"),
+        (row.creator_gid == known.creator_gid, "creator gid"),
+        (row.ctime == known.ctime, "change time"),
+        (!same_pids || row.creator_pid == known.creator_pid, "creator pid"),
+    ];
+    checks.iter().find(|(same, _)| !same).map(|(_, what)| *what)
 }
 
 fn claim_of(run: &Run, pid: i32) -> Option<&Claim> {
@@ -175,13 +196,11 @@ fn claimed(
             if is_recorded(book, &identity) {
                 continue;
             }
-            match proof::of(run, claim, row, look) {
+            match proof::of(claim, row, look) {
                 Some(how) => found.push((run.start.run, how, Role::Other, identity)),
-                None => suspects.push(Suspect {
-                    run: run.start.run,
-                    identity,
-                    doubt: Doubt::PidReused,
-                }),
+                None => {
+                    suspects.push(Suspect { run: run.start.run, identity, doubt: Doubt::PidReused })
+                }
             }
         }
     }
@@ -192,11 +211,7 @@ fn claimed(
 pub fn major(run: &Run, look: &Observation) -> Option<u32> {
     let claimed = run.claims.iter().rev().find_map(|claim| claim.major);
     claimed.or_else(|| {
-        let data = run
-            .claims
-            .iter()
-            .rev()
-            .find_map(|claim| claim.data.as_ref())?;
+        let data = run.claims.iter().rev().find_map(|claim| claim.data.as_ref())?;
         look.data_dir(&data.path)?.major
     })
 }
@@ -204,9 +219,7 @@ pub fn major(run: &Run, look: &Observation) -> Option<u32> {
 /// Whether a run's server is a PostgreSQL, by its claims or by the header of a segment of its own.
 #[must_use]
 pub fn is_postgres(book: &Book, run: &Run) -> bool {
-    run.claims
-        .iter()
-        .any(|claim| claim.engine == EngineName::Postgres)
+    run.claims.iter().any(|claim| claim.engine == EngineName::Postgres)
         || book
             .open_objects()
             .any(|object| object.run == run.start.run && object.role == Role::Main)

@@ -1,7 +1,6 @@
 //! What proves that a segment which bears a claimed pid is the claimed process's own. Pure.
 
 use crate::engine::postgres;
-use crate::ledger::book::Run;
 use crate::ledger::record::{Claim, How};
 use crate::observe::{Observation, Seen};
 use crate::sys::shm::{MODE_DEST, Row};
@@ -17,13 +16,14 @@ pub fn pid_cannot_be_reused(
     now: Option<u64>,
     pid_max: [Option<u64>; 2],
 ) -> bool {
-    let Some(smallest) = pid_max.into_iter().flatten().min() else {
+    let [Some(one), Some(other)] = pid_max else {
         return false;
     };
+    let smallest = one.min(other);
     match then.zip(now) {
-        Some((then, now)) => now
-            .checked_sub(then)
-            .is_some_and(|n| n < smallest.saturating_sub(RESERVED_PIDS)),
+        Some((then, now)) => {
+            now.checked_sub(then).is_some_and(|n| n < smallest.saturating_sub(RESERVED_PIDS))
+        }
         None => false,
     }
 }
@@ -34,23 +34,20 @@ pub fn uid_fits(claim: &Claim, uid: u32) -> bool {
     claim.uids.contains(&uid) || claim.uids.contains(&0)
 }
 
-/// Whether the claimed process created this segment, if its pid means it.
+/// Whether the claimed process created this segment, if its pid still means it.
 #[must_use]
 pub fn bears_claim(claim: &Claim, row: &Row) -> bool {
-    row.creator_pid == claim.process.pid
+    claim.ended.is_none()
+        && row.creator_pid == claim.process.pid
         && uid_fits(claim, row.creator_uid)
         && !claim.before.contains(&row.id)
         && row.mode & MODE_DEST == 0
 }
 
 /// What proves that a segment which bears a claimed pid is the claimed process's own.
-pub(super) fn of(run: &Run, claim: &Claim, row: &Row, look: &Observation) -> Option<How> {
+pub(super) fn of(claim: &Claim, row: &Row, look: &Observation) -> Option<How> {
     let data = claim.data.as_ref();
-    if let Some(header) = look
-        .headers
-        .get(&row.id)
-        .and_then(|bytes| postgres::header(bytes))
-    {
+    if let Some(header) = look.headers.get(&row.id).and_then(|bytes| postgres::header(bytes)) {
         let same_directory =
             data.is_some_and(|data| (data.file.dev, data.file.ino) == (header.dev, header.ino));
         if header.pid == claim.process.pid && same_directory {
@@ -67,6 +64,6 @@ pub(super) fn of(run: &Run, claim: &Claim, row: &Row, look: &Observation) -> Opt
         .process(claim.process.pid)
         .is_some_and(|process| process.process.start != claim.process.start);
     let pid_max = [claim.pid_max, look.pid_max];
-    let proven = !borne_by_another && pid_cannot_be_reused(run.forks, look.forks, pid_max);
+    let proven = !borne_by_another && pid_cannot_be_reused(claim.forks, look.forks, pid_max);
     proven.then_some(How::ForkCount)
 }

@@ -1,11 +1,11 @@
 //! What speaks against removing anything of an instance. Pure.
 
-use super::{Life, Policy, Reason};
+use super::{Evidence, Life, Policy, Reason};
 use crate::attribute::{self, Doubt, Suspect};
 use crate::engine::{self, postgres};
 use crate::ledger::Book;
 use crate::ledger::book::{Recorded, Standing};
-use crate::ledger::record::{End, Role};
+use crate::ledger::record::Role;
 use crate::object::Identity;
 use crate::observe::Observation;
 
@@ -23,20 +23,17 @@ pub(super) fn reason(
         Life::Unseen(evidence) => return Some(Reason::Unseen(evidence.clone())),
         Life::Dead(_) => {}
     }
-    let held = judged
-        .iter()
-        .find(|(_, own)| own.as_ref().is_some_and(Reason::is_held));
+    let held = judged.iter().find(|(_, own)| own.as_ref().is_some_and(Reason::holds_the_rest));
     if let Some((object, _)) = held {
         return Some(Reason::InstanceHeld(object.identity.to_string()));
     }
     if let Life::Dead(left) = life {
-        if let Some(evidence) = left.first() {
+        let orphan = left.iter().find(|evidence| evidence.holder().is_some());
+        if let Some(evidence) = orphan {
             return Some(Reason::OrphanLives(evidence.clone()));
         }
     }
-    let foreign = suspects
-        .iter()
-        .find(|suspect| suspect.doubt == Doubt::Foreign);
+    let foreign = suspects.iter().find(|suspect| suspect.doubt == Doubt::Foreign);
     if let Some(suspect) = foreign {
         return Some(Reason::ListedStays(suspect.identity.to_string()));
     }
@@ -53,11 +50,31 @@ pub(super) fn reason(
     })
 }
 
+/// A run whose life cannot be seen from here and whose server could come by the object.
+#[must_use]
+pub fn unseen_user(book: &Book, life: &Life, object: &Recorded) -> Option<Reason> {
+    let Life::Dead(left) = life else { return None };
+    let may_use = |evidence: &&Evidence| match evidence {
+        Evidence::OtherPids { run } => {
+            book.runs.get(run).is_some_and(|run| book.may_use(run, object))
+        }
+        _ => false,
+    };
+    left.iter().find(may_use).map(|evidence| Reason::Unseen(evidence.clone()))
+}
+
 /// What is not known of a server whose main segment must go last and whose lists must be complete.
 fn not_understood(book: &Book, object: &Recorded, look: &Observation) -> Option<String> {
     let run = book.runs.get(&object.run)?;
     if !attribute::is_postgres(book, run) {
         return None;
+    }
+    match attribute::major(run, look) {
+        None => return Some("the major version of the server is not known".to_owned()),
+        Some(major) if !postgres::MAJORS.contains(&major) => {
+            return Some(format!("PostgreSQL {major} is not known to this shmwarden"));
+        }
+        Some(_) => {}
     }
     match (&object.identity, object.role) {
         (_, Role::Control) => {
@@ -68,20 +85,19 @@ fn not_understood(book: &Book, object: &Recorded, look: &Observation) -> Option<
             }
         }
         (Identity::Shm(segment), Role::Main | Role::Other) => {
-            let by_postmaster = run
-                .claims
-                .iter()
-                .any(|claim| claim.process.pid == segment.creator_pid);
+            let by_postmaster =
+                run.claims.iter().any(|claim| claim.process.pid == segment.creator_pid);
             if !by_postmaster {
                 return None;
             }
             let Some(bytes) = look.headers.get(&segment.id) else {
-                return Some(format!(
-                    "the header of segment {} could not be read",
-                    segment.id
-                ));
+                return Some(format!("the header of segment {} could not be read", segment.id));
             };
-            let names_control = postgres::header(bytes).is_some_and(|header| header.control != 0);
+            let header = postgres::header(bytes);
+            if object.role == Role::Main && header.is_none() {
+                return Some("its main segment does not begin as one does".to_owned());
+            }
+            let names_control = header.is_some_and(|header| header.control != 0);
             let mount = book.places.get(object.place).map(|place| &place.shm_mount);
             let elsewhere = names_control && mount != Some(&look.place.shm_mount);
             elsewhere.then(|| "its /dev/shm is another one than this".to_owned())
@@ -94,12 +110,9 @@ fn not_understood(book: &Book, object: &Recorded, look: &Observation) -> Option<
 #[must_use]
 pub fn clean_end(book: &Book, object: &Recorded, policy: &Policy) -> Option<Reason> {
     let run = book.runs.get(&object.run)?;
-    let clean = matches!(run.end, Some((End::Exit(0), _)));
-    let leaks = run
-        .claims
-        .iter()
-        .any(|claim| engine::leaks_on_clean_exit(claim.engine));
+    let leaks = run.claims.iter().any(|claim| engine::leaks_on_clean_exit(claim.engine));
     // A removal that was begun is finished, whatever the options are now.
     let begun = object.standing == Standing::Intended;
-    (clean && !leaks && !policy.include_clean && !begun).then_some(Reason::LeftClean)
+    let stays = run.ended_cleanly() && !leaks && !policy.include_clean && !begun;
+    stays.then_some(Reason::LeftClean)
 }

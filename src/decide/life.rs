@@ -2,11 +2,12 @@
 
 use super::Policy;
 use super::reason::{Evidence, Holder};
+use crate::attribute::is_here;
 use crate::engine::{self, EngineName};
 use crate::ledger::Book;
 use crate::ledger::book::Run;
 use crate::ledger::record::{Claim, Role};
-use crate::object::{Identity, ProcessRef};
+use crate::object::{Bytes, Identity, ProcessRef};
 use crate::observe::{Observation, Process, Seen};
 
 /// The state of an instance.
@@ -18,17 +19,14 @@ pub enum Life {
     Live(Evidence),
     /// Whether its server lives cannot be seen from here.
     Unseen(Evidence),
-    /// Its server is dead; processes that are left of it.
+    /// No server of it is seen to live; what is left of dead ones, and which runs cannot be seen.
     Dead(Vec<Evidence>),
 }
 
 /// Judges the life of an instance. The caller holds the ledger's lock.
 #[must_use]
 pub fn judge(book: &Book, look: &Observation, policy: &Policy) -> Life {
-    if book
-        .place()
-        .is_some_and(|place| place.boot != look.place.boot)
-    {
+    if book.place().is_some_and(|place| place.boot != look.place.boot) {
         return Life::Void;
     }
     let mut left = Vec::new();
@@ -41,18 +39,23 @@ pub fn judge(book: &Book, look: &Observation, policy: &Policy) -> Life {
             continue;
         }
         if place.pid_namespace != look.place.pid_namespace {
-            if run.end.is_none() && !proven_dead_by_interlock(book, run, look) {
-                unseen = Some(Evidence::OtherPids { run: run.start.run });
+            if !is_over(book, run, look) {
+                left.push(Evidence::OtherPids { run: run.start.run });
             }
             continue;
         }
         for claim in &run.claims {
-            if let Some(process) = living(claim.process, look) {
-                return Life::Live(Evidence::Claimed(holder(process, 0, false)));
+            if claim.ended.is_none() {
+                if let Some(process) = living(claim.process, look) {
+                    return Life::Live(Evidence::Claimed(holder(process, 0, false)));
+                }
+                if look.hidden.contains(&claim.process.pid) {
+                    unseen = Some(Evidence::Hidden { pid: claim.process.pid });
+                }
             }
             match by_pid_file(claim, look) {
                 Some(alive @ Evidence::PidFile(_)) => return Life::Live(alive),
-                Some(closed) => unseen = Some(closed),
+                Some(closed) => unseen = unseen.or(Some(closed)),
                 None => {}
             }
             left.extend(left_of(run, claim, look, policy));
@@ -66,30 +69,35 @@ pub fn judge(book: &Book, look: &Observation, policy: &Policy) -> Life {
 
 /// The process that a reference means, if it lives.
 fn living(wanted: ProcessRef, look: &Observation) -> Option<&Process> {
-    look.process(wanted.pid)
-        .filter(|p| p.process == wanted && !p.ended)
+    look.process(wanted.pid).filter(|p| p.process == wanted && !p.ended)
 }
 
-/// In another PID namespace pids cannot be compared, but a server of these engines keeps its main
-/// segment attached in every process: recorded, there and unattached, it proves the death.
-fn proven_dead_by_interlock(book: &Book, run: &Run, look: &Observation) -> bool {
-    let here = book.places.get(run.place).map(|place| &place.ipc_namespace);
-    here == Some(&look.place.ipc_namespace)
-        && run
-            .claims
-            .iter()
-            .all(|claim| engine::has_interlock(claim.engine))
+/// Whether a run's server is known to be dead, or never was.
+///
+/// In another PID namespace pids cannot be compared. There the death is proven where the launcher
+/// was the first process of that namespace (the caller has its lock, so it is dead, and with it
+/// all of the namespace, `pid_namespaces(7)`), or where the main segment is recorded, there and
+/// unattached: every process of such a server has it attached.
+#[must_use]
+pub fn is_over(book: &Book, run: &Run, look: &Observation) -> bool {
+    let Some(place) = book.places.get(run.place) else { return false };
+    if run.end.is_some() || place.boot != look.place.boot {
+        return true;
+    }
+    if place.pid_namespace == look.place.pid_namespace {
+        return run.claims.iter().filter(|claim| claim.ended.is_none()).all(|claim| {
+            living(claim.process, look).is_none() && !look.hidden.contains(&claim.process.pid)
+        });
+    }
+    let proven_by_interlock = run.server().is_some_and(|c| engine::has_interlock(c.engine))
         && book.open_objects().any(|object| {
-            let Identity::Shm(segment) = &object.identity else {
-                return false;
-            };
-            let row = look.segment(segment.id);
+            let Identity::Shm(segment) = &object.identity else { return false };
             object.run == run.start.run
                 && object.role == Role::Main
-                && row.is_some_and(|row| {
-                    super::differs(segment, row, false).is_none() && row.nattch == 0
-                })
-        })
+                && look.segment(segment.id).is_some_and(|row| row.nattch == 0)
+                && is_here(book, object, look)
+        });
+    run.start.launcher.pid == 1 || proven_by_interlock
 }
 
 /// What `postmaster.pid` says of a living server, be it one that this ledger claims or not.
@@ -100,9 +108,7 @@ fn by_pid_file(claim: &Claim, look: &Observation) -> Option<Evidence> {
         Seen::Here(file) => file,
         Seen::Gone => return None,
         Seen::Denied => {
-            return Some(Evidence::PidFileClosed {
-                path: data.path.lossy(),
-            });
+            return Some(Evidence::PidFileClosed { path: data.path.lossy() });
         }
     };
     let process = look.process(file.pid).filter(|process| !process.ended)?;
@@ -114,12 +120,12 @@ fn by_pid_file(claim: &Claim, look: &Observation) -> Option<Evidence> {
 /// Whether a process is one of the server's by its program and its directory.
 fn is_server(claim: &Claim, process: &Process) -> bool {
     let program = match &process.executable {
-        Seen::Here(found) => {
+        Seen::Here(path) => {
             let same = claim
                 .executable
                 .as_ref()
-                .is_some_and(|known| (known.file.dev, known.file.ino) == (found.dev, found.ino));
-            same || engine::recognise(&found.path) == claim.engine
+                .is_some_and(|known| Bytes::from(path.as_path()) == known.path);
+            same || engine::recognise(path) == claim.engine
         }
         Seen::Gone => false,
         Seen::Denied => is_named_like(claim, process),
@@ -136,12 +142,7 @@ fn is_named_like(claim: &Claim, process: &Process) -> bool {
     let Some(executable) = &claim.executable else {
         return true;
     };
-    let name = executable
-        .path
-        .0
-        .rsplit(|&byte| byte == b'/')
-        .next()
-        .unwrap_or_default();
+    let name = executable.path.0.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
     process.comm.0 == name.get(..15).unwrap_or(name)
 }
 
@@ -153,7 +154,7 @@ fn left_of(run: &Run, claim: &Claim, look: &Observation, policy: &Policy) -> Vec
             continue;
         }
         let holder = || holder(process, 0, true);
-        if descends(process, policy.launcher, look) {
+        if descends(process, &policy.descendants, look) {
             if claim.engine == EngineName::Generic || is_server(claim, process) {
                 found.push(Evidence::Descends(holder()));
             }
@@ -176,35 +177,33 @@ fn left_of(run: &Run, claim: &Claim, look: &Observation, policy: &Policy) -> Vec
     found
 }
 
-/// Whether a process descends from the launcher that asks.
-fn descends(process: &Process, launcher: Option<i32>, look: &Observation) -> bool {
-    let Some(launcher) = launcher else {
-        return false;
-    };
-    let mut parent = process.parent;
+/// Whether a process is, or descends from, one that the caller knows to descend from the server.
+fn descends(process: &Process, known: &[ProcessRef], look: &Observation) -> bool {
+    let mut at = process;
     for _ in 0..look.processes.len() {
-        if parent == launcher {
+        if known.contains(&at.process) {
             return true;
         }
-        match look.process(parent) {
-            Some(next) if parent > 1 => parent = next.parent,
-            _ => return false,
+        match look.process(at.parent) {
+            Some(parent) => at = parent,
+            None => return false,
         }
     }
     false
 }
 
 /// Whether a process was started by a server that is no longer there to be its ancestor: it was
-/// started later, by the same user, and is in the server's process group, its own session, or the
-/// control group of its service.
+/// started later, by the same user, and is in a process group or session that the server or its
+/// launcher leads, or in the control group of its service.
 fn is_known_descendant(run: &Run, claim: &Claim, process: &Process) -> bool {
     let leaders = [claim.process.pid, run.start.launcher.pid];
     let own_session = leaders.contains(&claim.session) && process.session == claim.session;
+    let own_group = leaders.contains(&claim.group) && process.group == claim.group;
     let own_service = claim.control_group.0.ends_with(b".service")
         && process.control_group.as_ref() == Some(&claim.control_group);
     process.process.start >= claim.process.start
         && (claim.uids.contains(&0) || claim.uids.iter().any(|&uid| has_uid(process, uid)))
-        && (process.group == claim.group || own_session || own_service)
+        && (own_group || own_session || own_service)
 }
 
 /// Whether a process has a user id in any of its four places; one that vanished has none.
@@ -216,21 +215,13 @@ pub fn has_uid(process: &Process, uid: u32) -> bool {
 /// The holder that a process is.
 #[must_use]
 pub fn holder(process: &Process, attachments: u64, orphan: bool) -> Holder {
-    let command: Vec<u8> = process
-        .command
-        .0
-        .iter()
-        .map(|&byte| if byte == 0 { b' ' } else { byte })
-        .collect();
+    let command: Vec<u8> =
+        process.command.0.iter().map(|&byte| if byte == 0 { b' ' } else { byte }).collect();
     let command = String::from_utf8_lossy(&command).trim_end().to_owned();
     Holder {
         process: process.process,
         uid: process.uids.map(|uids| uids[0]),
-        command: if command.is_empty() {
-            process.comm.lossy()
-        } else {
-            command
-        },
+        command: if command.is_empty() { process.comm.lossy() } else { command },
         state: char::from(process.state),
         attachments,
         orphan,

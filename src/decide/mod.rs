@@ -7,16 +7,17 @@ pub mod life;
 mod own;
 pub mod reason;
 
-pub use common::clean_end;
+pub use crate::attribute::differs;
+pub use common::{clean_end, unseen_user};
 pub use life::Life;
-pub use own::{differs, file_in_use};
+pub use own::{file_in_use, file_use};
 pub use reason::{Evidence, Holder, Reason};
 
 use crate::attribute::{Doubt, Suspect};
 use crate::ledger::Book;
 use crate::ledger::book::Recorded;
 use crate::ledger::record::Role;
-use crate::object::{Identity, Segment};
+use crate::object::{Identity, ProcessRef, Segment};
 use crate::observe::{Mapped, Observation};
 
 /// What the caller wants and is.
@@ -24,8 +25,10 @@ use crate::observe::{Mapped, Observation};
 pub struct Policy {
     /// Also remove what was left after a clean exit.
     pub include_clean: bool,
-    /// The launcher that asks: what descends from it is the instance's.
-    pub launcher: Option<i32>,
+    /// Processes that the caller knows to descend from the server.
+    pub descendants: Vec<ProcessRef>,
+    /// A new run begins: every run that is over is closed, wherever it was.
+    pub starting: bool,
     /// Processes that are not the instance's: the caller and its helpers.
     pub exempt: Vec<i32>,
 }
@@ -115,11 +118,10 @@ pub fn decide(
 ) -> Vec<Verdict> {
     let mut objects: Vec<&Recorded> = book.open_objects().collect();
     objects.sort_by_key(|object| (object.role, object.number));
-    let judged: Vec<(&Recorded, Option<Reason>)> = objects
-        .iter()
-        .map(|object| (*object, own::reason(book, object, look)))
-        .collect();
+    let judged: Vec<(&Recorded, Option<Reason>)> =
+        objects.iter().map(|object| (*object, own::reason(book, object, look))).collect();
     let common = common::reason(book, look, life, &judged, suspects);
+    let unseen = |object: &Recorded| common::unseen_user(book, life, object);
     let mut verdicts = Vec::new();
     for (object, own) in &judged {
         let reason = match own {
@@ -131,25 +133,16 @@ pub fn decide(
             Some(own) => Some(own.clone()),
             None => common
                 .clone()
+                .or_else(|| unseen(object))
                 .or_else(|| common::clean_end(book, object, policy)),
         };
         verdicts.push(match reason {
             Some(reason) => {
                 let identity = object.identity.clone();
                 let holders = holders(&identity, look, true);
-                Verdict::Keep(Kept {
-                    object: Some(object.number),
-                    identity,
-                    reason,
-                    holders,
-                })
+                Verdict::Keep(Kept { object: Some(object.number), identity, reason, holders })
             }
-            None => Verdict::Remove(removal(
-                book,
-                object,
-                look,
-                main_segment(&judged, object.run),
-            )),
+            None => Verdict::Remove(removal(book, object, look, main_segment(&judged, object.run))),
         });
     }
     verdicts.extend(suspects.iter().map(|suspect| {
@@ -160,36 +153,26 @@ pub fn decide(
         };
         let identity = suspect.identity.clone();
         let holders = holders(&identity, look, false);
-        Verdict::Keep(Kept {
-            object: None,
-            identity,
-            reason,
-            holders,
-        })
+        Verdict::Keep(Kept { object: None, identity, reason, holders })
     }));
     verdicts
 }
 
 /// The main segment of a run, if it is there and unattached.
 fn main_segment(judged: &[(&Recorded, Option<Reason>)], run: u64) -> Option<Segment> {
-    judged
-        .iter()
-        .find_map(|(object, own)| match (&object.identity, own) {
-            (Identity::Shm(segment), None) if object.role == Role::Main && object.run == run => {
-                Some(segment.clone())
-            }
-            _ => None,
-        })
+    judged.iter().find_map(|(object, own)| match (&object.identity, own) {
+        (Identity::Shm(segment), None) if object.role == Role::Main && object.run == run => {
+            Some(segment.clone())
+        }
+        _ => None,
+    })
 }
 
 fn removal(book: &Book, object: &Recorded, look: &Observation, guard: Option<Segment>) -> Removal {
     let place = book.places.get(object.place);
     let server = book.runs.get(&object.run).map_or_else(String::new, |run| {
-        let pids: Vec<String> = run
-            .claims
-            .iter()
-            .map(|claim| claim.process.pid.to_string())
-            .collect();
+        let pids: Vec<String> =
+            run.claims.iter().map(|claim| claim.process.pid.to_string()).collect();
         format!("server {} of run {}", pids.join(", "), object.run)
     });
     let creator = match &object.identity {
@@ -200,10 +183,7 @@ fn removal(book: &Book, object: &Recorded, look: &Observation, guard: Option<Seg
         object: object.number,
         identity: object.identity.clone(),
         role: object.role,
-        evidence: format!(
-            "{server} is dead, nobody uses it; {creator}; {}",
-            object.how
-        ),
+        evidence: format!("{server} is dead, nobody uses it; {creator}; {}", object.how),
         same_pids: place.is_some_and(|p| p.pid_namespace == look.place.pid_namespace),
         guard,
     }

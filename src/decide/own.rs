@@ -1,12 +1,13 @@
 //! What an object itself shows against its removal. Pure.
 
-use super::{Reason, life};
+use super::{Evidence, Reason, life};
+use crate::attribute::{differs, is_here};
 use crate::ledger::Book;
 use crate::ledger::book::Recorded;
 use crate::ledger::record::Role;
-use crate::object::{Identity, Segment};
+use crate::object::{Identity, ShmFile};
 use crate::observe::{Mapped, Observation, Process, Seen};
-use crate::sys::shm::{MODE_DEST, Row};
+use crate::sys::shm::MODE_DEST;
 
 /// What the object itself shows against its removal.
 pub(super) fn reason(book: &Book, object: &Recorded, look: &Observation) -> Option<Reason> {
@@ -22,6 +23,8 @@ pub(super) fn reason(book: &Book, object: &Recorded, look: &Observation) -> Opti
         Identity::Shm(segment) => match look.segment(segment.id) {
             None => Some(Reason::Gone),
             Some(row) => match differs(segment, row, same_pids) {
+                // An IPC_SET that nobody followed moves it: attached, it is taken for ours.
+                Some("change time") if row.nattch > 0 => Some(Reason::Attached(row.nattch)),
                 Some(what) => Some(Reason::Changed(what)),
                 None if row.mode & MODE_DEST != 0 => Some(Reason::Dest),
                 None => (row.nattch > 0).then_some(Reason::Attached(row.nattch)),
@@ -33,70 +36,62 @@ pub(super) fn reason(book: &Book, object: &Recorded, look: &Observation) -> Opti
         Identity::Posix(file) => match look.file(&file.name.0) {
             None => Some(Reason::Gone),
             Some(now) if !now.is(file) => Some(Reason::Changed("inode or birth time")),
-            Some(_) => file_in_use(book, object, look),
+            Some(now) => file_in_use(book, object, now, look),
         },
     }
 }
 
-/// Whether somebody maps a file, or may.
+/// Whether somebody maps a file of an instance, or may.
 #[must_use]
-pub fn file_in_use(book: &Book, object: &Recorded, look: &Observation) -> Option<Reason> {
-    let Identity::Posix(file) = &object.identity else {
-        return None;
-    };
-    if look
-        .processes
-        .iter()
-        .any(|process| process.mappings(Mapped::File(file.file)) > 0)
-    {
-        return Some(Reason::Mapped);
-    }
+pub fn file_in_use(
+    book: &Book,
+    object: &Recorded,
+    now: &ShmFile,
+    look: &Observation,
+) -> Option<Reason> {
     // Every process that uses a server's dynamic shared memory has its main segment attached: the
     // kernel's own count says more than a look into processes.
     if main_is_unattached(book, object.run, look) {
-        return None;
+        return is_mapped(now, look).then_some(Reason::Mapped);
     }
+    // Orphans in another PID namespace cannot be seen from here, unless that has died with its
+    // first process.
+    let place = book.places.get(object.place)?;
+    let run = book.runs.get(&object.run)?;
+    if place.pid_namespace != look.place.pid_namespace && run.start.launcher.pid != 1 {
+        return Some(Reason::Unseen(Evidence::OtherPids { run: object.run }));
+    }
+    file_use(now, look)
+}
+
+fn is_mapped(file: &ShmFile, look: &Observation) -> bool {
+    look.processes.iter().any(|process| process.mappings(Mapped::File(file.file)) > 0)
+}
+
+/// Whether somebody maps a file, or may: whoever cannot be looked into and could open it.
+#[must_use]
+pub fn file_use(now: &ShmFile, look: &Observation) -> Option<Reason> {
+    if is_mapped(now, look) {
+        return Some(Reason::Mapped);
+    }
+    let open_to_others = now.mode & 0o066 != 0;
     let closed = |process: &&Process| {
         !process.ended
             && matches!(process.maps, None | Some(Seen::Denied))
-            && life::has_uid(process, file.uid)
+            && (open_to_others || life::has_uid(process, now.uid))
     };
-    let closed = look.processes.iter().find(closed)?;
-    Some(Reason::PerhapsMapped(life::holder(closed, 0, false)))
+    if let Some(closed) = look.processes.iter().find(closed) {
+        return Some(Reason::PerhapsMapped(life::holder(closed, 0, false)));
+    }
+    let hidden = open_to_others && look.hides_processes;
+    hidden.then_some(Reason::Unseen(Evidence::HiddenProcesses))
 }
 
 /// Whether a run's main segment is recorded, there, and unattached.
 fn main_is_unattached(book: &Book, run: u64, look: &Observation) -> bool {
     book.open_objects().any(|object| {
-        let Identity::Shm(segment) = &object.identity else {
-            return false;
-        };
-        let here = book.places.get(object.place).is_some_and(|place| {
-            place.boot == look.place.boot && place.ipc_namespace == look.place.ipc_namespace
-        });
-        let row = look.segment(segment.id);
-        let unattached =
-            row.is_some_and(|row| differs(segment, row, false).is_none() && row.nattch == 0);
-        here && object.run == run && object.role == Role::Main && unattached
+        let Identity::Shm(segment) = &object.identity else { return false };
+        let unattached = look.segment(segment.id).is_some_and(|row| row.nattch == 0);
+        object.run == run && object.role == Role::Main && unattached && is_here(book, object, look)
     })
-}
-
-/// In what a segment of the same id differs from the recorded one.
-#[must_use]
-pub fn differs(known: &Segment, row: &Row, same_pids: bool) -> Option<&'static str> {
-    // IPC_RMID on an attached segment makes its key 0 (ipc/shm.c do_shm_rmid).
-    let key_fits = row.key == known.key.0 || row.mode & MODE_DEST != 0;
-    let checks = [
-        (row.id == known.id, "id"),
-        (key_fits, "key"),
-        (row.bytes == known.bytes, "size"),
-        (row.creator_uid == known.creator_uid, "creator uid"),
-        (row.creator_gid == known.creator_gid, "creator gid"),
-        (row.ctime == known.ctime, "change time"),
-        (
-            !same_pids || row.creator_pid == known.creator_pid,
-            "creator pid",
-        ),
-    ];
-    checks.iter().find(|(same, _)| !same).map(|(_, what)| *what)
 }

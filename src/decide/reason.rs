@@ -24,11 +24,7 @@ pub struct Holder {
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let command = self.command.escape_debug();
-        write!(
-            f,
-            "process {} (state {}, {command})",
-            self.process.pid, self.state
-        )
+        write!(f, "process {} (state {}, {command})", self.process.pid, self.state)
     }
 }
 
@@ -50,6 +46,13 @@ pub enum Evidence {
         /// The run.
         run: u64,
     },
+    /// A claimed process that `/proc` does not show and the kernel says is there.
+    Hidden {
+        /// Its pid.
+        pid: i32,
+    },
+    /// This `/proc` hides the processes of other users.
+    HiddenProcesses,
     /// `postmaster.pid` is there and cannot be read or understood.
     PidFileClosed {
         /// The data directory.
@@ -64,7 +67,10 @@ impl Evidence {
         match self {
             Self::Claimed(h) | Self::PidFile(h) | Self::RunsHere(h) => Some(h),
             Self::Descends(h) | Self::Closed(h) => Some(h),
-            Self::OtherPids { .. } | Self::PidFileClosed { .. } => None,
+            Self::OtherPids { .. }
+            | Self::Hidden { .. }
+            | Self::HiddenProcesses
+            | Self::PidFileClosed { .. } => None,
         }
     }
 }
@@ -81,6 +87,13 @@ impl fmt::Display for Evidence {
                 f,
                 "run {run} was in another PID namespace, from where its death cannot be seen"
             ),
+            Self::Hidden { pid } => write!(
+                f,
+                "process {pid}, which the ledger claims, may live: this /proc does not show it"
+            ),
+            Self::HiddenProcesses => {
+                f.write_str("this /proc hides processes of other users, who may have it mapped")
+            }
             Self::PidFileClosed { path } => {
                 write!(f, "{}/postmaster.pid cannot be read", path.escape_debug())
             }
@@ -162,6 +175,12 @@ impl Reason {
             Self::Foreign => "foreign",
             Self::Gone => "gone",
         }
+    }
+
+    /// Whether the object, by itself, keeps all of its instance from being removed.
+    #[must_use]
+    pub fn holds_the_rest(&self) -> bool {
+        self.is_held() || matches!(self, Self::Unseen(_))
     }
 
     /// Whether the object is kept because somebody holds it or something else of its instance.

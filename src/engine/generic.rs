@@ -24,11 +24,7 @@ fn escape_path(path: &[u8]) -> String {
         .filter(|part| !part.is_empty() && *part != b".")
         .map(escape)
         .collect();
-    if parts.is_empty() {
-        "-".to_owned()
-    } else {
-        parts.join("-")
-    }
+    if parts.is_empty() { "-".to_owned() } else { parts.join("-") }
 }
 
 /// Letters, digits, `:`, `_` and inner `.` stay, the rest becomes `\xNN`.
@@ -55,10 +51,7 @@ mod tests {
     fn a_data_directory_is_escaped_as_systemd_does() {
         let name = |path: &str| instance_name(Some(Path::new(path)), Path::new("x"));
         // Compared with the output of systemd-escape --path.
-        assert_eq!(
-            name("/var/lib/postgresql/15/main"),
-            "var-lib-postgresql-15-main"
-        );
+        assert_eq!(name("/var/lib/postgresql/15/main"), "var-lib-postgresql-15-main");
         assert_eq!(name("/srv/my-data/"), "srv-my\\x2ddata");
         assert_eq!(name("/"), "-");
         assert_eq!(name("/.hidden"), "\\x2ehidden");
@@ -66,10 +59,7 @@ mod tests {
 
     #[test]
     fn without_a_data_directory_the_command_gives_the_name() {
-        assert_eq!(
-            instance_name(None, Path::new("/usr/sbin/apache2")),
-            "apache2"
-        );
+        assert_eq!(instance_name(None, Path::new("/usr/sbin/apache2")), "apache2");
         assert_eq!(instance_name(None, Path::new("/")), "server");
     }
 }

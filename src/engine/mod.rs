@@ -1,7 +1,6 @@
 //! What is known of each server: how to recognise it, what it leaves, what its lists say. Pure.
 
 pub mod generic;
-pub mod opengauss;
 pub mod postgres;
 
 use std::ffi::{OsStr, OsString};
@@ -13,10 +12,7 @@ pub use crate::object::EngineName;
 /// The engine of a program, by the base name of its file.
 #[must_use]
 pub fn recognise(executable: &Path) -> EngineName {
-    let name = executable
-        .file_name()
-        .map(OsStr::as_bytes)
-        .unwrap_or_default();
+    let name = executable.file_name().map(OsStr::as_bytes).unwrap_or_default();
     // After an upgrade the kernel shows the old file as "postgres (deleted)".
     let name = name.strip_suffix(b" (deleted)").unwrap_or(name);
     match name {
@@ -51,9 +47,7 @@ pub fn data_directory(
     if engine == EngineName::Generic {
         return None;
     }
-    let named = option_d(args).or(pgdata
-        .filter(|value| !value.is_empty())
-        .map(OsStr::to_owned))?;
+    let named = option_d(args).or(pgdata.filter(|value| !value.is_empty()).map(OsStr::to_owned))?;
     let path = cwd.join(named);
     Some(std::path::absolute(&path).unwrap_or(path))
 }
@@ -97,10 +91,7 @@ mod tests {
             recognise(Path::new("/usr/lib/postgresql/15/bin/postgres")),
             EngineName::Postgres
         );
-        assert_eq!(
-            recognise(Path::new("/x/postgres (deleted)")),
-            EngineName::Postgres
-        );
+        assert_eq!(recognise(Path::new("/x/postgres (deleted)")), EngineName::Postgres);
         assert_eq!(recognise(Path::new("gaussdb")), EngineName::Opengauss);
         assert_eq!(recognise(Path::new("/usr/bin/psql")), EngineName::Generic);
         assert_eq!(recognise(Path::new("/")), EngineName::Generic);
@@ -110,21 +101,10 @@ mod tests {
     fn the_last_data_directory_counts_and_is_made_absolute() {
         let dir = |words: &[&str], pgdata: Option<&str>| {
             let pgdata = pgdata.map(OsStr::new);
-            data_directory(
-                EngineName::Postgres,
-                &args(words),
-                pgdata,
-                Path::new("/here"),
-            )
+            data_directory(EngineName::Postgres, &args(words), pgdata, Path::new("/here"))
         };
-        assert_eq!(
-            dir(&["postgres", "-D", "/a", "-D/b"], None),
-            Some("/b".into())
-        );
-        assert_eq!(
-            dir(&["postgres", "-p", "-D", "-D", "c"], None),
-            Some("/here/c".into())
-        );
+        assert_eq!(dir(&["postgres", "-D", "/a", "-D/b"], None), Some("/b".into()));
+        assert_eq!(dir(&["postgres", "-p", "-D", "-D", "c"], None), Some("/here/c".into()));
         assert_eq!(dir(&["postgres"], Some("/env")), Some("/env".into()));
         assert_eq!(dir(&["postgres"], Some("")), None);
         assert_eq!(dir(&["postgres", "-D"], None), None);

@@ -55,9 +55,7 @@ pub fn listed(bytes: &[u8], major: Option<u32>) -> Result<Vec<u32>, String> {
         return Err("the major version of the server is not known".to_owned());
     };
     if !MAJORS.contains(&major) {
-        return Err(format!(
-            "the layout of PostgreSQL {major} is not known to this shmwarden"
-        ));
+        return Err(format!("the layout of PostgreSQL {major} is not known to this shmwarden"));
     }
     let short = || "its control segment is shorter than its own count".to_owned();
     let magic = u32_at(bytes, 0).ok_or_else(short)?;
@@ -131,10 +129,7 @@ pub fn pid_file(text: &[u8]) -> Option<PidFile> {
     let key = key
         .and_then(|key| u32::try_from(key & 0xffff_ffff).ok())
         .map(|word| i32::from_ne_bytes(word.to_ne_bytes()));
-    (pid != 0).then_some(PidFile {
-        pid: pid.wrapping_abs(),
-        segment: key.zip(id),
-    })
+    (pid != 0).then_some(PidFile { pid: pid.wrapping_abs(), segment: key.zip(id) })
 }
 
 /// The major version that `PG_VERSION` names.
@@ -148,15 +143,11 @@ fn i32_at(bytes: &[u8], at: usize) -> Option<i32> {
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(
-        bytes.get(at..at.checked_add(4)?)?.try_into().ok()?,
-    ))
+    Some(u32::from_ne_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_ne_bytes(
-        bytes.get(at..at.checked_add(8)?)?.try_into().ok()?,
-    ))
+    Some(u64::from_ne_bytes(bytes.get(at..at.checked_add(8)?)?.try_into().ok()?))
 }
 
 #[cfg(test)]
@@ -188,10 +179,7 @@ mod tests {
     #[test]
     fn odd_handles_lie_in_the_main_segment_from_14_on_only() {
         assert_eq!(listed(&control(13, &[(11, 2)]), Some(13)).unwrap(), [11]);
-        assert_eq!(
-            listed(&control(14, &[(11, 2)]), Some(14)).unwrap(),
-            [0_u32; 0]
-        );
+        assert_eq!(listed(&control(14, &[(11, 2)]), Some(14)).unwrap(), [0_u32; 0]);
     }
 
     #[test]
@@ -226,18 +214,9 @@ mod tests {
             b"4711\n/data\n1700000000\n5432\n/tmp\nlocalhost\n  16007937   32769\nready   \n";
         assert_eq!(
             pid_file(whole),
-            Some(PidFile {
-                pid: 4711,
-                segment: Some((16_007_937, 32769))
-            })
+            Some(PidFile { pid: 4711, segment: Some((16_007_937, 32769)) })
         );
-        assert_eq!(
-            pid_file(b"4711\n/data\n"),
-            Some(PidFile {
-                pid: 4711,
-                segment: None
-            })
-        );
+        assert_eq!(pid_file(b"4711\n/data\n"), Some(PidFile { pid: 4711, segment: None }));
         assert_eq!(pid_file(b"-4711\n").unwrap().pid, 4711);
         assert_eq!(pid_file(b""), None);
         assert_eq!(pid_file(b"x\n"), None);

@@ -7,11 +7,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::SystemTime;
 
+pub use super::kept::{Recorded, Run, Standing};
 use super::line;
-use super::record::{
-    Claim, End, Entry, How, ObjectSeen, Outcome, Place, Record, Role, RunStart, VERSION,
-};
-use crate::object::{Identity, ProcessRef};
+use super::record::{Claim, End, Entry, ObjectSeen, Place, Record, RunStart, VERSION};
+use crate::object::{Identity, ProcessRef, Segment};
 
 /// Why a record may not follow what is there.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,73 +38,6 @@ pub enum Tail {
     },
     /// Written by a newer version.
     Newer(u64),
-}
-
-/// One start of a server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Run {
-    /// How it began.
-    pub start: RunStart,
-    /// When.
-    pub at: SystemTime,
-    /// Index into [`Book::places`].
-    pub place: usize,
-    /// Processes whose objects are ours, the newest claim of each.
-    pub claims: Vec<Claim>,
-    /// The latest fork count at which its server was seen alive, of claims and what followed.
-    pub forks: Option<u64>,
-    /// How and when it ended.
-    pub end: Option<(End, SystemTime)>,
-}
-
-/// Where an object stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
-    /// There, as far as the ledger knows.
-    Present,
-    /// Its removal was begun, and its outcome is not known.
-    Intended,
-    /// No longer there, without our doing.
-    Gone,
-    /// A removal was tried, with this outcome and detail.
-    Tried(Outcome, String),
-}
-
-/// An object of an instance.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recorded {
-    /// Its number in the ledger.
-    pub number: u64,
-    /// The run that it belongs to.
-    pub run: u64,
-    /// Index into [`Book::places`].
-    pub place: usize,
-    /// What it is recognised by.
-    pub identity: Identity,
-    /// How it came in.
-    pub how: How,
-    /// What it is to its server.
-    pub role: Role,
-    /// The process that created it, where that is another one than the claimed.
-    pub creator: Option<ProcessRef>,
-    /// When it came in.
-    pub since: SystemTime,
-    /// Where it stands, and since when.
-    pub standing: Standing,
-    /// When that was recorded.
-    pub changed: SystemTime,
-}
-
-impl Recorded {
-    /// Whether something may still have to be done about it.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        match &self.standing {
-            Standing::Present | Standing::Intended => true,
-            Standing::Gone => false,
-            Standing::Tried(outcome, _) => matches!(outcome, Outcome::Failed | Outcome::Kept),
-        }
-    }
 }
 
 /// What a ledger says, as a whole.
@@ -171,9 +103,12 @@ impl Book {
             }
             Record::Run(start) => self.begin(start, entry.at)?,
             Record::Claim(claim) => self.claim(claim, entry.forks)?,
-            Record::Alive { run } => {
-                let run = self.open_run(*run)?;
-                run.forks = entry.forks.or(run.forks);
+            Record::Alive { run, process } => {
+                let claim = self.open_claim(*run, *process)?;
+                claim.forks = entry.forks.or(claim.forks);
+            }
+            Record::Reaped { run, process, end } => {
+                self.open_claim(*run, *process)?.ended = Some(*end);
             }
             Record::Object(seen) => self.object(seen, entry)?,
             Record::Used { run, identity } => {
@@ -181,19 +116,13 @@ impl Book {
                 self.used.push((*run, identity.clone()));
             }
             Record::Gone { object } => {
-                self.stand(*object, entry.at, Standing::Gone, |was| {
-                    *was != Standing::Intended
-                })?;
+                self.stand(*object, entry.at, Standing::Gone, |was| *was != Standing::Intended)?;
             }
             Record::Intent { object, .. } => {
-                self.all_ended_where(*object)?;
+                self.all_ended_for(*object)?;
                 self.stand(*object, entry.at, Standing::Intended, |_| true)?;
             }
-            Record::Outcome {
-                object,
-                outcome,
-                detail,
-            } => {
+            Record::Outcome { object, outcome, detail } => {
                 let now = Standing::Tried(*outcome, detail.clone());
                 self.stand(*object, entry.at, now, |was| *was == Standing::Intended)?;
             }
@@ -218,13 +147,13 @@ impl Book {
     /// The number for the next run.
     #[must_use]
     pub fn next_run(&self) -> u64 {
-        self.given.0 + 1
+        self.given.0.saturating_add(1)
     }
 
     /// The number for the next object.
     #[must_use]
     pub fn next_object(&self) -> u64 {
-        self.given.1 + 1
+        self.given.1.saturating_add(1)
     }
 
     /// Runs that have no end yet.
@@ -243,11 +172,7 @@ impl Book {
         let boot = self.place().map(|place| place.boot.as_str());
         self.objects.values().filter(move |object| {
             object.is_open()
-                && self
-                    .places
-                    .get(object.place)
-                    .map(|place| place.boot.as_str())
-                    == boot
+                && self.places.get(object.place).map(|place| place.boot.as_str()) == boot
         })
     }
 
@@ -255,8 +180,12 @@ impl Book {
         let Some(here) = self.place().cloned() else {
             return Err(Illegal("a run before a header"));
         };
-        if start.run < self.next_run() {
+        if start.run < self.next_run() || start.run == u64::MAX {
             return Err(Illegal("a run whose number was given before"));
+        }
+        // As bytes that are no text it is four times as long in its line.
+        if start.argv.iter().map(|arg| arg.0.len()).sum::<usize>() > super::line::LONGEST / 8 {
+            return Err(Illegal("a command line that is too long"));
         }
         let open_here = self.open_runs().any(|run| {
             self.places
@@ -267,14 +196,7 @@ impl Book {
             return Err(Illegal("a run while an earlier one has not ended"));
         }
         let place = self.places.len() - 1;
-        let run = Run {
-            start: start.clone(),
-            at,
-            place,
-            claims: vec![],
-            forks: None,
-            end: None,
-        };
+        let run = Run { start: start.clone(), at, place, claims: vec![], end: None };
         self.runs.insert(start.run, run);
         self.given.0 = start.run;
         Ok(())
@@ -285,10 +207,19 @@ impl Book {
         if claim.process.pid <= 0 {
             return Err(Illegal("a claim of no process"));
         }
-        run.forks = forks.or(run.forks);
-        run.claims.retain(|old| old.process != claim.process);
-        run.claims.push(claim.clone());
-        Ok(())
+        let mut claim = Claim { forks, ended: None, ..claim.clone() };
+        match run.claims.iter_mut().find(|old| old.process == claim.process) {
+            Some(old) if old.ended.is_some() => Err(Illegal("a claim of a process that ended")),
+            Some(old) => {
+                claim.forks = forks.or(old.forks);
+                *old = claim;
+                Ok(())
+            }
+            None => {
+                run.claims.push(claim);
+                Ok(())
+            }
+        }
     }
 
     fn object(&mut self, seen: &ObjectSeen, entry: &Entry) -> Result<(), Illegal> {
@@ -296,24 +227,18 @@ impl Book {
         let place = run.place;
         let known = self.objects.get(&seen.object);
         match known {
-            Some(old) if !old.identity.has_number_of(&seen.identity) => {
+            Some(old) if old.run != seen.run || !may_become(&old.identity, &seen.identity) => {
                 return Err(Illegal("an object that turns into another"));
             }
             Some(old) if old.standing != Standing::Present => {
                 return Err(Illegal("an object that comes back"));
             }
-            None if seen.object < self.next_object() => {
+            None if seen.object < self.next_object() || seen.object == u64::MAX => {
                 return Err(Illegal("an object whose number was given before"));
             }
             _ => {}
         }
-        if let (Some(forks), Some(run)) = (entry.forks, self.runs.get_mut(&seen.run)) {
-            run.forks = Some(forks);
-        }
-        let since = self
-            .objects
-            .get(&seen.object)
-            .map_or(entry.at, |old| old.since);
+        let since = self.objects.get(&seen.object).map_or(entry.at, |old| old.since);
         let recorded = Recorded {
             number: seen.object,
             run: seen.run,
@@ -338,10 +263,7 @@ impl Book {
         now: Standing,
         may: impl Fn(&Standing) -> bool,
     ) -> Result<(), Illegal> {
-        let object = self
-            .objects
-            .get_mut(&object)
-            .ok_or(Illegal("no such object"))?;
+        let object = self.objects.get_mut(&object).ok_or(Illegal("no such object"))?;
         if !object.is_open() || !may(&object.standing) {
             return Err(Illegal("the object does not stand so that this may follow"));
         }
@@ -350,18 +272,26 @@ impl Book {
         Ok(())
     }
 
-    /// No removal while a server of this ledger may live in the PID namespace of the object's run.
-    fn all_ended_where(&self, object: u64) -> Result<(), Illegal> {
+    /// No removal while a run that may use the object has not ended.
+    fn all_ended_for(&self, object: u64) -> Result<(), Illegal> {
         let object = self.objects.get(&object).ok_or(Illegal("no such object"))?;
-        let boot = self.places.get(object.place).map(|place| &place.boot);
-        let open = self
-            .open_runs()
-            .any(|run| self.places.get(run.place).map(|place| &place.boot) == boot);
-        if open {
-            Err(Illegal("a removal while a run has not ended"))
-        } else {
-            Ok(())
+        if self.open_runs().any(|run| self.may_use(run, object)) {
+            return Err(Illegal("a removal while a run has not ended"));
         }
+        Ok(())
+    }
+
+    /// Whether a run's server could come by an object: its own ones, and those of the same boot
+    /// that it can reach from its namespaces.
+    #[must_use]
+    pub fn may_use(&self, run: &Run, object: &Recorded) -> bool {
+        let places = (self.places.get(run.place), self.places.get(object.place));
+        let (Some(its), Some(there)) = places else { return true };
+        let reaches = match &object.identity {
+            Identity::Shm(_) => its.ipc_namespace == there.ipc_namespace,
+            Identity::Posix(file) => its.shm_mount.as_ref() == Some(&file.mount),
+        };
+        object.run == run.start.run || (its.boot == there.boot && reaches)
     }
 
     fn end_runs_of_other_boots(&mut self, at: SystemTime) {
@@ -380,10 +310,24 @@ impl Book {
 
     fn open_run(&mut self, number: u64) -> Result<&mut Run, Illegal> {
         let run = self.runs.get_mut(&number).ok_or(Illegal("no such run"))?;
-        if run.end.is_some() {
-            Err(Illegal("the run has ended"))
-        } else {
-            Ok(run)
+        if run.end.is_some() { Err(Illegal("the run has ended")) } else { Ok(run) }
+    }
+
+    fn open_claim(&mut self, run: u64, process: ProcessRef) -> Result<&mut Claim, Illegal> {
+        let claims = &mut self.open_run(run)?.claims;
+        let claim = claims.iter_mut().find(|claim| claim.process == process);
+        claim.filter(|claim| claim.ended.is_none()).ok_or(Illegal("no such claimed process"))
+    }
+}
+
+/// Whether an object may be recorded again so: all but its change time, or its size as a file, is
+/// what it is recognised by.
+fn may_become(old: &Identity, new: &Identity) -> bool {
+    match (old, new) {
+        (Identity::Shm(old), Identity::Shm(new)) => {
+            *new == Segment { ctime: new.ctime, ..old.clone() }
         }
+        (Identity::Posix(old), Identity::Posix(new)) => old.is(new),
+        _ => false,
     }
 }

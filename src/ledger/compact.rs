@@ -11,11 +11,13 @@ use std::path::PathBuf;
 
 use nix::libc::{O_CLOEXEC, O_NOFOLLOW};
 
-use super::book::{Book, Standing};
+use super::book::{Book, Standing, Tail};
+pub use super::file::Compacted;
 use super::file::Ledger;
 use super::line;
 use super::record::{Entry, Record};
 use crate::error::{Error, Result};
+use crate::object::ProcessRef;
 use crate::sys::user;
 
 /// Ended runs that stay readable.
@@ -29,36 +31,52 @@ pub fn is_due(ledger: &Ledger) -> bool {
     ledger.whole_bytes() > LONG_BYTES || ledger.book.runs.len() > KEPT_RUNS + 10
 }
 
-/// A ledger written anew, which has taken the name and is locked.
-#[derive(Debug)]
-pub struct Compacted {
-    /// The new file.
-    pub file: File,
-    /// Its length in bytes.
-    pub bytes: u64,
-}
-
 /// Writes a locked ledger anew and lets it take the name; `None` where it is another user's, or
 /// lines wait to be written.
 ///
+/// `ready` is called with the new file before it takes the name: whoever dies in between leaves
+/// the caller of a helper with a descriptor of whatever file then bears it.
+///
 /// # Errors
-/// [`Error::Io`]; the old file is untouched then.
-pub fn compact(ledger: &Ledger) -> Result<Option<Compacted>> {
+/// [`Error::Io`]; the old file is untouched then, or has lost its name to an equal one.
+pub fn compact(
+    ledger: &Ledger,
+    ready: impl FnOnce(&Compacted) -> Result<()>,
+) -> Result<Option<Compacted>> {
     if ledger.owner().0 != user::effective() || ledger.pretends() || ledger.has_queued() {
         return Ok(None);
     }
-    let new = rewrite(&ledger.bytes()?);
+    let old = ledger.bytes()?;
+    let new = rewrite(&old);
+    if !says_the_same(&old, &new) {
+        return Err(Error::Illegal("a ledger written anew would not say the same".to_owned()));
+    }
     let (file, temporary) = write_beside(ledger, &new)?;
+    let compacted = Compacted { file, bytes: new.len() as u64 };
     let path = ledger.path();
-    if let Err(error) = std::fs::rename(&temporary, path) {
+    let renamed = ready(&compacted).and_then(|()| {
+        std::fs::rename(&temporary, path).map_err(Error::io("cannot replace", path))
+    });
+    if let Err(error) = renamed {
         let _ = std::fs::remove_file(&temporary);
-        return Err(Error::io("cannot replace", path)(error));
+        return Err(error);
     }
     ledger.sync_directory()?;
-    Ok(Some(Compacted {
-        file,
-        bytes: new.len() as u64,
-    }))
+    Ok(Some(compacted))
+}
+
+/// Whether nothing that is still open was lost.
+fn says_the_same(old: &[u8], new: &[u8]) -> bool {
+    let (old, _, _) = Book::replay(old);
+    let (new, _, tail) = Book::replay(new);
+    let open = |book: &Book| -> Vec<_> {
+        book.open_objects().map(|o| (o.number, o.identity.clone(), o.role)).collect()
+    };
+    let runs = |book: &Book| -> Vec<_> { book.open_runs().map(|run| run.claims.clone()).collect() };
+    tail == Tail::Clean
+        && old.seq == new.seq
+        && open(&old) == open(&new)
+        && runs(&old) == runs(&new)
 }
 
 /// Writes `new` to a locked file beside the ledger.
@@ -66,16 +84,12 @@ fn write_beside(ledger: &Ledger, new: &[u8]) -> Result<(File, PathBuf)> {
     let mut name = ledger.path().as_os_str().to_owned();
     name.push(".new");
     let path = PathBuf::from(name);
-    let mode = ledger
-        .mode()
-        .map_err(Error::io("cannot look at", ledger.path()))?;
+    let mode = ledger.mode().map_err(Error::io("cannot look at", ledger.path()))?;
     let _ = std::fs::remove_file(&path);
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true).mode(mode);
     options.custom_flags(O_NOFOLLOW | O_CLOEXEC);
-    let mut file = options
-        .open(&path)
-        .map_err(Error::io("cannot create", &path))?;
+    let mut file = options.open(&path).map_err(Error::io("cannot create", &path))?;
     let written = fs2::FileExt::try_lock_exclusive(&file)
         .and_then(|()| file.write_all(new))
         .and_then(|()| file.sync_all());
@@ -105,7 +119,7 @@ pub fn rewrite(bytes: &[u8]) -> Vec<u8> {
         .chain(book.open_runs().map(|run| run.start.run))
         .collect();
     let run_stays = |run: u64| kept_runs.contains(&run) || with_open.contains(&run);
-    let first = render(&entries, &book, |run, object| {
+    let first = render(&entries, &book, true, |run, object| {
         run_stays(run) && object.is_none_or(|o| open.contains(&o) || run_stays(run))
     });
     if (first.len() as u64) < LONG_BYTES / 2 {
@@ -113,65 +127,91 @@ pub fn rewrite(bytes: &[u8]) -> Vec<u8> {
     }
     // Objects that came and went are the bulk of a long run; then whole ended runs, oldest first.
     let passed = |object: u64| {
-        book.objects
-            .get(&object)
-            .is_some_and(|object| object.standing == Standing::Gone)
+        book.objects.get(&object).is_some_and(|object| object.standing == Standing::Gone)
     };
-    let second = render(&entries, &book, |run, object| {
-        run_stays(run) && !object.is_some_and(passed)
-    });
+    let second =
+        render(&entries, &book, false, |run, object| run_stays(run) && !object.is_some_and(passed));
     if (second.len() as u64) < LONG_BYTES / 2 {
         return second;
     }
     let newest: BTreeSet<u64> = book.runs.keys().rev().take(10).copied().collect();
-    render(&entries, &book, |run, object| {
+    render(&entries, &book, false, |run, object| {
         (with_open.contains(&run) || newest.contains(&run)) && !object.is_some_and(passed)
     })
 }
 
-/// Writes the entries whose run and object stay; headers always do.
-fn render(entries: &[Entry], book: &Book, stays: impl Fn(u64, Option<u64>) -> bool) -> Vec<u8> {
-    let run_of = |object: &u64| book.objects.get(object).map_or(0, |object| object.run);
-    let last_alive: BTreeMap<u64, u64> = entries
-        .iter()
-        .filter_map(|entry| match entry.record {
-            Record::Alive { run } => Some((run, entry.seq)),
-            _ => None,
-        })
-        .collect();
-    let mut kept: Vec<&Entry> = Vec::new();
-    let mut waiting: Option<&Entry> = None;
+/// What a line is about, where a later line of the same subject makes the ones between needless.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Subject {
+    Claim(u64, ProcessRef),
+    Object(u64),
+    Intent(u64),
+}
+
+fn subject(record: &Record) -> Option<Subject> {
+    match record {
+        Record::Claim(claim) => Some(Subject::Claim(claim.run, claim.process)),
+        Record::Object(seen) => Some(Subject::Object(seen.object)),
+        Record::Intent { object, .. } => Some(Subject::Intent(*object)),
+        _ => None,
+    }
+}
+
+/// Writes the entries whose run and object stay; of each subject the first and the last line. The
+/// last claim of a process takes in the fork count of later lines.
+fn render(
+    entries: &[Entry],
+    book: &Book,
+    used: bool,
+    stays: impl Fn(u64, Option<u64>) -> bool,
+) -> Vec<u8> {
+    let mut spans: BTreeMap<Subject, (u64, u64)> = BTreeMap::new();
     for entry in entries {
-        let stays = match &entry.record {
-            Record::Header(_) => {
-                waiting = Some(entry);
-                false
-            }
-            Record::Run(start) => stays(start.run, None),
-            Record::Claim(claim) => stays(claim.run, None),
-            Record::Alive { run } => last_alive.get(run) == Some(&entry.seq) && stays(*run, None),
-            Record::Used { run, .. } | Record::End { run, .. } => stays(*run, None),
-            Record::Object(seen) => stays(seen.run, Some(seen.object)),
-            Record::Gone { object } | Record::Intent { object, .. } => {
-                stays(run_of(object), Some(*object))
-            }
-            Record::Outcome { object, .. } => stays(run_of(object), Some(*object)),
-        };
-        if stays {
-            // A header is kept only where something that stays follows it.
-            kept.extend(waiting.take());
-            kept.push(entry);
+        if let Some(subject) = subject(&entry.record) {
+            spans.entry(subject).or_insert((entry.seq, entry.seq)).1 = entry.seq;
         }
     }
-    kept.extend(waiting);
+    let span = |record: &Record| subject(record).and_then(|subject| spans.get(&subject)).copied();
+    let last_intent = |object: u64| spans.get(&Subject::Intent(object)).map_or(0, |span| span.1);
+    let run_of = |object: &u64| book.objects.get(object).map_or(0, |object| object.run);
+    let wanted = |entry: &Entry| match &entry.record {
+        Record::Header(_) | Record::Alive { .. } => false,
+        Record::Run(start) => stays(start.run, None),
+        Record::Claim(claim) => stays(claim.run, None),
+        Record::Reaped { run, .. } | Record::End { run, .. } => stays(*run, None),
+        Record::Used { run, .. } => used && stays(*run, None),
+        Record::Object(seen) => stays(seen.run, Some(seen.object)),
+        Record::Gone { object } => stays(run_of(object), Some(*object)),
+        Record::Intent { object, .. } => {
+            entry.seq == last_intent(*object) && stays(run_of(object), Some(*object))
+        }
+        Record::Outcome { object, .. } => {
+            entry.seq > last_intent(*object) && stays(run_of(object), Some(*object))
+        }
+    };
+    let mut kept: Vec<Entry> = Vec::new();
+    let mut waiting: Option<&Entry> = None;
+    for entry in entries {
+        if matches!(entry.record, Record::Header(_)) {
+            waiting = Some(entry);
+        }
+        let between = span(&entry.record).is_some_and(|(a, b)| entry.seq != a && entry.seq != b);
+        if !between && wanted(entry) {
+            // A header is kept only where something that stays follows it.
+            kept.extend(waiting.take().cloned());
+            let last = span(&entry.record).is_some_and(|(_, last)| entry.seq == last);
+            let forks = if last { final_forks(book, &entry.record) } else { None };
+            kept.push(Entry { forks: forks.or(entry.forks), ..entry.clone() });
+        }
+    }
+    kept.extend(waiting.cloned());
     let first = (book.seq + 1).saturating_sub(kept.len() as u64);
-    (first..)
-        .zip(kept)
-        .flat_map(|(seq, entry)| {
-            line::encode(&Entry {
-                seq,
-                ..entry.clone()
-            })
-        })
-        .collect()
+    (first..).zip(kept).flat_map(|(seq, entry)| line::encode(&Entry { seq, ..entry })).collect()
+}
+
+/// The fork count at which a claimed process was last seen alive.
+fn final_forks(book: &Book, record: &Record) -> Option<u64> {
+    let Record::Claim(claim) = record else { return None };
+    let claims = &book.runs.get(&claim.run)?.claims;
+    claims.iter().find(|known| known.process == claim.process)?.forks
 }

@@ -5,18 +5,15 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use nix::libc::{
-    O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK, O_PATH, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG,
-};
+use nix::libc::{O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK};
 
 use super::book::{Book, Tail};
-use super::compact::Compacted;
 use super::line;
+use super::owner::{act_as, identity, judge, look};
 use super::record::{Entry, Record};
 use crate::error::{Error, Result};
 use crate::sys::user::{self, Acting};
@@ -33,6 +30,15 @@ pub enum For {
     Writing,
     /// The same, made (mode 0600) where it is missing.
     Creating,
+}
+
+/// A ledger written anew, locked.
+#[derive(Debug)]
+pub struct Compacted {
+    /// The new file.
+    pub file: File,
+    /// Its length in bytes.
+    pub bytes: u64,
 }
 
 /// An open ledger: what it says, and what is still to be written.
@@ -55,49 +61,40 @@ impl Ledger {
     /// # Errors
     /// [`Error::Missing`], [`Error::Refused`], [`Error::Io`].
     pub fn open(path: &Path, what_for: For) -> Result<Self> {
+        match Self::open_once(path, what_for) {
+            // Another has just made it: it is judged like any that was there.
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
+                Self::open_once(path, what_for)
+            }
+            other => other,
+        }
+    }
+
+    fn open_once(path: &Path, what_for: For) -> Result<Self> {
         let expected = look(path)?;
         if expected.is_none() && what_for != For::Creating {
-            return Err(Error::Missing {
-                path: path.to_owned(),
-            });
+            return Err(Error::Missing { path: path.to_owned() });
         }
         let me = user::effective();
-        let owner = expected
-            .as_ref()
-            .map_or((me, nix::unistd::getegid().as_raw()), |found| found.1);
+        let owner =
+            expected.as_ref().map_or((me, nix::unistd::getegid().as_raw()), |found| found.1);
         let acting = act_as(me, owner, path)?;
         let mut options = OpenOptions::new();
-        options
-            .read(true)
-            .write(what_for != For::Reading)
-            .create(what_for == For::Creating);
-        options
-            .mode(0o600)
-            .custom_flags(O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-        let file = options
-            .open(path)
-            .map_err(Error::io("cannot open the ledger", path))?;
+        options.read(true).write(what_for != For::Reading);
+        // Exclusively: what appears here after the look is not what was looked at.
+        options.create_new(what_for == For::Creating && expected.is_none());
+        options.mode(0o600).custom_flags(O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+        let file = options.open(path).map_err(Error::io("cannot open the ledger", path))?;
         drop(acting);
         let now = identity(&file).map_err(Error::io("cannot look at the ledger", path))?;
         judge(&file, path, me)?;
         if expected.is_some_and(|(before, _)| before != now) {
             let why = "it was replaced while it was being opened; try again".to_owned();
-            return Err(Error::Refused {
-                path: path.to_owned(),
-                why,
-            });
+            return Err(Error::Refused { path: path.to_owned(), why });
         }
         let (book, queue) = (Book::default(), Vec::new());
         let path = path.to_owned();
-        Ok(Self {
-            file,
-            path,
-            owner,
-            book,
-            whole_bytes: 0,
-            queue,
-            dry: false,
-        })
+        Ok(Self { file, path, owner, book, whole_bytes: 0, queue, dry: false })
     }
 
     /// Where it is.
@@ -201,17 +198,16 @@ impl Ledger {
         // To the millisecond, as the line says it: what was written and what is read are equal.
         let at = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
         let at = humantime::parse_rfc3339(&at).unwrap_or(SystemTime::UNIX_EPOCH);
-        let entry = Entry {
-            seq: self.book.seq + 1,
-            at,
-            forks,
-            record,
-        };
+        let entry = Entry { seq: self.book.seq + 1, at, forks, record };
+        let line = line::encode(&entry);
+        if line.len() > line::LONGEST {
+            return Err(Error::Illegal(format!("a line of {} bytes", line.len())));
+        }
         self.book
             .apply(&entry)
             .map_err(|illegal| Error::Illegal(format!("{illegal}: {:?}", entry.record)))?;
         if !self.dry {
-            self.queue.extend_from_slice(&line::encode(&entry));
+            self.queue.extend_from_slice(&line);
         }
         Ok(())
     }
@@ -283,9 +279,7 @@ impl Ledger {
         if self.dry {
             return Ok(());
         }
-        self.file
-            .sync_all()
-            .map_err(Error::io("cannot sync the ledger", &self.path))?;
+        self.file.sync_all().map_err(Error::io("cannot sync the ledger", &self.path))?;
         self.sync_directory()
     }
 
@@ -296,7 +290,11 @@ impl Ledger {
         let acting = self.as_owner()?;
         let synced = File::open(parent).and_then(|dir| dir.sync_all());
         drop(acting);
-        synced.map_err(Error::io("cannot sync the directory", parent))
+        match synced {
+            // A directory that may be entered and not read is somebody else's to sync.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            other => other.map_err(Error::io("cannot sync the directory", parent)),
+        }
     }
 
     /// Renames the file to `NAME.<what>-<time>` and gives back the new path.
@@ -321,76 +319,20 @@ impl Ledger {
         self.whole_bytes
     }
 
-    /// Goes on with the file that [`super::compact::compact`] gave the name to; what is only
-    /// history is dropped from memory.
-    pub fn go_on_with(&mut self, compacted: Compacted) {
+    /// Goes on with a file that was written anew, if that now bears the name; what is only history
+    /// is dropped from memory. Whether it does.
+    pub fn go_on_with(&mut self, compacted: Compacted) -> bool {
+        let named = look(&self.path).ok().flatten().map(|(found, _)| found);
+        if named.is_none() || identity(&compacted.file).ok() != named {
+            return false;
+        }
         (self.file, self.whole_bytes) = (compacted.file, compacted.bytes);
         self.book.forget_history();
+        true
     }
 
     /// Mode bits of the file, for `compact`.
     pub(super) fn mode(&self) -> io::Result<u32> {
         Ok(self.file.metadata()?.mode() & 0o777)
     }
-}
-
-/// Acts as the owner where the caller is root and the owner is not.
-fn act_as(me: u32, owner: (u32, u32), path: &Path) -> Result<Option<Acting>> {
-    if me != 0 || owner.0 == 0 {
-        return Ok(None);
-    }
-    let acting = Acting::start(owner.0, owner.1).map_err(io::Error::from);
-    acting
-        .map(Some)
-        .map_err(Error::io("cannot act as the owner of", path))
-}
-
-type FileIdentity = (u64, u64);
-
-fn identity(file: &File) -> io::Result<FileIdentity> {
-    let metadata = file.metadata()?;
-    Ok((metadata.dev(), metadata.ino()))
-}
-
-/// What lies at the path, without opening it for anything: identity, owner and group.
-fn look(path: &Path) -> Result<Option<(FileIdentity, (u32, u32))>> {
-    let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .custom_flags(O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    let file = match options.open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::io("cannot open the ledger", path)(error)),
-    };
-    let found = identity(&file).map_err(Error::io("cannot look at the ledger", path))?;
-    judge(&file, path, user::effective())?;
-    let metadata = file
-        .metadata()
-        .map_err(Error::io("cannot look at the ledger", path))?;
-    Ok(Some((found, (metadata.uid(), metadata.gid()))))
-}
-
-/// Refuses what is no regular file, belongs to another user, or may be written by others.
-fn judge(file: &File, path: &Path, me: u32) -> Result<()> {
-    let facts = crate::sys::files::facts(file.as_fd()).map_err(io::Error::from);
-    let facts = facts.map_err(Error::io("cannot look at the ledger", path))?;
-    let why = match facts.mode & S_IFMT {
-        S_IFREG if facts.mode & 0o022 != 0 => format!(
-            "its mode {:04o} lets others write it; check its content, then chmod go-w it",
-            facts.mode & 0o7777
-        ),
-        S_IFREG if me != 0 && facts.uid != me => {
-            format!("it belongs to user {}, and you are user {me}", facts.uid)
-        }
-        S_IFREG => return Ok(()),
-        S_IFLNK => "it is a symbolic link; name the file itself".to_owned(),
-        S_IFDIR => "it is a directory; name a file in it, or use --dir".to_owned(),
-        S_IFIFO => "it is a named pipe, not a file".to_owned(),
-        _ => "it is not a regular file".to_owned(),
-    };
-    Err(Error::Refused {
-        path: path.to_owned(),
-        why,
-    })
 }

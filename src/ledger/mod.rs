@@ -5,7 +5,9 @@
 pub mod book;
 pub mod compact;
 pub mod file;
+mod kept;
 pub mod line;
+mod owner;
 pub mod record;
 
 pub use book::Book;

@@ -37,10 +37,24 @@ pub enum Record {
     Run(RunStart),
     /// A process is about to execute the server, or does: what bears its pid is ours.
     Claim(Claim),
-    /// The claimed server was seen alive (the fork count of the entry is the news).
+    /// A claimed process was seen alive (the fork count of the entry is the news).
     Alive {
         /// The run.
         run: u64,
+        /// The process.
+        #[serde(flatten)]
+        process: ProcessRef,
+    },
+    /// A claimed process has ended, seen while its pid was still its own and its objects had been
+    /// looked at: what bears that pid from now on is another's.
+    Reaped {
+        /// The run.
+        run: u64,
+        /// The process.
+        #[serde(flatten)]
+        process: ProcessRef,
+        /// How it ended.
+        end: End,
     },
     /// An object is ours, or has moved on (the same number of `object` again).
     Object(ObjectSeen),
@@ -137,6 +151,12 @@ pub struct Claim {
     pub before: Vec<i32>,
     /// `/proc/sys/kernel/pid_max` at that time.
     pub pid_max: Option<u64>,
+    /// The latest fork count at which it was seen alive; of the entries, not of the record.
+    #[serde(skip)]
+    pub forks: Option<u64>,
+    /// How it ended, where that was seen; of a later record.
+    #[serde(skip)]
+    pub ended: Option<End>,
 }
 
 /// A server's data directory.
@@ -287,10 +307,6 @@ impl crate::Error {
     /// The error for a ledger of a version that is too new.
     #[must_use]
     pub fn newer(path: &std::path::Path, version: u64) -> Self {
-        Self::Newer {
-            path: path.to_owned(),
-            version,
-            known: VERSION,
-        }
+        Self::Newer { path: path.to_owned(), version, known: VERSION }
     }
 }

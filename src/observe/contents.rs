@@ -55,9 +55,7 @@ fn of_file(wanted: &ShmFile) -> io::Result<Vec<u8>> {
     use std::os::unix::ffi::OsStrExt;
     let name = std::ffi::OsStr::from_bytes(&wanted.name.0);
     let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .custom_flags(O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    options.read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     let file = options.open(Path::new(shm_files::DIRECTORY).join(name))?;
     let facts = files::facts(file.as_fd())?;
     let found = shm_files::identity(&wanted.name.0, &wanted.mount, &facts);

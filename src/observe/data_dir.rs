@@ -36,34 +36,21 @@ pub struct DataDirectory {
 pub fn look(path: &Bytes) -> DataDirectory {
     let dir = PathBuf::from(path);
     let metadata = std::fs::metadata(&dir).ok();
-    let file = metadata.as_ref().map(|found| FileRef {
-        dev: found.dev(),
-        ino: found.ino(),
-    });
-    let major = small_file(&dir.join("PG_VERSION"))
-        .here()
-        .and_then(|text| postgres::major(&text));
+    let file = metadata.as_ref().map(|found| FileRef { dev: found.dev(), ino: found.ino() });
+    let major = small_file(&dir.join("PG_VERSION")).here().and_then(|text| postgres::major(&text));
     let pid_file = match small_file(&dir.join("postmaster.pid")) {
         Seen::Here(text) => postgres::pid_file(&text).map_or(Seen::Denied, Seen::Here),
         Seen::Gone => Seen::Gone,
         Seen::Denied => Seen::Denied,
     };
-    DataDirectory {
-        path: path.clone(),
-        file,
-        uid: metadata.map(|m| m.uid()),
-        major,
-        pid_file,
-    }
+    DataDirectory { path: path.clone(), file, uid: metadata.map(|m| m.uid()), major, pid_file }
 }
 
 /// A small regular file; a link or a pipe in its place counts as denied.
 fn small_file(path: &Path) -> Seen<Vec<u8>> {
     let read = || -> io::Result<Vec<u8>> {
         let mut options = OpenOptions::new();
-        options
-            .read(true)
-            .custom_flags(O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        options.read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
         let file: File = options.open(path)?;
         if !file.metadata()?.is_file() {
             return Err(io::ErrorKind::InvalidInput.into());

@@ -37,13 +37,7 @@ pub(super) fn by_text(pid: i32, devices: &Devices) -> Seen<Maps> {
         for mapping in maps::lines(&raw) {
             let device = (mapping.dev_major, mapping.dev_minor);
             let id = mapping.sysv_shmid_on(&devices.sysv);
-            note(
-                id.zip(mapping.sysv_key()),
-                device,
-                mapping.inode,
-                devices,
-                &mut found,
-            );
+            note(id.zip(mapping.sysv_key()), device, mapping.inode, devices, &mut found);
         }
         found
     })
@@ -129,21 +123,12 @@ mod tests {
         assert!(text.0.iter().any(|(_, count)| *count > 1), "{text:?}");
         assert_eq!(by_questions(own, &devices, false).here().unwrap(), text);
         let segments = by_questions(own, &devices, true).here().unwrap();
-        assert!(
-            segments
-                .0
-                .iter()
-                .all(|(mapped, _)| text.0.iter().any(|(m, _)| m == mapped))
-        );
+        assert!(segments.0.iter().all(|(mapped, _)| text.0.iter().any(|(m, _)| m == mapped)));
     }
 
     #[test]
     fn a_pid_that_nobody_has_is_gone() {
-        let devices = Devices {
-            sysv: vec![],
-            shm: None,
-            own_ipc: None,
-        };
+        let devices = Devices { sysv: vec![], shm: None, own_ipc: None };
         assert_eq!(by_questions(i32::MAX, &devices, false), Seen::Gone);
         assert_eq!(by_text(i32::MAX, &devices), Seen::Gone);
     }

@@ -51,13 +51,7 @@ impl Scope {
     /// Everything that bears on a removal.
     #[must_use]
     pub fn full() -> Self {
-        Self {
-            files: true,
-            processes: true,
-            maps: true,
-            control_groups: true,
-            ..Self::default()
-        }
+        Self { files: true, processes: true, maps: true, control_groups: true, ..Self::default() }
     }
 }
 
@@ -80,6 +74,12 @@ pub struct Observation {
     pub files: Vec<ShmFile>,
     /// The processes that can be seen, kernel threads left out.
     pub processes: Vec<Process>,
+    /// Whether it was looked at what processes map.
+    pub maps_were_read: bool,
+    /// Whether this `/proc` hides processes of other users from the onlooker.
+    pub hides_processes: bool,
+    /// Pids that were asked for, that `/proc` does not show and the kernel says are there.
+    pub hidden: Vec<i32>,
     /// Data directories that a ledger names.
     pub data_dirs: Vec<DataDirectory>,
     /// First bytes of segments that were read, by id.
@@ -106,9 +106,7 @@ impl Observation {
     /// A process by pid.
     #[must_use]
     pub fn process(&self, pid: i32) -> Option<&Process> {
-        self.processes
-            .iter()
-            .find(|process| process.process.pid == pid)
+        self.processes.iter().find(|process| process.process.pid == pid)
     }
 
     /// A data directory by path.
@@ -140,16 +138,12 @@ pub fn segments() -> Result<Vec<Row>> {
     match shm::table() {
         Ok(rows) => return Ok(rows),
         Err(nix::errno::Errno::ENOSYS) => {
-            return Err(Error::Unsupported(
-                "this kernel has no System V IPC".to_owned(),
-            ));
+            return Err(Error::Unsupported("this kernel has no System V IPC".to_owned()));
         }
         Err(_) => {}
     }
-    let table = crate::proc::read::sysvipc_shm().map_err(Error::io(
-        "cannot read",
-        std::path::Path::new("/proc/sysvipc/shm"),
-    ))?;
+    let table = crate::proc::read::sysvipc_shm()
+        .map_err(Error::io("cannot read", std::path::Path::new("/proc/sysvipc/shm")))?;
     Ok(table.rows.into_iter().map(from_text).collect())
 }
 
@@ -179,11 +173,8 @@ pub fn observe(scope: Scope) -> Result<Observation> {
     // Processes before objects: what appears in between is then seen as unattached and unmapped
     // only if it was so at the end; a removal re-checks each object anyway.
     let mut extra = tables::Extra::default();
-    let processes = if scope.processes {
-        processes::with_keys(scope, &mut extra.keys)?
-    } else {
-        Vec::new()
-    };
+    let processes =
+        if scope.processes { processes::with_keys(scope, &mut extra.keys)? } else { Vec::new() };
     let files = if scope.file_facts {
         extra.files = tables::files(place.shm_mount.as_deref())?;
         let files = extra.files.iter();
@@ -203,12 +194,27 @@ pub fn observe(scope: Scope) -> Result<Observation> {
         segments,
         files,
         processes,
+        maps_were_read: scope.maps,
+        hides_processes: scope.files && hides_processes(),
+        hidden: Vec::new(),
         data_dirs: Vec::new(),
         headers: BTreeMap::new(),
         controls: Vec::new(),
         extra,
         place,
     })
+}
+
+/// Whether `/proc` is mounted so that it hides processes (`hidepid`, `proc(5)`). Root sees through
+/// most of it; what it cannot see it then misses, so that is not relied on.
+fn hides_processes() -> bool {
+    crate::proc::read::mountinfo().map_or(true, |mounts| crate::proc::mountinfo::hidepid(&mounts))
+}
+
+/// Whether the kernel knows a process of this pid, whoever may see it.
+#[must_use]
+pub fn is_there(pid: i32) -> bool {
+    crate::sys::signals::exists(pid)
 }
 
 /// Forks since the boot, where `/proc/stat` can be read.
@@ -239,10 +245,6 @@ pub fn boot_ticks() -> u64 {
 /// Clock ticks a second (`sysconf(3)`, `_SC_CLK_TCK`).
 #[must_use]
 pub fn ticks_a_second() -> u64 {
-    let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)
-        .ok()
-        .flatten();
-    ticks
-        .and_then(|ticks| u64::try_from(ticks).ok())
-        .unwrap_or(100)
+    let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten();
+    ticks.and_then(|ticks| u64::try_from(ticks).ok()).unwrap_or(100)
 }

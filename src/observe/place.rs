@@ -22,9 +22,7 @@ const INITIAL: [u64; 2] = [0xEFFF_FFFF, 0xEFFF_FFFC];
 /// [`Error::Unsupported`] where `/proc` does not tell.
 pub fn here() -> Result<Place> {
     let boot = read::boot_id().map_err(|error| {
-        Error::Unsupported(format!(
-            "cannot tell this boot from another without /proc: {error}"
-        ))
+        Error::Unsupported(format!("cannot tell this boot from another without /proc: {error}"))
     })?;
     Ok(Place {
         boot,
@@ -45,10 +43,7 @@ fn namespace(kind: &str) -> Result<String> {
     if let Ok(id) = namespace::id(file.as_fd()) {
         return Ok(format!("id:{id}"));
     }
-    let inode = file
-        .metadata()
-        .map_err(Error::io("cannot look at", Path::new(&path)))?
-        .ino();
+    let inode = file.metadata().map_err(Error::io("cannot look at", Path::new(&path)))?.ino();
     let first = match read::stat(1) {
         Ok(Seen::Here(stat)) => Some(stat.start_ticks),
         _ => None,
@@ -70,9 +65,7 @@ fn name_by_inode(inode: u64, first_process_start: Option<u64>) -> String {
 #[must_use]
 pub fn shm_mount() -> Option<String> {
     let dir = File::open(super::shm_files::DIRECTORY).ok()?;
-    let system = files::file_system(dir.as_fd())
-        .ok()
-        .filter(|system| system.is_tmpfs)?;
+    let system = files::file_system(dir.as_fd()).ok().filter(|system| system.is_tmpfs)?;
     let facts = files::facts(dir.as_fd()).ok()?;
     Some(match system.fsid {
         0 => format!("mount:{}/device:{}", facts.mount_id, facts.dev),
@@ -90,10 +83,7 @@ mod tests {
             name_by_inode(4_026_532_177, Some(100)),
             name_by_inode(4_026_532_177, Some(200))
         );
-        assert_eq!(
-            name_by_inode(0xEFFF_FFFF, Some(100)),
-            name_by_inode(0xEFFF_FFFF, None)
-        );
+        assert_eq!(name_by_inode(0xEFFF_FFFF, Some(100)), name_by_inode(0xEFFF_FFFF, None));
     }
 
     #[test]

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 
 use super::mapped::{self, Devices};
 use super::{Scope, Seen, shm_files};
+use crate::engine;
 use crate::error::{Error, Result};
 use crate::object::{Bytes, FileRef, Key, ProcessRef};
 use crate::proc::read::{self, FileId};
@@ -41,9 +43,10 @@ pub struct Process {
     pub comm: Bytes,
     /// Command line, for one that maps shared memory.
     pub command: Bytes,
-    /// The file that it executes.
-    pub executable: Seen<FileId>,
-    /// The directory that it works in.
+    /// The path of the file that it executes, as `/proc/<pid>/exe` names it.
+    pub executable: Seen<PathBuf>,
+    /// The directory that it works in; looked at for what bears the name of a known server only:
+    /// a look at a stranger's directory may wait for that stranger's dead disk.
     pub cwd: Seen<FileId>,
     /// What it maps, each with the number of mappings; `None` where it was not looked for.
     pub maps: Option<Seen<Vec<(Mapped, u64)>>>,
@@ -64,10 +67,9 @@ impl Process {
     #[must_use]
     pub fn mappings(&self, object: Mapped) -> u64 {
         match &self.maps {
-            Some(Seen::Here(list)) => list
-                .iter()
-                .find(|(mapped, _)| *mapped == object)
-                .map_or(0, |(_, count)| *count),
+            Some(Seen::Here(list)) => {
+                list.iter().find(|(mapped, _)| *mapped == object).map_or(0, |(_, count)| *count)
+            }
             _ => 0,
         }
     }
@@ -77,17 +79,9 @@ impl Devices {
     fn find(scope: Scope) -> Self {
         let own_pid = i32::try_from(std::process::id()).unwrap_or(0);
         Self {
-            sysv: if scope.maps {
-                read::sysv_devices()
-            } else {
-                Vec::new()
-            },
-            shm: std::fs::metadata(shm_files::DIRECTORY)
-                .map(|dir| dir.dev())
-                .ok(),
-            own_ipc: read::namespace_inode(own_pid, "ipc")
-                .ok()
-                .and_then(Seen::here),
+            sysv: if scope.maps { read::sysv_devices() } else { Vec::new() },
+            shm: std::fs::metadata(shm_files::DIRECTORY).map(|dir| dir.dev()).ok(),
+            own_ipc: read::namespace_inode(own_pid, "ipc").ok().and_then(Seen::here),
         }
     }
 }
@@ -211,10 +205,7 @@ pub fn lives(process: ProcessRef) -> bool {
 #[must_use]
 pub fn by_pid(pid: i32) -> Option<ProcessRef> {
     let stat = read::stat(pid).ok()?.here()?;
-    Some(ProcessRef {
-        pid,
-        start: stat.start_ticks,
-    })
+    Some(ProcessRef { pid, start: stat.start_ticks })
 }
 
 /// State Z is not death: the first thread may have ended while others run.
@@ -239,10 +230,7 @@ fn look_into(
     let pid = stat.pid;
     let ended = has_ended(stat);
     let mut process = Process {
-        process: ProcessRef {
-            pid,
-            start: stat.start_ticks,
-        },
+        process: ProcessRef { pid, start: stat.start_ticks },
         parent: stat.ppid,
         group: stat.pgrp,
         session: stat.session,
@@ -262,7 +250,11 @@ fn look_into(
     }
     if !scope.brief {
         process.uids = uids(pid);
-        process.executable = read::exe(pid).unwrap_or(Seen::Denied);
+        process.executable = read::exe_path(pid).unwrap_or(Seen::Denied);
+    }
+    let server = matches!(&process.executable, Seen::Here(path)
+        if engine::recognise(path) != engine::EngineName::Generic);
+    if server || matches!(process.executable, Seen::Denied) {
         process.cwd = read::cwd(pid).unwrap_or(Seen::Denied);
     }
     if scope.control_groups {

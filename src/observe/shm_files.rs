@@ -63,13 +63,11 @@ pub fn identity(name: &[u8], mount: &str, facts: &FileFacts) -> Option<ShmFile> 
     Some(ShmFile {
         name: Bytes(name.to_vec()),
         mount: mount.to_owned(),
-        file: FileRef {
-            dev: facts.dev,
-            ino: facts.ino,
-        },
+        file: FileRef { dev: facts.dev, ino: facts.ino },
         born: facts.born?,
         uid: facts.uid,
         bytes: facts.bytes,
+        mode: facts.mode & 0o7777,
     })
 }
 

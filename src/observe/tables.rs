@@ -72,9 +72,7 @@ pub(super) fn look(scope: Scope, extra: &mut Extra) {
                 let rows = table.rows.into_iter();
                 extra.resident = Some(rows.map(|row| (row.id, row.rss)).collect());
             }
-            Err(error) => extra
-                .trouble
-                .push(format!("cannot tell what is resident: {error}")),
+            Err(error) => extra.trouble.push(format!("cannot tell what is resident: {error}")),
         }
     }
 }
@@ -98,11 +96,7 @@ pub(super) fn files(mount: Option<&str>) -> Result<Vec<ListedFile>> {
     shm_files::each(mount, |name, mount, facts| {
         let identity = shm_files::identity(name, mount, &facts);
         let name = Bytes(name.to_vec());
-        found.push(ListedFile {
-            name,
-            facts,
-            identity,
-        });
+        found.push(ListedFile { name, facts, identity });
     })?;
     Ok(found)
 }

@@ -39,11 +39,7 @@ pub fn blocked(processes: &[Process]) -> (Vec<Found<WaitsFor>>, Vec<i32>) {
         }
         waits.sort_unstable();
         for group in waits.chunk_by(|a, b| a == b) {
-            found.extend(group.first().map(|&what| Found {
-                pid,
-                what,
-                times: group.len() as u64,
-            }));
+            found.extend(group.first().map(|&what| Found { pid, what, times: group.len() as u64 }));
         }
     }
     (found, closed)
@@ -63,11 +59,7 @@ pub fn open(processes: &[Process], file: &ShmFile) -> (Vec<Found<()>>, Vec<i32>)
         let count = read::open_files(pid, &file.name.0, file.file.dev, file.file.ino);
         match count.unwrap_or(Seen::Denied) {
             Seen::Here(0) | Seen::Gone => {}
-            Seen::Here(times) => found.push(Found {
-                pid,
-                what: (),
-                times,
-            }),
+            Seen::Here(times) => found.push(Found { pid, what: (), times }),
             Seen::Denied => closed.push(pid),
         }
     }

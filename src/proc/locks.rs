@@ -21,10 +21,7 @@ pub struct Flock {
 /// The locks of `flock(2)` that are held. Lines that do not parse are left out.
 #[must_use]
 pub fn flocks(bytes: &[u8]) -> Vec<Flock> {
-    bytes
-        .split(|&byte| byte == b'\n')
-        .filter_map(line)
-        .collect()
+    bytes.split(|&byte| byte == b'\n').filter_map(line).collect()
 }
 
 /// `1: FLOCK  ADVISORY  WRITE 1234 08:01:567 0 EOF`; whoever waits has `->` as its second word.
@@ -56,12 +53,7 @@ mod tests {
 
     #[test]
     fn only_a_lock_that_is_held_counts() {
-        let expected = Flock {
-            pid: 771,
-            dev_major: 0x103,
-            dev_minor: 10,
-            inode: 15207,
-        };
+        let expected = Flock { pid: 771, dev_major: 0x103, dev_minor: 10, inode: 15207 };
         assert_eq!(flocks(FILE), [expected]);
     }
 

@@ -67,9 +67,7 @@ pub fn sysv_name(name: &[u8]) -> Option<i32> {
         .strip_prefix(b"/SYSV")?
         .strip_suffix(b" (deleted)")
         .filter(|digits| digits.len() == 8)?;
-    let lower = digits
-        .iter()
-        .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let lower = digits.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     let bits = u32::try_from(unsigned(digits, 16)?).ok()?;
     lower.then(|| i32::from_ne_bytes(bits.to_ne_bytes()))
 }
@@ -87,10 +85,7 @@ fn line(line: &[u8]) -> Option<Mapping<'_>> {
     let (inode, padded) = cut(rest, b' ').unwrap_or((rest, b""));
     let (start, end) = cut(range, b'-')?;
     let (major, minor) = cut(device, b':')?;
-    let path_at = padded
-        .iter()
-        .position(|&byte| byte != b' ')
-        .unwrap_or(padded.len());
+    let path_at = padded.iter().position(|&byte| byte != b' ').unwrap_or(padded.len());
     Some(Mapping {
         start: unsigned(start, 16)?,
         end: unsigned(end, 16)?,
@@ -130,24 +125,16 @@ mod tests {
     fn each_line_of_a_real_table_is_read() {
         let all: Vec<_> = lines(FILE).collect();
         assert_eq!(all.len(), 6);
-        assert_eq!(
-            (all[2].start, all[2].end),
-            (0x7ffb_9273_e000, 0x7ffb_9274_e000)
-        );
+        assert_eq!((all[2].start, all[2].end), (0x7ffb_9273_e000, 0x7ffb_9274_e000));
         assert_eq!((&all[2].perms, all[2].offset), (b"r--s", 0x1000));
-        assert_eq!(
-            (all[3].dev_major, all[3].dev_minor, all[3].inode),
-            (0, 0x1b, 11)
-        );
+        assert_eq!((all[3].dev_major, all[3].dev_minor, all[3].inode), (0, 0x1b, 11));
         assert_eq!(all[3].path, b"/dev/shm/a\\012b c\\d");
         assert_eq!((all[4].path, all[5].path), (&b""[..], &b"[stack]"[..]));
     }
 
     #[test]
     fn the_inode_of_an_attached_segment_is_its_id_and_may_be_zero() {
-        let ids: Vec<_> = lines(FILE)
-            .filter_map(|mapping| mapping.sysv_shmid())
-            .collect();
+        let ids: Vec<_> = lines(FILE).filter_map(|mapping| mapping.sysv_shmid()).collect();
         assert_eq!(ids, [1, 0]);
         let keys: Vec<_> = lines(FILE).filter_map(|each| each.sysv_key()).collect();
         assert_eq!(keys, [0x777, -559_038_737, 0x1234]);
@@ -156,9 +143,7 @@ mod tests {
     #[test]
     fn a_segment_of_huge_pages_lies_on_a_device_of_its_own() {
         let devices = [USUAL_SYSV_DEVICE, (0, 0x11)];
-        let ids: Vec<_> = lines(FILE)
-            .filter_map(|each| each.sysv_shmid_on(&devices))
-            .collect();
+        let ids: Vec<_> = lines(FILE).filter_map(|each| each.sysv_shmid_on(&devices)).collect();
         assert_eq!(ids, [5, 1, 0]);
     }
 
@@ -172,14 +157,8 @@ mod tests {
         assert_eq!(shmid("00:01", "7", "/SYSV0000ABCD (deleted)"), None);
         assert_eq!(shmid("00:01", "7", "/SYSV0000abcd0 (deleted)"), None);
         assert_eq!(shmid("00:01", "7", "/tmp/SYSV0000abcd (deleted)"), None);
-        assert_eq!(
-            shmid("00:01", "7", "/SYSV0000abcd (deleted) (deleted)"),
-            None
-        );
-        assert_eq!(
-            shmid("00:01", "4294967296", "/SYSV0000abcd (deleted)"),
-            None
-        );
+        assert_eq!(shmid("00:01", "7", "/SYSV0000abcd (deleted) (deleted)"), None);
+        assert_eq!(shmid("00:01", "4294967296", "/SYSV0000abcd (deleted)"), None);
     }
 
     #[test]
@@ -191,9 +170,7 @@ mod tests {
     #[test]
     fn no_bytes_make_it_panic() {
         crate::proc::tests::mutate(FILE, |bytes| {
-            let _ = lines(bytes)
-                .filter_map(|mapping| mapping.sysv_shmid())
-                .count();
+            let _ = lines(bytes).filter_map(|mapping| mapping.sysv_shmid()).count();
         });
     }
 }

@@ -60,20 +60,13 @@ impl Malformed {
     /// Quotes the start of `bytes`, escaped: process names and paths are foreign text.
     fn quoting(what: &'static str, problem: &str, bytes: &[u8]) -> Malformed {
         let start = bytes.get(..80).unwrap_or(bytes);
-        Malformed {
-            what,
-            detail: format!("{problem} in \"{}\"", start.escape_ascii()),
-        }
+        Malformed { what, detail: format!("{problem} in \"{}\"", start.escape_ascii()) }
     }
 }
 
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} is not in the form that the kernel documents: {}",
-            self.what, self.detail
-        )
+        write!(f, "{} is not in the form that the kernel documents: {}", self.what, self.detail)
     }
 }
 
@@ -97,8 +90,7 @@ fn unsigned(bytes: &[u8], radix: u32) -> Option<u64> {
 
 /// The words of a line, without the empty ones.
 fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    line.split(u8::is_ascii_whitespace)
-        .filter(|word| !word.is_empty())
+    line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty())
 }
 
 #[cfg(test)]

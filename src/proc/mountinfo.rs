@@ -29,25 +29,18 @@ pub struct Mount {
 /// The mounts of the file, later ones on top. Lines that do not parse are left out.
 #[must_use]
 pub fn parse(bytes: &[u8]) -> Vec<Mount> {
-    bytes
-        .split(|&byte| byte == b'\n')
-        .filter_map(line)
-        .collect()
+    bytes.split(|&byte| byte == b'\n').filter_map(line).collect()
 }
 
 /// Whether the proc file system at `/proc` hides processes of other users (proc(5), `hidepid`).
 /// A process that is not listed there may live then.
 #[must_use]
 pub fn hidepid(mounts: &[Mount]) -> bool {
-    let proc = mounts
-        .iter()
-        .rfind(|mount| mount.mount_point == b"/proc" && mount.fs_type == b"proc");
+    let proc =
+        mounts.iter().rfind(|mount| mount.mount_point == b"/proc" && mount.fs_type == b"proc");
     let hides = |option: &[u8]| match option.strip_prefix(b"hidepid=") {
         Some(value) => {
-            matches!(
-                value,
-                b"1" | b"2" | b"4" | b"noaccess" | b"invisible" | b"ptraceable"
-            )
+            matches!(value, b"1" | b"2" | b"4" | b"noaccess" | b"invisible" | b"ptraceable")
         }
         None => false,
     };
@@ -67,16 +60,7 @@ fn line(line: &[u8]) -> Option<Mount> {
     fields.find(|&field| field == b"-")?;
     let fs_type = unescape(fields.next()?);
     let super_options = fields.nth(1)?.to_vec();
-    Some(Mount {
-        id,
-        dev_major,
-        dev_minor,
-        root,
-        mount_point,
-        fs_type,
-        options,
-        super_options,
-    })
+    Some(Mount { id, dev_major, dev_minor, root, mount_point, fs_type, options, super_options })
 }
 
 /// Undoes the kernel's `\040` for blank, tab, newline, backslash and `#`.
@@ -84,13 +68,7 @@ fn unescape(mut bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     while let [first, rest @ ..] = bytes {
         match bytes {
-            [
-                b'\\',
-                a @ b'0'..=b'3',
-                b @ b'0'..=b'7',
-                c @ b'0'..=b'7',
-                after @ ..,
-            ] => {
+            [b'\\', a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', after @ ..] => {
                 out.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
                 bytes = after;
             }
@@ -143,10 +121,7 @@ mod tests {
     #[test]
     fn a_proc_that_hides_processes_is_recognised_in_all_spellings() {
         for hides in ["1", "2", "4", "noaccess", "invisible", "ptraceable"] {
-            assert!(
-                hidepid(&proc_with(&format!("rw,gid=5,hidepid={hides}"))),
-                "{hides}"
-            );
+            assert!(hidepid(&proc_with(&format!("rw,gid=5,hidepid={hides}"))), "{hides}");
         }
         for shows in ["rw", "rw,hidepid=0", "rw,hidepid=off", "rw,nohidepid=2"] {
             assert!(!hidepid(&proc_with(shows)), "{shows}");

@@ -22,7 +22,8 @@ mod threads;
 mod uses;
 
 pub use process::{
-    FileId, cgroup, children, cmdline, cwd, environ_var, exe, namespace_inode, pids, stat, status,
+    FileId, cgroup, children, cmdline, cwd, environ_var, exe, exe_path, namespace_inode, pids,
+    stat, status,
 };
 pub use threads::maps;
 pub use uses::{flocks, new_pids, open_files, waits};
@@ -51,9 +52,7 @@ pub fn pid_max() -> io::Result<u64> {
 /// `/proc/self/mountinfo`.
 pub fn mountinfo() -> io::Result<Vec<Mount>> {
     let path = "/proc/self/mountinfo";
-    whole(path, LARGE)
-        .map(|bytes| mountinfo::parse(&bytes))
-        .map_err(|error| at(path, error))
+    whole(path, LARGE).map(|bytes| mountinfo::parse(&bytes)).map_err(|error| at(path, error))
 }
 
 /// `/proc/sysvipc/shm`; `NotFound` where the kernel has no System V IPC or /proc is a subset.
@@ -65,10 +64,15 @@ pub fn sysvipc_shm() -> io::Result<ShmTable> {
 
 /// The devices on which this kernel keeps System V segments: one for ordinary pages and one for
 /// each size of huge pages. A memfd comes from the same internal mounts, so one of each is made
-/// and dropped; about 40 microseconds, and the answer holds until the next boot. Where the kernel
-/// or a filter refuses memfds, only the usual device is known.
+/// and dropped once; the answer holds until the next boot. Where the kernel or a filter refuses
+/// memfds, only the usual device is known.
 #[must_use]
 pub fn sysv_devices() -> Vec<Device> {
+    static FOUND: std::sync::OnceLock<Vec<Device>> = std::sync::OnceLock::new();
+    FOUND.get_or_init(find_sysv_devices).clone()
+}
+
+fn find_sysv_devices() -> Vec<Device> {
     // Each size of huge pages that Linux has, 64 KiB to 16 GiB, as a power of two.
     let sizes = [16, 19, 20, 21, 23, 24, 25, 28, 29, 30, 31, 34];
     let ordinary = device_of_memfd(MFdFlags::empty()).unwrap_or(USUAL_SYSV_DEVICE);
@@ -86,10 +90,7 @@ fn device_of_memfd(flags: MFdFlags) -> Option<Device> {
         .or_else(|_| memfd_create("shmwarden", MFdFlags::MFD_CLOEXEC | flags))
         .ok()?;
     let device = File::from(fd).metadata().ok()?.dev();
-    Some((
-        major(device).try_into().ok()?,
-        minor(device).try_into().ok()?,
-    ))
+    Some((major(device).try_into().ok()?, minor(device).try_into().ok()?))
 }
 
 fn one<T>(path: &'static str, parse: impl FnOnce(&[u8]) -> Option<T>) -> io::Result<T> {
@@ -154,22 +155,14 @@ mod tests {
     fn this_machine_s_own_tables_are_read() {
         assert_eq!(boot_id().unwrap().len(), 36);
         assert!(forks().unwrap() > 0 && pid_max().unwrap() > 300);
-        assert!(
-            mountinfo()
-                .unwrap()
-                .iter()
-                .any(|mount| mount.mount_point == b"/proc")
-        );
+        assert!(mountinfo().unwrap().iter().any(|mount| mount.mount_point == b"/proc"));
         assert!(sysvipc_shm().unwrap().bad_lines.is_empty());
         assert!(sysv_devices().iter().all(|&(major, _)| major == 0));
     }
 
     #[test]
     fn a_file_over_its_bound_is_an_error_and_never_a_part() {
-        assert_eq!(
-            whole("/dev/zero", 5000).unwrap_err().kind(),
-            io::ErrorKind::FileTooLarge
-        );
+        assert_eq!(whole("/dev/zero", 5000).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
         let (bytes, is_whole) = up_to("/dev/zero", 5000).unwrap();
         assert_eq!((bytes.len(), is_whole), (5000, false));
         let version = std::fs::read("/proc/version").unwrap();
@@ -183,11 +176,6 @@ mod tests {
         assert_eq!(seen("/p", raw(Errno::ENOENT)).unwrap(), Seen::Gone);
         assert_eq!(seen("/p", raw(Errno::EACCES)).unwrap(), Seen::Denied);
         assert_eq!(seen("/p", raw(Errno::EPERM)).unwrap(), Seen::Denied);
-        assert!(
-            seen("/p", raw(Errno::EIO))
-                .unwrap_err()
-                .to_string()
-                .starts_with("/p: ")
-        );
+        assert!(seen("/p", raw(Errno::EIO)).unwrap_err().to_string().starts_with("/p: "));
     }
 }

@@ -99,14 +99,7 @@ mod tests {
 
     #[test]
     fn a_name_may_be_anything() {
-        for comm in [
-            &b") R 1 1 ("[..],
-            b"a\nb",
-            b"(sd-pam)",
-            b"",
-            b"\xff \t)",
-            b"))))",
-        ] {
+        for comm in [&b") R 1 1 ("[..], b"a\nb", b"(sd-pam)", b"", b"\xff \t)", b"))))"] {
             let stat = parse(&named(comm)).unwrap();
             assert_eq!((stat.comm.as_slice(), stat.ppid), (comm, 3851));
         }
@@ -121,15 +114,7 @@ mod tests {
 
     #[test]
     fn a_line_that_is_cut_short_is_malformed() {
-        for bad in [
-            &b""[..],
-            b"1",
-            b"1 (x",
-            b"1 (x)",
-            b"x (x) S",
-            b"1 )x( S 1",
-            b"1 (x) S 1 1 1",
-        ] {
+        for bad in [&b""[..], b"1", b"1 (x", b"1 (x)", b"x (x) S", b"1 )x( S 1", b"1 (x) S 1 1 1"] {
             assert!(parse(bad).is_err(), "{}", bad.escape_ascii());
         }
     }

@@ -36,12 +36,8 @@ pub fn parse(bytes: &[u8]) -> Result<Status, Malformed> {
     }
     let bad = |problem| Malformed::quoting(WHAT, problem, bytes);
     Ok(Status {
-        uids: uids
-            .and_then(four)
-            .ok_or_else(|| bad("the Uid line is missing or not four ids"))?,
-        gids: gids
-            .and_then(four)
-            .ok_or_else(|| bad("the Gid line is missing or not four ids"))?,
+        uids: uids.and_then(four).ok_or_else(|| bad("the Uid line is missing or not four ids"))?,
+        gids: gids.and_then(four).ok_or_else(|| bad("the Gid line is missing or not four ids"))?,
         nspid: words(nspid.unwrap_or_default())
             .map(decimal)
             .collect::<Option<_>>()
@@ -73,12 +69,7 @@ mod tests {
 
     #[test]
     fn a_kernel_without_nspid_gives_an_empty_list() {
-        assert!(
-            parse(b"Uid:\t1\t1\t1\t1\nGid:\t1\t1\t1\t1\n")
-                .unwrap()
-                .nspid
-                .is_empty()
-        );
+        assert!(parse(b"Uid:\t1\t1\t1\t1\nGid:\t1\t1\t1\t1\n").unwrap().nspid.is_empty());
     }
 
     #[test]

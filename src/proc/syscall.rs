@@ -41,14 +41,8 @@ mod tests {
             waits_for(text.as_bytes())
         };
         assert_eq!(line(nix::libc::SYS_semop, "0x2"), Some(WaitsFor::Set(2)));
-        assert_eq!(
-            line(nix::libc::SYS_semtimedop, "0xffffffff00000000"),
-            Some(WaitsFor::Set(0))
-        );
-        assert_eq!(
-            line(nix::libc::SYS_msgrcv, "0x8001"),
-            Some(WaitsFor::Queue(32769))
-        );
+        assert_eq!(line(nix::libc::SYS_semtimedop, "0xffffffff00000000"), Some(WaitsFor::Set(0)));
+        assert_eq!(line(nix::libc::SYS_msgrcv, "0x8001"), Some(WaitsFor::Queue(32769)));
         assert_eq!(line(nix::libc::SYS_read, "0x2"), None);
         assert_eq!(line(nix::libc::SYS_semop, "0xffffffff"), None);
         assert_eq!(waits_for(b"running\n"), None);

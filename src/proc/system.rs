@@ -7,9 +7,8 @@ use super::{decimal, words};
 /// Forks since boot, threads included: the `processes` line of `/proc/stat` (proc_stat(5)).
 #[must_use]
 pub fn forks(stat: &[u8]) -> Option<u64> {
-    let line = stat
-        .split(|&byte| byte == b'\n')
-        .find_map(|line| line.strip_prefix(b"processes "))?;
+    let line =
+        stat.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"processes "))?;
     decimal(line.trim_ascii())
 }
 
@@ -72,27 +71,15 @@ mod tests {
 
     #[test]
     fn a_boot_id_is_a_whole_uuid_or_nothing() {
-        assert_eq!(
-            boot_id(format!("{UUID}\n").as_bytes()),
-            Some(UUID.to_owned())
-        );
-        for bad in [
-            &UUID[1..],
-            &UUID.to_uppercase(),
-            &UUID.replace('-', "_"),
-            "",
-            "\u{e9}",
-        ] {
+        assert_eq!(boot_id(format!("{UUID}\n").as_bytes()), Some(UUID.to_owned()));
+        for bad in [&UUID[1..], &UUID.to_uppercase(), &UUID.replace('-', "_"), "", "\u{e9}"] {
             assert_eq!(boot_id(bad.as_bytes()), None, "{bad}");
         }
     }
 
     #[test]
     fn the_unified_control_group_goes_before_the_old_ones() {
-        assert_eq!(
-            cgroup_path(b"2:cpu:/a\n0::/system.slice/x\n"),
-            b"/system.slice/x"
-        );
+        assert_eq!(cgroup_path(b"2:cpu:/a\n0::/system.slice/x\n"), b"/system.slice/x");
         assert_eq!(cgroup_path(b"2:cpu:/a\n1:name=systemd:/b\n"), b"2:cpu:/a");
         assert_eq!(cgroup_path(b""), b"");
     }
@@ -109,12 +96,7 @@ mod tests {
     fn no_bytes_make_it_panic() {
         let good = format!("{UUID}\nprocesses 7\n0::/x\nA=b\0 12 13 ");
         crate::proc::tests::mutate(good.as_bytes(), |bytes| {
-            drop((
-                forks(bytes),
-                pid_max(bytes),
-                boot_id(bytes),
-                pid_list(bytes),
-            ));
+            drop((forks(bytes), pid_max(bytes), boot_id(bytes), pid_list(bytes)));
             let _ = (cgroup_path(bytes), environ_value(bytes, b"A"));
         });
     }

@@ -91,32 +91,14 @@ impl Columns {
         for (place, name) in needed.iter_mut().zip(NEEDED) {
             *place = at(name).ok_or(name)?;
         }
-        Ok(Columns {
-            needed,
-            rss: at("rss"),
-            swap: at("swap"),
-        })
+        Ok(Columns { needed, rss: at("rss"), swap: at("swap") })
     }
 
     fn row(&self, fields: &[&[u8]]) -> Option<ShmRow> {
         let get = |at: usize| fields.get(at).copied();
         let optional = |at: Option<usize>| at.map_or(Some(0), |at| decimal(get(at)?));
-        let [
-            key,
-            id,
-            perms,
-            size,
-            cpid,
-            lpid,
-            nattch,
-            uid,
-            gid,
-            cuid,
-            cgid,
-            atime,
-            dtime,
-            ctime,
-        ] = self.needed;
+        let [key, id, perms, size, cpid, lpid, nattch, uid, gid, cuid, cgid, atime, dtime, ctime] =
+            self.needed;
         Some(ShmRow {
             key: decimal(get(key)?)?,
             id: decimal(get(id)?)?,
@@ -174,10 +156,7 @@ atime      dtime      ctime                   rss                  swap
             swap: 1,
         };
         assert_eq!(table.rows[0], expected);
-        assert_eq!(
-            (table.rows[1].key, table.rows[1].bytes),
-            (-559_038_737, u64::MAX)
-        );
+        assert_eq!((table.rows[1].key, table.rows[1].bytes), (-559_038_737, u64::MAX));
     }
 
     #[test]

@@ -83,12 +83,18 @@ fn statx(dir: i32, name: &CStr, flags: i32) -> Result<FileFacts> {
         bytes: out.stx_size,
         resident_bytes: out.stx_blocks.saturating_mul(512),
         ctime: out.stx_ctime.tv_sec,
-        mount_id: if out.stx_mask & STATX_MNT_ID == 0 {
-            0
-        } else {
-            out.stx_mnt_id
-        },
+        mount_id: if out.stx_mask & STATX_MNT_ID == 0 { 0 } else { out.stx_mnt_id },
     })
+}
+
+/// Looks at what a path leads to, with what the kernel remembers of it: a network file system that
+/// does not answer is not asked (`AT_STATX_DONT_SYNC`).
+///
+/// # Errors
+/// What `statx` says; `EINVAL` for a path with a NUL byte.
+pub fn facts_remembered(path: &str) -> Result<FileFacts> {
+    let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
+    statx(libc::AT_FDCWD, &path, libc::AT_STATX_DONT_SYNC)
 }
 
 /// The type and the id of a file system.
@@ -113,8 +119,5 @@ pub fn file_system(file: BorrowedFd<'_>) -> Result<FileSystem> {
     // SAFETY: fsid_t is two 32-bit integers (statfs(2)), the same size as u64, any bits valid.
     let fsid: u64 = unsafe { std::mem::transmute(out.f_fsid) };
     #[allow(clippy::unnecessary_cast)] // f_type differs between architectures
-    Ok(FileSystem {
-        is_tmpfs: out.f_type as i64 == TMPFS_MAGIC,
-        fsid,
-    })
+    Ok(FileSystem { is_tmpfs: out.f_type as i64 == TMPFS_MAGIC, fsid })
 }

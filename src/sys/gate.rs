@@ -40,22 +40,10 @@ impl Program {
     /// A program with its arguments and environment, and nothing else to restore but `mask`.
     #[must_use]
     pub fn new(path: CString, args: Vec<CString>, environment: Vec<CString>, mask: Mask) -> Self {
-        let environment = environment
-            .into_iter()
-            .map(CString::into_bytes_with_nul)
-            .collect();
+        let environment = environment.into_iter().map(CString::into_bytes_with_nul).collect();
         let (ignore_sigpipe, ignore_sigchld, closed) = (false, false, [false; 3]);
         let pid_values = Vec::new();
-        Self {
-            path,
-            args,
-            environment,
-            pid_values,
-            mask,
-            ignore_sigpipe,
-            ignore_sigchld,
-            closed,
-        }
+        Self { path, args, environment, pid_values, mask, ignore_sigpipe, ignore_sigchld, closed }
     }
 
     /// Has the variables in `names` that hold `launcher`'s pid hold the child's pid.
@@ -93,6 +81,13 @@ impl Gated {
         }
     }
 
+    /// The launcher's end of the gate, for a helper to close its copy: the gate then opens on the
+    /// launcher's death alone.
+    #[must_use]
+    pub fn gate(&self) -> Option<i32> {
+        self.gate.as_ref().map(AsRawFd::as_raw_fd)
+    }
+
     /// Readable (end-of-file) once the program was executed, or with the errno where it was not.
     #[must_use]
     pub fn report(&self) -> BorrowedFd<'_> {
@@ -125,11 +120,8 @@ pub fn fork(mut program: Program) -> Result<Gated> {
             Some((entry.as_mut_ptr(), entry.len()))
         })
         .collect();
-    let mut environment: Vec<*const libc::c_char> = program
-        .environment
-        .iter()
-        .map(|e| e.as_ptr().cast())
-        .collect();
+    let mut environment: Vec<*const libc::c_char> =
+        program.environment.iter().map(|e| e.as_ptr().cast()).collect();
     environment.push(std::ptr::null());
     // SAFETY: the launcher has one thread; the child calls async-signal-safe functions only.
     let pid = check(unsafe { libc::fork() }.into())?;
@@ -138,22 +130,11 @@ pub fn fork(mut program: Program) -> Result<Gated> {
         // null, and each pid value has PID_ROOM writable bytes.
         unsafe {
             libc::close(gate_in.as_raw_fd());
-            child(
-                &program,
-                &args,
-                &environment,
-                &values,
-                &gate_out,
-                &report_in,
-            )
+            child(&program, &args, &environment, &values, &gate_out, &report_in)
         }
     }
     let pid = i32::try_from(pid).map_err(|_| Errno::EOVERFLOW)?;
-    Ok(Gated {
-        pid,
-        gate: Some(gate_in.into()),
-        report: report_out.into(),
-    })
+    Ok(Gated { pid, gate: Some(gate_in.into()), report: report_out.into() })
 }
 
 /// The child's way from fork to exec; never returns.
@@ -221,11 +202,7 @@ mod tests {
 
     #[test]
     fn a_pid_is_written_without_allocating_and_ends_with_nul() {
-        for (number, text) in [
-            (1, "1\0"),
-            (4_194_304, "4194304\0"),
-            (i32::MAX, "2147483647\0"),
-        ] {
+        for (number, text) in [(1, "1\0"), (4_194_304, "4194304\0"), (i32::MAX, "2147483647\0")] {
             let mut room = [b'x'; PID_ROOM];
             write_decimal(number, &mut room);
             assert!(room.starts_with(text.as_bytes()), "{number}");

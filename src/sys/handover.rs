@@ -36,14 +36,7 @@ impl Handover {
         let fds = [file.as_raw_fd()];
         let rights = [ControlMessage::ScmRights(&fds)];
         let data = [IoSlice::new(&bytes)];
-        sendmsg::<()>(
-            self.0.as_raw_fd(),
-            &data,
-            &rights,
-            MsgFlags::MSG_NOSIGNAL,
-            None,
-        )
-        .map(drop)
+        sendmsg::<()>(self.0.as_raw_fd(), &data, &rights, MsgFlags::MSG_NOSIGNAL, None).map(drop)
     }
 
     /// Takes what was handed over, without waiting.

@@ -11,11 +11,13 @@ pub mod handover;
 pub mod memory;
 pub mod msg;
 pub mod namespace;
+pub mod namespaces;
 pub mod pidfd;
 pub mod process;
 pub mod sem;
 pub mod shm;
 pub mod signals;
+pub mod taken;
 pub mod terminal;
 pub mod user;
 pub mod vma;
@@ -27,9 +29,5 @@ pub type Result<T> = std::result::Result<T, Errno>;
 
 /// Turns the kernel's "-1 and errno" into a [`Result`].
 fn check(value: libc::c_long) -> Result<libc::c_long> {
-    if value == -1 {
-        Err(Errno::last())
-    } else {
-        Ok(value)
-    }
+    if value == -1 { Err(Errno::last()) } else { Ok(value) }
 }

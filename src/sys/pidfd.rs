@@ -41,13 +41,7 @@ impl PidFd {
         let null = std::ptr::null::<libc::siginfo_t>();
         // SAFETY: a null siginfo asks the kernel to fill it in as kill(2) does.
         let done = unsafe {
-            libc::syscall(
-                libc::SYS_pidfd_send_signal,
-                self.0.as_raw_fd(),
-                signal,
-                null,
-                0,
-            )
+            libc::syscall(libc::SYS_pidfd_send_signal, self.0.as_raw_fd(), signal, null, 0)
         };
         check(done).map(drop)
     }

@@ -92,10 +92,7 @@ pub fn die_with_parent(signal: i32) -> Result<()> {
 pub fn no_core_file() -> Result<()> {
     // SAFETY: PR_SET_DUMPABLE takes a number and touches no memory.
     check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0_usize, 0, 0, 0) }.into())?;
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: getrlimit writes one struct rlimit into limit, setrlimit reads it.
     unsafe {
         check(libc::getrlimit(libc::RLIMIT_CORE, &raw mut limit).into())?;

@@ -171,11 +171,7 @@ pub fn create(key: i32, bytes: usize, mode: u32) -> Result<i32> {
 pub fn attach_for_life(id: i32) -> Result<()> {
     // SAFETY: a null address lets the kernel choose a free range; the mapping is never used.
     let start = unsafe { libc::shmat(id, std::ptr::null(), 0) };
-    if start as isize == -1 {
-        Err(Errno::last())
-    } else {
-        Ok(())
-    }
+    if start as isize == -1 { Err(Errno::last()) } else { Ok(()) }
 }
 
 /// Attaches a segment and writes `bytes` at its start, then detaches; for the demo and tests.

@@ -81,6 +81,12 @@ pub fn send(pid: i32, signal: i32) -> Result<()> {
     check(unsafe { libc::kill(pid, signal) }.into()).map(drop)
 }
 
+/// Whether there is a process of this pid, or a zombie (`kill(2)` with signal 0).
+#[must_use]
+pub fn exists(pid: i32) -> bool {
+    pid > 0 && send(pid, 0) != Err(Errno::ESRCH)
+}
+
 /// Ends this process by a signal's default action, if that action ends processes.
 ///
 /// Returns where it does not (as PID 1 of a PID namespace, `pid_namespaces(7)`).
@@ -134,11 +140,7 @@ impl SignalFd {
         // SAFETY: a signalfd gives whole structures, and it was zeroed before.
         let info = unsafe { info.assume_init() };
         let signal = i32::try_from(info.ssi_signo).unwrap_or(0);
-        Ok(Some(Arrived {
-            signal,
-            code: info.ssi_code,
-            sender: info.ssi_pid,
-        }))
+        Ok(Some(Arrived { signal, code: info.ssi_code, sender: info.ssi_pid }))
     }
 }
 

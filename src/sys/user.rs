@@ -27,11 +27,7 @@ impl Acting {
     /// # Errors
     /// `EPERM` for anybody but root.
     pub fn start(uid: u32, gid: u32) -> Result<Self> {
-        let before = Self {
-            uid: geteuid(),
-            gid: getegid(),
-            groups: getgroups()?,
-        };
+        let before = Self { uid: geteuid(), gid: getegid(), groups: getgroups()? };
         setgroups(&[])?;
         // From here on a failure drops `before`, which restores all.
         let keep_uid = Uid::from_raw(u32::MAX);

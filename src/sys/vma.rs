@@ -58,11 +58,8 @@ pub struct Vma {
 /// `ENOENT` where there is no further one, `ESRCH` where the memory is gone, `ENOTTY` before 6.11.
 pub fn next_file(maps: &File, address: u64, shared_only: bool) -> Result<Vma> {
     let shared = if shared_only { SHARED } else { 0 };
-    let mut query = Query {
-        flags: COVERING_OR_NEXT | FILE_BACKED | shared,
-        address,
-        ..Query::default()
-    };
+    let mut query =
+        Query { flags: COVERING_OR_NEXT | FILE_BACKED | shared, address, ..Query::default() };
     ask(maps, &mut query)?;
     Ok(Vma {
         start: query.start,

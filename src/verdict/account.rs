@@ -2,10 +2,11 @@
 //! its lock. Pure.
 
 use crate::attribute::{self, Suspect};
-use crate::decide::{Life, Policy, life};
+use crate::decide::{Evidence, Life, Policy, life};
 use crate::ledger::Book;
+use crate::ledger::book::Run;
 use crate::ledger::record::{Entry, How, ObjectSeen, Record};
-use crate::object::Place;
+use crate::object::{Place, ProcessRef};
 use crate::observe::Observation;
 
 /// Rounds in which what is found leads to more.
@@ -31,10 +32,7 @@ pub struct Account {
 pub fn is_of_interest(book: &Book, here: &Place) -> bool {
     let this_boot = book.place().is_some_and(|place| place.boot == here.boot);
     let unwitnessed = book.last_run().is_some_and(|run| {
-        matches!(
-            run.end,
-            None | Some((crate::ledger::record::End::Unknown, _))
-        )
+        run.end.is_none() || run.claims.iter().any(|claim| claim.ended.is_none())
     });
     this_boot && (unwitnessed || book.open_objects().next().is_some() || !book.used.is_empty())
 }
@@ -44,18 +42,14 @@ impl Account {
     /// `own` the pid of the caller, who is no server's.
     #[must_use]
     pub fn new(book: Book, look: &Observation, locked_by: Option<i32>, own: i32) -> Self {
-        let policy = Policy {
-            exempt: vec![own],
-            ..Policy::default()
+        let policy = Policy { exempt: vec![own], ..Policy::default() };
+        let life = match (life::judge(&book, look, &policy), may_live_in_container(&book, look)) {
+            // `judge` is made for who has the lock, which shows the death of a container.
+            (Life::Dead(_), Some(run)) => Life::Unseen(Evidence::OtherPids { run }),
+            (life, _) => life,
         };
-        let life = life::judge(&book, look, &policy);
         let at_work = launcher(&book, look).or(locked_by);
-        let mut account = Self {
-            book,
-            life,
-            at_work,
-            suspects: Vec::new(),
-        };
+        let mut account = Self { book, life, at_work, suspects: Vec::new() };
         account.attribute(look);
         account
     }
@@ -102,18 +96,30 @@ impl Account {
     fn of_living(&self, look: &Observation) -> Vec<ObjectSeen> {
         let here = |place: &Place| {
             (&place.boot, &place.ipc_namespace, &place.pid_namespace)
-                == (
-                    &look.place.boot,
-                    &look.place.ipc_namespace,
-                    &look.place.pid_namespace,
-                )
+                == (&look.place.boot, &look.place.ipc_namespace, &look.place.pid_namespace)
         };
         let run = self.book.open_runs().last();
         let run = run.filter(|run| self.book.places.get(run.place).is_some_and(here));
         run.map_or_else(Vec::new, |run| {
-            attribute::created_by_claimed(&self.book, run, &look.segments, How::Claim)
+            let lives = |claimed: ProcessRef| {
+                look.process(claimed.pid).is_some_and(|found| found.process == claimed)
+            };
+            attribute::created_by_claimed(&self.book, run, &look.segments, How::Claim, lives)
         })
     }
+}
+
+/// A run whose launcher was the first process of another PID namespace: without the lock nothing
+/// shows whether that namespace is dead.
+fn may_live_in_container(book: &Book, look: &Observation) -> Option<u64> {
+    let elsewhere = |run: &&Run| {
+        let place = book.places.get(run.place);
+        place.is_some_and(|place| {
+            place.boot == look.place.boot && place.pid_namespace != look.place.pid_namespace
+        })
+    };
+    let first = book.open_runs().filter(elsewhere).find(|run| run.start.launcher.pid == 1);
+    first.map(|run| run.start.run)
 }
 
 /// The launcher of the last run, if it lives: also after its server's end, while it cleans up.

@@ -175,10 +175,7 @@ impl Living {
                 lives.map(Alone::LastUserLives).or(unseen)
             }
             Subject::Posix(file) => {
-                let file = FileRef {
-                    dev: file.facts.dev,
-                    ino: file.facts.ino,
-                };
+                let file = FileRef { dev: file.facts.dev, ino: file.facts.ino };
                 self.mapped.get(&file).map(|&pid| Alone::Mapped(pid))
             }
         }

@@ -109,9 +109,8 @@ impl<'a> Holders<'a> {
         }
         let closed = living().filter(|process| matches!(process.maps, Some(Seen::Denied)));
         let closed = closed.map(|process| process.process.pid).collect();
-        let processes: BTreeMap<i32, &Process> = living()
-            .map(|process| (process.process.pid, process))
-            .collect();
+        let processes: BTreeMap<i32, &Process> =
+            living().map(|process| (process.process.pid, process)).collect();
         let mut claimed = BTreeMap::new();
         for (index, account) in accounts.iter().enumerate() {
             let here = account.book.runs.values().filter(|run| {
@@ -128,14 +127,7 @@ impl<'a> Holders<'a> {
                 }
             }
         }
-        Self {
-            processes,
-            mapped,
-            closed,
-            accounts,
-            claimed,
-            uses,
-        }
+        Self { processes, mapped, closed, accounts, claimed, uses }
     }
 
     /// Who holds an object.
@@ -152,27 +144,17 @@ impl<'a> Holders<'a> {
                 }
             }
             Subject::Posix(file) => {
-                let file = FileRef {
-                    dev: file.facts.dev,
-                    ino: file.facts.ino,
-                };
+                let file = FileRef { dev: file.facts.dev, ino: file.facts.ino };
                 let mut holders = self.mapping(judged, Mapped::File(file), Use::Mapped);
                 let open = self.uses.open.iter().filter(|(of, _)| *of == file);
                 for (_, found) in open {
-                    if !holders
-                        .iter()
-                        .any(|held| held.holder.process.pid == found.pid)
-                    {
+                    if !holders.iter().any(|held| held.holder.process.pid == found.pid) {
                         holders.extend(self.held(judged, found.pid, 0, Use::Open));
                     }
                 }
                 let closed = self.closed.iter().chain(&self.uses.closed).copied();
                 let closed: BTreeSet<i32> = closed.collect();
-                Holding {
-                    holders,
-                    unexplained: None,
-                    closed: closed.into_iter().collect(),
-                }
+                Holding { holders, unexplained: None, closed: closed.into_iter().collect() }
             }
             Subject::Sem(set) => {
                 let members = set.members.iter();
@@ -181,10 +163,8 @@ impl<'a> Holders<'a> {
                 self.of_calls(judged, WaitsFor::Set(set.row.id), last)
             }
             Subject::Msg(row) => {
-                let last = [
-                    (row.last_sender, Use::SentLast),
-                    (row.last_receiver, Use::ReceivedLast),
-                ];
+                let last =
+                    [(row.last_sender, Use::SentLast), (row.last_receiver, Use::ReceivedLast)];
                 self.of_calls(judged, WaitsFor::Queue(row.id), last.into_iter())
             }
         }
@@ -204,11 +184,7 @@ impl<'a> Holders<'a> {
         object: WaitsFor,
         last: impl Iterator<Item = (i32, Use)>,
     ) -> Holding {
-        let blocked = self
-            .uses
-            .blocked
-            .iter()
-            .filter(|found| found.what == object);
+        let blocked = self.uses.blocked.iter().filter(|found| found.what == object);
         let mut holders: Vec<Held> = blocked
             .filter_map(|found| self.held(judged, found.pid, found.times, Use::Waits))
             .collect();
@@ -217,11 +193,7 @@ impl<'a> Holders<'a> {
                 holders.extend(self.held(judged, pid, 0, how));
             }
         }
-        Holding {
-            holders,
-            unexplained: None,
-            closed: self.uses.closed.clone(),
-        }
+        Holding { holders, unexplained: None, closed: self.uses.closed.clone() }
     }
 
     fn held(&self, judged: &Judged<'_>, pid: i32, count: u64, how: Use) -> Option<Held> {
@@ -231,11 +203,7 @@ impl<'a> Holders<'a> {
         let orphan_of = of_object.filter(dead);
         let account = self.instance_of(process).or(orphan_of);
         let orphan = account.is_some() && account == orphan_of;
-        Some(Held {
-            holder: life::holder(process, count, orphan),
-            how,
-            account,
-        })
+        Some(Held { holder: life::holder(process, count, orphan), how, account })
     }
 
     /// The account that claims a process, or one that it descends from.

@@ -146,12 +146,7 @@ pub fn judge<'a>(look: &'a Observation, accounts: &[Account]) -> Vec<Judged<'a>>
                 None => (verdict, alone, None),
             }
         });
-        Judged {
-            subject,
-            verdict,
-            why,
-            account,
-        }
+        Judged { subject, verdict, why, account }
     };
     Subject::all(look).map(judge).collect()
 }

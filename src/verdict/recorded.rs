@@ -6,7 +6,7 @@ use super::{Account, Subject, Verdict, Why};
 use crate::attribute::Doubt;
 use crate::decide::{self, Life, Policy, Reason};
 use crate::ledger::book::Recorded;
-use crate::object::{Identity, Place, ShmFile};
+use crate::object::{Identity, Place, Segment, ShmFile};
 use crate::observe::{Observation, identity_of};
 use crate::sys::shm::{MODE_DEST, Row};
 
@@ -87,10 +87,7 @@ impl<'a> Known<'a> {
             }
         }
         for (run, identity) in &book.used {
-            let place = book
-                .runs
-                .get(run)
-                .and_then(|run| book.places.get(run.place));
+            let place = book.runs.get(run).and_then(|run| book.places.get(run.place));
             if place.is_some_and(|place| is_here(identity, place, &self.look.place)) {
                 let same = self.used.entry(Number::of(identity)).or_default();
                 same.push((index, identity));
@@ -106,14 +103,12 @@ impl<'a> Known<'a> {
     /// The verdict on an object that a ledger has, has seen used, or has another of the number of.
     pub(super) fn verdict(&self, subject: Subject<'_>) -> Option<Found> {
         let (records, used) = match subject {
-            Subject::Shm(row) => (
-                self.segments.get(&row.id),
-                self.used.get(&Number::Segment(row.id)),
-            ),
-            Subject::Posix(file) => (
-                self.files.get(file.name.0.as_slice()),
-                self.used.get(&Number::File(&file.name.0)),
-            ),
+            Subject::Shm(row) => {
+                (self.segments.get(&row.id), self.used.get(&Number::Segment(row.id)))
+            }
+            Subject::Posix(file) => {
+                (self.files.get(file.name.0.as_slice()), self.used.get(&Number::File(&file.name.0)))
+            }
             Subject::Sem(_) | Subject::Msg(_) => return None,
         };
         let mut changed = None;
@@ -145,9 +140,7 @@ impl<'a> Known<'a> {
             Subject::Sem(_) | Subject::Msg(_) => return None,
         };
         let same = self.suspects.get(&number)?.iter();
-        let found = same
-            .clone()
-            .find(|(_, identity, _)| is(identity, subject))?;
+        let found = same.clone().find(|(_, identity, _)| is(identity, subject))?;
         Some((found.2, found.0))
     }
 
@@ -160,7 +153,7 @@ impl<'a> Known<'a> {
     ) -> Option<&'static str> {
         match (&object.identity, subject) {
             (Identity::Shm(segment), Subject::Shm(row)) => {
-                decide::differs(segment, row, self.same_pids(index, object))
+                self.segment_differs(index, object, segment, row)
             }
             (Identity::Posix(file), Subject::Posix(found)) => {
                 let same = found.identity.as_ref().is_some_and(|now| now.is(file));
@@ -168,6 +161,18 @@ impl<'a> Known<'a> {
             }
             _ => Some("kind"),
         }
+    }
+
+    fn segment_differs(
+        &self,
+        index: usize,
+        object: &Recorded,
+        segment: &Segment,
+        row: &Row,
+    ) -> Option<&'static str> {
+        let what = decide::differs(segment, row, self.same_pids(index, object));
+        // As in `decide`: attached, it is taken for ours, after an IPC_SET that nobody followed.
+        what.filter(|what| *what != "change time" || row.nattch == 0)
     }
 
     fn same_pids(&self, index: usize, object: &Recorded) -> bool {
@@ -192,17 +197,21 @@ impl<'a> Known<'a> {
         }
         let own = match subject {
             Subject::Shm(row) => of_segment(row),
-            _ => decide::file_in_use(&account.book, object, self.look),
+            Subject::Posix(file) => file
+                .identity
+                .as_ref()
+                .and_then(|now| decide::file_in_use(&account.book, object, now, self.look)),
+            Subject::Sem(_) | Subject::Msg(_) => None,
         };
-        if let Some(reason) = own {
-            return said(Verdict::Held, reason);
-        }
-        if let Some(reason) = self.common.get(index).and_then(Option::as_ref) {
-            return said(Verdict::Held, reason.clone());
-        }
-        match decide::clean_end(&account.book, object, &Policy::default()) {
-            Some(reason) => said(Verdict::Left, reason),
+        let common = || self.common.get(index).and_then(Clone::clone);
+        let unseen = || decide::unseen_user(&account.book, &account.life, object);
+        let clean = || decide::clean_end(&account.book, object, &Policy::default());
+        match own.or_else(common).or_else(unseen).or_else(clean) {
             None => said(Verdict::Stale, Reason::Dead),
+            Some(reason @ Reason::LeftClean) => said(Verdict::Left, reason),
+            // What cannot be seen counts as alive.
+            Some(reason @ Reason::Unseen(_)) => said(Verdict::Live, reason),
+            Some(reason) => said(Verdict::Held, reason),
         }
     }
 
@@ -220,7 +229,8 @@ impl<'a> Known<'a> {
                 continue;
             };
             let foreign = account.suspects.iter().find(|s| s.doubt == Doubt::Foreign);
-            let orphan = left.first().map(|e| Reason::OrphanLives(e.clone()));
+            let orphan = left.iter().find(|evidence| evidence.holder().is_some());
+            let orphan = orphan.map(|evidence| Reason::OrphanLives(evidence.clone()));
             let listed = foreign.map(|s| Reason::ListedStays(s.identity.to_string()));
             common.push(orphan.or(listed));
         }
@@ -232,15 +242,14 @@ impl<'a> Known<'a> {
             let own = match &object.identity {
                 Identity::Shm(segment) => rows
                     .get(&segment.id)
-                    .filter(|row| {
-                        decide::differs(segment, row, self.same_pids(index, object)).is_none()
-                    })
+                    .filter(|row| self.segment_differs(index, object, segment, row).is_none())
                     .and_then(|row| of_segment(row)),
                 Identity::Posix(file) => files
                     .get(file.name.0.as_slice())
                     .filter(|now| now.is(file))
-                    .and_then(|_| decide::file_in_use(&account.book, object, self.look)),
+                    .and_then(|now| decide::file_in_use(&account.book, object, now, self.look)),
             };
+            let own = own.filter(Reason::holds_the_rest);
             if let (Some(_), Some(place)) = (own, common.get_mut(index)) {
                 // As in `decide`: what is held says more than who is left.
                 *place = Some(Reason::InstanceHeld(object.identity.to_string()));

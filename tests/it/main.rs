@@ -2,14 +2,12 @@
 //!
 //! Whatever touches shared memory, processes or a server runs in `support::sandbox`, never in the
 //! machine's own namespaces. `infrastructure` tests the tests' own tools, `tidy` the source text.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 #![allow(unreachable_pub)] // one binary: nothing of it is reachable from elsewhere
 
+mod database;
 mod infrastructure;
+mod kernel;
+mod pure;
 mod support;
 mod tidy;

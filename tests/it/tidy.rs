@@ -27,26 +27,13 @@ const ROOMS: [&str; 12] = [
 const UNSAFE: &str = "src/sys/";
 
 /// Words that must not stand in the library or the program outside tests.
-const PANICS: [&str; 7] = [
-    ".unwrap()",
-    ".expect(",
-    "panic!(",
-    "todo!(",
-    "unimplemented!(",
-    "unreachable!(",
-    "dbg!(",
-];
+const PANICS: [&str; 7] =
+    [".unwrap()", ".expect(", "panic!(", "todo!(", "unimplemented!(", "unreachable!(", "dbg!("];
 
 /// Words that must not stand in the library: it prints nothing, and starts no process. Its tests
 /// may; `sys` has what the launcher starts its child with.
-const LIBRARY: [&str; 6] = [
-    "println!(",
-    "print!(",
-    "eprintln!(",
-    "eprint!(",
-    "Command::new(",
-    "#[path",
-];
+const LIBRARY: [&str; 6] =
+    ["println!(", "print!(", "eprintln!(", "eprint!(", "Command::new(", "#[path"];
 
 /// Words that remove an object, and the places that may say them. `remove_file` of a ledger's own
 /// temporary files is the one other use.
@@ -74,20 +61,14 @@ fn a_module_imports_only_from_its_left() {
             return vec![format!("{name} is no room: add it to ROOMS at its place")];
         };
         let imports = code::crate_imports(&source.production);
-        let wrong = imports
-            .iter()
-            .filter(|room| room_of(room).is_none_or(|other| other > own));
-        wrong
-            .map(|room| format!("{name} imports {room}, which is not to its left"))
-            .collect()
+        let wrong = imports.iter().filter(|room| room_of(room).is_none_or(|other| other > own));
+        wrong.map(|room| format!("{name} imports {room}, which is not to its left")).collect()
     });
 }
 
 #[test]
 fn a_room_is_left_by_its_full_path_only() {
-    holds_for(&library(), |source| {
-        says(source, &source.production, &[&source.way_out()])
-    });
+    holds_for(&library(), |source| says(source, &source.production, &[&source.way_out()]));
 }
 
 #[test]
@@ -97,25 +78,18 @@ fn unsafe_is_in_sys_alone() {
             return Vec::new();
         }
         let found = code::words(&source.code).any(|word| word == "unsafe");
-        found
-            .then(|| "says unsafe".to_owned())
-            .into_iter()
-            .collect()
+        found.then(|| "says unsafe".to_owned()).into_iter().collect()
     });
 }
 
 #[test]
 fn nothing_panics_on_purpose() {
-    holds_for(&program_sources(), |source| {
-        says(source, &source.production, &PANICS)
-    });
+    holds_for(&program_sources(), |source| says(source, &source.production, &PANICS));
 }
 
 #[test]
 fn the_library_prints_nothing_and_starts_nothing() {
-    holds_for(&library(), |source| {
-        says(source, &source.production, &LIBRARY)
-    });
+    holds_for(&library(), |source| says(source, &source.production, &LIBRARY));
 }
 
 #[test]
@@ -141,10 +115,7 @@ fn the_program_removes_no_object_itself() {
 fn tests_come_last_in_a_file() {
     holds_for(&program_sources(), |source| {
         let after = code::after_tests(&source.code);
-        after
-            .map(|code| format!("goes on after its tests: {code}"))
-            .into_iter()
-            .collect()
+        after.map(|code| format!("goes on after its tests: {code}")).into_iter().collect()
     });
 }
 
@@ -152,10 +123,7 @@ fn tests_come_last_in_a_file() {
 fn a_file_opens_with_what_it_is_for() {
     holds_for(&all_sources(), |source| {
         let opens = source.text.starts_with("//! ");
-        (!opens)
-            .then(|| "does not open with a //! paragraph".to_owned())
-            .into_iter()
-            .collect()
+        (!opens).then(|| "does not open with a //! paragraph".to_owned()).into_iter().collect()
     });
 }
 
@@ -164,8 +132,7 @@ fn lines_fit_on_a_screen() {
     holds_for(&all_sources(), |source| {
         let lines = source.text.lines().enumerate();
         let wide = lines.filter(|(_, line)| line.chars().count() > WIDEST_LINE);
-        wide.map(|(index, _)| format!("line {} is too wide", index + 1))
-            .collect()
+        wide.map(|(index, _)| format!("line {} is too wide", index + 1)).collect()
     });
 }
 
@@ -174,10 +141,7 @@ fn files_have_one_subject() {
     holds_for(&program_sources(), |source| {
         let bytes = source.text.len();
         let large = bytes > LARGEST_FILE_BYTES;
-        large
-            .then(|| format!("has {bytes} bytes: split it"))
-            .into_iter()
-            .collect()
+        large.then(|| format!("has {bytes} bytes: split it")).into_iter().collect()
     });
 }
 
@@ -186,24 +150,16 @@ fn main_is_short() {
     holds_for(&program(), |source| {
         let lines = source.text.lines().count();
         let long = source.path == "wrapper/main.rs" && lines > LONGEST_MAIN_LINES;
-        long.then(|| format!("has {lines} lines"))
-            .into_iter()
-            .collect()
+        long.then(|| format!("has {lines} lines")).into_iter().collect()
     });
 }
 
 fn library() -> Vec<Source> {
-    program_sources()
-        .into_iter()
-        .filter(|source| source.path.starts_with("src/"))
-        .collect()
+    program_sources().into_iter().filter(|source| source.path.starts_with("src/")).collect()
 }
 
 fn program() -> Vec<Source> {
-    program_sources()
-        .into_iter()
-        .filter(|source| source.path.starts_with("wrapper/"))
-        .collect()
+    program_sources().into_iter().filter(|source| source.path.starts_with("wrapper/")).collect()
 }
 
 /// Fails with every complaint about every file, so that one run tells them all.
@@ -213,10 +169,7 @@ fn holds_for(sources: &[Source], complaints: impl Fn(&Source) -> Vec<String>) {
         .iter()
         .flat_map(|source| {
             let prefix = |complaint| format!("{}: {complaint}", source.path);
-            complaints(source)
-                .into_iter()
-                .map(prefix)
-                .collect::<Vec<_>>()
+            complaints(source).into_iter().map(prefix).collect::<Vec<_>>()
         })
         .collect();
     assert!(all.is_empty(), "\n{}", all.join("\n"));
@@ -226,7 +179,5 @@ fn holds_for(sources: &[Source], complaints: impl Fn(&Source) -> Vec<String>) {
 fn says(source: &Source, text: &str, words: &[&str]) -> Vec<String> {
     let lines = text.lines().zip(source.text.lines()).enumerate();
     let found = lines.filter(|(_, (code, _))| words.iter().any(|word| code::says(code, word)));
-    found
-        .map(|(index, (_, line))| format!("line {}: {}", index + 1, line.trim()))
-        .collect()
+    found.map(|(index, (_, line))| format!("line {}: {}", index + 1, line.trim())).collect()
 }

@@ -67,11 +67,7 @@ pub(crate) struct WhoArgs {
     pub(crate) ledgers: LedgerArgs,
     /// A key (0x00f42401), an id, or the name of a file in /dev/shm; a decimal number is an id,
     /// and a key only where no object has that id
-    #[arg(
-        required = true,
-        value_name = "KEY|ID|NAME",
-        allow_negative_numbers = true
-    )]
+    #[arg(required = true, value_name = "KEY|ID|NAME", allow_negative_numbers = true)]
     pub(crate) objects: Vec<std::ffi::OsString>,
 }
 
@@ -110,9 +106,8 @@ fn sorting(text: &str) -> Result<(Column, bool), String> {
     let named = |column: &Column| column.option().eq_ignore_ascii_case(name);
     match Column::ALL.into_iter().find(named) {
         Some(column) => Ok((column, descending)),
-        None => Err(format!(
-            "no such column; there are {}",
-            Column::ALL.map(Column::option).join(", ")
-        )),
+        None => {
+            Err(format!("no such column; there are {}", Column::ALL.map(Column::option).join(", ")))
+        }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use serde_json::Value;
 use shmwarden::ledger::file::{For, Ledger};
 use shmwarden::{Error, Result};
 
@@ -10,9 +9,6 @@ use crate::cli::{Common, HistoryArgs};
 use crate::exit::{self, Ending};
 use crate::ledgers::{self, Named};
 use crate::render;
-
-/// There is no such ledger.
-const NO_SUCH_LEDGER: u8 = 66;
 
 /// `shmwarden history`.
 pub(crate) fn run(args: &HistoryArgs, common: &Common) -> Ending {
@@ -24,10 +20,7 @@ pub(crate) fn run(args: &HistoryArgs, common: &Common) -> Ending {
     let mut documents = Vec::new();
     let mut stories = String::new();
     for path in paths {
-        let instance = args
-            .name
-            .clone()
-            .unwrap_or_else(|| ledgers::instance(&path));
+        let instance = args.name.clone().unwrap_or_else(|| ledgers::instance(&path));
         match read(&path) {
             Ok(ledger) => {
                 let shown = path.to_string_lossy();
@@ -41,10 +34,10 @@ pub(crate) fn run(args: &HistoryArgs, common: &Common) -> Ending {
     }
     let printed = match (common.json, documents.as_slice()) {
         (false, _) => render::print(&stories),
-        (true, []) => Ok(()),
-        // One ledger is one document, as promised; several are one list.
+        (true, []) if is_named(args) => Ok(()),
+        // One ledger is one document, as promised; several are a list in one.
         (true, [one]) => render::print_json(one),
-        (true, _) => render::print_json(&Value::Array(documents)),
+        (true, _) => render::print_json(&render::history::several(documents)),
     };
     if let Err(error) = printed {
         log::error!("cannot write the result: {error}");
@@ -56,16 +49,23 @@ pub(crate) fn run(args: &HistoryArgs, common: &Common) -> Ending {
 fn failed(error: &Error, worst: &mut u8) -> Ending {
     log::error!("{error}");
     let status = match error {
-        Error::Missing { .. } => NO_SUCH_LEDGER,
+        Error::Missing { .. } => exit::NO_SUCH_OBJECT,
         other => exit::status_of(other),
     };
     *worst = exit::worse(*worst, status);
     Ending::Status(*worst)
 }
 
+/// Whether one ledger is meant.
+fn is_named(args: &HistoryArgs) -> bool {
+    args.ledger.is_some()
+        || args.name.is_some()
+        || args.data.is_some()
+        || ledgers::from_environment().is_some()
+}
+
 fn paths(args: &HistoryArgs) -> Result<Vec<PathBuf>> {
-    let named = std::env::var_os("SHMWARDEN_LEDGER").is_some_and(|path| !path.is_empty());
-    if args.ledger.is_none() && args.name.is_none() && args.data.is_none() && !named {
+    if !is_named(args) {
         let directory = ledgers::default_directory();
         let found = ledgers::in_directory(&directory);
         return found.map_err(Error::io("cannot read the directory", &directory));
@@ -75,6 +75,7 @@ fn paths(args: &HistoryArgs) -> Result<Vec<PathBuf>> {
         path: args.ledger.as_deref(),
         name: args.name.as_deref(),
         data: data.as_deref(),
+        chosen: args.name.is_some() || args.data.is_some(),
         ..Named::default()
     })])
 }

@@ -88,12 +88,7 @@ fn once(filter: &Filter<'_>, common: &Common) -> Result<Option<u8>, u8> {
         let document = render::list::document(&objects, &shown);
         render::json_text(&document, args.watch.is_some())
     } else {
-        let looks = Looks {
-            columns,
-            in_bytes: args.bytes,
-            headings: !args.noheadings,
-            screen,
-        };
+        let looks = Looks { columns, in_bytes: args.bytes, headings: !args.noheadings, screen };
         let text = render::list::text(&objects, &shown, &looks);
         on_screen(text, screen, args.watch.is_some())
     };
@@ -124,10 +119,7 @@ fn on_screen(text: String, screen: Screen, watched: bool) -> String {
         lines.truncate(fit.saturating_sub(1));
         lines.push(format!("and {more} more lines"));
     }
-    let body: String = lines
-        .iter()
-        .map(|line| format!("{line}{END_OF_LINE}"))
-        .collect();
+    let body: String = lines.iter().map(|line| format!("{line}{END_OF_LINE}")).collect();
     format!("{HOME}{body}{END_OF_SCREEN}")
 }
 

@@ -15,57 +15,12 @@ use crate::cli::{Common, SweepArgs};
 use crate::exit::{self, Ending};
 use crate::ledgers::{self, Named};
 use crate::render;
+use crate::swept::{Finding, Swept};
 
 /// How long another sweep may hold a lock.
 const WAIT_FOR_LOCK: Duration = Duration::from_secs(10);
 /// Pause between two tries to lock, and longest pause between two looks at what is held.
 const PAUSE: Duration = Duration::from_millis(50);
-
-/// What was found at one path.
-#[derive(Debug)]
-pub(crate) enum Finding {
-    /// A ledger that could be judged.
-    Settled(Report),
-    /// A ledger that somebody else has locked, which is why it counts as alive.
-    Busy(String),
-    /// No ledger.
-    Missing,
-    /// A ledger that does not check, or of a newer version.
-    Damaged(String),
-    /// A ledger that is not trusted, or cannot be read.
-    Refused(String),
-}
-
-/// One ledger and what came of it.
-#[derive(Debug)]
-pub(crate) struct Swept {
-    /// Its path.
-    pub(crate) path: PathBuf,
-    /// Its instance.
-    pub(crate) instance: String,
-    /// What was found.
-    pub(crate) finding: Finding,
-    status: u8,
-}
-
-impl Swept {
-    /// The objects that were judged.
-    pub(crate) fn objects(&self) -> impl Iterator<Item = &Settled> {
-        let report = match &self.finding {
-            Finding::Settled(report) => Some(report),
-            _ => None,
-        };
-        report.into_iter().flat_map(|report| &report.objects)
-    }
-
-    /// What went wrong, as a sentence.
-    pub(crate) fn error(&self) -> Option<&str> {
-        match &self.finding {
-            Finding::Damaged(why) | Finding::Refused(why) => Some(why),
-            _ => None,
-        }
-    }
-}
 
 /// `shmwarden sweep`.
 pub(crate) fn run(args: &SweepArgs, common: &Common) -> Ending {
@@ -107,53 +62,37 @@ pub(crate) fn run(args: &SweepArgs, common: &Common) -> Ending {
 /// The ledgers to sweep, and whether they were named one by one.
 fn paths(args: &SweepArgs) -> Result<(Vec<PathBuf>, bool)> {
     let data = args.data.as_deref().map(ledgers::absolute);
-    let mut paths: Vec<PathBuf> = args
-        .ledgers
-        .iter()
-        .map(|path| ledgers::absolute(path))
-        .collect();
+    let mut paths: Vec<PathBuf> = args.ledgers.iter().map(|path| ledgers::absolute(path)).collect();
     if args.name.is_some() || data.is_some() {
         paths.push(ledgers::path(&Named {
             name: args.name.as_deref(),
             data: data.as_deref(),
             directory: args.dir.as_deref(),
+            chosen: true,
             ..Named::default()
         }));
     }
     if !paths.is_empty() {
         return Ok((paths, true));
     }
-    if let Some(path) = std::env::var_os("SHMWARDEN_LEDGER").filter(|path| !path.is_empty()) {
-        if args.dir.is_none() {
-            return Ok((vec![ledgers::absolute(Path::new(&path))], true));
-        }
+    if let Some(path) = ledgers::from_environment().filter(|_| args.dir.is_none()) {
+        return Ok((vec![path], true));
     }
-    let directory = args
-        .dir
-        .as_deref()
-        .map_or_else(ledgers::default_directory, ledgers::absolute);
+    let directory = args.dir.as_deref().map_or_else(ledgers::default_directory, ledgers::absolute);
     let found = ledgers::in_directory(&directory);
-    Ok((
-        found.map_err(Error::io("cannot read the directory", &directory))?,
-        false,
-    ))
+    Ok((found.map_err(Error::io("cannot read the directory", &directory))?, false))
 }
 
 /// Sweeps one ledger, waiting for orphans as long as asked, without the lock meanwhile.
 fn sweep(path: &Path, args: &SweepArgs) -> Swept {
-    let until = Instant::now() + args.wait;
+    let until = Instant::now().checked_add(args.wait);
     loop {
         let finding = once(path, args);
         let held = matches!(&finding, Finding::Settled(report) if report.is_held());
-        if !held || Instant::now() >= until {
+        if !held || until.is_some_and(|until| Instant::now() >= until) {
             let status = status(&finding, args);
             let instance = ledgers::instance(path);
-            return Swept {
-                path: path.to_owned(),
-                instance,
-                finding,
-                status,
-            };
+            return Swept { path: path.to_owned(), instance, finding, status };
         }
         if let Finding::Settled(report) = &finding {
             wait_for_holders(report, until);
@@ -169,16 +108,12 @@ fn once(path: &Path, args: &SweepArgs) -> Finding {
             Finding::Damaged(error.to_string())
         }
         Err(Error::Missing { .. }) => Finding::Missing,
-        Err(error) => Finding::Refused(error.to_string()),
+        Err(error) => Finding::Refused(exit::status_of(&error), error.to_string()),
     }
 }
 
 fn try_once(path: &Path, args: &SweepArgs) -> Result<Finding> {
-    let mode = if args.dry_run {
-        For::Reading
-    } else {
-        For::Writing
-    };
+    let mode = if args.dry_run { For::Reading } else { For::Writing };
     let until = Instant::now() + WAIT_FOR_LOCK;
     let mut ledger = loop {
         let ledger = Ledger::open(path, mode)?;
@@ -189,33 +124,26 @@ fn try_once(path: &Path, args: &SweepArgs) -> Result<Finding> {
             return Ok(Finding::Busy(who));
         }
         if Instant::now() >= until {
-            return Ok(Finding::Busy(
-                "another process has locked the ledger".to_owned(),
-            ));
+            return Ok(Finding::Busy("another process has locked the ledger".to_owned()));
         }
         std::thread::sleep(PAUSE);
     };
     match ledger.read()? {
         Tail::Clean => {}
-        Tail::Torn => log::warn!(
-            "{} ended in the middle of a line, which is dropped",
-            path.display()
-        ),
+        Tail::Torn => {
+            log::warn!("{} ended in the middle of a line, which is dropped", path.display())
+        }
         Tail::Newer(version) => {
             return Err(Error::newer(path, version));
         }
         Tail::Damaged { line, why } => {
-            let error = Error::Damaged {
-                path: path.to_owned(),
-                line,
-                why,
-            };
+            let error = Error::Damaged { path: path.to_owned(), line, why };
             if args.dry_run {
                 return Err(error);
             }
             let aside = ledger.set_aside("damaged")?;
             return Ok(Finding::Damaged(format!(
-                "{error}; it is kept as {}; list shows what may be left of its server",
+                "{error}; it is kept as {}; ipcs -m and ls -l /dev/shm show what may be left",
                 aside.display()
             )));
         }
@@ -224,11 +152,8 @@ fn try_once(path: &Path, args: &SweepArgs) -> Result<Finding> {
         ledger.only_pretend();
     }
     let own = i32::try_from(std::process::id()).unwrap_or(0);
-    let policy = Policy {
-        include_clean: args.include_clean,
-        launcher: None,
-        exempt: vec![own],
-    };
+    let policy =
+        Policy { include_clean: args.include_clean, exempt: vec![own], ..Policy::default() };
     Ok(Finding::Settled(settle::settle(&mut ledger, &policy)?))
 }
 
@@ -242,19 +167,13 @@ fn runner(path: &Path) -> Option<String> {
     if same && !processes::lives(run.start.launcher) {
         return None;
     }
-    let server: Vec<String> = run
-        .claims
-        .iter()
-        .map(|claim| claim.process.pid.to_string())
-        .collect();
+    let server: Vec<String> =
+        run.claims.iter().map(|claim| claim.process.pid.to_string()).collect();
     let launcher = run.start.launcher.pid;
-    Some(format!(
-        "launcher process {launcher} watches over server process {}",
-        server.join(", ")
-    ))
+    Some(format!("launcher process {launcher} watches over server process {}", server.join(", ")))
 }
 
-fn wait_for_holders(report: &Report, until: Instant) {
+fn wait_for_holders(report: &Report, until: Option<Instant>) {
     let holders: Vec<PidFd> = report
         .objects
         .iter()
@@ -262,14 +181,12 @@ fn wait_for_holders(report: &Report, until: Instant) {
         .filter_map(|holder| PidFd::open(holder.process.pid).ok())
         .collect();
     // A detach without an exit gives no event: looked at again after a while.
-    let soon = until.min(Instant::now() + PAUSE * 10);
+    let soon = Instant::now() + PAUSE * 10;
+    let soon = until.map_or(soon, |until| soon.min(until));
     let mut fds: Vec<nix::poll::PollFd<'_>> = holders
         .iter()
         .map(|holder| {
-            nix::poll::PollFd::new(
-                std::os::fd::AsFd::as_fd(holder),
-                nix::poll::PollFlags::POLLIN,
-            )
+            nix::poll::PollFd::new(std::os::fd::AsFd::as_fd(holder), nix::poll::PollFlags::POLLIN)
         })
         .collect();
     let left = soon.saturating_duration_since(Instant::now());
@@ -282,7 +199,7 @@ fn status(finding: &Finding, args: &SweepArgs) -> u8 {
         Finding::Missing => return 0,
         Finding::Busy(_) => return exit::LIVE,
         Finding::Damaged(_) => return exit::DAMAGED,
-        Finding::Refused(_) => return exit::PERMISSION,
+        Finding::Refused(status, _) => return *status,
         Finding::Settled(report) => report,
     };
     if matches!(report.state, State::Live(_)) {
@@ -299,7 +216,7 @@ fn status(finding: &Finding, args: &SweepArgs) -> u8 {
 /// Troubles go to the log as well: a hook's stdout is often thrown away.
 fn log_finding(swept: &Swept, common: &Common) {
     match &swept.finding {
-        Finding::Damaged(why) | Finding::Refused(why) => log::error!("{why}"),
+        Finding::Damaged(why) | Finding::Refused(_, why) => log::error!("{why}"),
         Finding::Settled(report) if common.json => render::text::log_report(report),
         _ => {}
     }

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use shmwarden::ledger::file::{For, Ledger};
 use shmwarden::object::Place;
-use shmwarden::observe::{self, Observation, Scope, data_dir, place, processes};
+use shmwarden::observe::{self, Observation, Scope, place, processes};
 use shmwarden::proc::locks::Flock;
 use shmwarden::proc::read;
+use shmwarden::settle;
 use shmwarden::verdict::holders::Uses;
 use shmwarden::verdict::{self, Account, Alone, Judged, Kind, Subject, Verdict, Why};
 use shmwarden::{Error, Result};
@@ -88,12 +89,10 @@ impl View {
         };
         view.finish(&books, scope, wanted)?;
         if !scope.maps && view.wants_maps() {
-            let scope = Scope {
-                maps: true,
-                ..scope
-            };
+            let scope = Scope { maps: true, ..scope };
             let keys = &mut view.look.extra.keys;
             view.look.processes = processes::with_keys(scope, keys)?;
+            view.look.maps_were_read = true;
             view.finish(&books, scope, wanted)?;
         }
         for trouble in &view.look.extra.trouble {
@@ -158,9 +157,7 @@ impl View {
             if files.contains(&file.name.0) {
                 let (open, closed) = observe::uses::open(&self.look.processes, file);
                 let of = file.file;
-                self.uses
-                    .open
-                    .extend(open.into_iter().map(|found| (of, found)));
+                self.uses.open.extend(open.into_iter().map(|found| (of, found)));
                 self.uses.closed.extend(closed);
             }
         }
@@ -178,10 +175,9 @@ impl View {
 
 fn last_users(subject: Subject<'_>) -> Vec<i32> {
     match subject {
-        Subject::Sem(set) => set
-            .members
-            .as_ref()
-            .map_or_else(Vec::new, |members| members.operators.clone()),
+        Subject::Sem(set) => {
+            set.members.as_ref().map_or_else(Vec::new, |members| members.operators.clone())
+        }
         Subject::Msg(row) => vec![row.last_sender, row.last_receiver],
         Subject::Shm(_) | Subject::Posix(_) => Vec::new(),
     }
@@ -206,12 +202,8 @@ impl Books {
         let mut flocks = None;
         let mut accounts = Vec::new();
         for ledger in &self.ledgers {
-            let claims = ledger.book.runs.values().flat_map(|run| &run.claims);
-            let paths = claims.filter_map(|claim| claim.data.as_ref().map(|data| &data.path));
-            let paths: BTreeSet<_> = paths.collect();
-            let acting = ledger.as_owner()?;
-            look.data_dirs = paths.into_iter().map(data_dir::look).collect();
-            drop(acting);
+            settle::look_at_directories(ledger, look)?;
+            settle::look_for_hidden(ledger, look);
             let mut account = Account::new(ledger.book.clone(), look, None, own);
             if !account.lives() {
                 // Asked for the dead alone: the kernel stops every lock for it, some 10 ms long.
@@ -247,10 +239,7 @@ fn read_all(args: &LedgerArgs, here: &Place) -> Books {
             Err(error) => failed(&error),
         }
     }
-    Books {
-        ledgers: found,
-        status,
-    }
+    Books { ledgers: found, status }
 }
 
 /// The ledgers that are meant: those named, else all of the default directory; and of `--dir`.

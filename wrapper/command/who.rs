@@ -31,12 +31,8 @@ enum Target {
 /// `shmwarden who`.
 pub(crate) fn run(args: &WhoArgs, common: &Common) -> Ending {
     let targets: Vec<Target> = args.objects.iter().map(|text| target(text)).collect();
-    let names = targets
-        .iter()
-        .any(|target| matches!(target, Target::Name(_)));
-    let numbers = targets
-        .iter()
-        .any(|target| !matches!(target, Target::Name(_)));
+    let names = targets.iter().any(|target| matches!(target, Target::Name(_)));
+    let numbers = targets.iter().any(|target| !matches!(target, Target::Name(_)));
     let wanted = Wanted {
         sets: numbers,
         queues: numbers,
@@ -58,10 +54,8 @@ pub(crate) fn run(args: &WhoArgs, common: &Common) -> Ending {
     let mut worst = view.status;
     let (mut found, mut lines) = (Vec::new(), Vec::new());
     for (target, text) in targets.iter().zip(&args.objects) {
-        let matching: Vec<&Judged<'_>> = all
-            .iter()
-            .filter(|one| is_meant(target, one.subject, &view))
-            .collect();
+        let matching: Vec<&Judged<'_>> =
+            all.iter().filter(|one| is_meant(target, one.subject, &view)).collect();
         if matching.is_empty() {
             log::error!("{}", missing(target, text));
             worst = exit::worse(worst, exit::NO_SUCH_OBJECT);
@@ -81,9 +75,7 @@ pub(crate) fn run(args: &WhoArgs, common: &Common) -> Ending {
         let document = render::who::document(&found, &shown);
         render::print(&render::json_text(&document, false))
     } else {
-        let lines = lines
-            .iter()
-            .map(|line| render::who::cut(line, screen) + "\n");
+        let lines = lines.iter().map(|line| render::who::cut(line, screen) + "\n");
         render::print(&lines.collect::<String>())
     };
     if let Err(error) = printed {
@@ -127,9 +119,7 @@ fn target(text: &OsStr) -> Target {
     if let Some(key) = hexadecimal(bytes) {
         return Target::Key(key);
     }
-    let number = std::str::from_utf8(bytes)
-        .ok()
-        .filter(|text| !text.starts_with('+'));
+    let number = std::str::from_utf8(bytes).ok().filter(|text| !text.starts_with('+'));
     match number.and_then(|text| text.parse::<i64>().ok()) {
         Some(number) => {
             let unsigned = u32::try_from(number).map(signed);
@@ -151,12 +141,8 @@ fn signed(bits: u32) -> i32 {
 }
 
 fn hexadecimal(bytes: &[u8]) -> Option<i32> {
-    let digits = bytes
-        .strip_prefix(b"0x")
-        .or_else(|| bytes.strip_prefix(b"0X"))?;
-    let digits = std::str::from_utf8(digits)
-        .ok()
-        .filter(|text| !text.starts_with('+'))?;
+    let digits = bytes.strip_prefix(b"0x").or_else(|| bytes.strip_prefix(b"0X"))?;
+    let digits = std::str::from_utf8(digits).ok().filter(|text| !text.starts_with('+'))?;
     u32::from_str_radix(digits, 16).ok().map(signed)
 }
 

@@ -47,10 +47,7 @@ pub(crate) fn write(
         Column::Verdict => out.push_str(one.verdict.word()),
         Column::Bytes | Column::Resident => match count(column, one, shown) {
             Some(bytes) if !in_bytes => size(bytes, out),
-            bytes => number(
-                bytes.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
-                out,
-            ),
+            bytes => number(bytes.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)), out),
         },
         Column::Perms => out.push_str(&format!("{:04o}", subject.permissions())),
         Column::Changed => {
@@ -81,9 +78,7 @@ pub(crate) fn order(column: Column, one: &Judged<'_>, shown: &Shown<'_>) -> (u64
         Column::Verdict => Some(one.verdict as u64),
         Column::Id => one.subject.id().and_then(|id| u64::try_from(id).ok()),
         Column::Age => shown.age(one.subject).map(|age| age.as_secs()),
-        Column::Creator => shown
-            .creator_pid(one.subject)
-            .and_then(|pid| u64::try_from(pid).ok()),
+        Column::Creator => shown.creator_pid(one.subject).and_then(|pid| u64::try_from(pid).ok()),
         _ => count(column, one, shown),
     };
     if let Some(number) = by_number {
@@ -253,10 +248,7 @@ mod tests {
     #[test]
     fn numbers_and_keys_are_written_in_full() {
         assert_eq!(said(|out| number(Some(0), out)), "0");
-        assert_eq!(
-            said(|out| number(Some(i64::MIN), out)),
-            i64::MIN.to_string()
-        );
+        assert_eq!(said(|out| number(Some(i64::MIN), out)), i64::MIN.to_string());
         assert_eq!(said(|out| digits(u64::MAX, out)), u64::MAX.to_string());
         assert_eq!(said(|out| number(None, out)), "-");
         assert_eq!(said(|out| hexadecimal(0x00f4_2401, out)), "0x00f42401");

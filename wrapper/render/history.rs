@@ -10,12 +10,13 @@ use super::{json, text};
 
 /// The document of one ledger.
 pub(crate) fn document(path: &str, instance: &str, book: &Book) -> Value {
-    let runs: Vec<Value> = book
-        .runs
-        .values()
-        .map(|run| document_of(run, book))
-        .collect();
+    let runs: Vec<Value> = book.runs.values().map(|run| document_of(run, book)).collect();
     json!({ "schema": json::SCHEMA, "ledger": path, "instance": instance, "runs": runs })
+}
+
+/// One document of several ledgers.
+pub(crate) fn several(ledgers: Vec<Value>) -> Value {
+    json!({ "schema": json::SCHEMA, "ledgers": ledgers })
 }
 
 fn document_of(run: &Run, book: &Book) -> Value {
@@ -57,12 +58,7 @@ pub(crate) fn story(instance: &str, path: &str, book: &Book) -> String {
 }
 
 fn tell(run: &Run, book: &Book, out: &mut String) {
-    let command: Vec<String> = run
-        .start
-        .argv
-        .iter()
-        .map(|arg| text::safe(&arg.lossy()))
-        .collect();
+    let command: Vec<String> = run.start.argv.iter().map(|arg| text::safe(&arg.lossy())).collect();
     let server = run.claims.last().map_or_else(
         || "no server".to_owned(),
         |claim| format!("{} server process {}", claim.engine, claim.process.pid),
@@ -90,9 +86,8 @@ fn tell(run: &Run, book: &Book, out: &mut String) {
         Some((end, at)) => out.push_str(&format!("    {}  server ended: {end}\n", when(*at))),
         None => out.push_str("    no end is recorded: it runs, or nobody saw it end\n"),
     }
-    let mut changed: Vec<&Recorded> = of(run, book)
-        .filter(|object| object.standing != Standing::Present)
-        .collect();
+    let mut changed: Vec<&Recorded> =
+        of(run, book).filter(|object| object.standing != Standing::Present).collect();
     changed.sort_by_key(|object| (object.changed, object.role, object.number));
     for object in changed {
         let detail = detail(&object.standing).map_or_else(String::new, |why| format!(": {why}"));
@@ -107,9 +102,7 @@ fn tell(run: &Run, book: &Book, out: &mut String) {
 }
 
 fn of<'a>(run: &'a Run, book: &'a Book) -> impl Iterator<Item = &'a Recorded> {
-    book.objects
-        .values()
-        .filter(|object| object.run == run.start.run)
+    book.objects.values().filter(|object| object.run == run.start.run)
 }
 
 fn when(time: std::time::SystemTime) -> String {

@@ -80,17 +80,11 @@ fn base64(bytes: &[u8]) -> String {
         let group = chunk
             .iter()
             .enumerate()
-            .fold(0_u32, |group, (index, &byte)| {
-                group | u32::from(byte) << (16 - 8 * index)
-            });
+            .fold(0_u32, |group, (index, &byte)| group | u32::from(byte) << (16 - 8 * index));
         for place in 0..4 {
             let digit = (group >> (18 - 6 * place)) & 63;
             let digit = DIGITS.get(digit as usize).copied().unwrap_or(b'=');
-            out.push(if place <= chunk.len() {
-                char::from(digit)
-            } else {
-                '='
-            });
+            out.push(if place <= chunk.len() { char::from(digit) } else { '=' });
         }
     }
     out

@@ -37,10 +37,7 @@ pub(crate) fn document<'a>(objects: &[Judged<'_>], shown: &'a Shown<'_>) -> Docu
         schema: json::SCHEMA,
         boot_id: &place.boot,
         ipc_namespace: &place.ipc_namespace,
-        objects: objects
-            .iter()
-            .map(|one| object::document(one, shown))
-            .collect(),
+        objects: objects.iter().map(|one| object::document(one, shown)).collect(),
     }
 }
 

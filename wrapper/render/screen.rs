@@ -53,10 +53,6 @@ impl Screen {
     }
 
     fn paint(self, code: &str, text: String) -> String {
-        if self.colour {
-            format!("\x1b[{code}m{text}\x1b[0m")
-        } else {
-            text
-        }
+        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text }
     }
 }

@@ -33,9 +33,7 @@ pub(crate) struct Creator {
 impl<'a> Shown<'a> {
     pub(crate) fn of(view: &'a View, with_holders: bool) -> Self {
         let living = view.look.processes.iter().filter(|process| !process.ended);
-        let processes = living
-            .map(|process| (process.process.pid, process))
-            .collect();
+        let processes = living.map(|process| (process.process.pid, process)).collect();
         let holders = Holders::of(&view.look, &view.accounts, &view.uses);
         Self {
             view,
@@ -107,16 +105,12 @@ impl<'a> Shown<'a> {
 
     /// Who holds an object, where that was looked for.
     pub(crate) fn holding(&self, judged: &Judged<'_>) -> Option<Holding> {
-        self.holders
-            .as_ref()
-            .map(|holders| holders.of_object(judged))
+        self.holders.as_ref().map(|holders| holders.of_object(judged))
     }
 
     /// The instance that a verdict is about.
     pub(crate) fn instance(&self, account: Option<usize>) -> Option<&str> {
-        self.view
-            .source(account)
-            .map(|source| source.instance.as_str())
+        self.view.source(account).map(|source| source.instance.as_str())
     }
 
     /// How long ago an object was made or changed; `None` where its time lies ahead.
@@ -127,14 +121,7 @@ impl<'a> Shown<'a> {
     /// Bytes in memory, where that was looked for.
     pub(crate) fn resident(&self, subject: Subject<'_>) -> Option<u64> {
         match subject {
-            Subject::Shm(row) => self
-                .view
-                .look
-                .extra
-                .resident
-                .as_ref()?
-                .get(&row.id)
-                .copied(),
+            Subject::Shm(row) => self.view.look.extra.resident.as_ref()?.get(&row.id).copied(),
             Subject::Posix(file) => Some(file.facts.resident_bytes),
             Subject::Sem(_) | Subject::Msg(_) => None,
         }
@@ -153,11 +140,7 @@ pub(crate) fn status(subject: Subject<'_>) -> Vec<&'static str> {
     let Subject::Shm(row) = subject else {
         return Vec::new();
     };
-    let words = [
-        (MODE_DEST, "dest"),
-        (MODE_LOCKED, "locked"),
-        (MODE_HUGETLB, "hugetlb"),
-    ];
+    let words = [(MODE_DEST, "dest"), (MODE_LOCKED, "locked"), (MODE_HUGETLB, "hugetlb")];
     let set = words.into_iter().filter(|(bit, _)| row.mode & bit != 0);
     set.map(|(_, word)| word).collect()
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use shmwarden::settle::{Fate, Settled, State};
 
 use super::{json, text};
-use crate::command::sweep::{Finding, Swept};
+use crate::swept::{Finding, Swept};
 
 /// The document.
 pub(crate) fn document(swept: &[Swept], dry_run: bool) -> Value {
@@ -28,10 +28,8 @@ pub(crate) fn document(swept: &[Swept], dry_run: bool) -> Value {
 }
 
 fn ledger(swept: &Swept) -> Value {
-    let objects: Vec<Value> = swept
-        .objects()
-        .map(|object| settled(object, &swept.instance))
-        .collect();
+    let objects: Vec<Value> =
+        swept.objects().map(|object| settled(object, &swept.instance)).collect();
     json!({
         "path": swept.path.to_string_lossy(),
         "instance": swept.instance,
@@ -52,7 +50,7 @@ fn state(finding: &Finding) -> &'static str {
         Finding::Busy(_) => "live",
         Finding::Missing => "missing",
         Finding::Damaged(_) => "damaged",
-        Finding::Refused(_) => "refused",
+        Finding::Refused(..) => "refused",
     }
 }
 
@@ -75,11 +73,8 @@ fn settled(object: &Settled, instance: &str) -> Value {
     out.insert("outcome".into(), outcome.into());
     out.insert("reason_code".into(), code.into());
     out.insert("reason".into(), reason.into());
-    let holders: Vec<Value> = object
-        .holders
-        .iter()
-        .map(|holder| json::holder(holder, instance))
-        .collect();
+    let holders: Vec<Value> =
+        object.holders.iter().map(|holder| json::holder(holder, instance)).collect();
     out.insert("holders".into(), holders.into());
     Value::Object(out)
 }
@@ -107,10 +102,7 @@ pub(crate) fn lines(swept: &[Swept], dry_run: bool, verbose: bool) -> String {
             let what = text::object(&object.identity);
             out.push_str(&format!("{name}: {outcome:<8} {what}: {reason}\n"));
             for holder in &object.holders {
-                out.push_str(&format!(
-                    "{name}:          held by {}\n",
-                    text::holder(holder)
-                ));
+                out.push_str(&format!("{name}:          held by {}\n", text::holder(holder)));
             }
         }
         if !live && (!said || verbose) {
@@ -136,6 +128,6 @@ fn summary(swept: &Swept) -> String {
         },
         Finding::Busy(why) => format!("live: {why}; nothing was touched"),
         Finding::Missing => "there is no ledger yet".to_owned(),
-        Finding::Damaged(why) | Finding::Refused(why) => text::safe(why),
+        Finding::Damaged(why) | Finding::Refused(_, why) => text::safe(why),
     }
 }

@@ -49,11 +49,7 @@ const BLANKS: &str = "                                                          
 impl Table {
     /// A table without rows.
     pub(crate) fn new(columns: Vec<Heading>) -> Self {
-        Self {
-            widths: vec![0; columns.len()],
-            columns,
-            ..Self::default()
-        }
+        Self { widths: vec![0; columns.len()], columns, ..Self::default() }
     }
 
     /// Adds a cell, row by row and from left to right; `write` appends its text.
@@ -126,11 +122,7 @@ impl Table {
                     let mut text = String::new();
                     cut(cell, count, width, &mut text);
                     let painted = paint(index, (!is_heading).then_some(cell), text);
-                    let (before, after) = if column.right {
-                        (padding, 0)
-                    } else {
-                        (0, padding)
-                    };
+                    let (before, after) = if column.right { (padding, 0) } else { (0, padding) };
                     blanks(before, out);
                     out.push_str(&painted);
                     blanks(after, out);
@@ -174,11 +166,7 @@ impl Table {
 
 /// Characters of a cell; most are ASCII.
 fn count(text: &str) -> usize {
-    if text.is_ascii() {
-        text.len()
-    } else {
-        text.chars().count()
-    }
+    if text.is_ascii() { text.len() } else { text.chars().count() }
 }
 
 fn blanks(mut count: usize, out: &mut String) {
@@ -211,11 +199,8 @@ mod tests {
     use super::*;
 
     fn table(rows: &[[&str; 3]]) -> Table {
-        let column = |name: &str, right, may_shrink| Heading {
-            name: name.to_owned(),
-            right,
-            may_shrink,
-        };
+        let column =
+            |name: &str, right, may_shrink| Heading { name: name.to_owned(), right, may_shrink };
         let mut table = Table::new(vec![
             column("ID", false, true),
             column("BYTES", true, false),
@@ -228,17 +213,10 @@ mod tests {
     }
 
     fn printed(table: &Table, headings: bool, most: Option<usize>) -> Vec<String> {
-        let style = Style {
-            headings,
-            most,
-            paint: None,
-        };
+        let style = Style { headings, most, paint: None };
         let mut out = String::new();
         table.print(style, &mut out);
-        let painted = Style {
-            paint: Some(&|_, _, text| text),
-            ..style
-        };
+        let painted = Style { paint: Some(&|_, _, text| text), ..style };
         let mut again = String::new();
         table.print(painted, &mut again);
         assert_eq!(out, again, "colours change nothing else");
@@ -248,11 +226,7 @@ mod tests {
     #[test]
     fn columns_are_aligned_and_lines_end_without_blanks() {
         let table = table(&[["1", "4.0KiB", "live"], ["32769", "-", "orphan"]]);
-        let expected = [
-            "ID      BYTES  VERDICT",
-            "1      4.0KiB  live",
-            "32769       -  orphan",
-        ];
+        let expected = ["ID      BYTES  VERDICT", "1      4.0KiB  live", "32769       -  orphan"];
         assert_eq!(printed(&table, true, None), expected);
         assert_eq!(printed(&table, false, None)[0], "1      4.0KiB  live");
     }
@@ -263,10 +237,7 @@ mod tests {
         let table = table(&[[&long, "4.0KiB", "live"], ["1", "1B", "orphan"]]);
         assert_eq!(printed(&table, true, None)[1].len(), 300 + 2 + 6 + 2 + 4);
         let lines = printed(&table, true, Some(40));
-        assert!(
-            lines.iter().all(|line| line.chars().count() <= 40),
-            "{lines:?}"
-        );
+        assert!(lines.iter().all(|line| line.chars().count() <= 40), "{lines:?}");
         assert!(lines[1].ends_with("xx~  4.0KiB  live"), "{lines:?}");
     }
 
@@ -275,10 +246,7 @@ mod tests {
         let table = table(&[["123456789", "4.0KiB", "live"]]);
         for width in 0..40 {
             let lines = printed(&table, true, Some(width));
-            assert!(
-                lines.iter().all(|line| line.chars().count() <= width),
-                "{lines:?}"
-            );
+            assert!(lines.iter().all(|line| line.chars().count() <= width), "{lines:?}");
         }
     }
 

@@ -33,16 +33,14 @@ pub(crate) fn object(identity: &Identity) -> String {
 /// A foreign string that is safe for a terminal and of bounded length.
 pub(crate) fn safe(text: &str) -> String {
     const LONGEST: usize = 200;
-    let escaped: String = text
-        .chars()
-        .take(LONGEST)
-        .flat_map(char::escape_debug)
-        .collect();
-    if text.chars().nth(LONGEST).is_some() {
-        format!("{escaped}...")
-    } else {
-        escaped
+    let mut escaped = String::new();
+    for character in text.chars().take(LONGEST) {
+        match character {
+            '\'' | '"' => escaped.push(character),
+            other => escaped.extend(other.escape_debug()),
+        }
     }
+    if text.chars().nth(LONGEST).is_some() { format!("{escaped}...") } else { escaped }
 }
 
 /// A foreign string that is safe for a terminal, whole.
@@ -59,17 +57,13 @@ pub(crate) fn escaped(text: &str) -> String {
 
 /// A user by name, or by number where the account is gone.
 pub(crate) fn user(uid: u32) -> String {
-    let known = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid))
-        .ok()
-        .flatten();
+    let known = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten();
     known.map_or_else(|| uid.to_string(), |user| safe(&user.name))
 }
 
 /// A holder as a phrase.
 pub(crate) fn holder(holder: &Holder) -> String {
-    let user = holder
-        .uid
-        .map_or_else(|| "an unknown user".to_owned(), user);
+    let user = holder.uid.map_or_else(|| "an unknown user".to_owned(), user);
     let times = if holder.attachments > 1 {
         format!(", {} mappings", holder.attachments)
     } else {
@@ -107,16 +101,15 @@ pub(crate) fn log_changes(report: &Report) {
 
 /// Logs what was kept; not what a living instance uses.
 pub(crate) fn log_kept(report: &Report) {
-    if matches!(report.state, State::Live(_)) {
+    if let State::Live(evidence) = &report.state {
+        if !report.objects.is_empty() {
+            log::warn!("nothing is removed: {evidence}");
+        }
         return;
     }
     for settled in &report.objects {
         if let Fate::Kept(reason) = &settled.result {
-            log::info!(
-                "kept {}: {reason}{}",
-                object(&settled.identity),
-                by(settled)
-            );
+            log::info!("kept {}: {reason}{}", object(&settled.identity), by(settled));
         }
     }
 }
@@ -138,11 +131,7 @@ pub(crate) fn log_held(report: &Report) {
 
 fn by(settled: &Settled) -> String {
     let names: Vec<String> = settled.holders.iter().map(holder).collect();
-    if names.is_empty() {
-        String::new()
-    } else {
-        format!("; held by {}", names.join("; "))
-    }
+    if names.is_empty() { String::new() } else { format!("; held by {}", names.join("; ")) }
 }
 
 #[cfg(test)]

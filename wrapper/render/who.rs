@@ -25,10 +25,7 @@ pub(crate) struct Document<'a> {
 pub(crate) fn document<'a>(objects: &[Judged<'_>], shown: &'a Shown<'_>) -> Document<'a> {
     Document {
         schema: json::SCHEMA,
-        objects: objects
-            .iter()
-            .map(|one| object::document(one, shown))
-            .collect(),
+        objects: objects.iter().map(|one| object::document(one, shown)).collect(),
     }
 }
 
@@ -45,11 +42,7 @@ pub(crate) fn lines(
     }
     if !holding.holders.is_empty() {
         let width = screen.size.map(|(columns, _)| columns.saturating_sub(2));
-        let style = Style {
-            headings: true,
-            most: width,
-            paint: None,
-        };
+        let style = Style { headings: true, most: width, paint: None };
         let mut table_text = String::new();
         table(holding, shown).print(style, &mut table_text);
         lines.extend(table_text.lines().map(|line| format!("  {line}")));
@@ -79,41 +72,26 @@ fn waiting(holding: &Holding) -> u64 {
 /// What the object is, whose, and the verdict on it.
 fn heading(one: &Judged<'_>, shown: &Shown<'_>) -> String {
     let subject = one.subject;
-    let size = subject
-        .bytes()
-        .map_or_else(String::new, |bytes| format!(", {}", text::size(bytes)));
+    let size = subject.bytes().map_or_else(String::new, |bytes| format!(", {}", text::size(bytes)));
     let what = match subject {
         Subject::Shm(row) => {
             let first = shown.view.look.extra.keys.get(&row.id);
             let first = first.filter(|first| first.0 != row.key && row.mode & MODE_DEST != 0);
             let first = first.map_or_else(String::new, |key| format!(", made under {key}"));
-            let dest = if row.mode & MODE_DEST == 0 {
-                ""
-            } else {
-                ", dest"
-            };
+            let dest = if row.mode & MODE_DEST == 0 { "" } else { ", dest" };
             let key = Key(row.key);
-            format!(
-                "segment {} (key {key}{first}){size}, nattch {}{dest}",
-                row.id, row.nattch
-            )
+            format!("segment {} (key {key}{first}){size}, nattch {}{dest}", row.id, row.nattch)
         }
         Subject::Sem(set) => {
             let (row, key) = (&set.row, Key(set.row.key));
             let waiters = set.members.as_ref().map(|members| members.waiters);
             let waiters = waiters.map_or("unknown".to_owned(), |waiters| waiters.to_string());
             let members = row.members;
-            format!(
-                "semaphore set {} (key {key}), {members} semaphores, waiters {waiters}",
-                row.id
-            )
+            format!("semaphore set {} (key {key}), {members} semaphores, waiters {waiters}", row.id)
         }
         Subject::Msg(row) => {
             let key = Key(row.key);
-            format!(
-                "message queue {} (key {key}){size} in {} messages",
-                row.id, row.messages
-            )
+            format!("message queue {} (key {key}){size} in {} messages", row.id, row.messages)
         }
         Subject::Posix(file) => format!("/dev/shm/{}{size}", text::escaped(&file.name.lossy())),
     };
@@ -147,9 +125,7 @@ fn table(holding: &Holding, shown: &Shown<'_>) -> Table {
         let none = || "-".to_owned();
         let row = [
             holder.process.pid.to_string(),
-            holder
-                .uid
-                .map_or_else(none, |uid| shown.user_or_number(uid)),
+            holder.uid.map_or_else(none, |uid| shown.user_or_number(uid)),
             text::escaped(&holder.state.to_string()),
             json::since(holder.process.start).unwrap_or_else(none),
             held.how.word().to_owned(),
@@ -178,9 +154,7 @@ fn unseen(
     match (subject, holding.unexplained) {
         (_, Some(1)) => lines.push("1 attachment is of no process that was found".to_owned()),
         (_, Some(count)) if count > 0 => {
-            lines.push(format!(
-                "{count} attachments are of no process that was found"
-            ));
+            lines.push(format!("{count} attachments are of no process that was found"));
         }
         (Subject::Sem(set), _) if set.members.is_none() => lines.push(
             "who waits for it and who operated it last may be read by its owner and root only"
@@ -189,12 +163,8 @@ fn unseen(
         _ => {}
     }
     if is_uncertain(subject, holding) && !holding.closed.is_empty() {
-        let names: Vec<String> = holding
-            .closed
-            .iter()
-            .take(NAMED)
-            .map(|&pid| name(pid, shown))
-            .collect();
+        let names: Vec<String> =
+            holding.closed.iter().take(NAMED).map(|&pid| name(pid, shown)).collect();
         let more = holding.closed.len().saturating_sub(NAMED);
         let more = match more {
             0 => String::new(),

@@ -1,68 +1,128 @@
-//! Who descends from the server or the launcher, at this moment.
+//! Who descends from the server: by a chain of parents through a claimed process, and never by a
+//! pid alone.
+//!
+//! A child of the launcher is not enough: the launcher may have had children before it was
+//! executed, and as PID 1 it adopts whatever the container orphans.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use shmwarden::engine::{self, EngineName};
 use shmwarden::ledger::book::Run;
+use shmwarden::object::ProcessRef;
+use shmwarden::observe::{Seen, processes};
 use shmwarden::proc::read;
 
 /// Deepest chain of parents that is followed.
 const DEEPEST: usize = 64;
 
-/// A process and its ancestors below the launcher or a claimed process, itself first; empty where
-/// it descends from neither.
-fn chain(pid: i32, run: &Run) -> Vec<i32> {
-    let launcher = i32::try_from(std::process::id()).unwrap_or(0);
-    let mut chain = Vec::new();
-    let mut at = pid;
-    for _ in 0..DEEPEST {
-        if at == launcher {
-            return chain;
-        }
-        chain.push(at);
-        if run.claims.iter().any(|claim| claim.process.pid == at) {
-            return chain;
-        }
-        match read::stat(at).ok().and_then(shmwarden::observe::Seen::here) {
-            Some(stat) if stat.ppid > 0 => at = stat.ppid,
-            _ => return Vec::new(),
-        }
+/// What is known of the launcher's and the server's descendants.
+#[derive(Debug)]
+pub(crate) struct Family {
+    launcher: i32,
+    /// Children that the launcher had before it forked.
+    strangers: BTreeSet<ProcessRef>,
+    /// Seen to descend from a claimed process; kept where an adopted child may be anybody's.
+    known: BTreeSet<ProcessRef>,
+}
+
+impl Family {
+    /// Looks at the launcher's children; call it before the fork.
+    pub(crate) fn start() -> Self {
+        let launcher = i32::try_from(std::process::id()).unwrap_or(0);
+        let strangers = children_of(launcher).into_iter().filter_map(processes::by_pid).collect();
+        Self { launcher, strangers, known: BTreeSet::new() }
     }
-    Vec::new()
+
+    /// Whether a process that the launcher adopts can only be the server's: what is orphaned below
+    /// a subreaper descends from it, and it had no other child.
+    fn adopts_own_only(&self) -> bool {
+        self.launcher != 1 && self.strangers.is_empty()
+    }
+
+    /// Remembers the children of claimed processes, where being adopted will prove nothing.
+    pub(crate) fn refresh(&mut self, run: &Run) {
+        if self.adopts_own_only() {
+            return;
+        }
+        let parents = run.claims.iter().map(|claim| claim.process).chain(self.known.clone());
+        let alive: Vec<ProcessRef> = parents.filter(|&parent| processes::lives(parent)).collect();
+        let children = alive.iter().flat_map(|parent| children_of(parent.pid));
+        self.known = children.filter_map(processes::by_pid).chain(alive.clone()).collect();
+    }
+
+    /// A process and its ancestors up to one that is known to be the server's, itself first; empty
+    /// where it does not descend from the server.
+    fn chain(
+        &self,
+        pid: i32,
+        run: &Run,
+        parents: &impl Fn(i32) -> Option<(ProcessRef, i32)>,
+    ) -> Vec<i32> {
+        let mut chain = Vec::new();
+        let mut at = pid;
+        for _ in 0..DEEPEST {
+            let Some((process, parent)) = parents(at) else { return Vec::new() };
+            chain.push(at);
+            let claimed = run.claims.iter().any(|claim| claim.process == process);
+            if claimed || self.known.contains(&process) {
+                return chain;
+            }
+            if parent == self.launcher {
+                let ours = self.adopts_own_only() && !self.strangers.contains(&process);
+                return if ours { chain } else { Vec::new() };
+            }
+            at = parent;
+        }
+        Vec::new()
+    }
+
+    /// Whether a process descends from the server.
+    pub(crate) fn descends(&self, pid: i32, run: &Run) -> bool {
+        !self.chain(pid, run, &parent_of).is_empty()
+    }
+
+    /// The topmost process of a known server program above (or at) a process.
+    pub(crate) fn server_above(&self, pid: i32, run: &Run) -> Option<i32> {
+        let is_server = |pid: &i32| {
+            let path = read::exe_path(*pid).ok().and_then(Seen::here);
+            path.is_some_and(|path| engine::recognise(&path) != EngineName::Generic)
+        };
+        self.chain(pid, run, &parent_of).into_iter().rev().find(is_server)
+    }
+
+    /// Every living process that descends from the server, the launcher's helper left out.
+    pub(crate) fn members(&self, run: &Run, helper: Option<i32>) -> Vec<ProcessRef> {
+        let all: BTreeMap<i32, (ProcessRef, i32)> = read::pids()
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|pid| parent_of(pid).map(|found| (pid, found)))
+            .collect();
+        let parents = |pid: i32| all.get(&pid).copied();
+        all.values()
+            .map(|(process, _)| *process)
+            .filter(|process| process.pid != self.launcher && Some(process.pid) != helper)
+            .filter(|process| !self.chain(process.pid, run, &parents).is_empty())
+            .collect()
+    }
+
+    /// Children of the launcher that descend from the server, its helper left out.
+    pub(crate) fn adopted(&self, run: &Run, helper: Option<i32>) -> Vec<i32> {
+        let all = children_of(self.launcher).into_iter();
+        all.filter(|&pid| Some(pid) != helper && self.descends(pid, run)).collect()
+    }
 }
 
-/// Whether a process descends from the server, or, its parent being dead, from the launcher.
-pub(crate) fn descends(pid: i32, run: &Run) -> bool {
-    !chain(pid, run).is_empty()
+/// A process and its parent's pid.
+fn parent_of(pid: i32) -> Option<(ProcessRef, i32)> {
+    let stat = read::stat(pid).ok().and_then(Seen::here)?;
+    Some((ProcessRef { pid, start: stat.start_ticks }, stat.ppid))
 }
 
-/// The topmost process of a known server program above (or at) a process.
-pub(crate) fn server_above(pid: i32, run: &Run) -> Option<i32> {
-    let is_server = |pid: &i32| {
-        let file = read::exe(*pid)
-            .ok()
-            .and_then(shmwarden::observe::Seen::here);
-        file.is_some_and(|file| engine::recognise(&file.path) != EngineName::Generic)
-    };
-    chain(pid, run).into_iter().rev().find(is_server)
-}
-
-/// Living children of this process, other than `except`.
-pub(crate) fn children(except: Option<i32>) -> Vec<i32> {
-    let own = i32::try_from(std::process::id()).unwrap_or(0);
-    let all = read::children(own).here().unwrap_or_else(|| by_parent(own));
-    all.into_iter().filter(|&pid| Some(pid) != except).collect()
-}
-
-/// The children of a process where the kernel keeps no list of them (`CONFIG_PROC_CHILDREN`).
-fn by_parent(parent: i32) -> Vec<i32> {
-    let is_child = |pid: &i32| {
-        let stat = read::stat(*pid)
-            .ok()
-            .and_then(shmwarden::observe::Seen::here);
-        stat.is_some_and(|stat| stat.ppid == parent)
-    };
-    read::pids()
-        .unwrap_or_default()
-        .into_iter()
-        .filter(is_child)
-        .collect()
+/// The children of a process.
+fn children_of(parent: i32) -> Vec<i32> {
+    read::children(parent).here().unwrap_or_else(|| {
+        // A kernel without CONFIG_PROC_CHILDREN keeps no list of them.
+        let all = read::pids().unwrap_or_default().into_iter();
+        all.filter(|&pid| parent_of(pid).is_some_and(|(_, its)| its == parent)).collect()
+    })
 }

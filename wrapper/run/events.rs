@@ -8,20 +8,14 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// Waits until a descriptor is readable or the time has come; whether any is.
 pub(crate) fn wait(descriptors: &[BorrowedFd<'_>], until: Option<Instant>) -> bool {
-    let mut fds: Vec<PollFd<'_>> = descriptors
-        .iter()
-        .map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN))
-        .collect();
+    let mut fds: Vec<PollFd<'_>> =
+        descriptors.iter().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)).collect();
     let timeout = match until {
         None => PollTimeout::NONE,
         Some(until) => {
             let left = until.saturating_duration_since(Instant::now());
             // Rounded up, so that a wait of less than a millisecond does not spin.
-            let left = if left.is_zero() {
-                left
-            } else {
-                left + Duration::from_micros(999)
-            };
+            let left = if left.is_zero() { left } else { left + Duration::from_micros(999) };
             PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
         }
     };

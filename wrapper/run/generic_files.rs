@@ -12,7 +12,7 @@ use shmwarden::ledger::record::{How, ObjectSeen, Role};
 use shmwarden::object::{Bytes, Identity, ShmFile};
 use shmwarden::observe::{self, Mapped, Scope, place, shm_files};
 
-use super::ancestry;
+use super::ancestry::Family;
 
 /// Looks at a new file that nobody maps yet, before it is left alone.
 const TRIES: u32 = 10;
@@ -33,34 +33,29 @@ impl GenericFiles {
     /// Begins with what is there before the server runs.
     pub(crate) fn start() -> Self {
         let files = shm_files::all(place::shm_mount().as_deref()).unwrap_or_default();
-        let settled = files
-            .into_iter()
-            .map(|file| (file.name.clone(), file))
-            .collect();
-        Self {
-            changed: changed().unwrap_or_default(),
-            settled,
-            waiting: Vec::new(),
-        }
+        let settled = files.into_iter().map(|file| (file.name.clone(), file)).collect();
+        Self { changed: changed().unwrap_or_default(), settled, waiting: Vec::new() }
     }
 
     /// Files that are now known to be the server's.
     ///
     /// # Errors
     /// What the kernel says.
-    pub(crate) fn look(&mut self, book: &Book, run: &Run, mount: &str) -> Result<Vec<ObjectSeen>> {
+    pub(crate) fn look(
+        &mut self,
+        book: &Book,
+        run: &Run,
+        mount: &str,
+        family: &Family,
+    ) -> Result<Vec<ObjectSeen>> {
         let now = changed().unwrap_or_default();
         if now != self.changed {
             self.changed = now;
             let fits = |file: &ShmFile| run.claims.iter().any(|c| c.uids.contains(&file.uid));
             let files = shm_files::all(Some(mount))?;
-            self.settled
-                .retain(|name, _| files.iter().any(|file| file.name == *name));
+            self.settled.retain(|name, _| files.iter().any(|file| file.name == *name));
             for file in files.into_iter().filter(fits).take(MOST_FILES) {
-                let known = self
-                    .settled
-                    .get(&file.name)
-                    .is_some_and(|known| known.is(&file));
+                let known = self.settled.get(&file.name).is_some_and(|known| known.is(&file));
                 if !known && !self.waiting.iter().any(|(waiting, _)| waiting.is(&file)) {
                     self.waiting.push((file, 0));
                 }
@@ -69,11 +64,7 @@ impl GenericFiles {
         if self.waiting.is_empty() {
             return Ok(Vec::new());
         }
-        let look = observe::observe(Scope {
-            processes: true,
-            maps: true,
-            ..Scope::default()
-        })?;
+        let look = observe::observe(Scope { processes: true, maps: true, ..Scope::default() })?;
         let mut found = Vec::new();
         let mut next = book.next_object();
         for (file, tries) in std::mem::take(&mut self.waiting) {
@@ -88,19 +79,12 @@ impl GenericFiles {
                 self.waiting.push((file, tries + 1));
                 continue;
             }
-            let ours = !mappers.is_empty() && mappers.iter().all(|&m| ancestry::descends(m, run));
+            let ours = !mappers.is_empty() && mappers.iter().all(|&m| family.descends(m, run));
             let identity = Identity::Posix(file.clone());
             if ours && !attribute::is_recorded(book, &identity) {
                 let (how, role, creator) = (How::Watch, Role::Other, None);
                 let run = run.start.run;
-                found.push(ObjectSeen {
-                    object: next,
-                    run,
-                    how,
-                    role,
-                    identity,
-                    creator,
-                });
+                found.push(ObjectSeen { object: next, run, how, role, identity, creator });
                 next += 1;
             }
             self.settled.insert(file.name.clone(), file);

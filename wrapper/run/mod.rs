@@ -24,6 +24,7 @@ use shmwarden::sys::{gate, process, signals};
 use crate::cli::{IfLedgerFails, RunArgs};
 use crate::exit::{self, Ending};
 use crate::ledgers::{self, Named};
+use ancestry::Family;
 use claim::Server;
 use launcher::Launcher;
 use prepare::Trouble;
@@ -53,26 +54,19 @@ fn start(args: &RunArgs) -> Result<Launcher, Failure> {
         name: args.name.as_deref(),
         data: server.data.as_deref(),
         command: Some(Path::new(command)),
-        directory: None,
+        ..Named::default()
     };
     let path = ledgers::path(&named);
-    if server
-        .data
-        .as_deref()
-        .is_some_and(|data| path.starts_with(data))
-    {
+    if server.data.as_deref().is_some_and(|data| path.starts_with(data)) {
         return Err(failed(format!(
             "the ledger {} would lie in the server's data directory, where it does not belong; \
              name another place with --ledger",
             path.display()
         )));
     }
-    let is_default = args.ledger.is_none() && std::env::var_os("SHMWARDEN_LEDGER").is_none();
-    let argv: Vec<Bytes> = args
-        .command
-        .iter()
-        .map(|arg| Bytes::from(Path::new(arg.as_os_str())))
-        .collect();
+    let is_default = args.ledger.is_none() && ledgers::from_environment().is_none();
+    let argv: Vec<Bytes> =
+        args.command.iter().map(|arg| Bytes::from(Path::new(arg.as_os_str()))).collect();
     let inherited = events::open_descriptors();
     let ledger = match prepare::ledger(&path, is_default, &argv) {
         Ok(ledger) => Some(ledger),
@@ -95,10 +89,10 @@ fn start(args: &RunArgs) -> Result<Launcher, Failure> {
     signals::dispose(nix::libc::SIGCHLD, false);
     let arriving = SignalFd::open().map_err(system("cannot open a signalfd"))?;
     let rows = observe::segments().unwrap_or_default();
+    let family = Family::start();
     let child = gate::fork(child).map_err(system("cannot fork"))?;
     events::let_go(&inherited);
     process::trim_memory();
-    Ok(Launcher::new(
-        args, program, server, ledger, child, arriving, &rows,
-    ))
+    let start = launcher::Start { program, server, ledger, child, arriving, rows, family };
+    Ok(Launcher::new(args, start))
 }

@@ -8,23 +8,20 @@ use shmwarden::observe::processes;
 use shmwarden::settle::Report;
 use shmwarden::sys::pidfd::PidFd;
 
-use super::ancestry;
+use super::ancestry::Family;
 use crate::cli::Orphans;
 
-/// Every process that holds an object of a report, once.
+/// Every process that holds a recorded object of a report, once; not who holds mere suspects.
 pub(crate) fn holders(report: &Report) -> Vec<Holder> {
-    let mut all: Vec<Holder> = report
-        .objects
-        .iter()
-        .flat_map(|object| object.holders.clone())
-        .collect();
+    let recorded = report.objects.iter().filter(|object| object.recorded);
+    let mut all: Vec<Holder> = recorded.flat_map(|object| object.holders.clone()).collect();
     all.sort_by_key(|holder| holder.process);
     all.dedup_by_key(|holder| holder.process);
     all
 }
 
 /// Sends the signal that `--orphans` asks for.
-pub(crate) fn deal_with(choice: Orphans, holders: &[Holder], run: &Run) {
+pub(crate) fn deal_with(choice: Orphans, holders: &[Holder], run: &Run, family: &Family) {
     let (signal, name) = match choice {
         Orphans::Leave => return,
         Orphans::Term => (SIGTERM, "SIGTERM"),
@@ -32,15 +29,13 @@ pub(crate) fn deal_with(choice: Orphans, holders: &[Holder], run: &Run) {
     };
     for holder in holders {
         let pid = holder.process.pid;
-        let its_user = run
-            .claims
-            .iter()
-            .any(|claim| holder.uid.is_some_and(|uid| claim.uids.contains(&uid)));
+        let its_user =
+            run.claims.iter().any(|claim| holder.uid.is_some_and(|uid| claim.uids.contains(&uid)));
         // Opened before the checks: they are then of the process that the signal goes to.
         let Ok(process) = PidFd::open(pid) else {
             continue;
         };
-        if !its_user || !processes::lives(holder.process) || !ancestry::descends(pid, run) {
+        if !its_user || !processes::lives(holder.process) || !family.descends(pid, run) {
             log::warn!("{holder} is left alone: it is not of this server's user and descent");
             continue;
         }

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 /// First pause after the start.
 const FIRST: Duration = Duration::from_millis(2);
-/// Longest pause while looks are cheap.
-const STEADY: Duration = Duration::from_secs(1);
+/// Longest pause while looks are cheap; a little over a second, so that what else wakes the
+/// launcher leaves it below one wake-up a second.
+const STEADY: Duration = Duration::from_millis(1100);
 /// A pause is at least this many times as long as the look before it: half a percent of a core.
 const COST_FACTOR: u32 = 200;
 
@@ -20,10 +21,7 @@ pub(crate) struct Pace {
 impl Pace {
     /// Begins densely.
     pub(crate) fn start(now: Instant) -> Self {
-        Self {
-            pause: FIRST,
-            next: now + FIRST,
-        }
+        Self { pause: FIRST, next: now + FIRST }
     }
 
     /// When the next look is due.
@@ -37,11 +35,7 @@ impl Pace {
         let grown = self.pause + self.pause / 4;
         self.pause = grown.min(STEADY);
         let cost = ended.saturating_duration_since(began);
-        let dear = if self.is_dense() {
-            Duration::ZERO
-        } else {
-            cost * COST_FACTOR
-        };
+        let dear = if self.is_dense() { Duration::ZERO } else { cost * COST_FACTOR };
         self.next = ended + self.pause.max(dear);
     }
 
@@ -73,10 +67,7 @@ mod tests {
     #[test]
     fn a_dear_look_is_taken_less_often() {
         let now = Instant::now();
-        let mut pace = Pace {
-            pause: STEADY,
-            next: now,
-        };
+        let mut pace = Pace { pause: STEADY, next: now };
         pace.looked(now, now + Duration::from_millis(40));
         assert!(pace.next() - now >= Duration::from_secs(8));
     }

@@ -56,49 +56,65 @@ pub(crate) fn ledger(
             path.display()
         ),
         Tail::Damaged { line, why } => {
+            // What is readable may still name a server that lives.
+            still_lives(&ledger)?;
             let aside = ledger.set_aside("damaged")?;
-            let error = Error::Damaged {
-                path: path.to_owned(),
-                line,
-                why,
-            };
-            log::error!(
-                "{error}; it is kept as {}, and a fresh one begins",
-                aside.display()
-            );
+            let error = Error::Damaged { path: path.to_owned(), line, why };
+            log::error!("{error}; it is kept as {}, and a fresh one begins", aside.display());
             ledger = locked(path)?;
         }
         Tail::Newer(version) => {
             let aside = ledger.set_aside("newer")?;
             let error = Error::newer(path, version);
-            log::error!(
-                "{error}; it is kept as {}, and a fresh one begins",
-                aside.display()
-            );
+            log::error!("{error}; it is kept as {}, and a fresh one begins", aside.display());
             ledger = locked(path)?;
         }
     }
     settle_older(&mut ledger)?;
     if compact::is_due(&ledger) {
-        if let Some(compacted) = compact::compact(&ledger)? {
-            ledger.go_on_with(compacted);
-        }
+        shorten(&mut ledger);
     }
     let run = begin(&mut ledger, argv)?;
     Ok((ledger, run))
+}
+
+/// Stops the start where a process that a ledger claims is alive.
+fn still_lives(ledger: &Ledger) -> std::result::Result<(), Trouble> {
+    let here = place::here()?;
+    let book = &ledger.book;
+    let is_here = |run: &&shmwarden::ledger::book::Run| {
+        book.places.get(run.place).is_some_and(|place| {
+            (&place.boot, &place.pid_namespace) == (&here.boot, &here.pid_namespace)
+        })
+    };
+    let claims = book.runs.values().filter(is_here).flat_map(|run| &run.claims);
+    let mut alive = claims.filter(|claim| claim.ended.is_none() && processes::lives(claim.process));
+    match alive.next() {
+        None => Ok(()),
+        Some(claim) => Err(Trouble::Held(format!(
+            "a server of the ledger {} still lives: process {}; stop it first, nothing was started",
+            ledger.path().display(),
+            claim.process.pid
+        ))),
+    }
+}
+
+/// Writes a long ledger anew; where that cannot be done the long one serves as well.
+fn shorten(ledger: &mut Ledger) {
+    match compact::compact(ledger, |_| Ok(())) {
+        Ok(Some(compacted)) => {
+            ledger.go_on_with(compacted);
+        }
+        Ok(None) => {}
+        Err(error) => log::warn!("could not shorten the ledger: {error}"),
+    }
 }
 
 /// Notes where we are, and that a run begins; written with the claim.
 fn begin(ledger: &mut Ledger, argv: &[Bytes]) -> Result<u64> {
     let here = place::here()?;
     if ledger.book.place() != Some(&here) {
-        ledger.note(
-            Record::Header(Header {
-                version: VERSION,
-                place: here,
-            }),
-            None,
-        )?;
+        ledger.note(Record::Header(Header { version: VERSION, place: here }), None)?;
     }
     let own = i32::try_from(std::process::id()).unwrap_or(0);
     let launcher = processes::by_pid(own)
@@ -109,11 +125,26 @@ fn begin(ledger: &mut Ledger, argv: &[Bytes]) -> Result<u64> {
         launcher,
         uid: nix::unistd::geteuid().as_raw(),
         gid: nix::unistd::getegid().as_raw(),
-        argv: argv.to_vec(),
+        argv: shortened(argv),
         shmwarden: env!("CARGO_PKG_VERSION").to_owned(),
     };
     ledger.note(Record::Run(start), None)?;
     Ok(run)
+}
+
+/// The first 64 KiB of a command line, which is for `history` to show.
+fn shortened(argv: &[Bytes]) -> Vec<Bytes> {
+    let mut room = 64 << 10;
+    let mut kept = Vec::new();
+    for arg in argv {
+        if arg.0.len() > room {
+            kept.push(Bytes(b"...".to_vec()));
+            break;
+        }
+        room -= arg.0.len();
+        kept.push(arg.clone());
+    }
+    kept
 }
 
 fn make_directory(path: &Path) -> Result<()> {
@@ -122,16 +153,20 @@ fn make_directory(path: &Path) -> Result<()> {
     };
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true).mode(0o755);
-    builder
-        .create(parent)
-        .map_err(Error::io("cannot create the directory", parent))
+    builder.create(parent).map_err(Error::io("cannot create the directory", parent))
 }
 
 /// Opens and locks, waiting for a sweep and never for another run.
 fn locked(path: &Path) -> std::result::Result<Ledger, Trouble> {
     let until = Instant::now() + WAIT_FOR_SWEEP;
     loop {
-        let ledger = Ledger::open(path, For::Creating)?;
+        let ledger = match Ledger::open(path, For::Creating) {
+            // A ledger that is not to be trusted may be in use all the same.
+            Err(error @ Error::Refused { .. }) if is_locked(path) => {
+                return Err(Trouble::Held(format!("{error}; and another process has locked it")));
+            }
+            other => other?,
+        };
         if ledger.try_lock()? {
             return Ok(ledger);
         }
@@ -151,6 +186,16 @@ fn locked(path: &Path) -> std::result::Result<Ledger, Trouble> {
     }
 }
 
+/// Whether another process has locked a regular file.
+fn is_locked(path: &Path) -> bool {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true).custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK);
+    let Ok(file) = options.open(path) else { return false };
+    let regular = file.metadata().is_ok_and(|metadata| metadata.is_file());
+    regular && fs2::FileExt::try_lock_shared(&file).is_err()
+}
+
 /// Who runs on this ledger, read without its lock.
 fn holder(path: &Path) -> Option<String> {
     let mut ledger = Ledger::open(path, For::Reading).ok()?;
@@ -162,11 +207,8 @@ fn holder(path: &Path) -> Option<String> {
             (&place.boot, &place.pid_namespace) == (&here.boot, &here.pid_namespace)
         }) && processes::lives(run.start.launcher)
     })?;
-    let server: Vec<String> = run
-        .claims
-        .iter()
-        .map(|claim| claim.process.pid.to_string())
-        .collect();
+    let server: Vec<String> =
+        run.claims.iter().map(|claim| claim.process.pid.to_string()).collect();
     let server = match server.as_slice() {
         [] => "no server yet".to_owned(),
         pids => format!("server process {}", pids.join(", ")),
@@ -185,22 +227,20 @@ fn settle_older(ledger: &mut Ledger) -> std::result::Result<(), Trouble> {
         return Ok(());
     }
     let own = i32::try_from(std::process::id()).unwrap_or(0);
-    let policy = Policy {
-        exempt: vec![own],
-        ..Policy::default()
-    };
+    let policy = Policy { exempt: vec![own], starting: true, ..Policy::default() };
     let report = settle::settle(ledger, &policy)?;
     text::log_report(&report);
     match &report.state {
-        State::Live(evidence) if evidence.holder().is_some() => Err(Trouble::Held(format!(
+        // The server itself refuses to start on such a file, and says why.
+        State::Live(evidence @ Evidence::PidFileClosed { .. }) => {
+            log::warn!("nothing of earlier runs is removed: {evidence}");
+            Ok(())
+        }
+        State::Live(evidence) => Err(Trouble::Held(format!(
             "a server of the ledger {} still lives without its launcher: {evidence}; \
              stop it first, nothing was started",
             ledger.path().display()
         ))),
-        State::Live(evidence @ (Evidence::OtherPids { .. } | Evidence::PidFileClosed { .. })) => {
-            log::warn!("nothing of earlier runs is removed: {evidence}");
-            Ok(())
-        }
         _ => Ok(()),
     }
 }

@@ -36,21 +36,17 @@ pub(crate) fn resolve(command: &OsStr) -> Result<PathBuf, (u8, String)> {
             Ok(found) if found.is_file() && found.permissions().mode() & 0o111 != 0 => {
                 return Ok(file);
             }
-            Ok(_) => forbidden = Some(file),
+            Ok(_) => forbidden = Some((file, "it is not an executable file".to_owned())),
             Err(error) if error.raw_os_error() == Some(Errno::EACCES as i32) => {
-                forbidden = Some(file);
+                forbidden = forbidden.or(Some((file, error.to_string())));
             }
             Err(_) => {}
         }
     }
     match forbidden {
-        Some(file) => Err((
-            exit::CANNOT_EXECUTE,
-            format!(
-                "cannot execute {}: it is not an executable file",
-                file.display()
-            ),
-        )),
+        Some((file, why)) => {
+            Err((exit::CANNOT_EXECUTE, format!("cannot execute {}: {why}", file.display())))
+        }
         None => not_found("there is no such command in PATH"),
     }
 }
@@ -63,10 +59,7 @@ pub(crate) fn build(path: &Path, command: &[OsString], mask: Mask) -> Result<Pro
     let text = |bytes: &OsStr| {
         CString::new(bytes.as_bytes()).map_err(|_| "an argument has a NUL byte".to_owned())
     };
-    let args = command
-        .iter()
-        .map(|arg| text(arg))
-        .collect::<Result<Vec<_>, _>>()?;
+    let args = command.iter().map(|arg| text(arg)).collect::<Result<Vec<_>, _>>()?;
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| {
             let entry = [name.into_vec(), value.into_vec()].join(&b'=');
@@ -88,8 +81,5 @@ pub(crate) fn exec_failed(path: &Path, errno: i32) -> (u8, String) {
         Errno::ENOENT | Errno::ENOTDIR => exit::NOT_FOUND,
         _ => exit::CANNOT_EXECUTE,
     };
-    (
-        status,
-        format!("cannot execute {}: {}", path.display(), errno.desc()),
-    )
+    (status, format!("cannot execute {}: {}", path.display(), errno.desc()))
 }

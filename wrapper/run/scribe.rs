@@ -15,6 +15,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Most bytes that are kept in memory for a disk that does not take them.
 const MOST_QUEUED: usize = 8 << 20;
 
+/// Length at which nothing more is recorded in a ledger that cannot be made shorter, in bytes.
+const LONGEST_LEDGER: u64 = 64 << 20;
+
 /// The helper that writes, and when to try again.
 #[derive(Debug)]
 pub(crate) struct Scribe {
@@ -68,12 +71,16 @@ impl Scribe {
     }
 
     /// Starts writing what is queued, unless a helper is at it or it is too early for a new try.
-    pub(crate) fn start(&mut self, ledger: &Ledger, sync: bool) {
+    /// Whether a helper is at it now. It closes its copy of `gate`.
+    pub(crate) fn start(&mut self, ledger: &Ledger, sync: bool, gate: Option<i32>) -> bool {
         if self.helper.is_some() || !ledger.has_queued() || Instant::now() < self.not_before {
-            return;
+            return self.helper.is_some();
         }
         let count = ledger.queued_bytes();
         let forked = fork_helper(|| {
+            if let Some(gate) = gate {
+                let _ = nix::unistd::close(gate);
+            }
             ledger.write_queued(count)?;
             if sync { ledger.sync() } else { Ok(()) }
         });
@@ -81,6 +88,7 @@ impl Scribe {
             Ok(pid) => self.helper = Some((pid, Task::Write(count))),
             Err(errno) => self.failed(errno as i32, ledger),
         }
+        self.helper.is_some()
     }
 
     /// Starts writing a ledger anew that has grown long while its server runs.
@@ -92,11 +100,11 @@ impl Scribe {
             return;
         };
         let forked = fork_helper(|| {
-            if let Some(Compacted { file, bytes }) = compact::compact(ledger)? {
-                let sent = theirs.send(&file, bytes).map_err(std::io::Error::from);
-                sent.map_err(Error::io("cannot hand over", ledger.path()))?;
-            }
-            Ok(())
+            let hand_over = |new: &Compacted| {
+                let sent = theirs.send(&new.file, new.bytes).map_err(std::io::Error::from);
+                sent.map_err(Error::io("cannot hand over", ledger.path()))
+            };
+            compact::compact(ledger, hand_over).map(drop)
         });
         // What cannot be made shorter is not tried again before it has doubled.
         self.long_bytes = ledger.whole_bytes() * 2;
@@ -114,10 +122,13 @@ impl Scribe {
         };
         match task {
             Task::Compact(handover) => {
-                if let Ok((file, bytes)) = handover.take() {
-                    ledger.go_on_with(Compacted { file, bytes });
+                // Whatever became of the helper: the file that bears the name is gone on with.
+                let new = handover.take().ok();
+                let shorter = new.is_some_and(|(file, bytes)| {
                     self.long_bytes = LONG_BYTES.max(bytes * 2);
-                } else {
+                    ledger.go_on_with(Compacted { file, bytes })
+                });
+                if !shorter {
                     log::warn!("could not shorten the ledger {}", ledger.path().display());
                 }
                 Some(Written::Done)
@@ -126,10 +137,7 @@ impl Scribe {
                 ledger.wrote(count);
                 self.pause = Duration::from_millis(200);
                 if std::mem::take(&mut self.complained) {
-                    log::info!(
-                        "the ledger {} can be written again",
-                        ledger.path().display()
-                    );
+                    log::info!("the ledger {} can be written again", ledger.path().display());
                 }
                 Some(Written::Done)
             }
@@ -158,7 +166,7 @@ impl Scribe {
 
     /// Whether so much waits to be written that nothing more is to be recorded.
     pub(crate) fn is_full(&self, ledger: &Ledger) -> bool {
-        ledger.queued_bytes() > MOST_QUEUED
+        ledger.queued_bytes() > MOST_QUEUED || ledger.whole_bytes() > LONGEST_LEDGER
     }
 }
 

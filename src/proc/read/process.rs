@@ -12,6 +12,7 @@ use super::{SMALL, at, malformed, seen, up_to, whole};
 use crate::proc::stat::{self, Stat};
 use crate::proc::status::{self, Status};
 use crate::proc::{Seen, system};
+use crate::sys::files;
 
 /// A file that a process has open as its program or directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +62,11 @@ pub fn exe(pid: i32) -> io::Result<Seen<FileId>> {
     via_threads(pid, "exe", file_id, |_| false)
 }
 
+/// The path that `/proc/<pid>/exe` names, without a look at the file itself: no wait for a disk.
+pub fn exe_path(pid: i32) -> io::Result<Seen<PathBuf>> {
+    via_threads(pid, "exe", |link| std::fs::read_link(link), |_| false)
+}
+
 /// The working directory: `/proc/<pid>/cwd` (proc_pid_cwd(5)). Asks the file system it is on, so a
 /// dead network mount can hold the caller up.
 pub fn cwd(pid: i32) -> io::Result<Seen<FileId>> {
@@ -70,12 +76,8 @@ pub fn cwd(pid: i32) -> io::Result<Seen<FileId>> {
 fn file_id(link: &str) -> io::Result<FileId> {
     let path = std::fs::read_link(link)?;
     // Follows the link to the file itself, whatever the name says by now.
-    let file = std::fs::metadata(link)?;
-    Ok(FileId {
-        dev: file.dev(),
-        ino: file.ino(),
-        path,
-    })
+    let file = files::facts_remembered(link)?;
+    Ok(FileId { dev: file.dev, ino: file.ino, path })
 }
 
 /// The inode number of `/proc/<pid>/ns/<kind>` (namespaces(7)), `kind` being `ipc`, `pid`, `mnt`.
@@ -103,9 +105,7 @@ pub fn cgroup(pid: i32) -> Seen<Vec<u8>> {
 /// `Denied` also where the environment is larger than 1 MiB and the first of it has no such name.
 pub fn environ_var(pid: i32, name: &str) -> Seen<Option<Vec<u8>>> {
     let look = |path: &str| up_to(path, SMALL);
-    match or_denied(via_threads(pid, "environ", look, |(bytes, _)| {
-        bytes.is_empty()
-    })) {
+    match or_denied(via_threads(pid, "environ", look, |(bytes, _)| bytes.is_empty())) {
         Seen::Here((bytes, is_whole)) => match system::environ_value(&bytes, name.as_bytes()) {
             Some(value) => Seen::Here(Some(value.to_vec())),
             None if is_whole => Seen::Here(None),
@@ -168,17 +168,10 @@ mod tests {
     fn program_and_directory_are_the_files_themselves() {
         let program = std::env::current_exe().unwrap();
         let file = std::fs::metadata(&program).unwrap();
-        let expected = FileId {
-            dev: file.dev(),
-            ino: file.ino(),
-            path: program,
-        };
+        let expected = FileId { dev: file.dev(), ino: file.ino(), path: program };
         assert_eq!(exe(me()).unwrap(), Seen::Here(expected));
         let expected = std::fs::metadata(".").unwrap().ino();
-        assert_eq!(
-            cwd(me()).unwrap().map(|directory| directory.ino),
-            Seen::Here(expected)
-        );
+        assert_eq!(cwd(me()).unwrap().map(|directory| directory.ino), Seen::Here(expected));
     }
 
     #[test]
@@ -197,9 +190,6 @@ mod tests {
         assert_eq!(cwd(none).unwrap(), Seen::Gone);
         assert_eq!(namespace_inode(none, "ipc").unwrap(), Seen::Gone);
         assert_eq!((cmdline(none), cgroup(none)), (Seen::Gone, Seen::Gone));
-        assert_eq!(
-            (children(none), environ_var(none, "A")),
-            (Seen::Gone, Seen::Gone)
-        );
+        assert_eq!((children(none), environ_var(none, "A")), (Seen::Gone, Seen::Gone));
     }
 }

@@ -53,11 +53,7 @@ pub fn open_files(pid: i32, name: &[u8], dev: u64, ino: u64) -> io::Result<Seen<
 }
 
 fn has_name(path: &Path, name: &[u8]) -> bool {
-    let last = path
-        .as_os_str()
-        .as_bytes()
-        .rsplit(|&byte| byte == b'/')
-        .next();
+    let last = path.as_os_str().as_bytes().rsplit(|&byte| byte == b'/').next();
     last.is_some_and(|last| last == name || last.strip_suffix(b" (deleted)") == Some(name))
 }
 

@@ -23,10 +23,7 @@ fn an_unattached_segment_whose_creator_is_dead_is_an_orphan() {
 fn a_creator_that_may_live_makes_no_orphan_unless_its_number_is_anothers() {
     let look = with(vec![row(1)], vec![]);
     let creator = process(50, 500, UID);
-    assert_eq!(
-        alone(&and(look.clone(), creator)),
-        (Unrecorded, "creator-lives")
-    );
+    assert_eq!(alone(&and(look.clone(), creator)), (Unrecorded, "creator-lives"));
     let other = process(50, 500, 0);
     assert_eq!(alone(&and(look.clone(), other)), (Orphan, "no-user"));
     let mut zombie = process(50, 500, UID);
@@ -36,28 +33,15 @@ fn a_creator_that_may_live_makes_no_orphan_unless_its_number_is_anothers() {
 
 #[test]
 fn what_is_attached_or_marked_is_no_orphan() {
-    let attached = Row {
-        nattch: 2,
-        ..row(1)
-    };
-    assert_eq!(
-        alone(&with(vec![attached], vec![])),
-        (Unrecorded, "attached")
-    );
-    let dest = Row {
-        mode: MODE_DEST,
-        nattch: 1,
-        ..row(1)
-    };
+    let attached = Row { nattch: 2, ..row(1) };
+    assert_eq!(alone(&with(vec![attached], vec![])), (Unrecorded, "attached"));
+    let dest = Row { mode: MODE_DEST, nattch: 1, ..row(1) };
     assert_eq!(alone(&with(vec![dest], vec![])), (Unrecorded, "dest"));
 }
 
 #[test]
 fn whom_one_cannot_see_counts_as_alive() {
-    let unseen = Row {
-        creator_pid: 0,
-        ..row(1)
-    };
+    let unseen = Row { creator_pid: 0, ..row(1) };
     let look = with(vec![unseen], vec![]);
     assert_eq!(alone(&look), (Unrecorded, "creator-unseen"));
     let mut hiding = with(vec![row(1)], vec![]);

@@ -40,10 +40,7 @@ fn attachments_are_counted_a_process_and_what_is_left_is_unexplained() {
     closed.maps = Some(Seen::Denied);
     look.processes.push(closed);
     let found = holding(&look, &[], &Uses::default());
-    let expected = [
-        (60, 3, Use::Attached, None, false),
-        (61, 1, Use::Attached, None, false),
-    ];
+    let expected = [(60, 3, Use::Attached, None, false), (61, 1, Use::Attached, None, false)];
     assert_eq!(short(&found), expected);
     assert_eq!((found.unexplained, found.closed), (Some(1), vec![62]));
 }
@@ -51,10 +48,7 @@ fn attachments_are_counted_a_process_and_what_is_left_is_unexplained() {
 #[test]
 fn a_segment_of_the_same_id_in_another_namespace_is_another() {
     let mut look = attached(1);
-    look.processes.push(Process {
-        same_ipc: Some(false),
-        ..mapper(60, UID, &[(IT, 1)])
-    });
+    look.processes.push(Process { same_ipc: Some(false), ..mapper(60, UID, &[(IT, 1)]) });
     let found = holding(&look, &[], &Uses::default());
     assert_eq!((short(&found), found.unexplained), (vec![], Some(1)));
 }
@@ -70,20 +64,11 @@ fn more_mappings_than_attachments_explain_all() {
 fn a_descendant_of_a_living_server_is_of_its_instance() {
     let mut look = attached(2);
     look.processes.push(server());
-    look.processes.push(Process {
-        parent: SERVER.pid,
-        ..mapper(60, UID, &[(IT, 1)])
-    });
+    look.processes.push(Process { parent: SERVER.pid, ..mapper(60, UID, &[(IT, 1)]) });
     look.processes.push(mapper(61, 7, &[(IT, 1)]));
     let accounts = [Story::begin().has(&row(1)).account(&look)];
-    let expected = [
-        (60, 1, Use::Attached, Some(0), false),
-        (61, 1, Use::Attached, None, false),
-    ];
-    assert_eq!(
-        short(&holding(&look, &accounts, &Uses::default())),
-        expected
-    );
+    let expected = [(60, 1, Use::Attached, Some(0), false), (61, 1, Use::Attached, None, false)];
+    assert_eq!(short(&holding(&look, &accounts, &Uses::default())), expected);
 }
 
 #[test]
@@ -93,19 +78,13 @@ fn who_holds_what_a_dead_server_left_is_its_orphan() {
     let story = Story::begin().has(&row(1)).ended(End::Signal(9));
     let accounts = [story.account(&look)];
     let expected = [(60, 1, Use::Attached, Some(0), true)];
-    assert_eq!(
-        short(&holding(&look, &accounts, &Uses::default())),
-        expected
-    );
+    assert_eq!(short(&holding(&look, &accounts, &Uses::default())), expected);
 }
 
 #[test]
 fn parents_in_a_circle_end() {
     let mut look = attached(1);
-    look.processes.push(Process {
-        parent: 60,
-        ..mapper(60, UID, &[(IT, 1)])
-    });
+    look.processes.push(Process { parent: 60, ..mapper(60, UID, &[(IT, 1)]) });
     look.processes[0].parent = 1;
     assert_eq!(holding(&look, &[], &Uses::default()).holders.len(), 1);
 }
@@ -116,16 +95,8 @@ fn a_set_is_held_by_who_waits_and_by_who_operated_it_last_and_lives() {
     look.extra.sets = vec![set(&[0, 55, 56])];
     look.processes.push(process(55, 600, 0));
     look.processes.push(process(57, 600, 0));
-    let found = |pid, what| Found {
-        pid,
-        what,
-        times: 2,
-    };
-    let opened = Found {
-        pid: 55,
-        what: (),
-        times: 1,
-    };
+    let found = |pid, what| Found { pid, what, times: 2 };
+    let opened = Found { pid: 55, what: (), times: 1 };
     let uses = Uses {
         blocked: vec![
             found(57, WaitsFor::Set(3)),
@@ -136,10 +107,7 @@ fn a_set_is_held_by_who_waits_and_by_who_operated_it_last_and_lives() {
         closed: vec![80],
     };
     let found = holding(&look, &[], &uses);
-    let expected = [
-        (57, 2, Use::Waits, None, false),
-        (55, 0, Use::OperatedLast, None, false),
-    ];
+    let expected = [(57, 2, Use::Waits, None, false), (55, 0, Use::OperatedLast, None, false)];
     assert_eq!(short(&found), expected);
     assert_eq!((found.unexplained, found.closed), (None, vec![80]));
 }

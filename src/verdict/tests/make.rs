@@ -15,14 +15,8 @@ use crate::sys::shm::Row;
 use crate::verdict::{Account, Judged, Verdict, judge};
 
 pub(super) const UID: u32 = 101;
-pub(super) const SERVER: ProcessRef = ProcessRef {
-    pid: 50,
-    start: 500,
-};
-pub(super) const LAUNCHER: ProcessRef = ProcessRef {
-    pid: 40,
-    start: 400,
-};
+pub(super) const SERVER: ProcessRef = ProcessRef { pid: 50, start: 500 };
+pub(super) const LAUNCHER: ProcessRef = ProcessRef { pid: 40, start: 400 };
 const OWN_PID: i32 = 9999;
 
 pub(super) fn place() -> Place {
@@ -49,6 +43,9 @@ pub(super) fn look() -> Observation {
         segments: Vec::new(),
         files: Vec::new(),
         processes: vec![process(1, 1, 0), process(OWN_PID, 9999, 0)],
+        maps_were_read: true,
+        hides_processes: false,
+        hidden: Vec::new(),
         data_dirs: Vec::new(),
         headers: std::collections::BTreeMap::new(),
         controls: Vec::new(),
@@ -78,10 +75,7 @@ pub(super) fn process(pid: i32, start: u64, uid: u32) -> Process {
 
 /// A process that maps these.
 pub(super) fn mapper(pid: i32, uid: u32, objects: &[(Mapped, u64)]) -> Process {
-    Process {
-        maps: Some(Seen::Here(objects.to_vec())),
-        ..process(pid, 600, uid)
-    }
+    Process { maps: Some(Seen::Here(objects.to_vec())), ..process(pid, 600, uid) }
 }
 
 /// The server itself, alive.
@@ -122,10 +116,7 @@ pub(super) fn set(operators: &[i32]) -> Set {
         ctime: 1_799_999_000,
     };
     let operators = operators.to_vec();
-    let members = Some(Members {
-        waiters: 0,
-        operators,
-    });
+    let members = Some(Members { waiters: 0, operators });
     Set { row, members }
 }
 
@@ -151,19 +142,13 @@ pub(super) fn file(name: &str) -> ListedFile {
         born: (1_799_999_000, 5),
         uid: UID,
         bytes: 4096,
+        mode: 0o600,
     });
-    ListedFile {
-        name,
-        facts,
-        identity,
-    }
+    ListedFile { name, facts, identity }
 }
 
 pub(super) fn file_ref(name: &Bytes) -> FileRef {
-    FileRef {
-        dev: 26,
-        ino: name.0.len() as u64,
-    }
+    FileRef { dev: 26, ino: name.0.len() as u64 }
 }
 
 /// What there is, as the kernel shows it.
@@ -207,6 +192,8 @@ impl Story {
             executable: None,
             before: vec![],
             pid_max: Some(32768),
+            forks: None,
+            ended: None,
         };
         let version = VERSION;
         Self(Book::default())
@@ -255,10 +242,7 @@ impl Story {
 pub(super) fn words(story: &Story, look: &Observation) -> Vec<(Verdict, &'static str)> {
     let accounts = [story.clone().account(look)];
     let judged = judge(look, &accounts);
-    judged
-        .iter()
-        .map(|one| (one.verdict, one.why.code()))
-        .collect()
+    judged.iter().map(|one| (one.verdict, one.why.code())).collect()
 }
 
 /// The word and the code on the only object, in no ledger.

@@ -43,15 +43,9 @@ fn two_servers_run_side_by_side_on_one_inode_number() {
     sandbox::run(|| {
         let mut clusters: Vec<Cluster> = ["one", "two"].map(on_a_mount_of_its_own).into();
         clusters.iter_mut().for_each(Cluster::start);
-        let segments: Vec<_> = clusters
-            .iter()
-            .map(|c| segment(c.main_segment()).unwrap())
-            .collect();
-        assert_eq!(
-            segments[0].key + 1,
-            segments[1].key,
-            "the second key is the next one"
-        );
+        let segments: Vec<_> =
+            clusters.iter().map(|c| segment(c.main_segment()).unwrap()).collect();
+        assert_eq!(segments[0].key + 1, segments[1].key, "the second key is the next one");
     });
 }
 
@@ -61,11 +55,7 @@ fn a_server_that_cannot_start_is_told_by_its_status() {
         let mut cluster = Cluster::new(15, &[("no_such_setting", "1")]);
         cluster.spawn_under(&[]);
         assert_eq!(cluster.wait_end().code(), Some(1));
-        assert!(
-            cluster.log().contains("no_such_setting"),
-            "{}",
-            cluster.log()
-        );
+        assert!(cluster.log().contains("no_such_setting"), "{}", cluster.log());
     });
 }
 
@@ -78,35 +68,21 @@ fn a_server_can_stand_behind_a_prefix() {
         assert_ne!(cluster.postmaster_pid(), cluster.server().pid());
         let running = Snapshot::take();
         cluster.stop();
-        assert!(
-            !running.missing().is_empty(),
-            "it had objects, and took them along"
-        );
+        assert!(!running.missing().is_empty(), "it had objects, and took them along");
     });
 }
 
 fn a_server_works(major: u32, main: &str, dynamic: &str) {
     let before = Snapshot::take();
-    let settings = [
-        ("shared_memory_type", main),
-        ("dynamic_shared_memory_type", dynamic),
-        ("port", "16000"),
-    ];
+    let settings =
+        [("shared_memory_type", main), ("dynamic_shared_memory_type", dynamic), ("port", "16000")];
     let mut cluster = Cluster::new(major, &settings);
     cluster.start();
-    assert!(
-        cluster
-            .sql("select version()")
-            .starts_with(&format!("PostgreSQL {major}."))
-    );
+    assert!(cluster.sql("select version()").starts_with(&format!("PostgreSQL {major}.")));
     assert_eq!(cluster.postmaster_pid(), cluster.server().pid());
     let segment_of_server = segment(cluster.main_segment()).unwrap();
     assert_eq!(segment_of_server.uid, User::Server.uid_seen());
-    assert_eq!(
-        segment_of_server.bytes > 256 << 20,
-        main == "sysv",
-        "{segment_of_server:?}"
-    );
+    assert_eq!(segment_of_server.bytes > 256 << 20, main == "sysv", "{segment_of_server:?}");
     if major == 12 {
         assert_eq!(segment_of_server.key, KEY_FAMILY + 1);
     }
@@ -114,14 +90,8 @@ fn a_server_works(major: u32, main: &str, dynamic: &str) {
     let mut query = cluster.parallel_query_in_background();
     let (files, segments) = (shm_files().len(), segments().len());
     match dynamic {
-        "posix" => assert!(
-            files >= 3 && segments == 1,
-            "{files} files, {segments} segments"
-        ),
-        _ => assert!(
-            files == 0 && segments >= 4,
-            "{files} files, {segments} segments"
-        ),
+        "posix" => assert!(files >= 3 && segments == 1, "{files} files, {segments} segments"),
+        _ => assert!(files == 0 && segments >= 4, "{files} files, {segments} segments"),
     }
     assert!(cluster.processes().contains(&query.pid()));
     let workers = "select count(*) from pg_stat_activity where backend_type = 'parallel worker'";
@@ -139,9 +109,7 @@ fn on_a_mount_of_its_own(name: &str) -> Cluster {
     User::Server.make_directory(data.parent().unwrap());
     User::Server.make_directory(&data);
     let mut mount = std::process::Command::new("mount");
-    mount
-        .args(["-t", "tmpfs", "-o", "mode=0700", "shmwarden-test"])
-        .arg(&data);
+    mount.args(["-t", "tmpfs", "-o", "mode=0700", "shmwarden-test"]).arg(&data);
     assert!(mount.status().unwrap().success());
     User::Server.own(&data);
     Cluster::in_data_directory(15, &data, &[])

@@ -19,10 +19,7 @@ fn a_segment_is_its_users_and_attached_by_nobody() {
     sandbox::run(|| {
         let id = create_segment(User::Server, KEY_FAMILY + 1, 8192);
         let seen = segment(id).unwrap();
-        assert_eq!(
-            (seen.key, seen.bytes, seen.mode),
-            (0x00f4_2401, 8192, 0o600)
-        );
+        assert_eq!((seen.key, seen.bytes, seen.mode), (0x00f4_2401, 8192, 0o600));
         assert_eq!((seen.nattch, seen.uid), (0, User::Server.uid_seen()));
         assert_eq!(seen.creator_uid, seen.uid);
         assert!(seen.creator_pid > 1 && seen.ctime > 0);
@@ -64,10 +61,7 @@ fn snapshots_tell_what_is_new_and_what_is_gone() {
         create_shm_file(User::Root, "new", 4096);
         let (new, gone) = (before.left_over(), before.missing());
         assert!(new.len() == 1 && new[0].contains("/dev/shm/new"), "{new:?}");
-        assert!(
-            gone.len() == 1 && gone[0].contains("key 0x00000001"),
-            "{gone:?}"
-        );
+        assert!(gone.len() == 1 && gone[0].contains("key 0x00000001"), "{gone:?}");
     });
 }
 

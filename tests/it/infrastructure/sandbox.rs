@@ -36,39 +36,27 @@ fn what_a_sandbox_leaves_is_not_outside() {
         create_shm_file(User::Root, name, 4096);
         // Outlives the body on purpose, and holds none of the pipes that something waits for.
         let mut sleep = Command::new("sleep");
-        sleep
-            .arg("98765")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        sleep.arg("98765").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         std::mem::forget(Process::spawn(&mut sleep));
     });
     assert!(segments().iter().all(|segment| segment.key != 0x5eed_1e55));
     assert!(shm_files().iter().all(|file| file.name != name));
     let left = processes::all().into_iter().map(processes::describe);
-    assert_eq!(
-        left.filter(|line| line.contains("sleep 98765"))
-            .collect::<Vec<_>>(),
-        [""; 0]
-    );
+    assert_eq!(left.filter(|line| line.contains("sleep 98765")).collect::<Vec<_>>(), [""; 0]);
 }
 
 #[test]
 fn an_orphan_is_reaped() {
     sandbox::run(|| {
         let mut shell = Command::new("sh");
-        shell
-            .args(["-c", "sleep 1000 & echo $!"])
-            .stderr(Stdio::null());
+        shell.args(["-c", "sleep 1000 & echo $!"]).stderr(Stdio::null());
         // Its output is read to the first line only: the orphan keeps the pipe open.
         let mut parent = Process::spawn(shell.stdout(Stdio::piped()));
         let orphan = first_line(&mut parent).parse().unwrap();
         parent.wait(SOON);
         assert_eq!(processes::parent(orphan), Some(1));
         processes::kill(orphan, Signal::SIGKILL);
-        wait_until("the orphan is no zombie", SOON, || {
-            processes::state(orphan).is_none()
-        });
+        wait_until("the orphan is no zombie", SOON, || processes::state(orphan).is_none());
     });
 }
 
@@ -77,14 +65,10 @@ fn everything_in_a_sandbox_can_be_killed_at_once() {
     sandbox::run(|| {
         let mut command = Command::new("sh");
         let mut shell = Process::spawn(command.args(["-c", "sleep 1000 & wait"]));
-        wait_until("both run", SOON, || {
-            processes::descendants(shell.pid()).len() == 1
-        });
+        wait_until("both run", SOON, || processes::descendants(shell.pid()).len() == 1);
         processes::kill_everything();
         shell.wait(SOON);
-        wait_until("the rest is gone", SOON, || {
-            processes::all() == [1, processes_own_pid()]
-        });
+        wait_until("the rest is gone", SOON, || processes::all() == [1, processes_own_pid()]);
     });
 }
 
@@ -92,18 +76,11 @@ fn everything_in_a_sandbox_can_be_killed_at_once() {
 fn default_signals_are_what_a_terminal_would_give() {
     sandbox::run(|| {
         let status = fs::read_to_string("/proc/self/status").unwrap();
-        let ignored = status
-            .lines()
-            .find_map(|line| line.strip_prefix("SigIgn:\t"))
-            .unwrap();
+        let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:\t")).unwrap();
         let ignored = u64::from_str_radix(ignored, 16).unwrap();
         let sigpipe = 1 << (Signal::SIGPIPE as u32 - 1); // Rust's runtime; Command takes it back
         let standard = u64::from(u32::MAX >> 1); // 32 and 33 are glibc's
-        assert_eq!(
-            ignored & standard & !sigpipe,
-            0,
-            "signals ignored by inheritance"
-        );
+        assert_eq!(ignored & standard & !sigpipe, 0, "signals ignored by inheritance");
     });
 }
 
@@ -128,21 +105,11 @@ fn a_body_that_hangs_is_ended_with_all_it_started() {
             Process::spawn(command.arg("87654")).wait(Duration::from_secs(60));
         });
     });
-    let text = *outcome
-        .expect_err("a failure")
-        .downcast::<String>()
-        .unwrap();
-    assert!(
-        text.contains("sleep 87654"),
-        "it says what was running: {text}"
-    );
+    let text = *outcome.expect_err("a failure").downcast::<String>().unwrap();
+    assert!(text.contains("sleep 87654"), "it says what was running: {text}");
     assert!(began.elapsed() < Duration::from_secs(20));
     let left = processes::all().into_iter().map(processes::describe);
-    assert_eq!(
-        left.filter(|line| line.contains("sleep 87654"))
-            .collect::<Vec<_>>(),
-        [""; 0]
-    );
+    assert_eq!(left.filter(|line| line.contains("sleep 87654")).collect::<Vec<_>>(), [""; 0]);
 }
 
 #[test]
@@ -167,9 +134,7 @@ fn containers_have_their_own_objects_and_pids() {
         assert_eq!(text_in(&two, "ls /dev/shm"), "outside\n");
         assert_eq!(text_in(&one, "readlink /proc/1/exe | grep -c sh"), "1\n");
         let mut inside = Process::spawn(one.command(User::Server, "sleep").arg("1000"));
-        wait_until("it runs", SOON, || {
-            processes::descendants(inside.pid()).len() == 1
-        });
+        wait_until("it runs", SOON, || processes::descendants(inside.pid()).len() == 1);
         drop(one);
         inside.wait(SOON);
     });
@@ -198,9 +163,7 @@ fn text_in(container: &Container, script: &str) -> String {
 fn first_line(process: &mut Process) -> String {
     use std::io::{BufRead, BufReader};
     let mut line = String::new();
-    BufReader::new(process.child().stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
+    BufReader::new(process.child().stdout.take().unwrap()).read_line(&mut line).unwrap();
     line.trim_end().to_owned()
 }
 

@@ -7,6 +7,8 @@ mod installed;
 mod query;
 mod template;
 
+pub use query::Backend;
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -63,23 +65,15 @@ impl Cluster {
         let binaries = installed::binaries(major);
         template::copy(major, &binaries, data);
         let directory = data.parent().unwrap().to_owned();
-        let mut conf = fs::OpenOptions::new()
-            .append(true)
-            .open(data.join("postgresql.conf"))
-            .unwrap();
+        let mut conf =
+            fs::OpenOptions::new().append(true).open(data.join("postgresql.conf")).unwrap();
         for (name, value) in USUAL.iter().chain(settings) {
             writeln!(conf, "{name} = {value}").unwrap();
         }
         writeln!(conf, "unix_socket_directories = '{}'", directory.display()).unwrap();
         let port = settings.iter().rev().find(|(name, _)| *name == "port");
         let port = port.map_or("5432", |(_, port)| port).to_owned();
-        Cluster {
-            binaries,
-            directory,
-            data: data.to_owned(),
-            port,
-            server: None,
-        }
+        Cluster { binaries, directory, data: data.to_owned(), port, server: None }
     }
 
     /// The data directory.
@@ -91,10 +85,7 @@ impl Cluster {
     pub fn command_line(&self) -> Vec<String> {
         let postgres = self.binaries.join("postgres");
         let words = [postgres.as_path(), Path::new("-D"), &self.data];
-        words
-            .iter()
-            .map(|word| word.to_str().unwrap().to_owned())
-            .collect()
+        words.iter().map(|word| word.to_str().unwrap().to_owned()).collect()
     }
 
     /// Starts the server as the child of the test and waits until it answers.
@@ -119,36 +110,19 @@ impl Cluster {
 
     /// Starts the server by any command that does; its output goes to the log.
     pub fn spawn(&mut self, mut command: Command) {
-        assert!(
-            self.server.is_none(),
-            "a server of this cluster was started and not waited for"
-        );
-        let log = fs::OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(self.log_path())
-            .unwrap();
-        command
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log);
+        assert!(self.server.is_none(), "a server of this cluster was started and not waited for");
+        let log = fs::OpenOptions::new().append(true).create(true).open(self.log_path()).unwrap();
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         self.server = Some(Process::spawn(command.current_dir("/")));
     }
 
     /// Waits until the server answers; fails, with its log, if it ends before.
     pub fn wait_ready(&mut self) {
         let mut ended = false;
-        wait_until(
-            &format!("the server answers; log:\n{}", self.log()),
-            PATIENCE,
-            || {
-                ended = self
-                    .server
-                    .as_mut()
-                    .is_none_or(|server| !server.is_running());
-                ended || self.try_sql("select 1").is_ok()
-            },
-        );
+        wait_until(&format!("the server answers; log:\n{}", self.log()), PATIENCE, || {
+            ended = self.server.as_mut().is_none_or(|server| !server.is_running());
+            ended || self.try_sql("select 1").is_ok()
+        });
         assert!(!ended, "the server has ended; log:\n{}", self.log());
     }
 
@@ -187,11 +161,7 @@ impl Cluster {
     /// The id of the main segment, from line 7 of `postmaster.pid`.
     pub fn main_segment(&self) -> i32 {
         let line = self.lock_file_line(7);
-        line.split_whitespace()
-            .nth(1)
-            .expect("KEY ID")
-            .parse()
-            .unwrap()
+        line.split_whitespace().nth(1).expect("KEY ID").parse().unwrap()
     }
 
     /// The postmaster's pid and those of everything below it.
@@ -213,9 +183,6 @@ impl Cluster {
 
     fn lock_file_line(&self, number: usize) -> String {
         let text = fs::read_to_string(self.data.join("postmaster.pid")).unwrap();
-        text.lines()
-            .nth(number - 1)
-            .expect("a complete postmaster.pid")
-            .to_owned()
+        text.lines().nth(number - 1).expect("a complete postmaster.pid").to_owned()
     }
 }

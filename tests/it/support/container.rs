@@ -45,24 +45,14 @@ impl Container {
             unshare.args(["--pid", "--mount-proc"]);
         }
         let mount = "mount -t tmpfs -o mode=1777 shmwarden-test /dev/shm && ";
-        let first = if own.contains(&Own::DevShm) {
-            mount
-        } else {
-            ""
-        };
+        let first = if own.contains(&Own::DevShm) { mount } else { "" };
         unshare.args(["--", "sh", "-c", &format!("{first}{FIRST_PROCESS}")]);
         let mut holder = Process::spawn(unshare.stdin(Stdio::null()).stdout(Stdio::piped()));
         let mut line = String::new();
-        BufReader::new(holder.child().stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
+        BufReader::new(holder.child().stdout.take().unwrap()).read_line(&mut line).unwrap();
         assert_eq!(line, "ready\n", "the first process of a container");
         let first = processes::descendants(holder.pid())[0];
-        Container {
-            holder,
-            first,
-            kinds,
-        }
+        Container { holder, first, kinds }
     }
 
     /// A command of `user` in these namespaces. With own pids it is the child of what is spawned.

@@ -9,10 +9,12 @@ use std::process::Stdio;
 use super::processes::Process;
 use super::user::User;
 
+/// Perl's names for the system calls that attach and map, by their numbers here.
 #[cfg(target_arch = "x86_64")]
-const NUMBERS: &str = "my ($SHMAT, $MMAP) = (30, 9);";
+pub const NUMBERS: &str = "my ($SHMAT, $MMAP) = (30, 9);";
+/// Perl's names for the system calls that attach and map, by their numbers here.
 #[cfg(target_arch = "aarch64")]
-const NUMBERS: &str = "my ($SHMAT, $MMAP) = (196, 222);";
+pub const NUMBERS: &str = "my ($SHMAT, $MMAP) = (196, 222);";
 
 const ATTACH: &str = r#"
     syscall($SHMAT, $ARGV[0] + 0, 0, 0) != -1 or die "shmat $ARGV[0]: $!\n";
@@ -38,14 +40,10 @@ pub fn map(user: User, name: &str) -> Process {
 
 fn hold(user: User, script: &str, argument: &str) -> Process {
     let mut perl = user.command("perl");
-    perl.arg("-e")
-        .arg(format!("{NUMBERS}{script}{HOLD}"))
-        .arg(argument);
+    perl.arg("-e").arg(format!("{NUMBERS}{script}{HOLD}")).arg(argument);
     let mut holder = Process::spawn(perl.stdin(Stdio::null()).stdout(Stdio::piped()));
     let mut line = String::new();
-    BufReader::new(holder.child().stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
+    BufReader::new(holder.child().stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(line, "holding\n", "a process that holds {argument}");
     holder
 }

@@ -79,20 +79,11 @@ impl Snapshot {
     pub fn take() -> Self {
         let segments = segments().into_iter().map(|s| {
             let name = format!("segment {} key {:#010x} of {} bytes", s.id, s.key, s.bytes);
-            (
-                name,
-                format!(
-                    "creator {} of uid {}, ctime {}",
-                    s.creator_pid, s.creator_uid, s.ctime
-                ),
-            )
+            (name, format!("creator {} of uid {}, ctime {}", s.creator_pid, s.creator_uid, s.ctime))
         });
-        let files = shm_files().into_iter().map(|f| {
-            (
-                format!("/dev/shm/{} of {} bytes", f.name, f.bytes),
-                f.inode.to_string(),
-            )
-        });
+        let files = shm_files()
+            .into_iter()
+            .map(|f| (format!("/dev/shm/{} of {} bytes", f.name, f.bytes), f.inode.to_string()));
         Snapshot(segments.chain(files).collect())
     }
 
@@ -109,8 +100,7 @@ impl Snapshot {
     fn without(&self, other: &Snapshot) -> Vec<String> {
         let is_new = |(name, identity): &(&String, &String)| other.0.get(*name) != Some(identity);
         let new = self.0.iter().filter(is_new);
-        new.map(|(name, identity)| format!("{name} ({identity})"))
-            .collect()
+        new.map(|(name, identity)| format!("{name} ({identity})")).collect()
     }
 }
 
@@ -160,11 +150,7 @@ impl Bystanders {
 
     /// Fails unless every one of them is there, and is still the same object.
     pub fn assert_untouched(&self) {
-        assert_eq!(
-            self.0.missing(),
-            Vec::<String>::new(),
-            "bystanders are gone"
-        );
+        assert_eq!(self.0.missing(), Vec::<String>::new(), "bystanders are gone");
     }
 }
 
@@ -188,9 +174,7 @@ fn parse_segment(line: &str) -> Segment {
 }
 
 fn text_of(mut command: Command) -> String {
-    let output = command
-        .output()
-        .unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {errors}");
     String::from_utf8(output.stdout).unwrap()

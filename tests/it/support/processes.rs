@@ -21,9 +21,7 @@ pub struct Process {
 impl Process {
     /// Starts a command.
     pub fn spawn(command: &mut Command) -> Self {
-        let child = command
-            .spawn()
-            .unwrap_or_else(|e| panic!("{command:?}: {e}"));
+        let child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
         Process { child }
     }
 
@@ -109,19 +107,12 @@ pub fn all() -> Vec<i32> {
 
 /// The descendants of a process, children before grandchildren.
 pub fn descendants(ancestor: i32) -> Vec<i32> {
-    let parents: Vec<(i32, i32)> = all()
-        .into_iter()
-        .filter_map(|pid| Some((pid, parent(pid)?)))
-        .collect();
+    let parents: Vec<(i32, i32)> =
+        all().into_iter().filter_map(|pid| Some((pid, parent(pid)?))).collect();
     let mut found = vec![ancestor];
     let mut next = 0;
     while let Some(&one) = found.get(next) {
-        found.extend(
-            parents
-                .iter()
-                .filter(|(_, parent)| *parent == one)
-                .map(|(pid, _)| *pid),
-        );
+        found.extend(parents.iter().filter(|(_, parent)| *parent == one).map(|(pid, _)| *pid));
         next += 1;
     }
     found.split_off(1)
@@ -136,11 +127,7 @@ pub fn parent(pid: i32) -> Option<i32> {
 pub fn describe(pid: i32) -> String {
     let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let command = String::from_utf8_lossy(&command).replace('\0', " ");
-    format!(
-        "{pid} {} {}",
-        state(pid).unwrap_or('-'),
-        command.escape_debug()
-    )
+    format!("{pid} {} {}", state(pid).unwrap_or('-'), command.escape_debug())
 }
 
 /// The words of `/proc/<pid>/stat` after the name, which may hold blanks and brackets itself.

@@ -44,9 +44,7 @@ pub fn run_within<F: FnOnce()>(limit: Duration, body: F) {
 /// Where a test may keep files: a file system of its own, which any user may read.
 pub fn scratch() -> PathBuf {
     assert_inside();
-    std::env::var_os(SCRATCH)
-        .expect("the scratch directory of a sandbox")
-        .into()
+    std::env::var_os(SCRATCH).expect("the scratch directory of a sandbox").into()
 }
 
 /// Whether the sandbox was made by root, and not by a user who is root in name.
@@ -66,11 +64,7 @@ pub fn real_ids() -> Option<(u32, u32)> {
 /// before anything that would be harmful outside.
 pub fn assert_inside() {
     let outer = std::env::var(OUTER_PIDS).expect("this works within sandbox::run only");
-    assert_ne!(
-        outer,
-        pid_namespace(),
-        "still in the machine's own PID namespace"
-    );
+    assert_ne!(outer, pid_namespace(), "still in the machine's own PID namespace");
 }
 
 /// Ends here in any case: what follows in the test function is for the outside alone.
@@ -93,19 +87,10 @@ fn last_line(test: &str) -> String {
 /// `it::module::test::{{closure}}` -> `module::test`, as libtest calls it.
 fn test_of(closure: &str) -> String {
     let inner = closure.trim_end_matches("::{{closure}}");
-    assert_ne!(
-        inner, closure,
-        "the body of a sandbox must be a closure of the test function"
-    );
-    inner
-        .split_once("::")
-        .map_or(inner, |(_crate, path)| path)
-        .to_owned()
+    assert_ne!(inner, closure, "the body of a sandbox must be a closure of the test function");
+    inner.split_once("::").map_or(inner, |(_crate, path)| path).to_owned()
 }
 
 fn pid_namespace() -> String {
-    std::fs::read_link("/proc/self/ns/pid")
-        .unwrap()
-        .to_string_lossy()
-        .into_owned()
+    std::fs::read_link("/proc/self/ns/pid").unwrap().to_string_lossy().into_owned()
 }

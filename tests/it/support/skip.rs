@@ -20,9 +20,7 @@ pub fn skip(reason: impl Into<String>) -> ! {
 
 /// The reason, if this is what a skipped test unwound with.
 pub fn reason_in(payload: &(dyn Any + Send)) -> Option<&str> {
-    payload
-        .downcast_ref::<Skipped>()
-        .map(|skipped| skipped.0.as_str())
+    payload.downcast_ref::<Skipped>().map(|skipped| skipped.0.as_str())
 }
 
 /// Prints a skip and writes it down for `tests/run`.
@@ -32,10 +30,6 @@ pub fn note(test: &str, reason: &str) {
     let Some(path) = std::env::var_os(LOG_VARIABLE) else {
         return;
     };
-    let mut log = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(path)
-        .unwrap();
+    let mut log = OpenOptions::new().append(true).create(true).open(path).unwrap();
     log.write_all(line.as_bytes()).unwrap();
 }

@@ -28,13 +28,7 @@ impl User {
     /// A command of this user: `program`, to be given further arguments.
     pub fn command(self, program: impl AsRef<Path>) -> Command {
         let mut words = self.prefix();
-        words.push(
-            program
-                .as_ref()
-                .to_str()
-                .expect("a program's path is UTF-8")
-                .to_owned(),
-        );
+        words.push(program.as_ref().to_str().expect("a program's path is UTF-8").to_owned());
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]);
         command

@@ -6,10 +6,7 @@ const PAUSE_MS: u64 = 5;
 
 /// Waits until `happened` is true; fails the test with `what` when `longest` has passed.
 pub fn wait_until(what: &str, longest: Duration, happened: impl FnMut() -> bool) {
-    assert!(
-        happens_within(longest, happened),
-        "waited {longest:?} in vain until {what}"
-    );
+    assert!(happens_within(longest, happened), "waited {longest:?} in vain until {what}");
 }
 
 /// Waits until `happened` is true, or `longest` has passed: then false.

@@ -31,9 +31,7 @@ impl Answer {
 
     /// The exit status; fails if it died of a signal.
     pub fn code(&self) -> i32 {
-        self.status
-            .code()
-            .unwrap_or_else(|| panic!("died of {:?}: {self:?}", self.status.signal()))
+        self.status.code().unwrap_or_else(|| panic!("died of {:?}: {self:?}", self.status.signal()))
     }
 
     /// The one JSON document on stdout.
@@ -76,8 +74,5 @@ pub fn answer(user: User, arguments: &[&str]) -> Answer {
 pub fn prefix(arguments: &[&str]) -> Vec<String> {
     let program = binary().to_str().unwrap().to_owned();
     let arguments = arguments.iter().map(|&word| word.to_owned());
-    std::iter::once(program)
-        .chain(arguments)
-        .chain(std::iter::once("--".to_owned()))
-        .collect()
+    std::iter::once(program).chain(arguments).chain(std::iter::once("--".to_owned())).collect()
 }

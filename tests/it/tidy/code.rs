@@ -11,9 +11,7 @@ pub fn without_comments_and_literals(text: &str) -> String {
             code.push(chars[at]);
             at += 1;
         } else {
-            let blanked = chars[at..end]
-                .iter()
-                .map(|&c| if c == '\n' { c } else { ' ' });
+            let blanked = chars[at..end].iter().map(|&c| if c == '\n' { c } else { ' ' });
             code.extend(blanked);
             at = end;
         }
@@ -66,9 +64,7 @@ fn raw_string(rest: &[char], prefix: usize) -> usize {
         return 0; // r#name
     }
     let start = prefix + hashes + 1;
-    let end: Vec<char> = std::iter::once('"')
-        .chain(std::iter::repeat_n('#', hashes))
-        .collect();
+    let end: Vec<char> = std::iter::once('"').chain(std::iter::repeat_n('#', hashes)).collect();
     start + until(&rest[start..], &end)
 }
 
@@ -158,18 +154,14 @@ pub fn words(code: &str) -> impl Iterator<Item = &str> {
 /// Whether a line says this, not as the end of a longer name.
 pub fn says(line: &str, phrase: &str) -> bool {
     let begins_word = phrase.starts_with(is_word);
-    line.match_indices(phrase)
-        .any(|(at, _)| !(begins_word && line[..at].ends_with(is_word)))
+    line.match_indices(phrase).any(|(at, _)| !(begins_word && line[..at].ends_with(is_word)))
 }
 
 #[test]
 fn comments_and_literals_are_blanked() {
     let text = "a /* b /* c */ d */ e // f\n'x' '\\'' \"g\\\"h\" r#\"i\"j\"# &'k l \"m\nn\" r#o";
     let code = without_comments_and_literals(text);
-    assert_eq!(
-        words(&code).collect::<Vec<_>>(),
-        ["a", "e", "k", "l", "r", "o"]
-    );
+    assert_eq!(words(&code).collect::<Vec<_>>(), ["a", "e", "k", "l", "r", "o"]);
     assert_eq!(code.lines().count(), text.lines().count());
 }
 

@@ -20,25 +20,12 @@ pub struct Source {
 impl Source {
     fn read(root: &Path, path: &Path) -> Self {
         let text = fs::read_to_string(path).unwrap();
-        let path = path
-            .strip_prefix(root)
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .to_owned();
+        let path = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
         let code = code::without_comments_and_literals(&text);
         let is_test = path.ends_with("/tests.rs") || path.contains("/tests/");
-        let production = if is_test {
-            String::new()
-        } else {
-            code::without_tests(&code).to_owned()
-        };
-        Source {
-            path,
-            text,
-            code,
-            production,
-        }
+        let production =
+            if is_test { String::new() } else { code::without_tests(&code).to_owned() };
+        Source { path, text, code, production }
     }
 
     /// `src/act.rs` is of the room act, and so is all of `src/act/`.

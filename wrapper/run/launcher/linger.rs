@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use shmwarden::decide::{Holder, Policy, Reason};
+use shmwarden::decide::{Evidence, Holder, Policy, Reason};
 use shmwarden::object::Identity;
 use shmwarden::settle::{self, Fate, Report, State as Found};
 use shmwarden::sys::pidfd::PidFd;
@@ -18,6 +18,8 @@ use crate::render::text;
 const COUNT_EVERY: Duration = Duration::from_millis(50);
 /// Counts before everything is looked at again, for what has no count.
 const COUNTS_A_LOOK: u32 = 20;
+/// Longest wait for a helper that is at the ledger when the server dies.
+const FOR_HELPER: Duration = Duration::from_secs(5);
 /// Idle backends end by themselves this soon after their postmaster: not worth a word.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -33,6 +35,10 @@ pub(super) struct Wait {
     pub(super) name_at: Option<Instant>,
     pub(super) dealt_with: bool,
     pub(super) settle_due: bool,
+    /// Whether everything was settled at least once.
+    pub(super) settled: bool,
+    /// Whether somebody had a recorded segment attached at the last count.
+    attached: bool,
 }
 
 impl Launcher {
@@ -42,44 +48,47 @@ impl Launcher {
             return;
         }
         let now = Instant::now();
-        let holder_ended = self
-            .wait
-            .holders
-            .iter()
-            .any(|h| h.has_ended().unwrap_or(true));
+        let holder_ended = self.wait.holders.iter().any(|h| h.has_ended().unwrap_or(true));
         if holder_ended {
-            self.wait
-                .holders
-                .retain(|holder| !holder.has_ended().unwrap_or(true));
+            self.wait.holders.retain(|holder| !holder.has_ended().unwrap_or(true));
             self.take(Event::Freed);
         } else if self.wait.next_count.is_some_and(|next| now >= next) {
             self.wait.next_count = Some(now + COUNT_EVERY);
             self.wait.counts += 1;
             let look = self.wait.counts % COUNTS_A_LOOK == 0;
-            if look || !self.is_attached() {
+            let attached = self.is_attached();
+            let before = std::mem::replace(&mut self.wait.attached, attached);
+            if look || (before && !self.wait.attached) {
                 self.take(Event::Freed);
             }
         }
-        if self.state == State::Lingering && self.wait.name_at.is_some_and(|at| now >= at) {
+        let unnamed = !self.wait.dealt_with && self.wait.name_at.is_some_and(|at| now >= at);
+        if self.state == State::Lingering && unnamed {
+            self.take(Event::Freed);
             self.name_orphans();
         }
-        if self.state == State::Lingering && self.wait.until.is_some_and(|until| now >= until) {
+        let until = self.linger_until();
+        if self.state == State::Lingering && until.is_some_and(|until| now >= until) {
             self.take(Event::LingerOver);
         }
+    }
+
+    /// When the wait is over. A helper that is at the ledger when the server dies is waited for,
+    /// but not for ever.
+    pub(super) fn linger_until(&self) -> Option<Instant> {
+        let more = if self.wait.settled { Duration::ZERO } else { FOR_HELPER };
+        self.wait.until.and_then(|until| until.checked_add(more))
     }
 
     /// Whether somebody has a recorded segment attached: one system call each.
     fn is_attached(&self) -> bool {
         self.book.as_ref().is_some_and(|book| {
-            book.ledger
-                .book
-                .open_objects()
-                .any(|object| match &object.identity {
-                    Identity::Shm(segment) => {
-                        matches!(shm::stat(segment.id), Ok(Some(row)) if row.nattch > 0)
-                    }
-                    Identity::Posix(_) => false,
-                })
+            book.ledger.book.open_objects().any(|object| match &object.identity {
+                Identity::Shm(segment) => {
+                    matches!(shm::stat(segment.id), Ok(Some(row)) if row.nattch > 0)
+                }
+                Identity::Posix(_) => false,
+            })
         })
     }
 
@@ -92,16 +101,26 @@ impl Launcher {
             self.wait.next_count = Some(Instant::now() + COUNT_EVERY);
             return;
         }
+        let now = Instant::now();
+        let soon = now + GRACE;
+        let soon = self.wait.until.map_or(soon, |until| soon.min(until));
+        let name_at = *self.wait.name_at.get_or_insert(soon);
+        let may_wait = self.wait.until.is_none_or(|until| now < until);
+        if may_wait && self.is_attached() && (now < name_at || self.wait.dealt_with) {
+            // Nothing can be removed yet, and whoever is to be named has been, or ends by itself:
+            // a look at every process would only delay the next one.
+            self.wait.attached = true;
+            self.wait.next_count = Some(now + COUNT_EVERY);
+            return;
+        }
+        let Some(book) = &mut self.book else { return };
         let own = i32::try_from(std::process::id()).unwrap_or(0);
-        let policy = Policy {
-            include_clean: false,
-            launcher: Some(own),
-            exempt: vec![own],
+        let descendants = match book.watch.run(&book.ledger) {
+            Some(run) => book.watch.family().members(run, None),
+            None => Vec::new(),
         };
-        let settled = book
-            .ledger
-            .flush()
-            .and_then(|()| settle::settle(&mut book.ledger, &policy));
+        let policy = Policy { descendants, exempt: vec![own], ..Policy::default() };
+        let settled = book.ledger.flush().and_then(|()| settle::settle(&mut book.ledger, &policy));
         match settled {
             Err(error) => {
                 log::error!("{error}; what the server left is kept, the next sweep removes it");
@@ -109,8 +128,10 @@ impl Launcher {
             }
             Ok(report) => {
                 text::log_changes(&report);
-                // A server that COMMAND left behind, alive, is waited for like an orphan.
-                let held = report.is_held() || matches!(report.state, Found::Live(_));
+                self.wait.settled = true;
+                // A claimed server that lives is waited for like an orphan, and never ended.
+                let lives = matches!(&report.state, Found::Live(Evidence::Claimed(_)));
+                let held = report.is_held() || lives;
                 if !held {
                     text::log_kept(&report);
                 }
@@ -122,12 +143,11 @@ impl Launcher {
 
     /// Waits for the end of whoever holds something.
     pub(super) fn wait_for_orphans(&mut self) {
+        self.wait.attached = self.is_attached();
         let Some(report) = &self.wait.report else {
             return;
         };
-        let now = Instant::now();
-        self.wait.name_at.get_or_insert(now + GRACE);
-        self.wait.next_count = Some(now + COUNT_EVERY);
+        self.wait.next_count = Some(Instant::now() + COUNT_EVERY);
         self.wait.holders = held_by(report)
             .iter()
             .filter_map(|holder| PidFd::open(holder.process.pid).ok())
@@ -136,7 +156,12 @@ impl Launcher {
 
     /// Names the orphans once, and deals with them as `--orphans` says.
     fn name_orphans(&mut self) {
-        let Some(report) = self.wait.report.as_ref().filter(|_| !self.wait.dealt_with) else {
+        if self.state != State::Lingering {
+            return;
+        }
+        let Some(report) = &self.wait.report else {
+            // A helper is still at the ledger.
+            self.wait.name_at = Some(Instant::now() + COUNT_EVERY);
             return;
         };
         for holder in &held_by(report) {
@@ -146,9 +171,15 @@ impl Launcher {
                 humantime::format_duration(self.linger)
             );
         }
-        if let Some(book) = &self.book {
+        let dead = report.state == Found::Dead;
+        if let Some(book) = self.book.as_ref().filter(|_| dead) {
             if let Some(run) = book.ledger.book.runs.get(&book.run) {
-                orphans::deal_with(self.orphans, &orphans::holders(report), run);
+                orphans::deal_with(
+                    self.orphans,
+                    &orphans::holders(report),
+                    run,
+                    book.watch.family(),
+                );
             }
         }
         self.wait.dealt_with = true;
@@ -162,15 +193,10 @@ fn held_by(report: &Report) -> Vec<Holder> {
         found.extend(evidence.holder().cloned());
     }
     if report.state == Found::Dead {
-        found.extend(
-            report
-                .objects
-                .iter()
-                .filter_map(|object| match &object.result {
-                    Fate::Kept(Reason::OrphanLives(evidence)) => evidence.holder().cloned(),
-                    _ => None,
-                }),
-        );
+        found.extend(report.objects.iter().filter_map(|object| match &object.result {
+            Fate::Kept(Reason::OrphanLives(evidence)) => evidence.holder().cloned(),
+            _ => None,
+        }));
     }
     found.sort_by_key(|holder| holder.process);
     found.dedup_by_key(|holder| holder.process);

@@ -1,6 +1,7 @@
 //! The loop around the table: reads events, performs effects.
 
 mod linger;
+mod reap;
 
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -11,16 +12,17 @@ use shmwarden::ledger::Ledger;
 use shmwarden::ledger::record::{End, Record};
 use shmwarden::observe;
 use shmwarden::sys::gate::Gated;
-use shmwarden::sys::process::{self, Ended};
+use shmwarden::sys::process::Ended;
 use shmwarden::sys::shm::Row;
-use shmwarden::sys::signals::{self, SignalFd};
+use shmwarden::sys::signals::{self, Arrived, SignalFd};
 
+use super::ancestry::Family;
 use super::claim::{self, Server};
 use super::pace::Pace;
 use super::scribe::{Scribe, Written};
 use super::state::{Effect, Event, State, step};
 use super::watch::Watch;
-use super::{ancestry, events, program};
+use super::{events, program};
 use crate::cli::{IfLedgerFails, Orphans, RunArgs};
 use crate::exit::{self, Ending};
 use crate::render::text;
@@ -45,6 +47,24 @@ pub(crate) struct Launcher {
     wait: Wait,
 }
 
+/// What a launcher begins with.
+pub(crate) struct Start {
+    /// The file that COMMAND means.
+    pub(crate) program: PathBuf,
+    /// What is known of the server.
+    pub(crate) server: Server,
+    /// The locked ledger and the number of the run, if there is one.
+    pub(crate) ledger: Option<(Ledger, u64)>,
+    /// The child at the gate.
+    pub(crate) child: Gated,
+    /// Signals that arrive.
+    pub(crate) arriving: SignalFd,
+    /// The segments that were there before the fork.
+    pub(crate) rows: Vec<Row>,
+    /// The children that were there before the fork.
+    pub(crate) family: Family,
+}
+
 /// The ledger and what fills it.
 struct Watched {
     ledger: Ledger,
@@ -56,36 +76,23 @@ struct Watched {
 
 impl Launcher {
     /// Claims the child; the gate stays closed until that is on disk.
-    pub(crate) fn new(
-        args: &RunArgs,
-        program: PathBuf,
-        server: Server,
-        ledger: Option<(Ledger, u64)>,
-        child: Gated,
-        signals: SignalFd,
-        rows: &[Row],
-    ) -> Self {
+    pub(crate) fn new(args: &RunArgs, start: Start) -> Self {
+        let Start { program, server, ledger, child, arriving, rows, family } = start;
         let book = ledger.map(|(mut ledger, run)| {
-            let claim = claim::of(run, child.pid, &server, rows);
+            let claim = claim::of(run, child.pid, &server, &rows);
             if let Some(claim) = claim {
                 if let Err(error) = ledger.note(Record::Claim(claim), observe::forks()) {
                     log::error!("{error}");
                 }
             }
-            let watch = Watch::start(run, server.auto, rows);
-            Watched {
-                ledger,
-                run,
-                watch,
-                scribe: Scribe::new(),
-                complained: false,
-            }
+            let watch = Watch::start(run, server.auto, &rows, family);
+            Watched { ledger, run, watch, scribe: Scribe::new(), complained: false }
         });
         Self {
             state: State::Claiming,
             program,
             child,
-            signals,
+            signals: arriving,
             book,
             orphans: args.orphans,
             linger: args.linger,
@@ -102,8 +109,13 @@ impl Launcher {
     /// Runs until nothing is left to be done; how this process is to end.
     pub(crate) fn watch_over(mut self) -> Ending {
         match &mut self.book {
-            Some(book) => book.scribe.start(&book.ledger, true),
             None => self.take(Event::Claimed),
+            Some(book) => {
+                // No helper can be had: no claim will be on disk.
+                if !book.scribe.start(&book.ledger, true, self.child.gate()) {
+                    self.written(Written::Failed(nix::libc::EAGAIN));
+                }
+            }
         }
         while self.state != State::Done {
             self.wait_for_events();
@@ -141,9 +153,8 @@ impl Launcher {
         let book = self.book.as_ref();
         let times = [
             looks.then(|| self.pace.next()),
-            book.and_then(|book| book.scribe.retry_at(&book.ledger))
-                .filter(|_| looks),
-            self.wait.until,
+            book.and_then(|book| book.scribe.retry_at(&book.ledger)).filter(|_| looks),
+            self.linger_until(),
             self.wait.next_count,
             self.wait.name_at.filter(|_| !self.wait.dealt_with),
         ];
@@ -155,8 +166,7 @@ impl Launcher {
         while let Ok(Some(arrived)) = self.signals.take() {
             if arrived.signal == SIGCHLD {
                 children = true;
-            } else if !arrived.is_from_kernel() {
-                // What a terminal sends goes to the whole foreground group: the server has it.
+            } else if is_for_server(arrived) {
                 self.take(Event::Signal(arrived.signal));
             }
         }
@@ -175,62 +185,6 @@ impl Launcher {
                     self.exec_error = Some(errno as i32);
                     self.take(Event::NotExecuted(errno as i32));
                 }
-            }
-        }
-    }
-
-    /// Takes in every child that has ended. The server is looked at once more before it is reaped.
-    fn reap(&mut self) {
-        while let Ok(Some(pid)) = process::any_ended() {
-            if pid == self.child.pid && self.ended.is_none() {
-                self.read_gate();
-                self.server_ended(pid);
-                continue;
-            }
-            let claimed = self.book.as_ref().is_some_and(|book| book.claims(pid));
-            if claimed {
-                self.last_look();
-            }
-            let Ok(Some(how)) = process::reap(pid) else {
-                break;
-            };
-            if claimed {
-                self.daemon_ended = Some(how);
-            }
-            match self
-                .book
-                .as_mut()
-                .and_then(|b| b.scribe.ended(pid, how, &mut b.ledger))
-            {
-                Some(written) => self.written(written),
-                None if self.state == State::Lingering => self.wait.settle_due = true,
-                None => {}
-            }
-        }
-        let helper = self.book.as_ref().and_then(|book| book.scribe.helper());
-        if self.state == State::Daemonised && ancestry::children(helper).is_empty() {
-            self.take(Event::DaemonGone);
-        }
-        if std::mem::take(&mut self.wait.settle_due) {
-            self.take(Event::Freed);
-        }
-    }
-
-    fn server_ended(&mut self, pid: i32) {
-        self.last_look();
-        let Ok(Some(how)) = process::reap(pid) else {
-            return;
-        };
-        self.ended = Some(how);
-        let helper = self.book.as_ref().and_then(|book| book.scribe.helper());
-        let left = how == Ended::Exited(0) && !ancestry::children(helper).is_empty();
-        self.take(Event::Ended(how, left));
-    }
-
-    fn last_look(&mut self) {
-        if let Some(book) = &mut self.book {
-            if let Err(error) = book.watch.last_look(&mut book.ledger) {
-                log::error!("the last look at the server's objects failed: {error}");
             }
         }
     }
@@ -268,7 +222,7 @@ impl Launcher {
             }
             self.pace.looked(began, Instant::now());
         }
-        book.scribe.start(&book.ledger, false);
+        book.scribe.start(&book.ledger, false, None);
         book.scribe.compact_if_long(&book.ledger);
     }
 
@@ -300,18 +254,18 @@ impl Launcher {
             Effect::NoteEnd => self.note_end(),
             Effect::Settle => self.settle(),
             Effect::Wait => self.wait_for_orphans(),
-            Effect::Report => {
-                if let Some(report) = &self.wait.report {
-                    text::log_held(report);
+            Effect::Report => match &self.wait.report {
+                Some(report) => text::log_held(report),
+                None => {
+                    log::error!("what the server left could not be looked at in time, and is kept")
                 }
-            }
+            },
         }
     }
 
     fn forward(&self, signal: i32) {
         if self.state == State::Daemonised {
-            let helper = self.book.as_ref().and_then(|book| book.scribe.helper());
-            for pid in ancestry::children(helper) {
+            for pid in self.daemons() {
                 let _ = signals::send(pid, signal);
             }
         } else if self.ended.is_none() {
@@ -321,7 +275,7 @@ impl Launcher {
     }
 
     fn note_end(&mut self) {
-        self.wait.until = Some(Instant::now() + self.linger);
+        self.wait.until = Instant::now().checked_add(self.linger);
         let how = self.daemon_ended.or(self.ended);
         let Some(book) = &mut self.book else { return };
         let end = match (self.exec_error, how) {
@@ -337,9 +291,14 @@ impl Launcher {
     }
 }
 
-impl Watched {
-    fn claims(&self, pid: i32) -> bool {
-        let run = self.ledger.book.runs.get(&self.run);
-        run.is_some_and(|run| run.claims.iter().any(|claim| claim.process.pid == pid))
+/// What is not passed on: what this process has brought upon itself (a log line to a pipe without
+/// a reader), and what a terminal sends to the whole foreground group, the server included. A
+/// hang-up goes to the session's leader alone.
+fn is_for_server(arrived: Arrived) -> bool {
+    use nix::libc::{SIGCONT, SIGHUP};
+    let leader = || nix::unistd::getsid(None).is_ok_and(|session| session == nix::unistd::getpid());
+    if arrived.is_from_kernel() {
+        return matches!(arrived.signal, SIGHUP | SIGCONT) && leader();
     }
+    arrived.sender != std::process::id()
 }

@@ -2,7 +2,8 @@
 
 use shmwarden::Result;
 use shmwarden::attribute;
-use shmwarden::engine::{EngineName, postgres};
+use shmwarden::engine::EngineName;
+use shmwarden::engine::postgres::{self, Header};
 use shmwarden::ledger::Ledger;
 use shmwarden::ledger::record::{How, ObjectSeen, Record, Role};
 use shmwarden::object::Identity;
@@ -10,6 +11,7 @@ use shmwarden::observe::{contents, identity_of, shm_files};
 use shmwarden::sys::shm::Row;
 
 use super::Watch;
+use crate::run::claim;
 
 /// Looks at one main segment's header before it is left to the death of the server.
 const HEADER_TRIES: u32 = 200;
@@ -29,10 +31,7 @@ impl Watch {
             .filter(|o| o.run == self.run && matches!(o.role, Role::Other | Role::Main))
             .map(attribute::seen_again)
             .collect();
-        let listed = ledger
-            .book
-            .open_objects()
-            .any(|object| object.role == Role::Control);
+        let listed = ledger.book.open_objects().any(|object| object.role == Role::Control);
         let main_known = ours.iter().any(|object| object.role == Role::Main);
         if main_known && listed {
             return Ok(());
@@ -43,7 +42,7 @@ impl Watch {
             let Identity::Shm(segment) = &seen.identity else {
                 continue;
             };
-            let (pid, id) = (segment.creator_pid, segment.id);
+            let (pid, id, maker) = (segment.creator_pid, segment.id, segment.creator_uid);
             if !pids.contains(&pid) {
                 continue;
             }
@@ -52,32 +51,37 @@ impl Watch {
             let Some(header) = header.filter(|header| header.pid == pid) else {
                 continue;
             };
+            self.note_directory(ledger, pid, &header)?;
             if seen.role != Role::Main {
-                ledger.note(
-                    Record::Object(ObjectSeen {
-                        role: Role::Main,
-                        ..seen
-                    }),
-                    None,
-                )?;
+                ledger.note(Record::Object(ObjectSeen { role: Role::Main, ..seen }), None)?;
             }
             if header.control != 0 {
-                self.note_control(ledger, header.control, rows)?;
+                self.note_control(ledger, header.control, maker, rows)?;
             }
         }
         Ok(())
     }
 
+    /// Claims the data directory that the header names, where the command line named another.
+    fn note_directory(&self, ledger: &mut Ledger, pid: i32, header: &Header) -> Result<()> {
+        let claims = self.run(ledger).map_or(&[][..], |run| &run.claims);
+        let old = claims.iter().find(|claim| claim.process.pid == pid && claim.ended.is_none());
+        match old.and_then(|old| claim::with_directory(old, header)) {
+            Some(claim) => ledger.note(Record::Claim(claim), None),
+            None => Ok(()),
+        }
+    }
+
     /// Records the control segment that a header names.
-    fn note_control(&mut self, ledger: &mut Ledger, handle: u32, rows: &[Row]) -> Result<()> {
-        let Some(run) = ledger.book.runs.get(&self.run).cloned() else {
-            return Ok(());
-        };
-        let fits = |uid: u32| {
-            run.claims
-                .iter()
-                .any(|claim| attribute::uid_fits(claim, uid))
-        };
+    fn note_control(
+        &mut self,
+        ledger: &mut Ledger,
+        handle: u32,
+        maker: u32,
+        rows: &[Row],
+    ) -> Result<()> {
+        // What the header names and another user made is not the server's own.
+        let fits = |uid: u32| uid == maker;
         let name = postgres::posix_name(handle);
         let file = match &self.mount {
             Some(mount) => shm_files::one(&name.0, mount)?.filter(|file| fits(file.uid)),
@@ -90,21 +94,12 @@ impl Watch {
             }
         }
         let key = postgres::sysv_key(handle);
-        for row in rows
-            .iter()
-            .filter(|row| row.key == key && fits(row.creator_uid))
-        {
+        for row in rows.iter().filter(|row| row.key == key && fits(row.creator_uid)) {
             let identity = Identity::Shm(identity_of(row));
-            let known = ledger
-                .book
-                .open_objects()
-                .find(|object| object.identity == identity);
+            let known = ledger.book.open_objects().find(|object| object.identity == identity);
             match known.map(attribute::seen_again) {
                 Some(seen) if seen.role == Role::Other => {
-                    let seen = ObjectSeen {
-                        role: Role::Control,
-                        ..seen
-                    };
+                    let seen = ObjectSeen { role: Role::Control, ..seen };
                     ledger.note(Record::Object(seen), None)?;
                 }
                 Some(_) => {}

@@ -16,7 +16,7 @@ use shmwarden::object::{Identity, ProcessRef};
 use shmwarden::observe::{self, identity_of, processes, shm_files};
 use shmwarden::sys::shm::Row;
 
-use super::ancestry;
+use super::ancestry::Family;
 use super::claim::{self, Server};
 use super::generic_files::GenericFiles;
 
@@ -29,8 +29,9 @@ pub(crate) struct Watch {
     run: u64,
     /// Whether the kind of server is found out from what runs.
     auto: bool,
-    /// Id and ctime of every segment at the last look.
-    known: BTreeSet<(i32, i64)>,
+    /// Id, key and creator's pid of every segment at the last look.
+    known: BTreeSet<(i32, i32, i32)>,
+    family: Family,
     used: BTreeSet<i32>,
     /// When the last look began, in clock ticks since boot.
     looked_at: u64,
@@ -43,11 +44,12 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Begins with what is there before the server runs.
-    pub(crate) fn start(run: u64, auto: bool, rows: &[Row]) -> Self {
+    pub(crate) fn start(run: u64, auto: bool, rows: &[Row], family: Family) -> Self {
         Self {
             run,
             auto,
-            known: rows.iter().map(|row| (row.id, row.ctime)).collect(),
+            known: rows.iter().map(number).collect(),
+            family,
             used: BTreeSet::new(),
             looked_at: observe::boot_ticks(),
             forks: observe::forks(),
@@ -65,11 +67,12 @@ impl Watch {
     pub(crate) fn look(&mut self, ledger: &mut Ledger, dense: bool) -> Result<()> {
         let now = observe::boot_ticks();
         let rows = observe::segments()?;
-        let fresh: Vec<&Row> = rows
-            .iter()
-            .filter(|row| !self.known.contains(&(row.id, row.ctime)))
-            .collect();
+        let fresh: Vec<&Row> =
+            rows.iter().filter(|row| !self.known.contains(&number(row))).collect();
         let appeared = !fresh.is_empty();
+        if let Some(run) = ledger.book.runs.get(&self.run) {
+            self.family.refresh(run);
+        }
         self.follow(ledger, &rows)?;
         if appeared || dense {
             self.refresh_claims(ledger)?;
@@ -85,18 +88,18 @@ impl Watch {
         if self.is(ledger, EngineName::Generic) && !self.is(ledger, EngineName::Postgres) {
             if let (Some(run), Some(mount)) = (ledger.book.runs.get(&self.run), &self.mount) {
                 let run = run.clone();
-                for seen in self.files.look(&ledger.book, &run, mount)? {
+                for seen in self.files.look(&ledger.book, &run, mount, &self.family)? {
                     ledger.note(Record::Object(seen), None)?;
                 }
             }
         }
         self.note_alive(ledger)?;
-        self.known = rows.iter().map(|row| (row.id, row.ctime)).collect();
+        self.known = rows.iter().map(number).collect();
         self.looked_at = now;
         Ok(())
     }
 
-    /// The last look, while the dead server is an unreaped zombie: its pid is still its own.
+    /// The last look, while a dead claimed process is an unreaped zombie: its pid is still its own.
     ///
     /// # Errors
     /// As [`Watch::look`].
@@ -106,28 +109,33 @@ impl Watch {
         let Some(run) = ledger.book.runs.get(&self.run).cloned() else {
             return Ok(());
         };
-        for seen in attribute::created_by_claimed(&ledger.book, &run, &rows, How::LastLook) {
+        let how = How::LastLook;
+        for seen in attribute::created_by_claimed(&ledger.book, &run, &rows, how, is_there) {
             ledger.note(Record::Object(seen), None)?;
         }
-        let fresh: Vec<&Row> = rows
-            .iter()
-            .filter(|row| !self.known.contains(&(row.id, row.ctime)))
-            .collect();
+        let fresh: Vec<&Row> =
+            rows.iter().filter(|row| !self.known.contains(&number(row))).collect();
         for row in fresh {
             self.appeared(ledger, row, &rows)?;
         }
-        self.known = rows.iter().map(|row| (row.id, row.ctime)).collect();
+        self.known = rows.iter().map(number).collect();
         Ok(())
+    }
+
+    /// The run that is watched.
+    pub(crate) fn run<'a>(&self, ledger: &'a Ledger) -> Option<&'a Run> {
+        ledger.book.runs.get(&self.run)
+    }
+
+    /// Who descends from the server.
+    pub(crate) fn family(&self) -> &Family {
+        &self.family
     }
 
     /// Recorded segments that went, or whose change time an `IPC_SET` moved.
     fn follow(&mut self, ledger: &mut Ledger, rows: &[Row]) -> Result<()> {
         let mut records = Vec::new();
-        for object in ledger
-            .book
-            .open_objects()
-            .filter(|object| object.run == self.run)
-        {
+        for object in ledger.book.open_objects().filter(|object| object.run == self.run) {
             let gone = match &object.identity {
                 Identity::Shm(segment) => match rows.iter().find(|row| row.id == segment.id) {
                     None => true,
@@ -152,14 +160,10 @@ impl Watch {
                 }
             };
             if gone {
-                records.push(Record::Gone {
-                    object: object.number,
-                });
+                records.push(Record::Gone { object: object.number });
             }
         }
-        records
-            .into_iter()
-            .try_for_each(|record| ledger.note(record, None))
+        records.into_iter().try_for_each(|record| ledger.note(record, None))
     }
 
     /// A segment that was not there at the last look.
@@ -172,18 +176,14 @@ impl Watch {
             return Ok(());
         }
         let forks = observe::forks();
-        if run
-            .claims
-            .iter()
-            .any(|claim| attribute::bears_claim(claim, row))
-        {
+        // Asked after the table was read: the pid was the claimed process's own then.
+        let own = |c: &Claim| attribute::bears_claim(c, row) && is_there(c.process);
+        if run.claims.iter().any(own) {
             let role = Role::Other;
             return self.note(ledger, How::Claim, role, identity, None, forks);
         }
-        let may_be_ours = run
-            .claims
-            .iter()
-            .any(|claim| attribute::uid_fits(claim, row.creator_uid));
+        let may_be_ours =
+            run.claims.iter().any(|claim| attribute::uid_fits(claim, row.creator_uid));
         if !may_be_ours || row.creator_pid == 0 {
             return Ok(());
         }
@@ -191,14 +191,7 @@ impl Watch {
             return Ok(());
         };
         self.claim_server_of(ledger, creator, &run, rows)?;
-        self.note(
-            ledger,
-            How::Watch,
-            Role::Other,
-            identity,
-            Some(creator),
-            forks,
-        )
+        self.note(ledger, How::Watch, Role::Other, identity, Some(creator), forks)
     }
 
     /// The process that a creator's pid means, if it is a descendant and its number cannot have
@@ -210,7 +203,7 @@ impl Watch {
         let unused = attribute::pid_cannot_be_reused(self.forks, forks, [pid_max, pid_max]);
         self.forks = forks.or(self.forks);
         let proven = !since_last_look || unused;
-        (proven && ancestry::descends(pid, run)).then_some(creator)
+        (proven && self.family.descends(pid, run)).then_some(creator)
     }
 
     /// Where a script or `pg_ctl` has started the real server as its child, claims that too.
@@ -224,23 +217,20 @@ impl Watch {
         if !self.auto {
             return Ok(());
         }
-        let Some(top) = ancestry::server_above(creator.pid, run) else {
+        let Some(top) = self.family.server_above(creator.pid, run) else {
             return Ok(());
         };
-        if run.claims.iter().any(|claim| claim.process.pid == top) {
+        // Where the server is claimed, what has lost it as its parent is a backend, no server.
+        let known = |c: &Claim| c.process.pid == top || c.engine != EngineName::Generic;
+        // Dead and unreaped, its backends are the launcher's children already.
+        let lives = |c: &Claim| c.ended.is_none() && is_there(c.process);
+        if run.claims.iter().any(|claim| known(claim) && lives(claim)) {
             return Ok(());
         }
-        let server = Server {
-            engine: EngineName::Generic,
-            auto: true,
-            data: None,
-        };
+        let server = Server { engine: EngineName::Generic, auto: true, data: None, program: None };
         // What bore its pid at an earlier look may be older than the process itself.
-        let older: Vec<Row> = rows
-            .iter()
-            .filter(|row| self.known.contains(&(row.id, row.ctime)))
-            .cloned()
-            .collect();
+        let older: Vec<Row> =
+            rows.iter().filter(|row| self.known.contains(&number(row))).cloned().collect();
         let first = claim::of(self.run, top, &server, &older);
         match first.and_then(|first| claim::again(&first, true)) {
             Some(claim) => ledger.note(Record::Claim(claim), observe::forks()),
@@ -250,12 +240,12 @@ impl Watch {
 
     /// Looks again at what runs, under which user ids (entrypoint scripts, gosu, setpriv).
     fn refresh_claims(&mut self, ledger: &mut Ledger) -> Result<()> {
-        let claims: Vec<Claim> = ledger
-            .book
-            .runs
-            .get(&self.run)
-            .map_or_else(Vec::new, |run| run.claims.clone());
+        let claims: Vec<Claim> =
+            ledger.book.runs.get(&self.run).map_or_else(Vec::new, |run| run.claims.clone());
         for claim in claims {
+            if claim.ended.is_some() {
+                continue;
+            }
             if let Some(claim) = claim::again(&claim, self.auto) {
                 ledger.note(Record::Claim(claim), observe::forks())?;
             }
@@ -268,27 +258,20 @@ impl Watch {
         let Some(run) = ledger.book.runs.get(&self.run) else {
             return Ok(());
         };
-        let claimed: Vec<i32> = run.claims.iter().map(|claim| claim.process.pid).collect();
+        let alive = run.claims.iter().filter(|claim| claim.ended.is_none());
+        let claimed: Vec<i32> = alive.map(|claim| claim.process.pid).collect();
         let mut records = Vec::new();
-        for row in rows
-            .iter()
-            .filter(|row| row.nattch > 0 && claimed.contains(&row.last_pid))
-        {
+        for row in rows.iter().filter(|row| row.nattch > 0 && claimed.contains(&row.last_pid)) {
             let identity = Identity::Shm(identity_of(row));
             if !self.used.contains(&row.id) && !attribute::is_recorded(&ledger.book, &identity) {
                 self.used.insert(row.id);
-                records.push(Record::Used {
-                    run: self.run,
-                    identity,
-                });
+                records.push(Record::Used { run: self.run, identity });
             }
         }
-        records
-            .into_iter()
-            .try_for_each(|record| ledger.note(record, None))
+        records.into_iter().try_for_each(|record| ledger.note(record, None))
     }
 
-    /// Keeps the proof fresh that the server's pid has not come round.
+    /// Keeps the proof fresh that the pids of claimed processes have not come round.
     fn note_alive(&mut self, ledger: &mut Ledger) -> Result<()> {
         if self.alive_at.elapsed() < ALIVE_EVERY {
             return Ok(());
@@ -296,14 +279,17 @@ impl Watch {
         self.alive_at = Instant::now();
         let forks = observe::forks();
         self.forks = forks.or(self.forks);
-        let noted = ledger.book.runs.get(&self.run).and_then(|run| run.forks);
         let many = observe::pid_max().unwrap_or(u64::MAX) / 8;
-        match forks.zip(noted) {
-            Some((now, then)) if now.saturating_sub(then) > many => {
-                ledger.note(Record::Alive { run: self.run }, forks)
-            }
-            _ => Ok(()),
-        }
+        let Some(run) = ledger.book.runs.get(&self.run) else { return Ok(()) };
+        let is_due = |claim: &&Claim| {
+            let passed = forks.zip(claim.forks).map(|(now, then)| now.saturating_sub(then));
+            claim.ended.is_none() && passed.is_some_and(|passed| passed > many)
+        };
+        let due: Vec<ProcessRef> = run.claims.iter().filter(is_due).map(|c| c.process).collect();
+        let run = self.run;
+        due.into_iter()
+            .filter(|&process| is_there(process))
+            .try_for_each(|process| ledger.note(Record::Alive { run, process }, forks))
     }
 
     /// Whether a process of this kind is claimed.
@@ -322,14 +308,17 @@ impl Watch {
         forks: Option<u64>,
     ) -> Result<()> {
         let object = ledger.book.next_object();
-        let seen = ObjectSeen {
-            object,
-            run: self.run,
-            how,
-            role,
-            identity,
-            creator,
-        };
+        let seen = ObjectSeen { object, run: self.run, how, role, identity, creator };
         ledger.note(Record::Object(seen), forks)
     }
+}
+
+/// What a segment is told by between two looks; not its change time, which an `IPC_SET` moves.
+fn number(row: &Row) -> (i32, i32, i32) {
+    (row.id, row.key, row.creator_pid)
+}
+
+/// Whether a process is there, alive or unreaped: its pid is its own.
+fn is_there(process: ProcessRef) -> bool {
+    processes::by_pid(process.pid) == Some(process)
 }

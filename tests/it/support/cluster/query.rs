@@ -54,19 +54,14 @@ const SLOW_JOIN: &str = "
 impl Cluster {
     /// Runs a statement and gives its rows, columns separated by `|`; fails if it fails.
     pub fn sql(&self, statement: &str) -> String {
-        self.try_sql(statement)
-            .unwrap_or_else(|e| panic!("{statement}: {e}"))
+        self.try_sql(statement).unwrap_or_else(|e| panic!("{statement}: {e}"))
     }
 
     /// Runs a statement and gives its rows, or what the server or client says against it.
     pub fn try_sql(&self, statement: &str) -> Result<String, String> {
         let output = self.psql().args(["-c", statement]).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).trim_end().to_owned();
-        if output.status.success() {
-            Ok(text(output.stdout))
-        } else {
-            Err(text(output.stderr))
-        }
+        if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
     }
 
     /// Starts a statement in a session of its own and waits until it runs.
@@ -76,14 +71,7 @@ impl Cluster {
 
     fn query_after(&self, settings: &str, statement: &str) -> Backend {
         let mut psql = self.psql();
-        psql.args([
-            "-c",
-            "select pg_backend_pid()",
-            "-c",
-            settings,
-            "-c",
-            statement,
-        ]);
+        psql.args(["-c", "select pg_backend_pid()", "-c", settings, "-c", statement]);
         let mut client = Process::spawn(psql.stdout(Stdio::piped()).stderr(Stdio::null()));
         let mut output = BufReader::new(client.child().stdout.take().unwrap());
         let mut line = String::new();
@@ -93,14 +81,8 @@ impl Cluster {
             "select count(*) from pg_stat_activity where pid = {pid} and state = 'active'
              and left(query, 100) = left($statement${statement}$statement$, 100)"
         );
-        wait_until("the background query runs", PATIENCE, || {
-            self.sql(&running) == "1"
-        });
-        Backend {
-            client,
-            pid,
-            _output: output,
-        }
+        wait_until("the background query runs", PATIENCE, || self.sql(&running) == "1");
+        Backend { client, pid, _output: output }
     }
 
     /// Starts a parallel hash join that stays in flight for minutes, and waits until its dynamic
@@ -110,9 +92,7 @@ impl Cluster {
         let before = self.dynamic_objects();
         let query = self.query_after(PARALLEL, SLOW_JOIN);
         let enough = before + 2;
-        wait_until("two new DSM segments", PATIENCE, || {
-            self.dynamic_objects() >= enough
-        });
+        wait_until("two new DSM segments", PATIENCE, || self.dynamic_objects() >= enough);
         query
     }
 
@@ -128,17 +108,14 @@ impl Cluster {
 
     /// How many shared memory objects there are in the sandbox, of whatever form.
     fn dynamic_objects(&self) -> usize {
-        let files = fs::read_dir(self.data().join("pg_dynshmem"))
-            .unwrap()
-            .count();
+        let files = fs::read_dir(self.data().join("pg_dynshmem")).unwrap().count();
         segments().len() + shm_files().len() + files
     }
 
     fn psql(&self) -> Command {
         let mut psql = Command::new(installed::client("psql"));
         psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"]);
-        psql.args(["-U", "postgres", "-d", "postgres", "-p", &self.port])
-            .arg("-h");
+        psql.args(["-U", "postgres", "-d", "postgres", "-p", &self.port]).arg("-h");
         psql.arg(&self.directory).stdin(Stdio::null());
         psql
     }

@@ -15,30 +15,21 @@ use crate::support::{cache, sandbox};
 pub fn copy(major: u32, binaries: &Path, data: &Path) {
     let template = template(major, binaries);
     fs::create_dir_all(data).unwrap();
-    run(Command::new("cp")
-        .arg("-a")
-        .arg(template.join("."))
-        .arg(data));
+    run(Command::new("cp").arg("-a").arg(template.join(".")).arg(data));
 }
 
 /// The template for the very version that is installed.
 fn template(major: u32, binaries: &Path) -> PathBuf {
     let version = run(Command::new(binaries.join("postgres")).arg("--version"));
     let plain = |c: char| {
-        if c.is_ascii_alphanumeric() || c == '.' {
-            c
-        } else {
-            '-'
-        }
+        if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }
     };
     let version: String = version.trim().chars().map(plain).collect();
     let (uid, _) = User::Server.ids();
     let template = cache::directory().join(format!("template-{major}-{uid}-{version}"));
     fs::create_dir_all(cache::directory()).unwrap();
     let lock = File::create(cache::directory().join(format!("template-{major}.lock"))).unwrap();
-    let _held = Flock::lock(lock, FlockArg::LockExclusive)
-        .map_err(|(_, errno)| errno)
-        .unwrap();
+    let _held = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, errno)| errno).unwrap();
     if !template.exists() {
         let fresh = sandbox::scratch().join("template");
         User::Server.make_directory(&fresh);
@@ -55,24 +46,13 @@ fn template(major: u32, binaries: &Path) -> PathBuf {
 
 fn initialise(binaries: &Path, data: &Path) {
     let mut initdb = User::Server.command(binaries.join("initdb"));
-    initdb
-        .arg("-D")
-        .arg(data)
-        .args(["-U", "postgres", "-A", "trust", "--locale=C", "-E", "UTF8"]);
-    run(initdb
-        .args(["--no-sync", "--wal-segsize=1"])
-        .current_dir("/"));
+    initdb.arg("-D").arg(data).args(["-U", "postgres", "-A", "trust", "--locale=C", "-E", "UTF8"]);
+    run(initdb.args(["--no-sync", "--wal-segsize=1"]).current_dir("/"));
 }
 
 fn run(command: &mut Command) -> String {
-    let output = command
-        .output()
-        .unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "{command:?}: {}\n{errors}",
-        output.status
-    );
+    assert!(output.status.success(), "{command:?}: {}\n{errors}", output.status);
     String::from_utf8_lossy(&output.stdout).into_owned()
 }

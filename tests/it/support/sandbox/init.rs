@@ -12,14 +12,10 @@ use crate::support::processes::Process;
 /// Runs this test's body as a child and ends with its status.
 pub fn run(test: &str) -> ! {
     mount("/dev/shm", "mode=1777");
-    mount(
-        &std::env::var(SCRATCH).expect("the scratch directory"),
-        "mode=0755",
-    );
+    mount(&std::env::var(SCRATCH).expect("the scratch directory"), "mode=0755");
     hide_var_lib();
     let mut body = Command::new(current_exe().expect("/proc/self/exe"));
-    body.args([test, "--exact", "--nocapture", "--test-threads=1"])
-        .env(STAGE, "body");
+    body.args([test, "--exact", "--nocapture", "--test-threads=1"]).env(STAGE, "body");
     let body = Process::spawn(&mut body); // never dropped: that would kill it
     let body_pid = body.pid();
     loop {

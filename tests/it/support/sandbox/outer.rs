@@ -17,14 +17,7 @@ use crate::support::waiting::happens_within;
 /// The kernel ends the sandbox when the thread that waits for it dies, by whatever (a new user
 /// namespace takes that back, so without root an interrupted test runs on to its end).
 const DIES_WITH_THE_TEST: [&str; 3] = ["--pdeathsig", "KILL", "unshare"];
-const NEW: [&str; 6] = [
-    "--ipc",
-    "--mount",
-    "--pid",
-    "--fork",
-    "--kill-child",
-    "--mount-proc",
-];
+const NEW: [&str; 6] = ["--ipc", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
 const AS_ROOT_IN_NAME: [&str; 2] = ["--user", "--map-root-user"];
 
 /// Variables of the caller that would change what a server or the program does.
@@ -52,10 +45,7 @@ pub fn run(test: &str, limit: Duration) {
     if let Some(reason) = obstacle() {
         return skip::note(test, &reason);
     }
-    let scratch = tempfile::Builder::new()
-        .prefix("shmwarden-test-")
-        .tempdir()
-        .unwrap();
+    let scratch = tempfile::Builder::new().prefix("shmwarden-test-").tempdir().unwrap();
     let output = tempfile::tempfile().unwrap();
     let mut sandbox = unshare()
         .arg(current_exe().unwrap())
@@ -77,10 +67,7 @@ pub fn run(test: &str, limit: Duration) {
             panic!("{test} did not end within {limit:?}; still there:\n{processes}\n{output}")
         }
         Ok(status) if !status.success() => panic!("{test} failed, {status}:\n{output}"),
-        Ok(_) => assert!(
-            output.contains(&last_line(test)),
-            "{test} was not run:\n{output}"
-        ),
+        Ok(_) => assert!(output.contains(&last_line(test)), "{test} was not run:\n{output}"),
     }
     print!("{output}");
 }
@@ -102,9 +89,7 @@ fn unshare() -> Command {
     let mut command = Command::new("setpriv");
     command.args(DIES_WITH_THE_TEST).args(NEW);
     if !geteuid().is_root() {
-        command
-            .args(AS_ROOT_IN_NAME)
-            .env(REAL_IDS, format!("{}:{}", geteuid(), getegid()));
+        command.args(AS_ROOT_IN_NAME).env(REAL_IDS, format!("{}:{}", geteuid(), getegid()));
     }
     for variable in FOREIGN {
         command.env_remove(variable);
@@ -134,8 +119,5 @@ fn text_of(mut output: File) -> String {
     output.seek(SeekFrom::Start(0)).unwrap();
     output.read_to_end(&mut bytes).unwrap();
     // Indented, so that nothing takes the inner libtest's summary for one of its own.
-    String::from_utf8_lossy(&bytes)
-        .lines()
-        .map(|line| format!("    {line}\n"))
-        .collect()
+    String::from_utf8_lossy(&bytes).lines().map(|line| format!("    {line}\n")).collect()
 }

@@ -1,0 +1,91 @@
+//! What a book keeps of each run and each object. Pure.
+
+use std::time::SystemTime;
+
+use super::record::{Claim, End, EngineName, How, Outcome, Role, RunStart};
+use crate::object::{Identity, ProcessRef};
+
+/// One start of a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// How it began.
+    pub start: RunStart,
+    /// When.
+    pub at: SystemTime,
+    /// Index into [`Book::places`].
+    pub place: usize,
+    /// Processes whose objects are ours, the newest claim of each.
+    pub claims: Vec<Claim>,
+    /// How and when it ended.
+    pub end: Option<(End, SystemTime)>,
+}
+
+impl Run {
+    /// The claim of the server itself: the newest of a known engine, else COMMAND's.
+    #[must_use]
+    pub fn server(&self) -> Option<&Claim> {
+        let known = self.claims.iter().rev().find(|claim| claim.engine != EngineName::Generic);
+        known.or(self.claims.first())
+    }
+
+    /// Whether the server is known to have ended with status 0, and COMMAND too.
+    #[must_use]
+    pub fn ended_cleanly(&self) -> bool {
+        let own = |claim: &Claim| match (claim.ended, self.claims.first()) {
+            (None, Some(first)) if first.process == claim.process => self.end.map(|(end, _)| end),
+            (ended, _) => ended,
+        };
+        let clean = |end: Option<End>| end == Some(End::Exit(0));
+        clean(self.server().and_then(own)) && clean(self.end.map(|(end, _)| end))
+    }
+}
+
+/// Where an object stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// There, as far as the ledger knows.
+    Present,
+    /// Its removal was begun, and its outcome is not known.
+    Intended,
+    /// No longer there, without our doing.
+    Gone,
+    /// A removal was tried, with this outcome and detail.
+    Tried(Outcome, String),
+}
+
+/// An object of an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// Its number in the ledger.
+    pub number: u64,
+    /// The run that it belongs to.
+    pub run: u64,
+    /// Index into [`Book::places`].
+    pub place: usize,
+    /// What it is recognised by.
+    pub identity: Identity,
+    /// How it came in.
+    pub how: How,
+    /// What it is to its server.
+    pub role: Role,
+    /// The process that created it, where that is another one than the claimed.
+    pub creator: Option<ProcessRef>,
+    /// When it came in.
+    pub since: SystemTime,
+    /// Where it stands, and since when.
+    pub standing: Standing,
+    /// When that was recorded.
+    pub changed: SystemTime,
+}
+
+impl Recorded {
+    /// Whether something may still have to be done about it.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        match &self.standing {
+            Standing::Present | Standing::Intended => true,
+            Standing::Gone => false,
+            Standing::Tried(outcome, _) => matches!(outcome, Outcome::Failed | Outcome::Kept),
+        }
+    }
+}

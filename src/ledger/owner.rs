@@ -1,0 +1,64 @@
+//! Whose a ledger is, and whether it may be trusted: before it is opened, and once it is.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use nix::libc::{O_CLOEXEC, O_NOFOLLOW, O_PATH, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG};
+
+use crate::error::{Error, Result};
+use crate::sys::user::{self, Acting};
+
+/// Acts as the owner where the caller is root and the owner is not.
+pub(super) fn act_as(me: u32, owner: (u32, u32), path: &Path) -> Result<Option<Acting>> {
+    if me != 0 || owner.0 == 0 {
+        return Ok(None);
+    }
+    let acting = Acting::start(owner.0, owner.1).map_err(io::Error::from);
+    acting.map(Some).map_err(Error::io("cannot act as the owner of", path))
+}
+
+pub(super) type FileIdentity = (u64, u64);
+
+pub(super) fn identity(file: &File) -> io::Result<FileIdentity> {
+    let metadata = file.metadata()?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+/// What lies at the path, without opening it for anything: identity, owner and group.
+pub(super) fn look(path: &Path) -> Result<Option<(FileIdentity, (u32, u32))>> {
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    let file = match options.open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io("cannot open the ledger", path)(error)),
+    };
+    let found = identity(&file).map_err(Error::io("cannot look at the ledger", path))?;
+    judge(&file, path, user::effective())?;
+    let metadata = file.metadata().map_err(Error::io("cannot look at the ledger", path))?;
+    Ok(Some((found, (metadata.uid(), metadata.gid()))))
+}
+
+/// Refuses what is no regular file, belongs to another user, or may be written by others.
+pub(super) fn judge(file: &File, path: &Path, me: u32) -> Result<()> {
+    let facts = crate::sys::files::facts(file.as_fd()).map_err(io::Error::from);
+    let facts = facts.map_err(Error::io("cannot look at the ledger", path))?;
+    let why = match facts.mode & S_IFMT {
+        S_IFREG if facts.mode & 0o022 != 0 => format!(
+            "its mode {:04o} lets others write it; check its content, then chmod go-w it",
+            facts.mode & 0o7777
+        ),
+        S_IFREG if me != 0 && facts.uid != me => {
+            format!("it belongs to user {}, and you are user {me}", facts.uid)
+        }
+        S_IFREG => return Ok(()),
+        S_IFLNK => "it is a symbolic link; name the file itself".to_owned(),
+        S_IFDIR => "it is a directory; name a file in it, or use --dir".to_owned(),
+        S_IFIFO => "it is a named pipe, not a file".to_owned(),
+        _ => "it is not a regular file".to_owned(),
+    };
+    Err(Error::Refused { path: path.to_owned(), why })
+}

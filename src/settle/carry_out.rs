@@ -1,0 +1,121 @@
+//! Acting on the verdicts in their order; after a removal that did not succeed, what comes later
+//! stays.
+
+use std::time::SystemTime;
+
+use super::report::{Fate, Settled};
+use crate::act::act;
+use crate::decide::{self, Reason, Removal, Verdict};
+use crate::error::Result;
+use crate::ledger::Ledger;
+use crate::ledger::book::Standing;
+use crate::ledger::record::{Outcome, Record};
+use crate::object::Identity;
+use crate::observe::{self, Scope};
+
+/// Acts on each verdict in turn; after a removal that did not succeed, what comes later stays.
+pub(super) fn carry_out(verdicts: Vec<Verdict>, ledger: &mut Ledger) -> Result<Vec<Settled>> {
+    let mut done = Vec::new();
+    let mut stays: Option<String> = None;
+    for verdict in verdicts {
+        if let Some(kept) = kept(&verdict) {
+            done.push(kept);
+        }
+        match verdict {
+            Verdict::Keep(_) => {}
+            Verdict::Forget(object) => {
+                note_gone(ledger, object.number, &object.standing)?;
+                done.push(settled(&object.identity, Fate::Gone, "it is not there any more"));
+            }
+            Verdict::Remove(removal) => {
+                let identity = removal.identity().clone();
+                if let Some(earlier) = &stays {
+                    let reason = Reason::EarlierStays(earlier.clone());
+                    let evidence = reason.to_string();
+                    done.push(settled(&identity, Fate::Kept(reason), &evidence));
+                    continue;
+                }
+                // What was removed before is told all the same.
+                let result = remove(&removal, ledger).unwrap_or_else(|error| {
+                    let why = error.to_string();
+                    settled(&identity, Fate::Failed(why.clone()), &why)
+                });
+                if !matches!(result.result, Fate::Removed | Fate::Gone | Fate::WouldRemove) {
+                    stays = Some(identity.to_string());
+                }
+                done.push(result);
+            }
+        }
+    }
+    match ledger.flush() {
+        // Told with the object whose removal could not be begun.
+        Err(_) if stays.is_some() => Ok(done),
+        other => other.map(|()| done),
+    }
+}
+
+fn remove(removal: &Removal, ledger: &mut Ledger) -> Result<Settled> {
+    let identity = removal.identity();
+    if ledger.pretends() {
+        return Ok(settled(identity, Fate::WouldRemove, removal.evidence()));
+    }
+    let begun = SystemTime::now();
+    let done = act(removal, ledger)?;
+    let took = begun.elapsed().unwrap_or_default();
+    log::debug!("{identity}: {:?} in {} us", done.outcome, took.as_micros());
+    let result = match done.outcome {
+        Outcome::Removed => Fate::Removed,
+        Outcome::Gone => Fate::Gone,
+        Outcome::Kept => Fate::Kept(late_reason(identity, &done.detail)),
+        Outcome::Raced => Fate::Raced(done.detail.clone()),
+        Outcome::Failed => Fate::Failed(done.detail.clone()),
+    };
+    let evidence = match &result {
+        Fate::Removed => removal.evidence(),
+        _ => &done.detail,
+    };
+    let mut settled = settled(identity, result, evidence);
+    if matches!(done.outcome, Outcome::Kept | Outcome::Raced) {
+        let look = observe::observe(Scope::full())?;
+        settled.holders = decide::holders(identity, &look, true);
+    }
+    Ok(settled)
+}
+
+/// The reason for an object that somebody took hold of between decision and removal.
+fn late_reason(identity: &Identity, detail: &str) -> Reason {
+    match identity {
+        Identity::Shm(segment) => match crate::sys::shm::stat(segment.id) {
+            Ok(Some(row)) if row.nattch > 0 => Reason::Attached(row.nattch),
+            _ => Reason::InstanceHeld(detail.to_owned()),
+        },
+        Identity::Posix(_) => Reason::Mapped,
+    }
+}
+
+/// An object that has gone: by an earlier removal that did not live to say so, or by itself.
+fn note_gone(ledger: &mut Ledger, object: u64, standing: &Standing) -> Result<()> {
+    let record = if *standing == Standing::Intended {
+        let detail = "gone after a removal whose outcome was not written".to_owned();
+        Record::Outcome { object, outcome: Outcome::Gone, detail }
+    } else {
+        Record::Gone { object }
+    };
+    ledger.note(record, None)
+}
+
+pub(super) fn kept(verdict: &Verdict) -> Option<Settled> {
+    let Verdict::Keep(kept) = verdict else {
+        return None;
+    };
+    let evidence = kept.reason.to_string();
+    let mut settled = settled(&kept.identity, Fate::Kept(kept.reason.clone()), &evidence);
+    settled.holders.clone_from(&kept.holders);
+    settled.recorded = kept.object.is_some();
+    Some(settled)
+}
+
+fn settled(identity: &Identity, result: Fate, evidence: &str) -> Settled {
+    let (identity, evidence) = (identity.clone(), evidence.to_owned());
+    Settled { identity, result, evidence, holders: Vec::new(), recorded: true }
+}

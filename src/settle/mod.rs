@@ -1,0 +1,233 @@
+//! The whole way once, over one locked ledger: look, judge, record what is found, decide, act.
+//!
+//! Used by `sweep`, by `run` before it starts a server and after that has ended. Idempotent: what
+//! was interrupted is finished by the next call.
+
+use std::time::Duration;
+
+mod carry_out;
+mod report;
+
+pub use report::{Fate, Report, Settled, State};
+
+use crate::attribute;
+use crate::decide::{self, Life, Policy, Reason};
+use crate::engine::postgres;
+use crate::error::Result;
+use crate::ledger::Ledger;
+use crate::ledger::book::Run;
+use crate::ledger::record::{End, Record};
+use crate::object::{EngineName, Identity, Place};
+use crate::observe::{self, Observation, Scope, contents, data_dir};
+
+/// Longest that the rest of a PID namespace was seen to outlive its first process was 40 ms.
+const NAMESPACE_DEATH: Duration = Duration::from_secs(1);
+
+/// Settles what a ledger's dead servers left. The caller holds the lock.
+///
+/// # Errors
+/// Where the kernel cannot be looked at, or the ledger not be written: nothing further is removed.
+pub fn settle(ledger: &mut Ledger, policy: &Policy) -> Result<Report> {
+    let nothing = |state| Ok(Report { state, objects: Vec::new() });
+    let place = observe::place::here()?;
+    if ledger.book.place().is_none() {
+        return nothing(State::Settled);
+    }
+    if ledger.book.place().is_some_and(|known| known.boot != place.boot) {
+        return nothing(if was_settled(ledger) { State::Settled } else { State::Void });
+    }
+    if was_settled(ledger) && ledger.book.open_runs().next().is_none() && !may_have_unseen(ledger) {
+        return nothing(State::Settled);
+    }
+    if relies_on_a_dead_namespace(ledger, &place) {
+        std::thread::sleep(NAMESPACE_DEATH);
+    }
+    let mut look = observe::observe(scope(ledger))?;
+    look_at_directories(ledger, &mut look)?;
+    look_for_hidden(ledger, &mut look);
+    let life = decide::life::judge(&ledger.book, &look, policy);
+    if !matches!(life, Life::Live(_)) {
+        close_runs(ledger, &look, policy)?;
+    }
+    // What cannot be seen counts as alive.
+    if let Life::Live(evidence) | Life::Unseen(evidence) = &life {
+        let verdicts = decide::decide(&ledger.book, &look, &life, &[], policy);
+        let objects: Vec<Settled> = verdicts.iter().filter_map(carry_out::kept).collect();
+        return Ok(Report { state: State::Live(evidence.clone()), objects });
+    }
+    let suspects = attribute_all(ledger, &mut look)?;
+    let wider = scope(ledger);
+    if wider.maps && !look.maps_were_read {
+        // What was found just now may be mapped.
+        look.processes = observe::processes::all(wider)?;
+        look.maps_were_read = true;
+    }
+    let verdicts = decide::decide(&ledger.book, &look, &life, &suspects, policy);
+    let objects = carry_out::carry_out(verdicts, ledger)?;
+    let elsewhere = |object: &Settled| {
+        use Reason::{OtherIpcNamespace, OtherMount, Unseen};
+        matches!(&object.result, Fate::Kept(OtherIpcNamespace | OtherMount | Unseen(_)))
+    };
+    let state = match objects.as_slice() {
+        [] => State::Settled,
+        all if all.iter().all(elsewhere) => State::Void,
+        _ => State::Dead,
+    };
+    Ok(Report { state, objects })
+}
+
+/// Whether the death of a server follows from that of its PID namespace alone. The first process of
+/// a namespace lets go of its lock before the kernel has killed the rest (`kernel/exit.c`).
+fn relies_on_a_dead_namespace(ledger: &Ledger, here: &Place) -> bool {
+    let book = &ledger.book;
+    book.runs.values().any(|run| {
+        let elsewhere = book.places.get(run.place).is_some_and(|place| {
+            place.boot == here.boot && place.pid_namespace != here.pid_namespace
+        });
+        let open = run.end.is_none() || book.open_objects().any(|o| o.run == run.start.run);
+        run.start.launcher.pid == 1 && elsewhere && open
+    })
+}
+
+/// What has to be looked at: what processes map only where a file is recorded, or somebody has a
+/// segment attached and is to be named; control groups only of services without a known server.
+fn scope(ledger: &Ledger) -> Scope {
+    let book = &ledger.book;
+    let maps = book.open_objects().any(|object| match &object.identity {
+        Identity::Posix(_) => true,
+        Identity::Shm(segment) => !matches!(
+            crate::sys::shm::stat(segment.id),
+            Ok(None) | Ok(Some(crate::sys::shm::Row { nattch: 0, .. }))
+        ),
+    });
+    let mut claims = book.runs.values().flat_map(|run| &run.claims);
+    let control_groups = claims.any(|claim| {
+        claim.engine == EngineName::Generic && claim.control_group.0.ends_with(b".service")
+    });
+    // Files that no list of PostgreSQL's names are reported only where nobody maps them.
+    let lists = book
+        .runs
+        .values()
+        .flat_map(|run| &run.claims)
+        .any(|claim| claim.engine == EngineName::Postgres);
+    let maps = maps || lists;
+    Scope { files: true, processes: true, maps, control_groups, ..Scope::default() }
+}
+
+/// Asks the kernel for claimed processes that `/proc` does not show (`hidepid`).
+pub fn look_for_hidden(ledger: &Ledger, look: &mut Observation) {
+    let here = look.place.pid_namespace.clone();
+    let claimed = ledger
+        .book
+        .open_runs()
+        .filter(|run| ledger.book.places.get(run.place).is_some_and(|p| p.pid_namespace == here))
+        .flat_map(|run| &run.claims)
+        .filter(|claim| claim.ended.is_none())
+        .map(|claim| claim.process.pid);
+    let hidden = claimed.filter(|&pid| look.process(pid).is_none() && observe::is_there(pid));
+    // A zombie that was being reaped may be gone by now: asked once more.
+    look.hidden = hidden.filter(|&pid| observe::processes::by_pid(pid).is_none()).collect();
+}
+
+/// Whether the ledger has nothing open.
+fn was_settled(ledger: &Ledger) -> bool {
+    ledger.book.open_objects().next().is_none()
+}
+
+/// Whether objects may be there without being recorded: of a claimed process whose end was not
+/// seen with its objects.
+fn may_have_unseen(ledger: &Ledger) -> bool {
+    ledger.book.last_run().is_some_and(|run| run.claims.iter().any(|claim| claim.ended.is_none()))
+}
+
+/// Reads the data directories that the ledger names, as the ledger's owner.
+///
+/// # Errors
+/// [`crate::Error::Io`] where acting as the owner is refused.
+pub fn look_at_directories(ledger: &Ledger, look: &mut Observation) -> Result<()> {
+    let mut paths: Vec<_> = ledger
+        .book
+        .runs
+        .values()
+        .flat_map(|run| &run.claims)
+        .filter_map(|claim| claim.data.as_ref().map(|data| data.path.clone()))
+        .collect();
+    paths.sort();
+    paths.dedup();
+    let acting = ledger.as_owner()?;
+    look.data_dirs = paths.iter().map(data_dir::look).collect();
+    drop(acting);
+    Ok(())
+}
+
+/// Notes the end of every run that is over and that nobody saw end; of a run elsewhere only where
+/// something of it lies here, or a new run begins.
+fn close_runs(ledger: &mut Ledger, look: &Observation, policy: &Policy) -> Result<()> {
+    let book = &ledger.book;
+    let concerns = |run: &Run| {
+        let place = book.places.get(run.place);
+        policy.starting
+            || place.is_some_and(|place| place.ipc_namespace == look.place.ipc_namespace)
+            || book.open_objects().any(|object| match &object.identity {
+                Identity::Posix(file) => {
+                    object.run == run.start.run
+                        && look.place.shm_mount.as_ref() == Some(&file.mount)
+                }
+                Identity::Shm(_) => false,
+            })
+    };
+    let over: Vec<u64> = book
+        .open_runs()
+        .filter(|run| concerns(run) && decide::life::is_over(book, run, look))
+        .map(|run| run.start.run)
+        .collect();
+    for run in over {
+        ledger.note(Record::End { run, end: End::Unknown }, None)?;
+    }
+    ledger.flush()
+}
+
+/// Records what the tables, the headers and the lists prove to be the instance's; gives back what
+/// they only suggest. A round each for the main segment, its role, the control segment, its role,
+/// and what that lists.
+fn attribute_all(ledger: &mut Ledger, look: &mut Observation) -> Result<Vec<attribute::Suspect>> {
+    let mut suspects = Vec::new();
+    for _ in 0..6 {
+        read_contents(ledger, look)?;
+        let roles = attribute::roles(&ledger.book, look);
+        let promoted = !roles.is_empty();
+        for seen in roles {
+            ledger.note(Record::Object(seen), None)?;
+        }
+        let (found, doubtful) = attribute::after_death(&ledger.book, look);
+        suspects = doubtful;
+        let more = promoted || !found.is_empty();
+        for seen in found {
+            ledger.note(Record::Object(seen), None)?;
+        }
+        let wanted = !attribute::headers_wanted(&ledger.book, look).is_empty()
+            || !attribute::controls_wanted(&ledger.book, look).is_empty();
+        if !more && !wanted {
+            break;
+        }
+    }
+    ledger.flush()?;
+    Ok(suspects)
+}
+
+/// Reads headers and control segments that are wanted and can be had, as the ledger's owner.
+fn read_contents(ledger: &Ledger, look: &mut Observation) -> Result<()> {
+    let acting = ledger.as_owner()?;
+    for id in attribute::headers_wanted(&ledger.book, look) {
+        if let Ok(bytes) = contents::of_dead(id, postgres::HEADER_BYTES) {
+            look.headers.insert(id, bytes);
+        }
+    }
+    for identity in attribute::controls_wanted(&ledger.book, look) {
+        if let Ok(bytes) = contents::of_control(&identity) {
+            look.controls.push((identity, bytes));
+        }
+    }
+    drop(acting);
+    Ok(())
+}

@@ -1,0 +1,15 @@
+//! Real PostgreSQL servers behind `shmwarden run`, killed in every way: nothing of theirs is left,
+//! nothing of anybody else's is touched, and the database goes on with what was written to it.
+
+mod clean_end;
+mod crash;
+mod launcher_alone;
+mod matrix;
+mod moment;
+mod query;
+mod reinitialise;
+mod rows;
+mod side_by_side;
+mod stage;
+mod strace;
+mod together;

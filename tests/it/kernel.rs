@@ -1,0 +1,20 @@
+//! What must hold against the real kernel: orphans, ledgers from elsewhere, recycled numbers,
+//! ledgers that cannot be had, namespaces, signals, slow disks. PostgreSQL 15 where it takes a
+//! server, else a stand-in that creates segments and nothing more.
+
+mod disk;
+mod instance;
+mod ledger_text;
+mod stand_in;
+
+mod alone;
+mod damage;
+mod disks;
+mod elsewhere;
+mod mount_roots;
+mod orphans;
+mod pods;
+mod recycled;
+mod signals;
+mod threads;
+mod unusable;

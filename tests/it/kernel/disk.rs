@@ -1,0 +1,43 @@
+//! Disks that fill up: a small file system, filled and emptied at will.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::user::User;
+
+/// A file system of 256 kB that is unmounted with this value.
+pub struct Disk(PathBuf);
+
+impl Disk {
+    /// Mounts one of [`User::Server`] on a directory.
+    pub fn mount(at: &Path) -> Self {
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=256k", "shmwarden-test"]);
+        assert!(mount.arg(at).status().unwrap().success());
+        User::Server.own(at);
+        Disk(at.to_owned())
+    }
+
+    /// Leaves no byte.
+    pub fn fill(&self) {
+        let mut file = File::create(self.filling()).unwrap();
+        while file.write(&[0; 4096]).is_ok_and(|written| written > 0) {}
+    }
+
+    /// Takes that back.
+    pub fn empty(&self) {
+        fs::remove_file(self.filling()).unwrap();
+    }
+
+    fn filling(&self) -> PathBuf {
+        self.0.join("filling")
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}

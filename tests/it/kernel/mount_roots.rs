@@ -1,0 +1,92 @@
+//! Two data directories with one inode number: the roots of two file systems. Both servers begin
+//! with the same key, and the second takes the next.
+
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+
+use super::instance::{Instance, SOON, need_to_look_into_others};
+use crate::support::cluster::Cluster;
+use crate::support::objects::{Snapshot, segment};
+use crate::support::processes;
+use crate::support::sandbox;
+use crate::support::user::User;
+
+/// PostgreSQL looks for what it left from its first key on, and stops at the first free one.
+#[test]
+fn without_us_the_second_leaks() {
+    sandbox::run(|| {
+        let left = crash_and_restart(&|_| Vec::new());
+        assert!(left.iter().any(|object| object.starts_with("segment ")), "{left:?}");
+    });
+}
+
+#[test]
+fn with_us_the_second_leaks_nothing() {
+    sandbox::run(|| {
+        let instance = Instance::new(User::Server);
+        let prefix = instance.prefix(&[]);
+        let left = crash_and_restart(&|name| {
+            if name == "two" { prefix.clone() } else { vec![] }
+        });
+        assert_eq!(left, [""; 0]);
+    });
+}
+
+#[test]
+fn with_us_neither_disturbs_the_other() {
+    sandbox::run(|| {
+        need_to_look_into_others();
+        let before = Snapshot::take();
+        let mut both: Vec<(Instance, Cluster)> = ["one", "two"]
+            .map(|name| (Instance::new(User::Server), on_a_mount_of_its_own(name)))
+            .into();
+        for (instance, cluster) in &mut both {
+            cluster.start_under(&instance.prefix(&[]));
+        }
+        let second = Snapshot::take();
+        let (_, first) = &mut both[0];
+        first.kill_postmaster();
+        first.wait_end();
+        let (_, cluster) = &mut both[1];
+        assert!(segment(cluster.main_segment()).is_some_and(|s| s.nattch > 0));
+        assert_eq!(cluster.sql("select 1"), "1");
+        assert!(!second.missing().is_empty(), "the first one's objects are gone");
+        cluster.kill_postmaster();
+        cluster.wait_end();
+        assert_eq!(before.left_over(), [""; 0]);
+    });
+}
+
+/// Both start, the second is killed, the first stops, the second starts again alone and stops:
+/// what is left then.
+fn crash_and_restart(prefix: &dyn Fn(&str) -> Vec<String>) -> Vec<String> {
+    let before = Snapshot::take();
+    let mut one = on_a_mount_of_its_own("one");
+    let mut two = on_a_mount_of_its_own("two");
+    one.start_under(&prefix("one"));
+    two.start_under(&prefix("two"));
+    let keys = [&one, &two].map(|cluster| segment(cluster.main_segment()).unwrap().key);
+    assert_eq!(keys[0] + 1, keys[1]);
+    let all = two.processes();
+    processes::kill(two.postmaster_pid(), Signal::SIGKILL);
+    two.wait_end();
+    all.iter().for_each(|&pid| processes::wait_end(pid, SOON));
+    one.stop();
+    two.start_under(&prefix("two"));
+    assert_eq!(segment(two.main_segment()).unwrap().key, keys[0]);
+    two.stop();
+    before.left_over()
+}
+
+/// A cluster whose data directory is the root of a file system.
+fn on_a_mount_of_its_own(name: &str) -> Cluster {
+    let data = sandbox::scratch().join(name).join("data");
+    User::Server.make_directory(data.parent().unwrap());
+    User::Server.make_directory(&data);
+    let mut mount = Command::new("mount");
+    mount.args(["-t", "tmpfs", "-o", "mode=0700", "shmwarden-test"]).arg(&data);
+    assert!(mount.status().unwrap().success());
+    User::Server.own(&data);
+    Cluster::in_data_directory(15, &data, &[])
+}

@@ -1,0 +1,17 @@
+//! The pure heart, literal in and literal out: lines, replay, compaction, attribution, life,
+//! decision. Nothing here touches a kernel object, a disk or a clock.
+
+mod attribution;
+mod book;
+mod compaction;
+mod decision;
+mod elsewhere;
+mod identity;
+mod life;
+mod line;
+mod listed;
+mod lists;
+mod make;
+mod reasons;
+mod replay;
+mod story;

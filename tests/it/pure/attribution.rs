@@ -1,0 +1,273 @@
+//! Whose is it: what proves that a segment which bears a claimed pid is the claimed process's own,
+//! and what does not.
+
+use shmwarden::attribute::{
+    self, Doubt, bears_claim, created_by_claimed, headers_wanted, pid_cannot_be_reused,
+};
+use shmwarden::engine::postgres::PidFile;
+use shmwarden::ledger::record::{Claim, End, How, Record, Role};
+use shmwarden::object::{FileRef, ProcessRef, Segment};
+use shmwarden::observe::{Observation, Seen};
+use shmwarden::sys::shm::{MODE_DEST, Row};
+
+use super::make::{
+    DATA, FORKS, OTHER_UID, PID_MAX, SERVER, UID, alive, claim, file, generic, in_ipc, in_pids,
+    look, main_header, posix, process, reaped, row, segment, shm,
+};
+use super::story::Story;
+
+const ENOUGH: u64 = PID_MAX - 301;
+
+/// A look at a segment that bears the claimed pid and that nobody had seen.
+fn unseen_segment() -> Observation {
+    let mut look = look();
+    look.segments = vec![row(&segment(0))];
+    look
+}
+
+/// A look at it when so many forks have passed that its pid may be another's.
+fn long_after() -> Observation {
+    Observation { forks: Some(FORKS + ENOUGH), ..unseen_segment() }
+}
+
+fn how(story: &Story, look: &Observation) -> Option<How> {
+    let (found, suspects) = attribute::after_death(&story.book, look);
+    match (found.as_slice(), suspects.as_slice()) {
+        ([seen], []) => Some(seen.how),
+        ([], [suspect]) if suspect.doubt == Doubt::PidReused => None,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[track_caller]
+fn nothing(story: &Story, look: &Observation) {
+    assert_eq!(attribute::after_death(&story.book, look), (vec![], vec![]));
+}
+
+#[test]
+fn fewer_forks_than_pids_prove_that_a_pid_did_not_come_round() {
+    let proven = |forks: u64| {
+        let look = Observation { forks: Some(forks), ..unseen_segment() };
+        how(&Story::of(generic(1)), &look)
+    };
+    assert_eq!(proven(FORKS), Some(How::ForkCount));
+    assert_eq!(proven(FORKS + ENOUGH - 1), Some(How::ForkCount));
+    assert_eq!(proven(FORKS + ENOUGH), None);
+    assert_eq!(proven(FORKS - 1), None, "a count that went back is of another kernel");
+    assert_eq!(proven(u64::MAX), None);
+}
+
+#[test]
+fn the_smaller_of_both_pid_maxima_counts() {
+    let proven = |then, now, passed| {
+        pid_cannot_be_reused(Some(FORKS), Some(FORKS + passed), [Some(then), Some(now)])
+    };
+    assert!(proven(1000, 1000, 698) && !proven(1000, 1000, 699));
+    assert!(!proven(PID_MAX, 1000, 699), "it was made smaller meanwhile");
+    assert!(!proven(1000, PID_MAX, 699), "it was made larger meanwhile");
+    assert!(!proven(301, 301, 0) && !proven(0, 0, 0));
+}
+
+#[test]
+fn a_missing_count_proves_nothing() {
+    let max = Some(PID_MAX);
+    assert!(!pid_cannot_be_reused(None, Some(FORKS), [max, max]));
+    assert!(!pid_cannot_be_reused(Some(FORKS), None, [max, max]));
+    assert!(!pid_cannot_be_reused(Some(FORKS), Some(FORKS), [None, None]));
+}
+
+#[test]
+fn a_missing_pid_max_on_either_side_proves_nothing() {
+    let max = Some(PID_MAX);
+    assert!(!pid_cannot_be_reused(Some(FORKS), Some(FORKS), [None, max]));
+    assert!(!pid_cannot_be_reused(Some(FORKS), Some(FORKS), [max, None]));
+}
+
+#[test]
+fn the_proof_runs_from_the_last_moment_when_the_server_was_seen_alive() {
+    let story = Story::of(generic(1)).at_forks(FORKS + 50, alive(1));
+    assert_eq!(how(&story, &long_after()), Some(How::ForkCount));
+    let look = Observation { forks: Some(FORKS + 50 + ENOUGH), ..unseen_segment() };
+    assert_eq!(how(&story, &look), None);
+}
+
+#[test]
+fn a_count_of_one_claimed_process_says_nothing_of_another_that_may_have_ended_before() {
+    // pg_ctl was claimed, started the server and ended; the server was claimed and seen alive.
+    let server = ProcessRef { pid: 4800, start: 2000 };
+    let story = Story::of(generic(1))
+        .at_forks(FORKS + 10, Record::Claim(Claim { process: server, ..claim(1) }))
+        .at_forks(FORKS + 10 * PID_MAX, Record::Alive { run: 1, process: server });
+    // By now another process of the same user bears pg_ctl's number, and made a segment.
+    let look = Observation { forks: Some(FORKS + 10 * PID_MAX + 5), ..unseen_segment() };
+    assert_eq!(how(&story, &look), None);
+}
+
+#[test]
+fn a_pid_that_another_process_bears_now_has_come_round() {
+    let mut look = unseen_segment();
+    look.processes = vec![process(SERVER.pid, SERVER.start + 1)];
+    assert_eq!(how(&Story::of(generic(1)), &look), None);
+}
+
+#[test]
+fn a_header_that_names_the_pid_and_the_data_directory_proves_it() {
+    let proven = |pid, dev, ino| {
+        let mut look = long_after();
+        look.headers = [(0, main_header(pid, 0, FileRef { dev, ino }))].into();
+        how(&Story::of(claim(1)), &look)
+    };
+    assert_eq!(proven(SERVER.pid, DATA.dev, DATA.ino), Some(How::Header));
+    assert_eq!(proven(SERVER.pid + 1, DATA.dev, DATA.ino), None);
+    assert_eq!(proven(SERVER.pid, DATA.dev + 1, DATA.ino), None);
+    assert_eq!(proven(SERVER.pid, DATA.dev, DATA.ino + 1), None);
+}
+
+#[test]
+fn a_header_proves_nothing_for_a_server_without_a_data_directory() {
+    let mut look = long_after();
+    look.headers = [(0, main_header(SERVER.pid, 0, DATA))].into();
+    assert_eq!(how(&Story::of(generic(1)), &look), None);
+}
+
+#[test]
+fn postmaster_pid_proves_it_by_its_first_and_seventh_line_together() {
+    let proven = |pid, key, id| {
+        let mut look = long_after();
+        let segment = Some((key, id));
+        look.data_dirs[0].pid_file = Seen::Here(PidFile { pid, segment });
+        how(&Story::of(claim(1)), &look)
+    };
+    let key = segment(0).key.0;
+    assert_eq!(proven(SERVER.pid, key, 0), Some(How::PidFile));
+    assert_eq!(proven(SERVER.pid + 1, key, 0), None);
+    assert_eq!(proven(SERVER.pid, key + 1, 0), None);
+    assert_eq!(proven(SERVER.pid, key, 1), None);
+    let mut look = long_after();
+    let (pid, segment) = (SERVER.pid, None);
+    look.data_dirs[0].pid_file = Seen::Here(PidFile { pid, segment });
+    assert_eq!(how(&Story::of(claim(1)), &look), None);
+}
+
+#[test]
+fn a_witnessed_end_stops_the_claim_by_pid() {
+    for end in [End::Exit(0), End::Exit(1), End::Signal(9), End::NotStarted(2)] {
+        nothing(&Story::of(generic(1)).then(reaped(1, end)), &unseen_segment());
+        nothing(&Story::of(generic(1)).end(1, end), &unseen_segment());
+    }
+    let unwitnessed = Story::of(generic(1)).end(1, End::Unknown);
+    assert_eq!(how(&unwitnessed, &unseen_segment()), Some(How::ForkCount));
+}
+
+#[test]
+fn the_end_of_one_claimed_process_leaves_the_claim_of_another() {
+    let other = Claim { process: ProcessRef { pid: 4800, start: 2000 }, ..generic(1) };
+    let story =
+        Story::of(generic(1)).at_forks(FORKS, Record::Claim(other)).then(reaped(1, End::Exit(0)));
+    let mut look = unseen_segment();
+    look.segments.push(Row { creator_pid: 4800, ..row(&segment(1)) });
+    let (found, suspects) = attribute::after_death(&story.book, &look);
+    assert_eq!((found.len(), suspects.len()), (1, 0));
+    assert_eq!(found[0].identity, shm(&Segment { creator_pid: 4800, ..segment(1) }));
+}
+
+#[test]
+fn a_claim_by_pid_counts_only_in_its_own_namespaces() {
+    let story = Story::of(generic(1));
+    for place in [in_pids("id:99"), in_ipc("id:99"), super::make::in_boot("second")] {
+        let look = Observation { place, ..unseen_segment() };
+        nothing(&story, &look);
+    }
+}
+
+#[test]
+fn no_header_of_a_stranger_is_read_in_another_pid_namespace() {
+    // Pids are small in containers, and shmat makes a server that starts refuse to.
+    let look = Observation { place: in_pids("id:99"), ..unseen_segment() };
+    let story = Story::of(claim(1)).end(1, End::Unknown);
+    assert_eq!(headers_wanted(&story.book, &look), Vec::<i32>::new());
+}
+
+#[test]
+fn what_bore_the_pid_before_the_fork_is_not_ours() {
+    let old = Claim { before: vec![0], ..generic(1) };
+    nothing(&Story::of(old), &unseen_segment());
+}
+
+#[test]
+fn the_creators_uid_is_the_servers_own_unless_it_began_as_root() {
+    let theirs = Row { creator_uid: OTHER_UID, ..row(&segment(0)) };
+    let root = |uids: &[u32]| Claim { uids: uids.to_vec(), ..generic(1) };
+    assert!(!bears_claim(&root(&[UID]), &theirs));
+    assert!(bears_claim(&root(&[UID, OTHER_UID]), &theirs));
+    assert!(bears_claim(&root(&[0, UID]), &theirs));
+    assert!(bears_claim(&root(&[UID]), &row(&segment(0))));
+}
+
+#[test]
+fn the_present_owner_of_a_segment_is_no_proof_and_no_obstacle() {
+    let given_away = Row { uid: OTHER_UID, ..row(&segment(0)) };
+    assert!(bears_claim(&generic(1), &given_away));
+    let given_to_us = Row { uid: UID, creator_uid: OTHER_UID, ..row(&segment(0)) };
+    assert!(!bears_claim(&generic(1), &given_to_us));
+}
+
+#[test]
+fn a_segment_of_an_invisible_creator_is_nobodys() {
+    let invisible = Row { creator_pid: 0, ..row(&segment(0)) };
+    assert!(!bears_claim(&generic(1), &invisible));
+}
+
+#[test]
+fn what_goes_on_the_last_detach_is_left_to_the_kernel() {
+    let dest = Row { mode: MODE_DEST, ..row(&segment(0)) };
+    assert!(!bears_claim(&generic(1), &dest));
+}
+
+#[test]
+fn the_last_look_takes_what_bears_the_pid_and_was_not_recorded() {
+    let story = Story::of(generic(1)).object(1, Role::Other, shm(&segment(0)));
+    let stranger = Row { creator_pid: SERVER.pid + 1, ..row(&segment(2)) };
+    let rows = [row(&segment(0)), row(&segment(1)), stranger];
+    let run = &story.book.runs[&1];
+    let look = |is_there| created_by_claimed(&story.book, run, &rows, How::LastLook, is_there);
+    let gone: fn(ProcessRef) -> bool = |_| false;
+    assert_eq!(look(gone), []);
+    let found = look(|process| process == SERVER);
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].object, found[0].how), (2, How::LastLook));
+    assert_eq!(found[0].identity, shm(&segment(1)));
+}
+
+#[test]
+fn what_was_recorded_once_is_not_recorded_again_whatever_became_of_it() {
+    let gone = Story::of(generic(1))
+        .object(1, Role::Other, shm(&segment(0)))
+        .then(Record::Gone { object: 1 });
+    nothing(&gone, &unseen_segment());
+    let mut grown = file("arena", 9);
+    let story = gone.object(2, Role::Other, posix(&grown));
+    grown.bytes += 1;
+    assert!(attribute::is_recorded(&story.book, &posix(&grown)));
+    grown.born.1 += 1;
+    assert!(!attribute::is_recorded(&story.book, &posix(&grown)));
+}
+
+#[test]
+fn an_id_that_was_given_out_again_is_another_object() {
+    let story = Story::of(generic(1)).object(1, Role::Other, shm(&segment(0)));
+    let later = Segment { ctime: segment(0).ctime + 60, ..segment(0) };
+    let mut look = long_after();
+    look.segments = vec![row(&later)];
+    assert_eq!(how(&story, &look), None);
+}
+
+#[test]
+fn new_objects_get_the_next_numbers() {
+    let story = Story::of(generic(1)).object(7, Role::Other, shm(&segment(9)));
+    let mut look = unseen_segment();
+    look.segments.push(row(&segment(1)));
+    let (found, _) = attribute::after_death(&story.book, &look);
+    let numbers: Vec<u64> = found.iter().map(|seen| seen.object).collect();
+    assert_eq!(numbers, [8, 9]);
+}

@@ -1,0 +1,273 @@
+//! Why an object is kept: a test for each reason, with how much of the instance it keeps.
+
+use shmwarden::decide::{self, Life, Policy, Reason};
+use shmwarden::ledger::record::{Claim, End, EngineName, ObjectSeen, Record, Role};
+use shmwarden::object::{FileRef, Identity, ProcessRef, ShmFile};
+use shmwarden::observe::{Mapped, Process, Seen};
+use shmwarden::sys::shm::{MODE_DEST, Row};
+
+use super::make::{
+    OTHER_UID, SERVER, claim, closed, file, generic, here, in_boot, in_ipc, look, posix, postgres,
+    process, reaped, row, run, seen, segment, shm,
+};
+use super::story::{
+    Story, codes_of_suspects, crashed, crashed_as, reason, reason_among, removed, settle,
+    would_remove,
+};
+
+fn with_cleaning() -> Policy {
+    Policy { include_clean: true, ..Policy::default() }
+}
+
+/// A process that maps this file.
+fn mapper(of: FileRef) -> Process {
+    Process { maps: Some(Seen::Here(vec![(Mapped::File(of), 1)])), ..process(8000, 2000) }
+}
+
+#[test]
+fn live_keeps_everything_while_the_server_lives() {
+    let mut crashed = crashed_as(claim(1), End::Unknown);
+    crashed.look.processes = vec![postgres(SERVER.pid, SERVER.start)];
+    assert_eq!(crashed.code_of_all(), "live");
+}
+
+#[test]
+fn orphan_lives_keeps_everything_while_a_process_of_the_server_is_left() {
+    let mut crashed = crashed();
+    crashed.look.processes = vec![postgres(4800, 2000)];
+    assert_eq!(crashed.code_of_all(), "orphan-lives");
+}
+
+#[test]
+fn unseen_keeps_everything_where_the_life_cannot_be_judged() {
+    let mut crashed = crashed();
+    crashed.look.data_dirs[0].pid_file = Seen::Denied;
+    assert_eq!(crashed.code_of_all(), "unseen");
+}
+
+#[test]
+fn other_boot_keeps_everything_of_a_ledger_that_means_nothing_any_more() {
+    let mut crashed = crashed();
+    crashed.look.place = in_boot("second");
+    assert_eq!(crashed.code_of_all(), "other-boot");
+}
+
+#[test]
+fn other_ipc_namespace_keeps_the_segments_and_what_they_list() {
+    let mut crashed = crashed();
+    crashed.look.place = in_ipc("id:99");
+    assert_eq!(crashed.reason(1), Some(Reason::OtherIpcNamespace));
+    assert!(
+        would_remove(&crashed.story.book, &crashed.look)
+            .iter()
+            .all(|identity| { matches!(identity, Identity::Posix(_)) })
+    );
+}
+
+#[test]
+fn an_object_of_another_boot_is_kept_whatever_was_said_of_the_life() {
+    let mut crashed = crashed();
+    crashed.look.place = in_boot("second");
+    let (book, dead) = (&crashed.story.book, Life::Dead(vec![]));
+    let verdicts = decide::decide(book, &crashed.look, &dead, &[], &with_cleaning());
+    assert_eq!(removed(&verdicts), []);
+    assert_eq!(reason_among(&verdicts, 1), Some(Reason::OtherBoot));
+}
+
+#[test]
+fn changed_keeps_what_bears_the_number_now_and_does_not_stop_the_rest() {
+    let mut crashed = crashed();
+    crashed.look.files[1].born.1 += 1;
+    assert!(matches!(crashed.reason(3), Some(Reason::Changed(_))));
+    assert_eq!(crashed.reason(2), None);
+}
+
+#[test]
+fn attached_keeps_everything_though_one_object_alone_is_attached() {
+    let mut crashed = crashed();
+    crashed.look.segments[0].nattch = 2;
+    assert_eq!(crashed.reason(1), Some(Reason::Attached(2)));
+    assert!(matches!(crashed.reason(2), Some(Reason::InstanceHeld(_))));
+    assert!(matches!(crashed.reason(3), Some(Reason::InstanceHeld(_))));
+}
+
+#[test]
+fn mapped_keeps_everything_though_one_file_alone_is_mapped() {
+    let mut crashed = crashed();
+    crashed.look.processes = vec![mapper(crashed.dynamic.file)];
+    assert_eq!(crashed.reason(3), Some(Reason::Mapped));
+    assert!(matches!(crashed.reason(2), Some(Reason::InstanceHeld(_))));
+    assert!(matches!(crashed.reason(1), Some(Reason::InstanceHeld(_))));
+}
+
+#[test]
+fn dest_keeps_everything_while_a_destroyed_segment_is_still_attached() {
+    let mut crashed = crashed();
+    crashed.look.segments[0] =
+        Row { key: 0, mode: 0o600 | MODE_DEST, nattch: 1, ..row(&crashed.main) };
+    assert_eq!(crashed.reason(1), Some(Reason::Dest));
+    assert!(matches!(crashed.reason(3), Some(Reason::InstanceHeld(_))));
+}
+
+#[test]
+fn perhaps_mapped_keeps_a_file_while_a_process_of_its_user_may_not_be_looked_into() {
+    let story = Story::of(generic(1))
+        .object(1, Role::Other, posix(&file("arena", 9)))
+        .end(1, End::Signal(9));
+    let mut look = look();
+    look.files = vec![file("arena", 9)];
+    look.processes = vec![closed(8000, "gpg-agent")];
+    let kept = reason(&story.book, &look, 1);
+    assert!(matches!(kept, Some(Reason::PerhapsMapped(holder)) if holder.process.pid == 8000));
+    look.processes[0].maps = None;
+    assert!(reason(&story.book, &look, 1).is_some());
+    look.processes[0].uids = Some([OTHER_UID; 4]);
+    assert_eq!(reason(&story.book, &look, 1), None);
+}
+
+#[test]
+fn a_file_that_is_open_to_others_may_be_mapped_by_anybody_who_is_hidden_or_closed() {
+    let story = Story::of(generic(1))
+        .object(1, Role::Other, posix(&file("arena", 9)))
+        .end(1, End::Signal(9));
+    let with = |mode, hides_processes, processes: Vec<Process>| {
+        let mut look = look();
+        look.files = vec![ShmFile { mode, ..file("arena", 9) }];
+        (look.hides_processes, look.processes) = (hides_processes, processes);
+        reason(&story.book, &look, 1).map(|reason| reason.code())
+    };
+    let stranger = || vec![Process { uids: Some([OTHER_UID; 4]), ..closed(8000, "x") }];
+    assert_eq!(with(0o600, false, stranger()), None);
+    assert_eq!(with(0o600, true, vec![]), None);
+    for mode in [0o640, 0o604, 0o620, 0o602] {
+        assert_eq!(with(mode, false, stranger()), Some("perhaps-mapped"), "{mode:o}");
+        assert_eq!(with(mode, true, vec![]), Some("unseen"), "{mode:o}");
+        assert_eq!(with(mode, false, vec![]), None, "{mode:o}");
+    }
+}
+
+#[test]
+fn a_process_that_may_not_be_looked_into_is_no_doubt_where_the_main_segment_is_unattached() {
+    let mut crashed = crashed();
+    crashed.look.processes = vec![closed(8000, "gpg-agent")];
+    assert_eq!(crashed.code_of_all(), "removed");
+    crashed.look.segments[0].ctime += 1;
+    assert!(matches!(crashed.reason(3), Some(Reason::PerhapsMapped(_))));
+}
+
+#[test]
+fn no_segment_but_the_recorded_main_one_of_that_run_and_place_dispels_the_doubt_about_a_file() {
+    let doubted = |story: Story, place| {
+        let mut look = crashed().look;
+        look.place = place;
+        look.files = vec![file("arena", 9)];
+        look.processes = vec![closed(8000, "gpg-agent")];
+        let kept = reason(&story.end(1, End::Signal(9)).book, &look, 9);
+        matches!(kept, Some(Reason::PerhapsMapped(_)))
+    };
+    let with = |role| {
+        Story::of(claim(1)).object(1, role, shm(&segment(0))).object(
+            9,
+            Role::Other,
+            posix(&file("arena", 9)),
+        )
+    };
+    assert!(!doubted(with(Role::Main), here()));
+    assert!(doubted(with(Role::Dynamic), here()));
+    assert!(doubted(with(Role::Main), in_ipc("id:99")));
+    let of_later_run = ObjectSeen { run: 2, ..seen(9, Role::Other, posix(&file("arena", 9))) };
+    let two_runs = Story::of(claim(1))
+        .object(1, Role::Main, shm(&segment(0)))
+        .end(1, End::Signal(9))
+        .then(run(2))
+        .then(Record::Object(of_later_run));
+    let mut look = crashed().look;
+    look.files = vec![file("arena", 9)];
+    look.processes = vec![closed(8000, "gpg-agent")];
+    let kept = reason(&two_runs.book, &look, 9);
+    assert!(matches!(kept, Some(Reason::PerhapsMapped(_))), "{kept:?}");
+    look.processes[0].ended = true;
+    assert_eq!(reason(&two_runs.book, &look, 9), None);
+}
+
+#[test]
+fn instance_held_spans_the_runs_of_a_ledger() {
+    let story = Story::of(generic(1))
+        .object(1, Role::Other, shm(&segment(0)))
+        .end(1, End::Signal(9))
+        .then(run(2))
+        .then(Record::Claim(generic(2)))
+        .object(2, Role::Other, shm(&segment(1)))
+        .end(2, End::Signal(9));
+    let mut look = look();
+    look.segments = vec![row(&segment(0)), row(&segment(1))];
+    assert_eq!(would_remove(&story.book, &look).len(), 2);
+    look.segments[0].nattch = 1;
+    assert!(matches!(reason(&story.book, &look, 2), Some(Reason::InstanceHeld(_))));
+}
+
+#[test]
+fn left_clean_keeps_what_is_left_after_status_0_unless_asked() {
+    let crashed = crashed_as(claim(1), End::Exit(0));
+    assert_eq!(crashed.code_of_all(), "left-clean");
+    let (_, verdicts) = settle(&crashed.story.book, &crashed.look, &with_cleaning());
+    assert_eq!(removed(&verdicts).len(), 3);
+}
+
+#[test]
+fn an_end_is_clean_where_the_server_and_its_command_ended_with_status_0() {
+    let server = ProcessRef { pid: 4800, start: 2000 };
+    let left = |of_server, of_command| {
+        let story = Story::of(generic(1))
+            .then(Record::Claim(Claim { process: server, ..claim(1) }))
+            .object(1, Role::Other, posix(&file("arena", 9)))
+            .then(Record::Reaped { run: 1, process: server, end: of_server })
+            .then(reaped(1, of_command))
+            .then(Record::End { run: 1, end: of_command });
+        let mut look = look();
+        look.files = vec![file("arena", 9)];
+        reason(&story.book, &look, 1).map(|reason| reason.code())
+    };
+    assert_eq!(left(End::Exit(0), End::Exit(0)), Some("left-clean"));
+    assert_eq!(left(End::Signal(9), End::Exit(0)), None);
+    assert_eq!(left(End::Exit(0), End::Exit(1)), None);
+}
+
+#[test]
+fn every_other_end_is_cleaned_up_after() {
+    for end in [End::Exit(1), End::Signal(15), End::NotStarted(2), End::Unknown] {
+        assert_eq!(crashed_as(claim(1), end).code_of_all(), "removed", "{end}");
+    }
+}
+
+#[test]
+fn a_server_that_leaks_on_a_clean_exit_is_cleaned_up_after_status_0() {
+    let gauss = Claim { engine: EngineName::Opengauss, ..generic(1) };
+    let left = |claim| {
+        let story = Story::of(claim).object(1, Role::Other, shm(&segment(0))).end(1, End::Exit(0));
+        let mut look = look();
+        look.segments = vec![row(&segment(0))];
+        reason(&story.book, &look, 1)
+    };
+    assert_eq!(left(gauss), None);
+    assert_eq!(left(generic(1)), Some(Reason::LeftClean));
+}
+
+#[test]
+fn pid_reused_tells_of_what_may_be_anothers_by_now() {
+    let story = Story::of(generic(1));
+    let mut look = look();
+    look.segments = vec![row(&segment(0))];
+    look.forks = None;
+    let (_, verdicts) = settle(&story.book, &look, &with_cleaning());
+    assert_eq!(codes_of_suspects(&verdicts), ["pid-reused"]);
+    assert_eq!(removed(&verdicts), []);
+}
+
+#[test]
+fn gone_is_noted_and_keeps_nothing() {
+    let mut crashed = crashed();
+    crashed.look.files.pop();
+    assert_eq!(crashed.reason(3), Some(Reason::Gone));
+    assert_eq!((crashed.reason(2), crashed.reason(1)), (None, None));
+}

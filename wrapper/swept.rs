@@ -1,0 +1,52 @@
+//! What a sweep found at one path, and what came of it: made by the command, told by `render`.
+
+use std::path::PathBuf;
+
+use shmwarden::settle::{Report, Settled};
+
+/// What was found at one path.
+#[derive(Debug)]
+pub(crate) enum Finding {
+    /// A ledger that could be judged.
+    Settled(Report),
+    /// A ledger that somebody else has locked, which is why it counts as alive.
+    Busy(String),
+    /// No ledger.
+    Missing,
+    /// A ledger that does not check, or of a newer version.
+    Damaged(String),
+    /// A ledger that is not trusted, or that cannot be read or written, with the status for it.
+    Refused(u8, String),
+}
+
+/// One ledger and what came of it.
+#[derive(Debug)]
+pub(crate) struct Swept {
+    /// Its path.
+    pub(crate) path: PathBuf,
+    /// Its instance.
+    pub(crate) instance: String,
+    /// What was found.
+    pub(crate) finding: Finding,
+    /// The status that it stands for.
+    pub(crate) status: u8,
+}
+
+impl Swept {
+    /// The objects that were judged.
+    pub(crate) fn objects(&self) -> impl Iterator<Item = &Settled> {
+        let report = match &self.finding {
+            Finding::Settled(report) => Some(report),
+            _ => None,
+        };
+        report.into_iter().flat_map(|report| &report.objects)
+    }
+
+    /// What went wrong, as a sentence.
+    pub(crate) fn error(&self) -> Option<&str> {
+        match &self.finding {
+            Finding::Damaged(why) | Finding::Refused(_, why) => Some(why),
+            _ => None,
+        }
+    }
+}
