@@ -76,7 +76,7 @@ fn remove(removal: &Removal, ledger: &Ledger) -> Result<Done> {
 
 /// Why a file has to stay after all.
 fn in_use(file: &ShmFile) -> Option<Done> {
-    let scope = Scope { files: true, processes: true, maps: true, control_groups: false };
+    let scope = Scope { files: true, processes: true, maps: true, ..Scope::default() };
     match observe::observe(scope) {
         Ok(look) => {
             let now = look.file(&file.name.0).filter(|now| now.is(file))?;

@@ -3,7 +3,8 @@
 //! The library of `shmwarden`. Data flows one way: `sys`, `proc` (the kernel) -> `observe` (one
 //! look) -> `ledger` (what an instance is known to own) -> `attribute`, `decide` (pure) -> `act`
 //! (the only caller of removal); `settle` runs the whole way once. Nothing in here starts a server
-//! or prints. The bird's-eye view is in `docs/architecture.md`.
+//! or prints. `verdict` says of each object what the ledgers make of it, and changes nothing.
+//! The bird's-eye view is in `docs/architecture.md`.
 
 pub mod act;
 pub mod attribute;
@@ -16,5 +17,6 @@ pub mod observe;
 pub mod proc;
 pub mod settle;
 pub mod sys;
+pub mod verdict;
 
 pub use error::{Error, Result};

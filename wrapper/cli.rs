@@ -1,5 +1,7 @@
 //! The command line: names, options and their help. A test holds man page and help together.
 
+pub(crate) mod listing;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -39,6 +41,10 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Remove what dead instances left (pre-start and post-stop hook)
     Sweep(SweepArgs),
+    /// Every IPC object, who it belongs to, and the verdict on it
+    List(listing::ListArgs),
+    /// The processes that hold an object
+    Who(listing::WhoArgs),
     /// What was recorded, removed, kept, and why
     History(HistoryArgs),
     /// The whole story on this machine, in a scratch directory

@@ -51,7 +51,8 @@ pub(super) fn reason(
 }
 
 /// A run whose life cannot be seen from here and whose server could come by the object.
-pub(super) fn unseen_user(book: &Book, life: &Life, object: &Recorded) -> Option<Reason> {
+#[must_use]
+pub fn unseen_user(book: &Book, life: &Life, object: &Recorded) -> Option<Reason> {
     let Life::Dead(left) = life else { return None };
     let may_use = |evidence: &&Evidence| match evidence {
         Evidence::OtherPids { run } => {
@@ -106,7 +107,8 @@ fn not_understood(book: &Book, object: &Recorded, look: &Observation) -> Option<
 }
 
 /// Whether the server ended cleanly and is of a kind that does not leak then.
-pub(super) fn clean_end(book: &Book, object: &Recorded, policy: &Policy) -> Option<Reason> {
+#[must_use]
+pub fn clean_end(book: &Book, object: &Recorded, policy: &Policy) -> Option<Reason> {
     let run = book.runs.get(&object.run)?;
     let leaks = run.claims.iter().any(|claim| engine::leaks_on_clean_exit(claim.engine));
     // A removal that was begun is finished, whatever the options are now.

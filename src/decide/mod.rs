@@ -8,8 +8,9 @@ mod own;
 pub mod reason;
 
 pub use crate::attribute::differs;
+pub use common::{clean_end, unseen_user};
 pub use life::Life;
-pub use own::file_use;
+pub use own::{file_in_use, file_use};
 pub use reason::{Evidence, Holder, Reason};
 
 use crate::attribute::{Doubt, Suspect};

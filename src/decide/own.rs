@@ -42,7 +42,8 @@ pub(super) fn reason(book: &Book, object: &Recorded, look: &Observation) -> Opti
 }
 
 /// Whether somebody maps a file of an instance, or may.
-fn file_in_use(
+#[must_use]
+pub fn file_in_use(
     book: &Book,
     object: &Recorded,
     now: &ShmFile,

@@ -5,9 +5,12 @@
 
 pub mod contents;
 pub mod data_dir;
+mod mapped;
 pub mod place;
 pub mod processes;
 pub mod shm_files;
+pub mod tables;
+pub mod uses;
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -31,13 +34,24 @@ pub struct Scope {
     pub maps: bool,
     /// The control group of each, too.
     pub control_groups: bool,
+    /// Of processes that map nothing of interest, only what tells one from another: no program,
+    /// no directory, no user. Not enough to judge the life of an instance by.
+    pub brief: bool,
+    /// Semaphore sets.
+    pub sets: bool,
+    /// Message queues.
+    pub queues: bool,
+    /// What of each segment is in memory.
+    pub resident: bool,
+    /// All facts of the files in `/dev/shm`, beyond what they are recognised by.
+    pub file_facts: bool,
 }
 
 impl Scope {
-    /// Everything.
+    /// Everything that bears on a removal.
     #[must_use]
     pub fn full() -> Self {
-        Self { files: true, processes: true, maps: true, control_groups: true }
+        Self { files: true, processes: true, maps: true, control_groups: true, ..Self::default() }
     }
 }
 
@@ -72,6 +86,8 @@ pub struct Observation {
     pub headers: BTreeMap<i32, Vec<u8>>,
     /// Whole content of control segments that were read.
     pub controls: Vec<(Identity, Vec<u8>)>,
+    /// What only a listing asks for.
+    pub extra: tables::Extra,
 }
 
 impl Observation {
@@ -156,14 +172,26 @@ pub fn observe(scope: Scope) -> Result<Observation> {
     let place = place::here()?;
     // Processes before objects: what appears in between is then seen as unattached and unmapped
     // only if it was so at the end; a removal re-checks each object anyway.
-    let processes = if scope.processes { processes::all(scope)? } else { Vec::new() };
-    let files = if scope.files { shm_files::all(place.shm_mount.as_deref())? } else { Vec::new() };
+    let mut extra = tables::Extra::default();
+    let processes =
+        if scope.processes { processes::with_keys(scope, &mut extra.keys)? } else { Vec::new() };
+    let files = if scope.file_facts {
+        extra.files = tables::files(place.shm_mount.as_deref())?;
+        let files = extra.files.iter();
+        files.filter_map(|file| file.identity.clone()).collect()
+    } else if scope.files {
+        shm_files::all(place.shm_mount.as_deref())?
+    } else {
+        Vec::new()
+    };
+    let segments = segments()?;
+    tables::look(scope, &mut extra);
     Ok(Observation {
         now: SystemTime::now(),
         uid: crate::sys::user::effective(),
         forks: forks(),
         pid_max: pid_max(),
-        segments: segments()?,
+        segments,
         files,
         processes,
         maps_were_read: scope.maps,
@@ -172,6 +200,7 @@ pub fn observe(scope: Scope) -> Result<Observation> {
         data_dirs: Vec::new(),
         headers: BTreeMap::new(),
         controls: Vec::new(),
+        extra,
         place,
     })
 }

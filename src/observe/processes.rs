@@ -1,18 +1,20 @@
 //! The processes that can be seen, and what each of them holds.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
+use super::mapped::{self, Devices};
 use super::{Scope, Seen, shm_files};
 use crate::engine;
 use crate::error::{Error, Result};
-use crate::object::{Bytes, FileRef, ProcessRef};
+use crate::object::{Bytes, FileRef, Key, ProcessRef};
 use crate::proc::read::{self, FileId};
-use crate::proc::{maps, stat::Stat};
+use crate::proc::stat::Stat;
 use crate::sys::pidfd::PidFd;
 
 /// A shared memory object that a process maps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mapped {
     /// A System V segment by id, in the IPC namespace that the process attached it in.
     Segment(i32),
@@ -73,16 +75,6 @@ impl Process {
     }
 }
 
-/// What tells one mapping from another.
-struct Devices {
-    /// The kernel's internal mounts of System V segments, huge pages included.
-    sysv: Vec<(u32, u32)>,
-    /// The file system at `/dev/shm`.
-    shm: Option<u64>,
-    /// Our IPC namespace.
-    own_ipc: Option<u64>,
-}
-
 impl Devices {
     fn find(scope: Scope) -> Self {
         let own_pid = i32::try_from(std::process::id()).unwrap_or(0);
@@ -99,18 +91,104 @@ impl Devices {
 /// # Errors
 /// [`Error::Unsupported`] where there is no `/proc`.
 pub fn all(scope: Scope) -> Result<Vec<Process>> {
+    with_keys(scope, &mut BTreeMap::new())
+}
+
+/// As [`all`]; also notes the key under which each mapped segment was made, by its id.
+///
+/// # Errors
+/// [`Error::Unsupported`] where there is no `/proc`.
+pub fn with_keys(scope: Scope, keys: &mut BTreeMap<i32, Key>) -> Result<Vec<Process>> {
     let unsupported = |error| Error::Unsupported(format!("cannot list processes: {error}"));
+    let pids = read::pids().map_err(unsupported)?;
+    let mut found = Vec::with_capacity(pids.len());
+    look_at(pids, scope, &mut found, keys);
+    Ok(found)
+}
+
+/// Adds the processes that have come since: what one of them made or holds is not left over.
+///
+/// # Errors
+/// [`Error::Unsupported`] where there is no `/proc`.
+pub fn add_new(look: &mut super::Observation, scope: Scope) -> Result<()> {
+    let unsupported = |error| Error::Unsupported(format!("cannot list processes: {error}"));
+    let mut known: Vec<i32> = look.processes.iter().map(|p| p.process.pid).collect();
+    known.sort_unstable();
+    let new = read::new_pids(&known).map_err(unsupported)?;
+    look_at(new, scope, &mut look.processes, &mut look.extra.keys);
+    Ok(())
+}
+
+/// Fills in whose each process is, where a brief look left that out.
+pub fn add_owners(processes: &mut [Process]) {
+    for process in processes {
+        if process.uids.is_none() && !process.ended {
+            process.uids = uids(process.process.pid);
+        }
+    }
+}
+
+/// Fills in the command line and the user of one process, where that was left out.
+pub fn add_command(process: &mut Process) {
+    let pid = process.process.pid;
+    if process.command.0.is_empty() && !process.ended {
+        process.command = Bytes(read::cmdline(pid).here().unwrap_or_default());
+        process.uids = process.uids.or_else(|| uids(pid));
+    }
+}
+
+/// Fewest processes that are worth a thread of their own.
+const SHARE: usize = 100;
+/// Most threads that look at once.
+const THREADS: usize = 4;
+
+fn look_at(pids: Vec<i32>, scope: Scope, found: &mut Vec<Process>, keys: &mut BTreeMap<i32, Key>) {
     let devices = Devices::find(scope);
-    let mut found = Vec::new();
-    for pid in read::pids().map_err(unsupported)? {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = cores.min(THREADS).min(pids.len() / SHARE);
+    // A brief look is a listing's. Whoever looks in full may fork, or act as another user, and
+    // must have one thread only.
+    if !scope.brief || threads < 2 {
+        return look_at_share(&pids, scope, &devices, found, keys);
+    }
+    std::thread::scope(|threaded| {
+        let shares = pids.chunks(pids.len().div_ceil(threads));
+        let shares = shares.map(|share| {
+            let devices = &devices;
+            threaded.spawn(move || {
+                let (mut found, mut keys) = (Vec::new(), BTreeMap::new());
+                look_at_share(share, scope, devices, &mut found, &mut keys);
+                (found, keys)
+            })
+        });
+        let shares: Vec<_> = shares.collect();
+        for (more, made_under) in shares.into_iter().filter_map(|share| share.join().ok()) {
+            found.extend(more);
+            keys.extend(made_under);
+        }
+    });
+}
+
+fn look_at_share(
+    pids: &[i32],
+    scope: Scope,
+    devices: &Devices,
+    found: &mut Vec<Process>,
+    keys: &mut BTreeMap<i32, Key>,
+) {
+    for &pid in pids {
         // Who vanishes or cannot be parsed while being read is left to the re-check.
         if let Ok(Seen::Here(stat)) = read::stat(pid) {
             if !stat.is_kernel_thread() {
-                found.push(look_into(&stat, scope, &devices));
+                found.push(look_into(&stat, scope, devices, keys));
             }
         }
     }
-    Ok(found)
+}
+
+fn uids(pid: i32) -> Option<[u32; 4]> {
+    let status = read::status(pid).ok().and_then(Seen::here);
+    status.map(|status| status.uids)
 }
 
 /// Whether a process is there and not fully ended; a number that another process bears is not.
@@ -143,7 +221,12 @@ fn has_ended(stat: &Stat) -> bool {
     }
 }
 
-fn look_into(stat: &Stat, scope: Scope, devices: &Devices) -> Process {
+fn look_into(
+    stat: &Stat,
+    scope: Scope,
+    devices: &Devices,
+    keys: &mut BTreeMap<i32, Key>,
+) -> Process {
     let pid = stat.pid;
     let ended = has_ended(stat);
     let mut process = Process {
@@ -165,8 +248,10 @@ fn look_into(stat: &Stat, scope: Scope, devices: &Devices) -> Process {
     if ended {
         return process;
     }
-    process.uids = read::status(pid).ok().and_then(Seen::here).map(|status| status.uids);
-    process.executable = read::exe_path(pid).unwrap_or(Seen::Denied);
+    if !scope.brief {
+        process.uids = uids(pid);
+        process.executable = read::exe_path(pid).unwrap_or(Seen::Denied);
+    }
     let server = matches!(&process.executable, Seen::Here(path)
         if engine::recognise(path) != engine::EngineName::Generic);
     if server || matches!(process.executable, Seen::Denied) {
@@ -176,34 +261,29 @@ fn look_into(stat: &Stat, scope: Scope, devices: &Devices) -> Process {
         process.control_group = read::cgroup(pid).here().map(Bytes);
     }
     if scope.maps {
-        let inode = read::namespace_inode(pid, "ipc").ok().and_then(Seen::here);
-        process.same_ipc = inode.zip(devices.own_ipc).map(|(its, own)| its == own);
-        let raw = read::maps(pid).unwrap_or(Seen::Denied);
-        let found = raw.map(|raw| shared_memory(&raw, devices));
-        if matches!(&found, Seen::Here(list) if !list.is_empty()) {
+        let found = if scope.brief {
+            mapped::by_questions(pid, devices, !scope.files)
+        } else {
+            mapped::by_text(pid, devices)
+        };
+        let mut made_under = Vec::new();
+        let found = found.map(|(found, keys)| {
+            made_under = keys;
+            found
+        });
+        let holds = matches!(&found, Seen::Here(list) if !list.is_empty());
+        if holds || !scope.brief {
+            let inode = read::namespace_inode(pid, "ipc").ok().and_then(Seen::here);
+            process.same_ipc = inode.zip(devices.own_ipc).map(|(its, own)| its == own);
+        }
+        if holds {
+            process.uids = process.uids.or_else(|| uids(pid));
             process.command = Bytes(read::cmdline(pid).here().unwrap_or_default());
+        }
+        if process.same_ipc != Some(false) {
+            keys.extend(made_under);
         }
         process.maps = Some(found);
     }
     process
-}
-
-/// The shared memory objects in the text of `/proc/<pid>/maps`, each with its number of mappings.
-fn shared_memory(raw: &[u8], devices: &Devices) -> Vec<(Mapped, u64)> {
-    let mut found: Vec<(Mapped, u64)> = Vec::new();
-    for mapping in maps::lines(raw) {
-        let dev = nix::libc::makedev(mapping.dev_major, mapping.dev_minor);
-        let object = match mapping.sysv_shmid_on(&devices.sysv) {
-            Some(id) => Mapped::Segment(id),
-            None if mapping.inode != 0 && Some(dev) == devices.shm => {
-                Mapped::File(FileRef { dev, ino: mapping.inode })
-            }
-            None => continue,
-        };
-        match found.iter_mut().find(|(known, _)| *known == object) {
-            Some((_, count)) => *count += 1,
-            None => found.push((object, 1)),
-        }
-    }
-    found
 }

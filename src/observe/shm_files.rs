@@ -18,18 +18,31 @@ pub const DIRECTORY: &str = "/dev/shm";
 /// # Errors
 /// [`Error::Io`].
 pub fn all(mount: Option<&str>) -> Result<Vec<ShmFile>> {
+    let mut found = Vec::new();
+    each(mount, |name, mount, facts| {
+        found.extend(identity(name, mount, &facts));
+    })?;
+    Ok(found)
+}
+
+/// Shows each regular file directly in `/dev/shm` with its name and the name of its mount.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn each(mount: Option<&str>, mut show: impl FnMut(&[u8], &str, FileFacts)) -> Result<()> {
     let Some(mount) = mount else {
-        return Ok(Vec::new());
+        return Ok(());
     };
     let path = Path::new(DIRECTORY);
     let dir = File::open(path).map_err(Error::io("cannot open", path))?;
-    let mut found = Vec::new();
     for entry in std::fs::read_dir(path).map_err(Error::io("cannot read", path))? {
         let entry = entry.map_err(Error::io("cannot read", path))?;
         let name = entry.file_name();
-        found.extend(look_in(&dir, name.as_bytes(), mount)?);
+        if let Some(facts) = facts_in(&dir, name.as_bytes())? {
+            show(name.as_bytes(), mount, facts);
+        }
     }
-    Ok(found)
+    Ok(())
 }
 
 /// One file by name; `None` where there is none, or no regular one.
@@ -39,7 +52,8 @@ pub fn all(mount: Option<&str>) -> Result<Vec<ShmFile>> {
 pub fn one(name: &[u8], mount: &str) -> Result<Option<ShmFile>> {
     let path = Path::new(DIRECTORY);
     let dir = File::open(path).map_err(Error::io("cannot open", path))?;
-    look_in(&dir, name, mount)
+    let facts = facts_in(&dir, name)?;
+    Ok(facts.and_then(|facts| identity(name, mount, &facts)))
 }
 
 /// The identity of a file by what `statx` says of it.
@@ -57,10 +71,10 @@ pub fn identity(name: &[u8], mount: &str, facts: &FileFacts) -> Option<ShmFile> 
     })
 }
 
-fn look_in(dir: &File, name: &[u8], mount: &str) -> Result<Option<ShmFile>> {
+fn facts_in(dir: &File, name: &[u8]) -> Result<Option<FileFacts>> {
     match files::facts_at(dir.as_fd(), name) {
-        Ok(facts) if facts.is_regular() => Ok(identity(name, mount, &facts)),
-        Ok(_) | Err(nix::errno::Errno::ENOENT) => Ok(None),
+        Ok(facts) => Ok(facts.is_regular().then_some(facts)),
+        Err(nix::errno::Errno::ENOENT) => Ok(None),
         Err(errno) => {
             let path = Path::new(DIRECTORY).join(Bytes(name.to_vec()).lossy());
             Err(Error::io("cannot look at", &path)(io::Error::from(errno)))

@@ -47,12 +47,29 @@ impl Mapping<'_> {
     /// attached it, which need not be the reader's. 0 is a valid id.
     #[must_use]
     pub fn sysv_shmid_on(&self, devices: &[Device]) -> Option<i32> {
-        let key = self.path.strip_prefix(b"/SYSV")?.strip_suffix(b" (deleted)")?;
-        let is_key =
-            key.len() == 8 && key.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        sysv_name(self.path)?;
         let is_there = devices.contains(&(self.dev_major, self.dev_minor));
-        if is_key && is_there { i32::try_from(self.inode).ok() } else { None }
+        is_there.then(|| i32::try_from(self.inode).ok())?
     }
+
+    /// The key that a segment was made under, by the name of its mapping: it stays there when the
+    /// segment is marked for destruction. Means something only where [`Self::sysv_shmid_on`] does.
+    #[must_use]
+    pub fn sysv_key(&self) -> Option<i32> {
+        sysv_name(self.path)
+    }
+}
+
+/// The key in the name of a mapping, if it is named as the kernel names segments.
+#[must_use]
+pub fn sysv_name(name: &[u8]) -> Option<i32> {
+    let digits = name
+        .strip_prefix(b"/SYSV")?
+        .strip_suffix(b" (deleted)")
+        .filter(|digits| digits.len() == 8)?;
+    let lower = digits.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let bits = u32::try_from(unsigned(digits, 16)?).ok()?;
+    lower.then(|| i32::from_ne_bytes(bits.to_ne_bytes()))
 }
 
 /// The mappings of the file. Lines that do not parse are left out.
@@ -119,6 +136,8 @@ mod tests {
     fn the_inode_of_an_attached_segment_is_its_id_and_may_be_zero() {
         let ids: Vec<_> = lines(FILE).filter_map(|mapping| mapping.sysv_shmid()).collect();
         assert_eq!(ids, [1, 0]);
+        let keys: Vec<_> = lines(FILE).filter_map(|each| each.sysv_key()).collect();
+        assert_eq!(keys, [0x777, -559_038_737, 0x1234]);
     }
 
     #[test]

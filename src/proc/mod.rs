@@ -5,11 +5,13 @@
 
 use std::fmt;
 
+pub mod locks;
 pub mod maps;
 pub mod mountinfo;
 pub mod read;
 pub mod stat;
 pub mod status;
+pub mod syscall;
 pub mod system;
 pub mod sysvipc;
 

@@ -19,12 +19,14 @@ use super::{Malformed, Seen, system};
 
 mod process;
 mod threads;
+mod uses;
 
 pub use process::{
     FileId, cgroup, children, cmdline, cwd, environ_var, exe, exe_path, namespace_inode, pids,
     stat, status,
 };
 pub use threads::maps;
+pub use uses::{flocks, new_pids, open_files, waits};
 
 /// The bound of what is small: one process's files, single numbers. Bytes.
 const SMALL: usize = 1 << 20;

@@ -110,11 +110,12 @@ fn scope(ledger: &Ledger) -> Scope {
         .values()
         .flat_map(|run| &run.claims)
         .any(|claim| claim.engine == EngineName::Postgres);
-    Scope { files: true, processes: true, maps: maps || lists, control_groups }
+    let maps = maps || lists;
+    Scope { files: true, processes: true, maps, control_groups, ..Scope::default() }
 }
 
 /// Asks the kernel for claimed processes that `/proc` does not show (`hidepid`).
-fn look_for_hidden(ledger: &Ledger, look: &mut Observation) {
+pub fn look_for_hidden(ledger: &Ledger, look: &mut Observation) {
     let here = look.place.pid_namespace.clone();
     let claimed = ledger
         .book
@@ -140,7 +141,10 @@ fn may_have_unseen(ledger: &Ledger) -> bool {
 }
 
 /// Reads the data directories that the ledger names, as the ledger's owner.
-fn look_at_directories(ledger: &Ledger, look: &mut Observation) -> Result<()> {
+///
+/// # Errors
+/// [`crate::Error::Io`] where acting as the owner is refused.
+pub fn look_at_directories(ledger: &Ledger, look: &mut Observation) -> Result<()> {
     let mut paths: Vec<_> = ledger
         .book
         .runs

@@ -9,14 +9,18 @@ pub mod files;
 pub mod gate;
 pub mod handover;
 pub mod memory;
+pub mod msg;
 pub mod namespace;
 pub mod namespaces;
 pub mod pidfd;
 pub mod process;
+pub mod sem;
 pub mod shm;
 pub mod signals;
 pub mod taken;
+pub mod terminal;
 pub mod user;
+pub mod vma;
 
 use nix::errno::Errno;
 

@@ -2,4 +2,7 @@
 
 pub(crate) mod demo;
 pub(crate) mod history;
+pub(crate) mod list;
 pub(crate) mod sweep;
+pub(crate) mod view;
+pub(crate) mod who;

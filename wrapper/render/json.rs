@@ -32,9 +32,15 @@ pub(crate) fn identity(identity: &Identity) -> Map<String, Value> {
 /// A name, lossily, and exactly as `name_bytes` where it is no text.
 fn name(out: &mut Map<String, Value>, name: &Bytes) {
     out.insert("name".into(), name.lossy().into());
-    if std::str::from_utf8(&name.0).is_err() {
-        out.insert("name_bytes".into(), base64(&name.0).into());
+    if let Some(bytes) = name_bytes(name) {
+        out.insert("name_bytes".into(), bytes.into());
     }
+}
+
+/// A name exactly, where it is no text.
+pub(crate) fn name_bytes(name: &Bytes) -> Option<String> {
+    let is_text = std::str::from_utf8(&name.0).is_ok();
+    (!is_text).then(|| base64(&name.0))
 }
 
 /// A holder.
@@ -53,7 +59,7 @@ pub(crate) fn holder(holder: &Holder, instance: &str) -> Value {
 }
 
 /// When a process began, from its start time in clock ticks since boot.
-fn since(start_ticks: u64) -> Option<String> {
+pub(crate) fn since(start_ticks: u64) -> Option<String> {
     let now = shmwarden::observe::boot_ticks();
     let ticks_a_second = shmwarden::observe::ticks_a_second();
     let ago = now.checked_sub(start_ticks)?.checked_div(ticks_a_second)?;

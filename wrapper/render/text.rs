@@ -43,6 +43,18 @@ pub(crate) fn safe(text: &str) -> String {
     if text.chars().nth(LONGEST).is_some() { format!("{escaped}...") } else { escaped }
 }
 
+/// A foreign string that is safe for a terminal, whole.
+pub(crate) fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '"' | '\'' => out.push(c),
+            c => out.extend(c.escape_debug()),
+        }
+    }
+    out
+}
+
 /// A user by name, or by number where the account is gone.
 pub(crate) fn user(uid: u32) -> String {
     let known = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten();

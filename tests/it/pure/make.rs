@@ -10,6 +10,7 @@ use shmwarden::ledger::record::{
     RunStart,
 };
 use shmwarden::object::{Bytes, FileRef, Identity, Key, ProcessRef, Segment, ShmFile};
+use shmwarden::observe::tables::Extra;
 use shmwarden::observe::{DataDirectory, Observation, Process, Seen};
 use shmwarden::proc::read::FileId;
 use shmwarden::sys::shm::Row;
@@ -210,6 +211,7 @@ pub fn look() -> Observation {
         }],
         headers: BTreeMap::new(),
         controls: vec![],
+        extra: Extra::default(),
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) struct Belongings {
 impl Belongings {
     /// What the processes of a server have mapped now: its own pid and its children's.
     pub(super) fn of(server: i32, account: &Account) -> Outcome<Self> {
-        let scope = Scope { files: true, processes: true, maps: true, control_groups: false };
+        let scope = Scope { files: true, processes: true, maps: true, ..Scope::default() };
         // As the server's user: root may lack the right to look into others (`CAP_SYS_PTRACE`).
         let seen = account
             .act(|| observe::observe(scope))?

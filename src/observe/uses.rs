@@ -1,0 +1,67 @@
+//! Uses of an object that no map shows: a process blocked on a set or queue, a file held open.
+
+use super::{Process, Seen};
+use crate::object::ShmFile;
+use crate::proc::read;
+pub use crate::proc::syscall::WaitsFor;
+
+/// A process that uses an object, how often, and what for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found<T> {
+    /// Its pid.
+    pub pid: i32,
+    /// What it uses.
+    pub what: T,
+    /// Threads that are blocked, or descriptors that are open.
+    pub times: u64,
+}
+
+/// The processes of this IPC namespace that are blocked on a set or queue, and the pids of those
+/// that could not be asked.
+#[must_use]
+pub fn blocked(processes: &[Process]) -> (Vec<Found<WaitsFor>>, Vec<i32>) {
+    let own = i32::try_from(std::process::id()).unwrap_or(0);
+    let own_ipc = ipc_of(own);
+    let (mut found, mut closed) = (Vec::new(), Vec::new());
+    for process in processes.iter().filter(|process| !process.ended) {
+        let pid = process.process.pid;
+        let mut waits = match read::waits(pid).unwrap_or(Seen::Denied) {
+            Seen::Here(waits) => waits,
+            Seen::Gone => continue,
+            Seen::Denied => {
+                closed.push(pid);
+                continue;
+            }
+        };
+        // Another namespace has other sets under the same numbers.
+        if waits.is_empty() || (own_ipc.is_some() && ipc_of(pid) != own_ipc) {
+            continue;
+        }
+        waits.sort_unstable();
+        for group in waits.chunk_by(|a, b| a == b) {
+            found.extend(group.first().map(|&what| Found { pid, what, times: group.len() as u64 }));
+        }
+    }
+    (found, closed)
+}
+
+fn ipc_of(pid: i32) -> Option<u64> {
+    read::namespace_inode(pid, "ipc").ok().and_then(Seen::here)
+}
+
+/// The processes that have a file of `/dev/shm` open, and the pids of those that could not be
+/// asked. What maps it need not have it open.
+#[must_use]
+pub fn open(processes: &[Process], file: &ShmFile) -> (Vec<Found<()>>, Vec<i32>) {
+    let (mut found, mut closed) = (Vec::new(), Vec::new());
+    for process in processes.iter().filter(|process| !process.ended) {
+        let pid = process.process.pid;
+        let count = read::open_files(pid, &file.name.0, file.file.dev, file.file.ino);
+        match count.unwrap_or(Seen::Denied) {
+            Seen::Here(0) | Seen::Gone => {}
+            Seen::Here(times) => found.push(Found { pid, what: (), times }),
+            Seen::Denied => closed.push(pid),
+        }
+    }
+    (found, closed)
+}

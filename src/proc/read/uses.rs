@@ -1,0 +1,114 @@
+//! What a process waits for and which files it has open: uses of an object that no map shows.
+//!
+//! It must never take what it may not read for nothing: every answer is a `Seen`.
+
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::threads::{numeric_entries, tids};
+use super::{LARGE, SMALL, at, seen, whole};
+use crate::proc::locks::{self, Flock};
+use crate::proc::syscall::{self, WaitsFor};
+use crate::proc::{Seen, decimal};
+
+/// The sets and queues that threads of a process are blocked on, one entry a thread.
+pub fn waits(pid: i32) -> io::Result<Seen<Vec<WaitsFor>>> {
+    let tids = match tids(pid)? {
+        Seen::Here(tids) => tids,
+        Seen::Gone => return Ok(Seen::Gone),
+        Seen::Denied => return Ok(Seen::Denied),
+    };
+    let mut found = Vec::new();
+    for tid in tids {
+        let path = format!("/proc/{pid}/task/{tid}/syscall");
+        match seen(&path, whole(&path, SMALL))? {
+            Seen::Here(bytes) => found.extend(syscall::waits_for(&bytes)),
+            Seen::Gone => {}
+            Seen::Denied => return Ok(Seen::Denied),
+        }
+    }
+    Ok(Seen::Here(found))
+}
+
+/// How many descriptors of a process are of this file, which has this name somewhere.
+///
+/// Only what bears the name is asked for its identity: asking every open file would wait for dead
+/// network mounts.
+pub fn open_files(pid: i32, name: &[u8], dev: u64, ino: u64) -> io::Result<Seen<u64>> {
+    let path = format!("/proc/{pid}/fd");
+    let numbers = match seen(&path, numeric_entries(&path))? {
+        Seen::Here(numbers) => numbers,
+        Seen::Gone => return Ok(Seen::Gone),
+        Seen::Denied => return Ok(Seen::Denied),
+    };
+    let is_it = |number: &&i32| {
+        let link = format!("{path}/{number}");
+        let bears_name = std::fs::read_link(&link).is_ok_and(|to| has_name(&to, name));
+        bears_name
+            && std::fs::metadata(&link).is_ok_and(|file| (file.dev(), file.ino()) == (dev, ino))
+    };
+    Ok(Seen::Here(numbers.iter().filter(is_it).count() as u64))
+}
+
+fn has_name(path: &Path, name: &[u8]) -> bool {
+    let last = path.as_os_str().as_bytes().rsplit(|&byte| byte == b'/').next();
+    last.is_some_and(|last| last == name || last.strip_suffix(b" (deleted)") == Some(name))
+}
+
+/// The locks of `flock(2)` that this PID namespace shows.
+pub fn flocks() -> io::Result<Vec<Flock>> {
+    let path = "/proc/locks";
+    let bytes = whole(path, LARGE).map_err(|error| at(path, error))?;
+    Ok(locks::flocks(&bytes))
+}
+
+/// Every pid that `/proc` lists now and that is not in `known`, which is sorted.
+pub fn new_pids(known: &[i32]) -> io::Result<Vec<i32>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").map_err(|error| at("/proc", error))? {
+        let name = entry?.file_name();
+        let pid = decimal::<i32>(name.as_encoded_bytes());
+        found.extend(pid.filter(|pid| known.binary_search(pid).is_err()));
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    fn me() -> i32 {
+        i32::try_from(std::process::id()).unwrap()
+    }
+
+    #[test]
+    fn a_process_sees_its_own_open_file_under_any_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a b\n");
+        let file = std::fs::File::create(&path).unwrap();
+        let second = file.as_fd().try_clone_to_owned().unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let facts = file.metadata().unwrap();
+        let count = |name| open_files(me(), name, facts.dev(), facts.ino()).unwrap();
+        assert_eq!(count(b"a b\n"), Seen::Here(2));
+        assert_eq!(count(b"b"), Seen::Here(0));
+        drop(second);
+        assert_eq!(count(b"a b\n"), Seen::Here(1));
+    }
+
+    #[test]
+    fn a_pid_that_nobody_has_is_gone() {
+        assert_eq!(waits(i32::MAX).unwrap(), Seen::Gone);
+        assert_eq!(open_files(i32::MAX, b"a", 1, 1).unwrap(), Seen::Gone);
+    }
+
+    #[test]
+    fn nobody_is_new_at_once_but_who_is_not_known() {
+        assert!(new_pids(&[]).unwrap().contains(&me()));
+        assert!(!new_pids(&[me()]).unwrap().contains(&me()));
+    }
+}

@@ -1,0 +1,91 @@
+//! System V message queues: the table. Reads only.
+
+use std::mem::MaybeUninit;
+
+use nix::errno::Errno;
+
+use super::{Result, check};
+
+/// `MSG_STAT_ANY` (`linux/msg.h`, since 4.17): like `MSG_STAT`, without a permission check.
+const MSG_STAT_ANY: libc::c_int = 13;
+
+/// One row of the kernel's table, as `MSG_STAT_ANY` gives it (`msgctl(2)`).
+///
+/// Process ids are 0 where there was none, or it is not visible in the caller's PID namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// The identifier.
+    pub id: i32,
+    /// The key.
+    pub key: i32,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group of the owner.
+    pub gid: u32,
+    /// Creator.
+    pub creator_uid: u32,
+    /// Group of the creator.
+    pub creator_gid: u32,
+    /// Messages that wait in it.
+    pub messages: u64,
+    /// Bytes in those messages.
+    pub bytes: u64,
+    /// Process that sent last.
+    pub last_sender: i32,
+    /// Process that received last.
+    pub last_receiver: i32,
+    /// Last `msgsnd`, seconds since the epoch; 0 for never.
+    pub stime: i64,
+    /// Last `msgrcv`, seconds since the epoch; 0 for never.
+    pub rtime: i64,
+    /// Creation or last `IPC_SET`, seconds since the epoch.
+    pub ctime: i64,
+}
+
+/// Every queue of this IPC namespace, in the order of the table.
+///
+/// # Errors
+/// Whatever `msgctl` says other than that an index is free.
+pub fn table() -> Result<Vec<Row>> {
+    let mut info = MaybeUninit::<[u64; 32]>::zeroed();
+    // SAFETY: IPC_INFO writes one struct msginfo (32 bytes), for which the buffer has room.
+    let highest =
+        check(unsafe { libc::msgctl(0, libc::IPC_INFO, info.as_mut_ptr().cast()) }.into())?;
+    let mut rows = Vec::new();
+    for index in 0..=i32::try_from(highest).map_err(|_| Errno::EOVERFLOW)? {
+        match at_index(index) {
+            Ok(row) => rows.push(row),
+            Err(Errno::EINVAL | Errno::EIDRM) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(rows)
+}
+
+/// The queue at a table index (an id serves: the kernel uses its low bits only).
+fn at_index(index: i32) -> Result<Row> {
+    let mut ds = MaybeUninit::<libc::msqid_ds>::zeroed();
+    // SAFETY: MSG_STAT_ANY writes one struct msqid_ds into the buffer of that type.
+    let id = check(unsafe { libc::msgctl(index, MSG_STAT_ANY, ds.as_mut_ptr()) }.into())?;
+    // SAFETY: the call succeeded, so the structure is filled in; it was zeroed before.
+    let ds = unsafe { ds.assume_init() };
+    #[allow(clippy::unnecessary_cast)] // the widths differ between architectures
+    Ok(Row {
+        id: i32::try_from(id).map_err(|_| Errno::EOVERFLOW)?,
+        key: ds.msg_perm.__key,
+        mode: ds.msg_perm.mode as u32,
+        uid: ds.msg_perm.uid,
+        gid: ds.msg_perm.gid,
+        creator_uid: ds.msg_perm.cuid,
+        creator_gid: ds.msg_perm.cgid,
+        messages: ds.msg_qnum as u64,
+        bytes: ds.__msg_cbytes as u64,
+        last_sender: ds.msg_lspid,
+        last_receiver: ds.msg_lrpid,
+        stime: ds.msg_stime as i64,
+        rtime: ds.msg_rtime as i64,
+        ctime: ds.msg_ctime as i64,
+    })
+}

@@ -1,0 +1,130 @@
+//! System V semaphore sets: the table, and what the members of one set tell of its use.
+//!
+//! Reads only. By number and not through glibc: its `semctl` hands `SEM_STAT_ANY` no buffer
+//! before 2.31.
+
+use std::mem::MaybeUninit;
+
+use nix::errno::Errno;
+
+use super::{Result, check};
+
+/// `SEM_STAT_ANY` (`linux/sem.h`, since 4.17): like `SEM_STAT`, without a permission check.
+const SEM_STAT_ANY: libc::c_int = 20;
+/// `GETPID` (`linux/sem.h`).
+const GETPID: libc::c_int = 11;
+/// `GETNCNT` (`linux/sem.h`).
+const GETNCNT: libc::c_int = 14;
+/// `GETZCNT` (`linux/sem.h`).
+const GETZCNT: libc::c_int = 15;
+
+/// One row of the kernel's table, as `SEM_STAT_ANY` gives it (`semctl(2)`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// The identifier.
+    pub id: i32,
+    /// The key.
+    pub key: i32,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group of the owner.
+    pub gid: u32,
+    /// Creator.
+    pub creator_uid: u32,
+    /// Group of the creator.
+    pub creator_gid: u32,
+    /// Semaphores in the set.
+    pub members: u64,
+    /// Last `semop`, seconds since the epoch; 0 for never.
+    pub otime: i64,
+    /// Creation, or last `SETVAL`, `SETALL`, `IPC_SET`: it moves while the set is used.
+    pub ctime: i64,
+}
+
+/// What the members of a set tell of its use.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Members {
+    /// Processes that wait for a member to grow, or to be 0.
+    pub waiters: u64,
+    /// Who last operated each member, each pid once; 0 where that is nobody, or not visible here.
+    pub operators: Vec<i32>,
+}
+
+/// Every set of this IPC namespace, in the order of the table.
+///
+/// # Errors
+/// Whatever `semctl` says other than that an index is free.
+pub fn table() -> Result<Vec<Row>> {
+    let mut info = MaybeUninit::<[u64; 32]>::zeroed();
+    let info = info.as_mut_ptr().cast::<libc::c_void>();
+    // SAFETY: IPC_INFO writes one struct seminfo (40 bytes), for which the buffer has room.
+    let highest = check(unsafe { semctl(0, 0, libc::IPC_INFO, info) })?;
+    let mut rows = Vec::new();
+    for index in 0..=i32::try_from(highest).map_err(|_| Errno::EOVERFLOW)? {
+        match at_index(index) {
+            Ok(row) => rows.push(row),
+            Err(Errno::EINVAL | Errno::EIDRM) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(rows)
+}
+
+/// The set at a table index (an id serves: the kernel uses its low bits only).
+fn at_index(index: i32) -> Result<Row> {
+    let mut ds = MaybeUninit::<libc::semid_ds>::zeroed();
+    // SAFETY: SEM_STAT_ANY writes one struct semid64_ds, which on 64-bit machines is libc's.
+    let id = check(unsafe { semctl(index, 0, SEM_STAT_ANY, ds.as_mut_ptr().cast()) })?;
+    // SAFETY: the call succeeded, so the structure is filled in; it was zeroed before.
+    let ds = unsafe { ds.assume_init() };
+    #[allow(clippy::unnecessary_cast)] // the widths differ between architectures
+    Ok(Row {
+        id: i32::try_from(id).map_err(|_| Errno::EOVERFLOW)?,
+        key: ds.sem_perm.__key,
+        mode: ds.sem_perm.mode as u32,
+        uid: ds.sem_perm.uid,
+        gid: ds.sem_perm.gid,
+        creator_uid: ds.sem_perm.cuid,
+        creator_gid: ds.sem_perm.cgid,
+        members: ds.sem_nsems as u64,
+        otime: ds.sem_otime as i64,
+        ctime: ds.sem_ctime as i64,
+    })
+}
+
+/// Asks each member who waits for it and who operated it last; changes nothing.
+///
+/// # Errors
+/// `EACCES` without read permission; `EINVAL`, `EIDRM` where the set is gone.
+pub fn members(id: i32, count: u64) -> Result<Members> {
+    let mut found = Members::default();
+    for member in 0..i32::try_from(count).map_err(|_| Errno::EOVERFLOW)? {
+        let ask = |what| {
+            // SAFETY: GETPID, GETNCNT and GETZCNT read and write no memory of this process.
+            check(unsafe { semctl(id, member, what, std::ptr::null_mut()) })
+        };
+        let waiting = ask(GETNCNT)? + ask(GETZCNT)?;
+        found.waiters += u64::try_from(waiting).unwrap_or(0);
+        let pid = i32::try_from(ask(GETPID)?).unwrap_or(0);
+        // Members of one set are mostly operated by few processes, often one after the other.
+        if found.operators.last() != Some(&pid) {
+            found.operators.push(pid);
+        }
+    }
+    found.operators.sort_unstable();
+    found.operators.dedup();
+    Ok(found)
+}
+
+/// `semctl(2)`.
+unsafe fn semctl(
+    id: i32,
+    member: i32,
+    command: libc::c_int,
+    buffer: *mut libc::c_void,
+) -> libc::c_long {
+    // SAFETY: the caller vouches for the buffer.
+    unsafe { libc::syscall(libc::SYS_semctl, id, member, command, buffer) }
+}

@@ -1,0 +1,279 @@
+//! What the ledgers say of an object that one of them has. Pure.
+
+use std::collections::BTreeMap;
+
+use super::{Account, Subject, Verdict, Why};
+use crate::attribute::Doubt;
+use crate::decide::{self, Life, Policy, Reason};
+use crate::ledger::book::Recorded;
+use crate::object::{Identity, Place, Segment, ShmFile};
+use crate::observe::{Observation, identity_of};
+use crate::sys::shm::{MODE_DEST, Row};
+
+/// A verdict with the account that it comes from.
+type Found = (Verdict, Why, Option<usize>);
+
+/// Every record that can be about something here, by the number or name that it is about.
+pub(super) struct Known<'a> {
+    accounts: &'a [Account],
+    look: &'a Observation,
+    segments: BTreeMap<i32, Vec<(usize, &'a Recorded)>>,
+    files: BTreeMap<&'a [u8], Vec<(usize, &'a Recorded)>>,
+    used: BTreeMap<Number<'a>, Vec<(usize, &'a Identity)>>,
+    suspects: BTreeMap<Number<'a>, Vec<(usize, &'a Identity, Doubt)>>,
+    /// Of each dead account the reason why all of it stays.
+    common: Vec<Option<Reason>>,
+}
+
+/// What two objects cannot have in common at one time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Number<'a> {
+    Segment(i32),
+    File(&'a [u8]),
+}
+
+impl<'a> Number<'a> {
+    fn of(identity: &'a Identity) -> Self {
+        match identity {
+            Identity::Shm(segment) => Self::Segment(segment.id),
+            Identity::Posix(file) => Self::File(&file.name.0),
+        }
+    }
+}
+
+/// Whether ids, or names, of a place mean something here.
+fn is_here(identity: &Identity, place: &Place, here: &Place) -> bool {
+    place.boot == here.boot
+        && match identity {
+            Identity::Shm(_) => place.ipc_namespace == here.ipc_namespace,
+            Identity::Posix(file) => here.shm_mount.as_ref() == Some(&file.mount),
+        }
+}
+
+impl<'a> Known<'a> {
+    pub(super) fn of(accounts: &'a [Account], look: &'a Observation) -> Self {
+        let mut known = Self {
+            accounts,
+            look,
+            segments: BTreeMap::new(),
+            files: BTreeMap::new(),
+            used: BTreeMap::new(),
+            suspects: BTreeMap::new(),
+            common: Vec::new(),
+        };
+        for (index, account) in accounts.iter().enumerate() {
+            known.take_in(index, account);
+        }
+        known.common = known.reasons_to_keep_all();
+        known
+    }
+
+    fn take_in(&mut self, index: usize, account: &'a Account) {
+        let book = &account.book;
+        for object in book.open_objects() {
+            let place = book.places.get(object.place);
+            if !place.is_some_and(|place| is_here(&object.identity, place, &self.look.place)) {
+                continue;
+            }
+            match &object.identity {
+                Identity::Shm(segment) => {
+                    let same = self.segments.entry(segment.id).or_default();
+                    same.push((index, object));
+                }
+                Identity::Posix(file) => {
+                    let same = self.files.entry(&file.name.0).or_default();
+                    same.push((index, object));
+                }
+            }
+        }
+        for (run, identity) in &book.used {
+            let place = book.runs.get(run).and_then(|run| book.places.get(run.place));
+            if place.is_some_and(|place| is_here(identity, place, &self.look.place)) {
+                let same = self.used.entry(Number::of(identity)).or_default();
+                same.push((index, identity));
+            }
+        }
+        for suspect in &account.suspects {
+            let number = Number::of(&suspect.identity);
+            let same = self.suspects.entry(number).or_default();
+            same.push((index, &suspect.identity, suspect.doubt));
+        }
+    }
+
+    /// The verdict on an object that a ledger has, has seen used, or has another of the number of.
+    pub(super) fn verdict(&self, subject: Subject<'_>) -> Option<Found> {
+        let (records, used) = match subject {
+            Subject::Shm(row) => {
+                (self.segments.get(&row.id), self.used.get(&Number::Segment(row.id)))
+            }
+            Subject::Posix(file) => {
+                (self.files.get(file.name.0.as_slice()), self.used.get(&Number::File(&file.name.0)))
+            }
+            Subject::Sem(_) | Subject::Msg(_) => return None,
+        };
+        let mut changed = None;
+        let mut judged: Vec<Found> = Vec::new();
+        for &(index, object) in records.into_iter().flatten() {
+            match self.difference(index, object, subject) {
+                None => judged.extend(self.recorded(index, object, subject)),
+                Some(what) => {
+                    let why = Why::Sweep(Box::new(Reason::Changed(what)));
+                    changed = Some((Verdict::Changed, why, Some(index)));
+                }
+            }
+        }
+        // Two ledgers have it: one whose instance lives says more than one whose is dead.
+        judged.sort_by_key(|(verdict, ..)| *verdict);
+        let used = used
+            .into_iter()
+            .flatten()
+            .find(|(_, identity)| is(identity, subject))
+            .map(|(index, _)| (Verdict::Used, Why::Used, Some(*index)));
+        judged.into_iter().next().or(used).or(changed)
+    }
+
+    /// What a ledger suspects of an object that it does not have.
+    pub(super) fn suspicion(&self, subject: Subject<'_>) -> Option<(Doubt, usize)> {
+        let number = match subject {
+            Subject::Shm(row) => Number::Segment(row.id),
+            Subject::Posix(file) => Number::File(&file.name.0),
+            Subject::Sem(_) | Subject::Msg(_) => return None,
+        };
+        let same = self.suspects.get(&number)?.iter();
+        let found = same.clone().find(|(_, identity, _)| is(identity, subject))?;
+        Some((found.2, found.0))
+    }
+
+    /// In what the object that is there differs from a record of its number.
+    fn difference(
+        &self,
+        index: usize,
+        object: &Recorded,
+        subject: Subject<'_>,
+    ) -> Option<&'static str> {
+        match (&object.identity, subject) {
+            (Identity::Shm(segment), Subject::Shm(row)) => {
+                self.segment_differs(index, object, segment, row)
+            }
+            (Identity::Posix(file), Subject::Posix(found)) => {
+                let same = found.identity.as_ref().is_some_and(|now| now.is(file));
+                (!same).then_some("inode or birth time")
+            }
+            _ => Some("kind"),
+        }
+    }
+
+    fn segment_differs(
+        &self,
+        index: usize,
+        object: &Recorded,
+        segment: &Segment,
+        row: &Row,
+    ) -> Option<&'static str> {
+        let what = decide::differs(segment, row, self.same_pids(index, object));
+        // As in `decide`: attached, it is taken for ours, after an IPC_SET that nobody followed.
+        what.filter(|what| *what != "change time" || row.nattch == 0)
+    }
+
+    fn same_pids(&self, index: usize, object: &Recorded) -> bool {
+        let account = self.accounts.get(index);
+        let place = account.and_then(|account| account.book.places.get(object.place));
+        place.is_some_and(|place| place.pid_namespace == self.look.place.pid_namespace)
+    }
+
+    fn recorded(&self, index: usize, object: &Recorded, subject: Subject<'_>) -> Option<Found> {
+        let account = self.accounts.get(index)?;
+        let said = |verdict, reason| Some((verdict, Why::Sweep(Box::new(reason)), Some(index)));
+        match (&account.life, account.at_work) {
+            (Life::Live(evidence), _) => {
+                return said(Verdict::Live, Reason::Live(evidence.clone()));
+            }
+            (_, Some(pid)) => return Some((Verdict::Live, Why::AtWork(pid), Some(index))),
+            (Life::Unseen(evidence), _) => {
+                return said(Verdict::Live, Reason::Unseen(evidence.clone()));
+            }
+            (Life::Void, _) => return None,
+            (Life::Dead(_), None) => {}
+        }
+        let own = match subject {
+            Subject::Shm(row) => of_segment(row),
+            Subject::Posix(file) => file
+                .identity
+                .as_ref()
+                .and_then(|now| decide::file_in_use(&account.book, object, now, self.look)),
+            Subject::Sem(_) | Subject::Msg(_) => None,
+        };
+        let common = || self.common.get(index).and_then(Clone::clone);
+        let unseen = || decide::unseen_user(&account.book, &account.life, object);
+        let clean = || decide::clean_end(&account.book, object, &Policy::default());
+        match own.or_else(common).or_else(unseen).or_else(clean) {
+            None => said(Verdict::Stale, Reason::Dead),
+            Some(reason @ Reason::LeftClean) => said(Verdict::Left, reason),
+            // What cannot be seen counts as alive.
+            Some(reason @ Reason::Unseen(_)) => said(Verdict::Live, reason),
+            Some(reason) => said(Verdict::Held, reason),
+        }
+    }
+
+    /// While one object of a dead instance is in use, or a process of it is left, all of it stays.
+    fn reasons_to_keep_all(&self) -> Vec<Option<Reason>> {
+        let rows = self.look.segments.iter();
+        let rows = rows.filter(|row| self.segments.contains_key(&row.id));
+        let rows: BTreeMap<i32, &Row> = rows.map(|row| (row.id, row)).collect();
+        let files = self.look.files.iter();
+        let files: BTreeMap<&[u8], &ShmFile> = files.map(|f| (f.name.0.as_slice(), f)).collect();
+        let mut common: Vec<Option<Reason>> = Vec::new();
+        for account in self.accounts {
+            let Life::Dead(left) = &account.life else {
+                common.push(None);
+                continue;
+            };
+            let foreign = account.suspects.iter().find(|s| s.doubt == Doubt::Foreign);
+            let orphan = left.iter().find(|evidence| evidence.holder().is_some());
+            let orphan = orphan.map(|evidence| Reason::OrphanLives(evidence.clone()));
+            let listed = foreign.map(|s| Reason::ListedStays(s.identity.to_string()));
+            common.push(orphan.or(listed));
+        }
+        let all = self.segments.values().chain(self.files.values()).flatten();
+        for &(index, object) in all {
+            let Some(account) = self.accounts.get(index).filter(|a| !a.lives()) else {
+                continue;
+            };
+            let own = match &object.identity {
+                Identity::Shm(segment) => rows
+                    .get(&segment.id)
+                    .filter(|row| self.segment_differs(index, object, segment, row).is_none())
+                    .and_then(|row| of_segment(row)),
+                Identity::Posix(file) => files
+                    .get(file.name.0.as_slice())
+                    .filter(|now| now.is(file))
+                    .and_then(|now| decide::file_in_use(&account.book, object, now, self.look)),
+            };
+            let own = own.filter(Reason::holds_the_rest);
+            if let (Some(_), Some(place)) = (own, common.get_mut(index)) {
+                // As in `decide`: what is held says more than who is left.
+                *place = Some(Reason::InstanceHeld(object.identity.to_string()));
+            }
+        }
+        common
+    }
+}
+
+/// What a segment itself shows against its removal.
+fn of_segment(row: &Row) -> Option<Reason> {
+    if row.mode & MODE_DEST != 0 {
+        return Some(Reason::Dest);
+    }
+    (row.nattch > 0).then_some(Reason::Attached(row.nattch))
+}
+
+/// Whether an identity is this object's.
+fn is(identity: &Identity, subject: Subject<'_>) -> bool {
+    match (identity, subject) {
+        (Identity::Shm(segment), Subject::Shm(row)) => *segment == identity_of(row),
+        (Identity::Posix(file), Subject::Posix(found)) => {
+            found.identity.as_ref().is_some_and(|now| now.is(file))
+        }
+        _ => false,
+    }
+}

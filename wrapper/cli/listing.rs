@@ -1,0 +1,113 @@
+//! The options of `list` and `who`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use shmwarden::verdict::{Kind, Verdict};
+
+use super::duration;
+use crate::render::columns::Column;
+
+/// Which ledgers tell whose an object is.
+#[derive(Debug, Args)]
+pub(crate) struct LedgerArgs {
+    /// Read this ledger, and none of the default directory
+    #[arg(long, value_name = "PATH")]
+    pub(crate) ledger: Vec<PathBuf>,
+    /// Read the ledgers of this directory too
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Vec<PathBuf>,
+}
+
+/// Options of `list`.
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    pub(crate) ledgers: LedgerArgs,
+    /// Only objects of these kinds
+    #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = kinds())]
+    pub(crate) kind: Vec<Kind>,
+    /// Only objects of these owners, by name or number
+    #[arg(long, value_name = "USER", value_delimiter = ',')]
+    pub(crate) owner: Vec<String>,
+    /// Only objects with these verdicts
+    #[arg(long, value_name = "VERDICT", value_delimiter = ',', value_parser = verdicts())]
+    pub(crate) verdict: Vec<Verdict>,
+    /// Only objects of these instances
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) instance: Vec<String>,
+    /// Show these columns
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', ignore_case = true,
+          value_parser = columns())]
+    pub(crate) output: Vec<Column>,
+    /// Sort by a column; with a - before it, the largest first
+    #[arg(long, value_name = "COLUMN", allow_hyphen_values = true, value_parser = sorting)]
+    pub(crate) sort: Option<(Column, bool)>,
+    /// Sizes in bytes
+    #[arg(long)]
+    pub(crate) bytes: bool,
+    /// Look for the processes that hold each object
+    #[arg(long)]
+    pub(crate) holders: bool,
+    /// Print rows only: no column names, no totals, no advice
+    #[arg(long)]
+    pub(crate) noheadings: bool,
+    /// Print again and again, with this pause
+    #[arg(long, value_name = "INTERVAL", num_args = 0..=1, default_missing_value = "2s",
+          value_parser = duration)]
+    pub(crate) watch: Option<Duration>,
+}
+
+/// Options of `who`.
+#[derive(Debug, Args)]
+pub(crate) struct WhoArgs {
+    #[command(flatten)]
+    pub(crate) ledgers: LedgerArgs,
+    /// A key (0x00f42401), an id, or the name of a file in /dev/shm; a decimal number is an id,
+    /// and a key only where no object has that id
+    #[arg(required = true, value_name = "KEY|ID|NAME", allow_negative_numbers = true)]
+    pub(crate) objects: Vec<std::ffi::OsString>,
+}
+
+fn kinds() -> impl TypedValueParser<Value = Kind> {
+    one_of(Kind::ALL, Kind::word)
+}
+
+fn verdicts() -> impl TypedValueParser<Value = Verdict> {
+    one_of(Verdict::ALL, Verdict::word)
+}
+
+fn columns() -> impl TypedValueParser<Value = Column> {
+    one_of(Column::ALL, Column::option)
+}
+
+/// A parser of words that each stand for one value.
+fn one_of<T, const N: usize>(
+    all: [T; N],
+    word: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T>
+where
+    T: Copy + Send + Sync + 'static,
+{
+    let words = PossibleValuesParser::new(all.map(word));
+    words.try_map(move |said| {
+        let same = |one: &T| word(*one).eq_ignore_ascii_case(&said);
+        all.into_iter().find(same).ok_or("no such word")
+    })
+}
+
+fn sorting(text: &str) -> Result<(Column, bool), String> {
+    let (name, descending) = match text.strip_prefix('-') {
+        Some(name) => (name, true),
+        None => (text, false),
+    };
+    let named = |column: &Column| column.option().eq_ignore_ascii_case(name);
+    match Column::ALL.into_iter().find(named) {
+        Some(column) => Ok((column, descending)),
+        None => {
+            Err(format!("no such column; there are {}", Column::ALL.map(Column::option).join(", ")))
+        }
+    }
+}

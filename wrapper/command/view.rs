@@ -1,0 +1,278 @@
+//! One look at everything, with what the ledgers say: what `list` and `who` show. Locks nothing,
+//! writes nothing.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use shmwarden::ledger::file::{For, Ledger};
+use shmwarden::object::Place;
+use shmwarden::observe::{self, Observation, Scope, place, processes};
+use shmwarden::proc::locks::Flock;
+use shmwarden::proc::read;
+use shmwarden::settle;
+use shmwarden::verdict::holders::Uses;
+use shmwarden::verdict::{self, Account, Alone, Judged, Kind, Subject, Verdict, Why};
+use shmwarden::{Error, Result};
+
+use crate::cli::listing::LedgerArgs;
+use crate::exit;
+use crate::ledgers;
+
+/// What to look at.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Wanted {
+    /// Segments are always looked at: the tables of others cost nothing where they are left out.
+    pub(crate) sets: bool,
+    pub(crate) queues: bool,
+    pub(crate) files: bool,
+    /// What each process maps.
+    pub(crate) maps: bool,
+    /// Whose each process is; `who` can often do without.
+    pub(crate) owners: bool,
+    /// Resident memory, and the command lines of creators.
+    pub(crate) details: bool,
+}
+
+/// What was seen.
+#[derive(Debug)]
+pub(crate) struct View {
+    /// The kernel.
+    pub(crate) look: Observation,
+    /// The ledgers that bear on what is here.
+    pub(crate) accounts: Vec<Account>,
+    /// Path and instance of each.
+    pub(crate) sources: Vec<Source>,
+    /// The exit status that the ledgers call for.
+    pub(crate) status: u8,
+    /// What no map shows, where it was looked for.
+    pub(crate) uses: Uses,
+}
+
+/// Where an account comes from.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    pub(crate) path: PathBuf,
+    pub(crate) instance: String,
+}
+
+/// The ledgers that were read.
+struct Books {
+    ledgers: Vec<Ledger>,
+    status: u8,
+}
+
+impl View {
+    /// Reads the ledgers, then looks.
+    pub(crate) fn take(args: &LedgerArgs, wanted: Wanted) -> Result<Self> {
+        // Ledgers first: who is claimed in one is in the look then, unless he has ended.
+        let books = read_all(args, &place::here()?);
+        let scope = Scope {
+            processes: true,
+            maps: wanted.maps,
+            // To judge the life of an instance takes a look into every process.
+            brief: books.ledgers.is_empty(),
+            control_groups: !books.ledgers.is_empty(),
+            sets: wanted.sets,
+            queues: wanted.queues,
+            resident: wanted.details,
+            files: wanted.files,
+            file_facts: wanted.files,
+        };
+        let look = observe::observe(scope)?;
+        let mut view = Self {
+            look,
+            accounts: Vec::new(),
+            sources: books.sources(),
+            status: books.status,
+            uses: Uses::default(),
+        };
+        view.finish(&books, scope, wanted)?;
+        if !scope.maps && view.wants_maps() {
+            let scope = Scope { maps: true, ..scope };
+            let keys = &mut view.look.extra.keys;
+            view.look.processes = processes::with_keys(scope, keys)?;
+            view.look.maps_were_read = true;
+            view.finish(&books, scope, wanted)?;
+        }
+        for trouble in &view.look.extra.trouble {
+            log::warn!("{trouble}");
+        }
+        if wanted.details {
+            view.add_commands_of_creators();
+        }
+        Ok(view)
+    }
+
+    fn finish(&mut self, books: &Books, scope: Scope, wanted: Wanted) -> Result<()> {
+        // Whoever came since may have made, or hold, what seems to be left over.
+        processes::add_new(&mut self.look, scope)?;
+        if scope.brief && wanted.owners {
+            processes::add_owners(&mut self.look.processes);
+        }
+        self.look.extra.hides = self.look.uid != 0 && hides_processes();
+        self.accounts = books.accounts(&mut self.look)?;
+        Ok(())
+    }
+
+    /// Whether the verdict on a file hangs on who maps it.
+    fn wants_maps(&self) -> bool {
+        let hangs = |one: &Judged<'_>| {
+            let perhaps = Why::Alone(Alone::PerhapsMapped(0)).code();
+            let left = matches!(one.verdict, Verdict::Held | Verdict::Stale | Verdict::Left);
+            one.subject.kind() == Kind::Posix && (left || one.why.code() == perhaps)
+        };
+        let files = !self.look.extra.files.is_empty();
+        files && self.judge().iter().any(hangs)
+    }
+
+    fn add_commands_of_creators(&mut self) {
+        let creators = self.look.segments.iter().map(|row| row.creator_pid);
+        let creators: BTreeSet<i32> = creators.collect();
+        for process in &mut self.look.processes {
+            if creators.contains(&process.process.pid) {
+                processes::add_command(process);
+            }
+        }
+    }
+
+    /// The verdict on each object.
+    pub(crate) fn judge(&self) -> Vec<Judged<'_>> {
+        verdict::judge(&self.look, &self.accounts)
+    }
+
+    /// The ledger that a verdict comes from.
+    pub(crate) fn source(&self, account: Option<usize>) -> Option<&Source> {
+        self.sources.get(account?)
+    }
+
+    /// Looks for the uses of these objects that no map shows.
+    pub(crate) fn add_uses(&mut self, kinds: &BTreeSet<Kind>, files: &[Vec<u8>]) {
+        if kinds.contains(&Kind::Sem) || kinds.contains(&Kind::Msg) {
+            let (blocked, closed) = observe::uses::blocked(&self.look.processes);
+            self.uses.blocked = blocked;
+            self.uses.closed = closed;
+        }
+        for file in &self.look.files {
+            if files.contains(&file.name.0) {
+                let (open, closed) = observe::uses::open(&self.look.processes, file);
+                let of = file.file;
+                self.uses.open.extend(open.into_iter().map(|found| (of, found)));
+                self.uses.closed.extend(closed);
+            }
+        }
+        let last_users: BTreeSet<i32> = Subject::all(&self.look).flat_map(last_users).collect();
+        let users = self.uses.blocked.iter().map(|found| found.pid);
+        let users = users.chain(self.uses.open.iter().map(|(_, found)| found.pid));
+        let users: BTreeSet<i32> = users.chain(last_users).collect();
+        for process in &mut self.look.processes {
+            if users.contains(&process.process.pid) {
+                processes::add_command(process);
+            }
+        }
+    }
+}
+
+fn last_users(subject: Subject<'_>) -> Vec<i32> {
+    match subject {
+        Subject::Sem(set) => {
+            set.members.as_ref().map_or_else(Vec::new, |members| members.operators.clone())
+        }
+        Subject::Msg(row) => vec![row.last_sender, row.last_receiver],
+        Subject::Shm(_) | Subject::Posix(_) => Vec::new(),
+    }
+}
+
+fn hides_processes() -> bool {
+    // What cannot be read may say that it does.
+    read::mountinfo().map_or(true, |mounts| shmwarden::proc::mountinfo::hidepid(&mounts))
+}
+
+impl Books {
+    fn sources(&self) -> Vec<Source> {
+        let source = |ledger: &Ledger| Source {
+            path: ledger.path().to_owned(),
+            instance: ledgers::instance(ledger.path()),
+        };
+        self.ledgers.iter().map(source).collect()
+    }
+
+    fn accounts(&self, look: &mut Observation) -> Result<Vec<Account>> {
+        let own = i32::try_from(std::process::id()).unwrap_or(0);
+        let mut flocks = None;
+        let mut accounts = Vec::new();
+        for ledger in &self.ledgers {
+            settle::look_at_directories(ledger, look)?;
+            settle::look_for_hidden(ledger, look);
+            let mut account = Account::new(ledger.book.clone(), look, None, own);
+            if !account.lives() {
+                // Asked for the dead alone: the kernel stops every lock for it, some 10 ms long.
+                let flocks = flocks.get_or_insert_with(|| read::flocks().unwrap_or_default());
+                if let Some(pid) = locked_by(ledger.path(), flocks) {
+                    account = Account::new(ledger.book.clone(), look, Some(pid), own);
+                }
+            }
+            accounts.push(account);
+        }
+        Ok(accounts)
+    }
+}
+
+/// Reads every ledger that is meant and bears on what is here; what cannot be read is logged.
+fn read_all(args: &LedgerArgs, here: &Place) -> Books {
+    let (mut found, mut status) = (Vec::new(), 0);
+    let mut failed = |error: &Error| {
+        log::error!("{error}");
+        status = exit::worse(status, exit::status_of(error));
+    };
+    for path in paths(args, &mut failed) {
+        let read = Ledger::open(&path, For::Reading).and_then(|mut ledger| {
+            ledger.read_whole()?;
+            Ok(ledger)
+        });
+        match read {
+            Ok(ledger) if verdict::is_of_interest(&ledger.book, here) => {
+                found.push(ledger);
+            }
+            Ok(_) => {}
+            Err(error @ Error::Missing { .. }) => log::debug!("{error}"),
+            Err(error) => failed(&error),
+        }
+    }
+    Books { ledgers: found, status }
+}
+
+/// The ledgers that are meant: those named, else all of the default directory; and of `--dir`.
+fn paths(args: &LedgerArgs, failed: &mut impl FnMut(&Error)) -> Vec<PathBuf> {
+    let absolute = |path: &PathBuf| ledgers::absolute(path);
+    let mut paths: Vec<PathBuf> = args.ledger.iter().map(absolute).collect();
+    let mut directories: Vec<PathBuf> = args.dir.iter().map(absolute).collect();
+    let variable = std::env::var_os("SHMWARDEN_LEDGER").filter(|path| !path.is_empty());
+    match variable {
+        Some(path) if paths.is_empty() && directories.is_empty() => {
+            paths.push(ledgers::absolute(Path::new(&path)));
+        }
+        _ if paths.is_empty() => directories.push(ledgers::default_directory()),
+        _ => {}
+    }
+    for directory in directories {
+        match ledgers::in_directory(&directory) {
+            Ok(found) => paths.extend(found),
+            Err(error) => failed(&Error::io("cannot read the directory", &directory)(error)),
+        }
+    }
+    paths.sort();
+    paths.dedup();
+    paths
+}
+
+/// Who has a ledger locked, as far as that shows without trying: a try would be in the way of a
+/// `run` that starts at this moment.
+fn locked_by(path: &Path, flocks: &[Flock]) -> Option<i32> {
+    let file = std::fs::symlink_metadata(path).ok()?;
+    let (dev, ino) = (file.dev(), file.ino());
+    let is_it = |lock: &&Flock| {
+        nix::libc::makedev(lock.dev_major, lock.dev_minor) == dev && lock.inode == ino
+    };
+    flocks.iter().find(is_it).map(|lock| lock.pid)
+}

@@ -1,0 +1,146 @@
+//! What `list` shows: a table with totals and advice, or a document.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use shmwarden::verdict::{Judged, Verdict};
+
+use super::columns::Column;
+use super::object::{self, Object};
+use super::screen::Screen;
+use super::shown::Shown;
+use super::table::{self, Heading, Style, Table};
+use super::{cells, json, text};
+
+/// How a table is to look.
+#[derive(Debug)]
+pub(crate) struct Looks {
+    pub(crate) columns: Vec<Column>,
+    pub(crate) in_bytes: bool,
+    /// Column names, totals and advice, too.
+    pub(crate) headings: bool,
+    pub(crate) screen: Screen,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Document<'a> {
+    schema: u32,
+    boot_id: &'a str,
+    ipc_namespace: &'a str,
+    objects: Vec<Object<'a>>,
+}
+
+/// The document.
+pub(crate) fn document<'a>(objects: &[Judged<'_>], shown: &'a Shown<'_>) -> Document<'a> {
+    let place = &shown.view.look.place;
+    Document {
+        schema: json::SCHEMA,
+        boot_id: &place.boot,
+        ipc_namespace: &place.ipc_namespace,
+        objects: objects.iter().map(|one| object::document(one, shown)).collect(),
+    }
+}
+
+/// The text for people.
+pub(crate) fn text(objects: &[Judged<'_>], shown: &Shown<'_>, looks: &Looks) -> String {
+    let screen = looks.screen;
+    let most = screen.size.map(|(columns, _)| columns);
+    let mut out = String::new();
+    if !objects.is_empty() {
+        let columns = looks.columns.clone();
+        let paint = move |index: usize, cell: Option<&str>, text: String| {
+            let word = match (columns.get(index), cell) {
+                (_, None) => return screen.bold(text),
+                (Some(Column::Verdict), Some(word)) => word,
+                _ => return text,
+            };
+            match Verdict::ALL.into_iter().find(|known| known.word() == word) {
+                Some(verdict) => screen.verdict(verdict, text),
+                None => text,
+            }
+        };
+        let style = Style {
+            headings: looks.headings,
+            most,
+            paint: if screen.colour { Some(&paint) } else { None },
+        };
+        table(objects, shown, looks).print(style, &mut out);
+    }
+    if looks.headings {
+        for line in closing(objects, shown) {
+            out.push_str(&most.map_or_else(|| line.clone(), |most| table::cut_line(&line, most)));
+            out.push('\n');
+        }
+    }
+    out
+}
+
+fn table(objects: &[Judged<'_>], shown: &Shown<'_>, looks: &Looks) -> Table {
+    let columns = looks.columns.iter().map(|column| Heading {
+        name: column.option().to_uppercase(),
+        right: column.is_number(),
+        may_shrink: column.may_shrink(),
+    });
+    let mut table = Table::new(columns.collect());
+    for one in objects {
+        for column in &looks.columns {
+            table.add(|out| cells::write(*column, one, shown, looks.in_bytes, out));
+        }
+    }
+    table
+}
+
+/// Totals, and what to do next.
+fn closing(objects: &[Judged<'_>], shown: &Shown<'_>) -> Vec<String> {
+    if objects.is_empty() {
+        return vec!["no objects".to_owned()];
+    }
+    let mut totals: BTreeMap<Verdict, (u64, u64)> = BTreeMap::new();
+    for one in objects {
+        let (count, bytes) = totals.entry(one.verdict).or_default();
+        *count += 1;
+        *bytes = bytes.saturating_add(one.subject.bytes().unwrap_or(0));
+    }
+    let words: Vec<String> = totals
+        .iter()
+        .map(|(verdict, (count, bytes))| {
+            format!("{count} {}, {}", verdict.word(), text::size(*bytes))
+        })
+        .collect();
+    let mut lines = vec![String::new(), words.join("; ")];
+    lines.extend(advice(&totals));
+    let gone = |one: &Judged<'_>| shown.user(one.subject.owner().0).is_none();
+    if objects.iter().any(gone) {
+        lines.push("?  after an owner: there is no such account any more".to_owned());
+    }
+    lines
+}
+
+fn advice(totals: &BTreeMap<Verdict, (u64, u64)>) -> Vec<String> {
+    let has = |verdict| totals.contains_key(&verdict);
+    let mut lines = Vec::new();
+    let known = [
+        (Verdict::Stale, "stale: `shmwarden sweep` removes it"),
+        (
+            Verdict::Held,
+            "held: `shmwarden who ID` names who holds it; `shmwarden sweep` removes it afterwards",
+        ),
+        (
+            Verdict::Orphan,
+            "orphan: `shmwarden adopt --dry-run` tells which of it can be proven nobody's",
+        ),
+        (
+            Verdict::Left,
+            "left: `shmwarden sweep --include-clean` removes what a server left on purpose",
+        ),
+    ];
+    for (verdict, line) in known {
+        if has(verdict) {
+            lines.push(line.to_owned());
+        }
+    }
+    if lines.is_empty() {
+        lines.push("nothing to be done: no dead server left anything here".to_owned());
+    }
+    lines
+}

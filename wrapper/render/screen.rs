@@ -1,0 +1,58 @@
+//! Whether stdout is a terminal, how wide, and whether it wants colours.
+
+use std::io::{IsTerminal, stdout};
+use std::os::fd::AsFd;
+
+use shmwarden::sys::terminal;
+use shmwarden::verdict::Verdict;
+
+use crate::cli::Common;
+
+/// What stdout is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Screen {
+    /// Columns and rows, where it is a terminal.
+    pub(crate) size: Option<(usize, usize)>,
+    /// Whether it may be painted.
+    pub(crate) colour: bool,
+}
+
+/// What a terminal without a size is taken for.
+const USUAL: (usize, usize) = (80, 24);
+
+impl Screen {
+    /// Asks stdout; `NO_COLOR` as no-color.org has it.
+    pub(crate) fn of_stdout(common: &Common) -> Self {
+        if !stdout().is_terminal() {
+            return Self::default();
+        }
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        Self {
+            size: Some(terminal::size(stdout().as_fd()).unwrap_or(USUAL)),
+            colour: !(common.no_color || no_color || dumb),
+        }
+    }
+
+    /// A heading.
+    pub(crate) fn bold(self, text: String) -> String {
+        self.paint("1", text)
+    }
+
+    /// Text in the colour of a verdict.
+    pub(crate) fn verdict(self, verdict: Verdict, text: String) -> String {
+        let code = match verdict {
+            Verdict::Live => "32",
+            Verdict::Held => "33",
+            Verdict::Stale => "31",
+            Verdict::Left | Verdict::Changed => "36",
+            Verdict::Orphan => "35",
+            Verdict::Used | Verdict::Unrecorded => return text,
+        };
+        self.paint(code, text)
+    }
+
+    fn paint(self, code: &str, text: String) -> String {
+        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text }
+    }
+}
