@@ -127,7 +127,7 @@ fn advice(totals: &BTreeMap<Verdict, (u64, u64)>) -> Vec<String> {
         ),
         (
             Verdict::Orphan,
-            "orphan: `shmwarden adopt --dry-run` tells which of it can be proven nobody's",
+            "orphan: no ledger has it and nobody uses it; it may be wanted all the same: ask its owner",
         ),
         (
             Verdict::Left,
