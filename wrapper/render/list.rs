@@ -127,7 +127,7 @@ fn advice(totals: &BTreeMap<Verdict, (u64, u64)>) -> Vec<String> {
         ),
         (
             Verdict::Orphan,
-            "orphan: no ledger has it and nobody uses it; it may be wanted all the same: ask its owner",
+            "orphan: no ledger has it and nobody uses it; ask its owner before you remove it",
         ),
         (
             Verdict::Left,
