@@ -3,9 +3,9 @@
 //! server, else a stand-in that creates segments and nothing more.
 
 mod disk;
-mod instance;
+pub mod instance;
 mod ledger_text;
-mod stand_in;
+pub mod stand_in;
 
 mod alone;
 mod damage;

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 #![allow(unreachable_pub)] // one binary: nothing of it is reachable from elsewhere
 
+mod command;
 mod database;
 mod infrastructure;
 mod kernel;
