@@ -51,6 +51,20 @@ pub fn of_control(identity: &Identity) -> io::Result<Vec<u8>> {
     }
 }
 
+/// The whole content of a control segment without attaching it, for who has no lock: of a file by
+/// reading it, of a segment through the memory of one of these processes, if one has it attached.
+#[must_use]
+pub fn of_control_unattached(identity: &Identity, pids: &[i32]) -> Option<Vec<u8>> {
+    match identity {
+        Identity::Shm(segment) => {
+            let bytes = usize::try_from(segment.bytes).map_or(LARGEST_CONTROL, |bytes| bytes);
+            let bytes = bytes.min(LARGEST_CONTROL);
+            pids.iter().find_map(|&pid| of_living(pid, segment.id, bytes))
+        }
+        Identity::Posix(file) => of_file(file).ok(),
+    }
+}
+
 fn of_file(wanted: &ShmFile) -> io::Result<Vec<u8>> {
     use std::os::unix::ffi::OsStrExt;
     let name = std::ffi::OsStr::from_bytes(&wanted.name.0);

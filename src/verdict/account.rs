@@ -4,9 +4,9 @@
 use crate::attribute::{self, Suspect};
 use crate::decide::{Evidence, Life, Policy, life};
 use crate::ledger::Book;
-use crate::ledger::book::Run;
-use crate::ledger::record::{Entry, How, ObjectSeen, Record};
-use crate::object::{Place, ProcessRef};
+use crate::ledger::book::{Recorded, Run};
+use crate::ledger::record::{Entry, How, ObjectSeen, Record, Role};
+use crate::object::{Identity, Place, ProcessRef};
 use crate::observe::Observation;
 
 /// Rounds in which what is found leads to more.
@@ -23,6 +23,8 @@ pub struct Account {
     pub at_work: Option<i32>,
     /// What may be the instance's, without proof.
     pub suspects: Vec<Suspect>,
+    /// Whether a list of its server's could not be read: only who has the lock may attach it.
+    pub has_unread_list: bool,
 }
 
 /// Whether a ledger can bear on what is here: it is of this boot, and something in it is open.
@@ -49,7 +51,8 @@ impl Account {
             (life, _) => life,
         };
         let at_work = launcher(&book, look).or(locked_by);
-        let mut account = Self { book, life, at_work, suspects: Vec::new() };
+        let mut account =
+            Self { book, life, at_work, suspects: Vec::new(), has_unread_list: false };
         account.attribute(look);
         account
     }
@@ -68,22 +71,23 @@ impl Account {
             return;
         }
         for _ in 0..ROUNDS {
-            let found = if self.lives() {
-                self.of_living(look)
+            let (mut found, suspects) = attribute::after_death(&self.book, look);
+            if self.lives() {
+                found.retain(|seen| seen.how == How::Listed);
+                let new = self.of_living(look);
+                found = if new.is_empty() { found } else { new };
             } else {
-                let (found, suspects) = attribute::after_death(&self.book, look);
                 self.suspects = suspects;
-                found
-            };
-            if found.is_empty() {
-                return;
             }
-            for seen in found {
+            if found.is_empty() {
+                break;
+            }
+            for (object, seen) in (self.book.next_object()..).zip(found) {
                 let entry = Entry {
                     seq: self.book.seq + 1,
                     at: look.now,
                     forks: None,
-                    record: Record::Object(seen),
+                    record: Record::Object(ObjectSeen { object, ..seen }),
                 };
                 // What may not follow is left to the one who writes the ledger.
                 if self.book.apply(&entry).is_err() {
@@ -91,6 +95,11 @@ impl Account {
                 }
             }
         }
+        let unread = |object: &Recorded| {
+            let known = |(known, _): &(Identity, Vec<u8>)| known.has_number_of(&object.identity);
+            object.role == Role::Control && !look.controls.iter().any(known)
+        };
+        self.has_unread_list = self.book.open_objects().any(unread);
     }
 
     fn of_living(&self, look: &Observation) -> Vec<ObjectSeen> {

@@ -85,6 +85,8 @@ pub enum Why {
     AtWork(i32),
     /// An instance was seen to use it.
     Used,
+    /// It may be on a dead server's list, which only who has the lock may read.
+    PerhapsListed,
     /// In no ledger, and what it shows itself.
     Alone(Alone),
 }
@@ -97,6 +99,7 @@ impl Why {
             Self::Sweep(reason) => reason.code(),
             Self::AtWork(_) => "at-work",
             Self::Used => "used",
+            Self::PerhapsListed => "perhaps-listed",
             Self::Alone(alone) => alone.code(),
         }
     }
@@ -109,6 +112,10 @@ impl fmt::Display for Why {
             Self::AtWork(pid) => write!(f, "process {pid} is at work on its ledger"),
             Self::Used => f.write_str(
                 "the instance was seen to use it and did not create it: never removed for that",
+            ),
+            Self::PerhapsListed => f.write_str(
+                "it may be dynamic shared memory of a dead server, whose list only `shmwarden \
+                 sweep` reads",
             ),
             Self::Alone(alone) => alone.fmt(f),
         }
@@ -140,8 +147,12 @@ pub fn judge<'a>(look: &'a Observation, accounts: &[Account]) -> Vec<Judged<'a>>
             // What may be a dead instance's is nobody else's to take either.
             match known.suspicion(subject) {
                 Some((doubt, account)) => {
-                    let doubt = Why::Sweep(Box::new(reason(doubt)));
-                    (Verdict::Unrecorded, doubt, Some(account))
+                    let unread = accounts.get(account).is_some_and(|a| a.has_unread_list);
+                    let why = match doubt {
+                        Doubt::Unlisted if unread => Why::PerhapsListed,
+                        doubt => Why::Sweep(Box::new(reason(doubt))),
+                    };
+                    (Verdict::Unrecorded, why, Some(account))
                 }
                 None => (verdict, alone, None),
             }

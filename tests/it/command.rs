@@ -5,6 +5,7 @@ mod make;
 mod agreement;
 mod hostile;
 mod ledgers;
+mod postgres;
 mod screen;
 mod sets;
 mod unseen;

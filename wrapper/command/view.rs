@@ -6,8 +6,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use shmwarden::ledger::file::{For, Ledger};
-use shmwarden::object::Place;
-use shmwarden::observe::{self, Observation, Scope, place, processes};
+use shmwarden::ledger::record::Role;
+use shmwarden::object::{Identity, Place};
+use shmwarden::observe::{self, Observation, Scope, contents, place, processes};
 use shmwarden::proc::locks::Flock;
 use shmwarden::proc::read;
 use shmwarden::settle;
@@ -148,7 +149,9 @@ impl View {
 
     /// Looks for the uses of these objects that no map shows.
     pub(crate) fn add_uses(&mut self, kinds: &BTreeSet<Kind>, files: &[Vec<u8>]) {
-        if kinds.contains(&Kind::Sem) || kinds.contains(&Kind::Msg) {
+        let sets = kinds.contains(&Kind::Sem) && !self.look.extra.sets.is_empty();
+        let queues = kinds.contains(&Kind::Msg) && !self.look.extra.queues.is_empty();
+        if sets || queues {
             let (blocked, closed) = observe::uses::blocked(&self.look.processes);
             self.uses.blocked = blocked;
             self.uses.closed = closed;
@@ -204,6 +207,7 @@ impl Books {
         for ledger in &self.ledgers {
             settle::look_at_directories(ledger, look)?;
             settle::look_for_hidden(ledger, look);
+            look.controls = lists(ledger)?;
             let mut account = Account::new(ledger.book.clone(), look, None, own);
             if !account.lives() {
                 // Asked for the dead alone: the kernel stops every lock for it, some 10 ms long.
@@ -216,6 +220,21 @@ impl Books {
         }
         Ok(accounts)
     }
+}
+
+/// The lists of an instance's own that can be read without attaching them.
+fn lists(ledger: &Ledger) -> Result<Vec<(Identity, Vec<u8>)>> {
+    let acting = ledger.as_owner()?;
+    let mut found = Vec::new();
+    for object in ledger.book.open_objects().filter(|object| object.role == Role::Control) {
+        let run = ledger.book.runs.get(&object.run);
+        let claims = run.map(|run| run.claims.iter().map(|claim| claim.process.pid));
+        let pids: Vec<i32> = claims.into_iter().flatten().collect();
+        let bytes = contents::of_control_unattached(&object.identity, &pids);
+        found.extend(bytes.map(|bytes| (object.identity.clone(), bytes)));
+    }
+    drop(acting);
+    Ok(found)
 }
 
 /// Reads every ledger that is meant and bears on what is here; what cannot be read is logged.

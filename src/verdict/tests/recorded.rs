@@ -4,7 +4,7 @@ use super::make::{
     LAUNCHER, SERVER, Story, UID, file, file_ref, mapper, only, place, process, row, server, with,
     words,
 };
-use crate::ledger::record::{End, Record};
+use crate::ledger::record::{End, EngineName, Record, Role};
 use crate::object::{Identity, Place, ProcessRef};
 use crate::observe::{Mapped, identity_of};
 use crate::sys::shm::MODE_DEST;
@@ -47,6 +47,18 @@ fn what_may_be_a_dead_servers_is_not_offered_as_an_orphan() {
     look.forks = Some(1_000_000);
     let story = Story::begin();
     assert_eq!(words(&story, &look), [(Verdict::Unrecorded, "pid-reused")]);
+}
+
+#[test]
+fn what_may_be_on_a_list_that_only_sweep_reads_is_no_orphan() {
+    let control = crate::sys::shm::Row { key: 9, ..row(1) };
+    let listed = crate::sys::shm::Row { key: 10, creator_pid: 77, ..row(2) };
+    let mut story = Story::begin().has(&control).ended(End::Signal(9));
+    story.0.runs.get_mut(&1).unwrap().claims[0].engine = EngineName::Postgres;
+    story.0.objects.get_mut(&1).unwrap().role = Role::Control;
+    let look = with(vec![control, listed], vec![]);
+    let expected = [(Verdict::Stale, "dead"), (Verdict::Unrecorded, "perhaps-listed")];
+    assert_eq!(words(&story, &look), expected);
 }
 
 #[test]

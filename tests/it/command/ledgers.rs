@@ -8,8 +8,9 @@ use nix::sys::signal::Signal;
 use super::make::{objects, objects_for, shell, verdict};
 use crate::kernel::instance::{Instance, SOON, need_root};
 use crate::kernel::stand_in::StandIn;
+use crate::support::holders::NUMBERS;
 use crate::support::objects::{create_segment, segment};
-use crate::support::processes;
+use crate::support::processes::{self, Process};
 use crate::support::user::User;
 use crate::support::waiting::wait_until;
 use crate::support::warden::Answer;
@@ -84,6 +85,25 @@ fn what_was_left_after_a_clean_exit_is_left() {
         let id = answer.stdout.trim().parse().unwrap();
         let all = objects(&["list", "--ledger", instance.path()], 0);
         assert_eq!(said(&all, id), pair("left", "left-clean"));
+    });
+}
+
+#[test]
+fn what_a_server_only_attaches_is_used() {
+    sandbox::run(|| {
+        let instance = Instance::new(User::Root);
+        let foreign = create_segment(User::Root, 77, 4096);
+        let script = format!(
+            "{NUMBERS} syscall($SHMAT, {foreign}, 0, 0) != -1 or die; print \"1\\n\"; sleep 1000"
+        );
+        let mut run = instance.run(&[], &["perl", "-e", &script]);
+        let run = Process::spawn(&mut run);
+        wait_until("the use is recorded", SOON, || {
+            instance.ledger().exists() && instance.count("used") == 1
+        });
+        let all = objects(&["list", "--ledger", instance.path()], 0);
+        assert_eq!(said(&all, foreign), pair("used", "used"));
+        drop(run);
     });
 }
 
