@@ -1,8 +1,9 @@
 //! Carrying out a removal: intent, a last look, removal, a look afterwards, outcome.
 //!
-//! The only caller of `IPC_RMID` and of `unlink` in `/dev/shm`. What it may remove it is told by a
-//! [`Removal`], which only `decide` can make. The caller has the ledger's lock; the removal itself
-//! is made with the credentials of the ledger's owner.
+//! The only caller of `IPC_RMID` and of `unlink` in `/dev/shm` for what a server made; the demo's
+//! own segments are removed by `sys/taken.rs`. What may be removed is told by a [`Removal`], which
+//! only `decide` can make. The caller has the ledger's lock; the removal itself is made with the
+//! credentials of the ledger's owner.
 
 use std::fs::File;
 use std::path::Path;

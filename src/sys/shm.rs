@@ -1,6 +1,7 @@
 //! System V shared memory: the table, one segment, its first bytes, its removal.
 //!
-//! `remove` is called from `act.rs` alone; a test of the layout holds that.
+//! `remove` is called from `act.rs`, and by `taken` for the demo's own segments; a test of the
+//! layout holds that nobody else does.
 
 use std::mem::MaybeUninit;
 
