@@ -46,7 +46,7 @@ fn objects_of_every_role_go_in_the_order_of_their_roles_and_numbers() {
         .iter()
         .map(|identity| match identity {
             Identity::Shm(segment) => segment.id,
-            Identity::Posix(_) => panic!(),
+            other => panic!("{other}"),
         })
         .collect();
     assert_eq!(ids, [4, 8, 3, 7, 2, 6, 1, 5]);
