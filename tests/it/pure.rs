@@ -14,4 +14,5 @@ mod lists;
 mod make;
 mod reasons;
 mod replay;
+mod sets;
 mod story;

@@ -109,6 +109,9 @@ fn each_reason_has_a_word_of_its_own_and_those_that_hold_are_known() {
         Reason::Dest,
         Reason::InstanceHeld(text()),
         Reason::OrphanLives(Evidence::RunsHere(holder())),
+        Reason::Waited(2),
+        Reason::PerhapsWaited(holder()),
+        Reason::LastUserLives(holder()),
     ];
     let not_held = [
         Reason::Live(Evidence::Claimed(holder())),
@@ -124,6 +127,12 @@ fn each_reason_has_a_word_of_its_own_and_those_that_hold_are_known() {
         Reason::PidReused,
         Reason::Unlisted,
         Reason::Foreign,
+        Reason::LastUserUnseen,
+        Reason::Unreadable,
+        Reason::UserUnrecorded(1),
+        Reason::ChangedSince,
+        Reason::UnsureSpace,
+        Reason::Unwitnessed,
         Reason::Gone,
     ];
     assert!(held.iter().all(Reason::is_held));
