@@ -82,7 +82,6 @@ fn start(args: &RunArgs) -> Result<Launcher, Failure> {
     let system = |what: &'static str| {
         move |errno: nix::errno::Errno| (exit::RUN_FAILED, format!("{what}: {errno}"))
     };
-    process::become_subreaper().map_err(system("cannot become a subreaper"))?;
     let mask = signals::block_all().map_err(system("cannot block signals"))?;
     let child = program::build(&program, &args.command, mask).map_err(failed)?;
     // An inherited SIGCHLD=SIG_IGN would have the kernel reap the server by itself.
@@ -91,6 +90,8 @@ fn start(args: &RunArgs) -> Result<Launcher, Failure> {
     let rows = observe::segments().unwrap_or_default();
     let family = Family::start();
     let child = gate::fork(child).map_err(system("cannot fork"))?;
+    // Not before the fork: a launcher that was one already has the child become one too.
+    process::become_subreaper().map_err(system("cannot become a subreaper"))?;
     events::let_go(&inherited);
     process::trim_memory();
     let start = launcher::Start { program, server, ledger, child, arriving, rows, family };
