@@ -46,6 +46,16 @@ impl Program {
         Self { path, args, environment, pid_values, mask, ignore_sigpipe, ignore_sigchld, closed }
     }
 
+    /// Gives a variable that is in the environment another value.
+    pub fn replace(&mut self, name: &str, value: &[u8]) {
+        let start = [name.as_bytes(), b"="].concat();
+        for entry in &mut self.environment {
+            if entry.starts_with(&start) {
+                *entry = [&start, value, b"\0"].concat();
+            }
+        }
+    }
+
     /// Has the variables in `names` that hold `launcher`'s pid hold the child's pid.
     pub fn rewrite_pids(&mut self, names: &[&str], launcher: u32) {
         for (index, entry) in self.environment.iter_mut().enumerate() {
