@@ -15,6 +15,7 @@ mod growth;
 mod mount_roots;
 mod orphans;
 mod pods;
+mod record;
 mod recycled;
 mod signals;
 mod threads;
