@@ -2,8 +2,9 @@
 //! that is left of it, and nothing of anybody else's.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -247,6 +248,28 @@ fn a_ledger_of_another_living_server_is_refused() {
         let named = format!("process {}", stage.cluster.postmaster_pid());
         assert!(answer.stderr.contains(&named), "{answer:?}");
         assert_eq!(fs::read(&stage.ledger).unwrap(), bytes);
+    });
+}
+
+/// Where the kernel lets nobody but an ancestor read a process's memory (Yama).
+#[test]
+fn a_server_whose_memory_may_not_be_read_is_recorded_and_swept() {
+    sandbox::run(|| {
+        needs_root();
+        let mut stage = Stage::new(USUAL);
+        stage.cluster.start();
+        let closed = sandbox::scratch().join("closed");
+        fs::write(&closed, "").unwrap();
+        fs::set_permissions(&closed, PermissionsExt::from_mode(0)).unwrap();
+        let memory = format!("/proc/{}/mem", stage.cluster.postmaster_pid());
+        let mut mount = Command::new("mount");
+        Answer::of(mount.arg("--bind").args([closed.to_str().unwrap(), &memory])).expect_code(0);
+        let answer = try_record(&stage, User::Server).expect_code(0);
+        assert!(answer.stderr.contains("not allowed to read the memory"), "{answer:?}");
+        let main = format!("shm {}", stage.cluster.main_segment());
+        assert!(names(&answer.json()).contains(&main), "{answer:?}");
+        stage.kill_together();
+        assert!(stage.sweep().is_empty(), "{}", stage.told());
     });
 }
 
