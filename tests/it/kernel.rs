@@ -17,6 +17,7 @@ mod orphans;
 mod pods;
 mod record;
 mod recycled;
+mod regression;
 mod signals;
 mod threads;
 mod unusable;
