@@ -122,7 +122,7 @@ fn remove_set(set: &SemaphoreSet, seen: &tables::Set) -> Done {
     match sem::members(set.id, set.nsems) {
         Ok(members) if members.waiters > 0 => {
             let detail = format!(
-                "{} waiters came between the decision and the removal: left alone",
+                "between the decision and the removal came waiters ({}): left alone",
                 members.waiters
             );
             return Done::new(Outcome::Raced, detail);
