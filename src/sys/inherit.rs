@@ -68,9 +68,8 @@ impl Kept {
     }
 
     fn armed(&self) -> impl Iterator<Item = (libc::c_int, &libc::itimerval)> {
-        let is_armed = |timer: &libc::itimerval| {
-            timer.it_value.tv_sec != 0 || timer.it_value.tv_usec != 0
-        };
+        let is_armed =
+            |timer: &libc::itimerval| timer.it_value.tv_sec != 0 || timer.it_value.tv_usec != 0;
         TIMERS.into_iter().zip(&self.timers).filter(move |(_, timer)| is_armed(timer))
     }
 }

@@ -9,6 +9,7 @@ mod command;
 mod database;
 mod infrastructure;
 mod kernel;
+mod launcher;
 mod pure;
 mod support;
 mod tidy;
