@@ -10,6 +10,7 @@ mod database;
 mod infrastructure;
 mod kernel;
 mod notify;
+mod launcher;
 mod pure;
 mod support;
 mod tidy;
