@@ -8,6 +8,8 @@ pub mod entry;
 pub mod files;
 pub mod gate;
 pub mod handover;
+pub mod inherit;
+pub mod job;
 pub mod memory;
 pub mod msg;
 pub mod namespace;

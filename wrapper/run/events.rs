@@ -49,10 +49,15 @@ pub(crate) fn open_descriptors() -> Vec<RawFd> {
 }
 
 /// Closes descriptors that the child has its own copies of, and leaves the working directory: a
-/// launcher that kept them would keep pipes from ending and mounts from being unmounted.
+/// launcher that kept them would keep pipes from ending and mounts from being unmounted. Standard
+/// input and output, which it does not use, become `/dev/null`; standard error is for its log.
 pub(crate) fn let_go(inherited: &[RawFd]) {
     for &fd in inherited {
         let _ = nix::unistd::close(fd);
+    }
+    if let Ok(null) = std::fs::File::options().read(true).write(true).open("/dev/null") {
+        let _ = nix::unistd::dup2_stdin(&null);
+        let _ = nix::unistd::dup2_stdout(&null);
     }
     let _ = std::env::set_current_dir("/");
 }

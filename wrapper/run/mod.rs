@@ -2,18 +2,18 @@
 //! cleans up after its death. One thread, one loop; the table is in `state`.
 
 mod ancestry;
-mod claim;
+pub(crate) mod claim;
 mod events;
 mod generic_files;
 mod launcher;
 mod notify;
 mod orphans;
 mod pace;
-mod prepare;
+pub(crate) mod prepare;
 mod program;
 mod scribe;
 mod state;
-mod watch;
+pub(crate) mod watch;
 
 use std::path::Path;
 
@@ -84,7 +84,6 @@ fn start(args: &RunArgs) -> Result<Launcher, Failure> {
     let system = |what: &'static str| {
         move |errno: nix::errno::Errno| (exit::RUN_FAILED, format!("{what}: {errno}"))
     };
-    process::become_subreaper().map_err(system("cannot become a subreaper"))?;
     let mask = signals::block_all().map_err(system("cannot block signals"))?;
     let mut child = program::build(&program, &args.command, mask).map_err(failed)?;
     let relay = Relay::open(args.notify, std::env::var_os(notify::VARIABLE).as_deref());
@@ -97,6 +96,8 @@ fn start(args: &RunArgs) -> Result<Launcher, Failure> {
     let rows = observe::segments().unwrap_or_default();
     let family = Family::start();
     let child = gate::fork(child).map_err(system("cannot fork"))?;
+    // Not before the fork: a launcher that was one already has the child become one too.
+    process::become_subreaper().map_err(system("cannot become a subreaper"))?;
     events::let_go(&inherited);
     process::trim_memory();
     if relay.is_some() {

@@ -1,5 +1,6 @@
 //! The loop around the table: reads events, performs effects.
 
+mod job;
 mod linger;
 mod notices;
 mod reap;
@@ -8,7 +9,7 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use nix::libc::{SIGCHLD, SIGKILL};
+use nix::libc::{SIGCHLD, SIGKILL, SIGSTOP};
 use shmwarden::ledger::Ledger;
 use shmwarden::ledger::record::{End, Record};
 use shmwarden::observe;
@@ -47,6 +48,8 @@ pub(crate) struct Launcher {
     daemon_ended: Option<Ended>,
     exec_error: Option<i32>,
     claim_refused: bool,
+    /// The signal that stopped COMMAND last.
+    stopped_by: i32,
     wait: Wait,
     relay: Option<Relay>,
     notify_access: NotifyAccess,
@@ -110,6 +113,7 @@ impl Launcher {
             daemon_ended: None,
             exec_error: None,
             claim_refused: false,
+            stopped_by: SIGSTOP,
             wait: Wait::default(),
             relay,
             notify_access: args.notify_access,
@@ -182,13 +186,14 @@ impl Launcher {
     fn read_signals(&mut self) {
         let mut children = false;
         while let Ok(Some(arrived)) = self.signals.take() {
-            if arrived.signal == SIGCHLD {
-                children = true;
-            } else if is_for_server(arrived) {
-                self.take(Event::Signal(arrived.signal));
+            // Sent by a process it is for the server; pending, it may stand for a child's too.
+            children |= arrived.signal == SIGCHLD;
+            if self.is_for_server(&arrived) {
+                self.take_signal(&arrived);
             }
         }
         if children {
+            self.job_changed();
             self.reap();
         }
     }
@@ -246,11 +251,21 @@ impl Launcher {
 
     /// One step of the table, and what follows from it.
     fn take(&mut self, event: Event) {
-        let (state, effects, signal) = step(self.state, event);
-        self.state = state;
-        if let Some(signal) = signal {
-            self.forward(signal);
+        let (state, effects, _) = step(self.state, event);
+        self.go_on(state, effects);
+    }
+
+    /// The same for a signal, which may be passed on as it arrived.
+    fn take_signal(&mut self, arrived: &Arrived) {
+        let (state, effects, signal) = step(self.state, Event::Signal(arrived.signal));
+        if signal.is_some() {
+            self.forward(arrived);
         }
+        self.go_on(state, effects);
+    }
+
+    fn go_on(&mut self, state: State, effects: &[Effect]) {
+        self.state = state;
         for effect in effects {
             self.perform(*effect);
         }
@@ -269,6 +284,7 @@ impl Launcher {
                 let _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(self.child.pid), None);
                 log::error!("the server is not started: its claim could not be written");
             }
+            Effect::StopToo => self.stop_too(),
             Effect::NoteEnd => self.note_end(),
             Effect::Settle => self.settle(),
             Effect::Wait => self.wait_for_orphans(),
@@ -281,14 +297,14 @@ impl Launcher {
         }
     }
 
-    fn forward(&self, signal: i32) {
+    fn forward(&self, arrived: &Arrived) {
         if self.state == State::Daemonised {
             for pid in self.daemons() {
-                let _ = signals::send(pid, signal);
+                let _ = signals::pass_on(pid, arrived);
             }
         } else if self.ended.is_none() {
             // Unreaped, so the pid is the server's: alive, or a zombie that no signal hurts.
-            let _ = signals::send(self.child.pid, signal);
+            let _ = signals::pass_on(self.child.pid, arrived);
         }
     }
 
@@ -308,16 +324,4 @@ impl Launcher {
             log::error!("{error}");
         }
     }
-}
-
-/// What is not passed on: what this process has brought upon itself (a log line to a pipe without
-/// a reader), and what a terminal sends to the whole foreground group, the server included. A
-/// hang-up goes to the session's leader alone.
-fn is_for_server(arrived: Arrived) -> bool {
-    use nix::libc::{SIGCONT, SIGHUP};
-    let leader = || nix::unistd::getsid(None).is_ok_and(|session| session == nix::unistd::getpid());
-    if arrived.is_from_kernel() {
-        return matches!(arrived.signal, SIGHUP | SIGCONT) && leader();
-    }
-    arrived.sender != std::process::id()
 }
