@@ -260,7 +260,7 @@ fn a_server_whose_memory_may_not_be_read_is_recorded_and_swept() {
         stage.cluster.start();
         let closed = sandbox::scratch().join("closed");
         fs::write(&closed, "").unwrap();
-        fs::set_permissions(&closed, PermissionsExt::from_mode(0)).unwrap();
+        fs::set_permissions(&closed, PermissionsExt::from_mode(0o000)).unwrap();
         let memory = format!("/proc/{}/mem", stage.cluster.postmaster_pid());
         let mut mount = Command::new("mount");
         Answer::of(mount.arg("--bind").args([closed.to_str().unwrap(), &memory])).expect_code(0);

@@ -32,7 +32,7 @@ fn what_a_server_and_its_child_made_is_recorded_and_swept() {
         server.create_another();
         let child = server.fork();
         let count = segments().len();
-        // What comes before that is lost: perl forgets pending signals in a child.
+        // What comes before that is forgotten.
         let closed = || fs::read_link(format!("/proc/{child}/fd/2")).is_err();
         wait_until("the child rests", SOON, closed);
         processes::kill(child, Signal::SIGUSR1);
