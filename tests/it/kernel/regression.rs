@@ -179,7 +179,7 @@ fn assert_a_left_program_is_in_nobodys_way(signal: Signal) {
     User::Server.own(&pid);
     cluster.sql(&format!(
         "copy (select 1) to program
-         'setsid sh -c ''echo $$ > {}; exec sleep 1000'' > /dev/null 2>&1 &'",
+         'cat > /dev/null; setsid sh -c ''echo $$ > {}; exec sleep 1000'' > /dev/null 2>&1 &'",
         pid.display()
     ));
     let left = || fs::read_to_string(&pid).unwrap().trim().parse::<i32>();
