@@ -72,6 +72,12 @@ pub(crate) struct RunArgs {
     /// What to do before the start where the ledger cannot be written
     #[arg(long, value_enum, default_value_t = IfLedgerFails::Start)]
     pub(crate) if_ledger_fails: IfLedgerFails,
+    /// Become COMMAND, with this very pid; a guardian beside it keeps the ledger and cleans up
+    ///
+    /// For pg_ctl -p, pg_ctlcluster, Patroni and gs_ctl, which expect the pid that they forked. Not
+    /// for PID 1 of a container, which would be the guardian's parent.
+    #[arg(long)]
+    pub(crate) in_place: bool,
     /// The server and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,

@@ -50,6 +50,20 @@ pub fn block_all() -> Result<Mask> {
     }
 }
 
+/// The mask of blocked signals.
+///
+/// # Errors
+/// What `sigprocmask` says.
+pub fn mask() -> Result<Mask> {
+    let mut now = MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: a null new mask changes nothing; the present one is written into now.
+    unsafe {
+        let done = libc::sigprocmask(libc::SIG_SETMASK, std::ptr::null(), now.as_mut_ptr());
+        check(done.into())?;
+        Ok(Mask(now.assume_init()))
+    }
+}
+
 /// Sets the mask of blocked signals.
 pub fn set_mask(mask: &Mask) {
     // SAFETY: the pointer is to an initialised sigset_t; the call cannot fail with SIG_SETMASK.

@@ -40,11 +40,7 @@ impl From<Error> for Trouble {
 ///
 /// # Errors
 /// [`Trouble`].
-pub(crate) fn ledger(
-    path: &Path,
-    is_default_place: bool,
-    argv: &[Bytes],
-) -> std::result::Result<(Ledger, u64), Trouble> {
+pub(crate) fn ledger(path: &Path, is_default_place: bool) -> std::result::Result<Ledger, Trouble> {
     if is_default_place {
         make_directory(path)?;
     }
@@ -74,8 +70,7 @@ pub(crate) fn ledger(
     if compact::is_due(&ledger) {
         shorten(&mut ledger);
     }
-    let run = begin(&mut ledger, argv)?;
-    Ok((ledger, run))
+    Ok(ledger)
 }
 
 /// Stops the start where a process that a ledger claims is alive.
@@ -110,8 +105,11 @@ fn shorten(ledger: &mut Ledger) {
     }
 }
 
-/// Notes where we are, and that a run begins; written with the claim.
-fn begin(ledger: &mut Ledger, argv: &[Bytes]) -> Result<u64> {
+/// Notes where we are, and that a run of this launcher begins; written with the claim.
+///
+/// # Errors
+/// Where the kernel does not say where we are.
+pub(crate) fn begin(ledger: &mut Ledger, argv: &[Bytes]) -> Result<u64> {
     let here = place::here()?;
     if ledger.book.place() != Some(&here) {
         ledger.note(Record::Header(Header { version: VERSION, place: here }), None)?;
@@ -229,7 +227,9 @@ fn settle_older(ledger: &mut Ledger) -> std::result::Result<(), Trouble> {
     let own = i32::try_from(std::process::id()).unwrap_or(0);
     let policy = Policy { exempt: vec![own], starting: true, ..Policy::default() };
     let report = settle::settle(ledger, &policy)?;
-    text::log_report(&report);
+    if !matches!(&report.state, State::Live(_)) {
+        text::log_report(&report);
+    }
     match &report.state {
         // The server itself refuses to start on such a file, and says why.
         State::Live(evidence @ Evidence::PidFileClosed { .. }) => {

@@ -2,6 +2,7 @@
 
 mod linger;
 mod reap;
+mod ward;
 
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -27,12 +28,15 @@ use crate::cli::{IfLedgerFails, Orphans, RunArgs};
 use crate::exit::{self, Ending};
 use crate::render::text;
 use linger::Wait;
+pub(crate) use ward::Ward;
 
 /// Everything that the launcher knows.
 pub(crate) struct Launcher {
     state: State,
     program: PathBuf,
     child: Gated,
+    /// The server where it is no child, but a process beside this one.
+    ward: Option<Ward>,
     signals: SignalFd,
     book: Option<Watched>,
     orphans: Orphans,
@@ -57,6 +61,8 @@ pub(crate) struct Start {
     pub(crate) ledger: Option<(Ledger, u64)>,
     /// The child at the gate.
     pub(crate) child: Gated,
+    /// The same process, where it is no child.
+    pub(crate) ward: Option<Ward>,
     /// Signals that arrive.
     pub(crate) arriving: SignalFd,
     /// The segments that were there before the fork.
@@ -77,7 +83,7 @@ struct Watched {
 impl Launcher {
     /// Claims the child; the gate stays closed until that is on disk.
     pub(crate) fn new(args: &RunArgs, start: Start) -> Self {
-        let Start { program, server, ledger, child, arriving, rows, family } = start;
+        let Start { program, server, ledger, child, ward, arriving, rows, family } = start;
         let book = ledger.map(|(mut ledger, run)| {
             let claim = claim::of(run, child.pid, &server, &rows);
             if let Some(claim) = claim {
@@ -92,6 +98,7 @@ impl Launcher {
             state: State::Claiming,
             program,
             child,
+            ward,
             signals: arriving,
             book,
             orphans: args.orphans,
@@ -108,6 +115,12 @@ impl Launcher {
 
     /// Runs until nothing is left to be done; how this process is to end.
     pub(crate) fn watch_over(mut self) -> Ending {
+        self.guard();
+        self.ending()
+    }
+
+    /// Runs until nothing is left to be done.
+    pub(crate) fn guard(&mut self) {
         match &mut self.book {
             None => self.take(Event::Claimed),
             Some(book) => {
@@ -121,10 +134,10 @@ impl Launcher {
             self.wait_for_events();
             self.read_signals();
             self.read_gate();
+            self.look_at_ward();
             self.look_when_due();
             self.count_when_due();
         }
-        self.ending()
     }
 
     fn ending(self) -> Ending {
@@ -149,12 +162,14 @@ impl Launcher {
             descriptors.push(self.child.report());
         }
         descriptors.extend(self.wait.holders.iter().map(AsFd::as_fd));
+        descriptors.extend(self.ward.as_ref().and_then(Ward::descriptor));
         let looks = matches!(self.state, State::Running | State::Daemonised) && self.book.is_some();
         let book = self.book.as_ref();
         let times = [
             looks.then(|| self.pace.next()),
             book.and_then(|book| book.scribe.retry_at(&book.ledger)).filter(|_| looks),
             self.linger_until(),
+            self.ward.as_ref().and_then(Ward::look_at),
             self.wait.next_count,
             self.wait.name_at.filter(|_| !self.wait.dealt_with),
         ];
@@ -197,6 +212,7 @@ impl Launcher {
             }
             (State::Claiming, Written::Failed(_)) => {
                 log::error!("the server starts all the same, and no clean-up is promised");
+                self.child.is_not_durable();
                 self.take(Event::Claimed);
             }
             (State::Claiming, Written::Done) => self.take(Event::Claimed),
@@ -245,6 +261,8 @@ impl Launcher {
                 let _ = self.child.open();
                 self.pace = Pace::start(Instant::now());
             }
+            // It gives up by itself.
+            Effect::DropChild if self.ward.is_some() => self.child.shut(),
             Effect::DropChild => {
                 self.claim_refused = true;
                 let _ = signals::send(self.child.pid, SIGKILL);
@@ -264,7 +282,9 @@ impl Launcher {
     }
 
     fn forward(&self, signal: i32) {
-        if self.state == State::Daemonised {
+        if self.ward.is_some() {
+            // Signals for the server reach it without a launcher between.
+        } else if self.state == State::Daemonised {
             for pid in self.daemons() {
                 let _ = signals::send(pid, signal);
             }
