@@ -1,4 +1,5 @@
-//! A process that does not descend from the one that starts it: forked twice, the one between reaped.
+//! A process that does not descend from the one that starts it: forked twice, and the one between
+//! is reaped.
 
 use nix::errno::Errno;
 

@@ -76,7 +76,7 @@ impl Waiting {
         let _ = self.report.write_all(&(errno as i32).to_ne_bytes());
     }
 
-    /// The descriptors, for the guardian to close its copies: each side then sees the other's death.
+    /// The descriptors, for the guardian to close its copies: each side so sees the other's death.
     #[must_use]
     pub fn descriptors(&self) -> [i32; 2] {
         [self.gate.as_raw_fd(), self.report.as_raw_fd()]

@@ -47,7 +47,7 @@ fn become_server(args: &RunArgs) -> Result<std::convert::Infallible, Failure> {
     }
     let inherited = events::open_descriptors();
     let plan = Plan::of(args)?;
-    // The mask is that of the server, and stays: until the exec, signals do what they would do to it.
+    // The server's mask from the start: until the exec, signals do what they would do to it.
     let mask = signals::mask().map_err(|errno| (exit::RUN_FAILED, errno.to_string()))?;
     let program = program::build(&plan.program, &args.command, mask);
     let program = program.map_err(|why| (exit::RUN_FAILED, why))?;

@@ -9,7 +9,8 @@ use nix::unistd::{Uid, User as Account};
 
 use super::super::matrix::{ALL_SYSV, Kind, USUAL};
 use super::super::stage::needs_root;
-use super::{InPlace, as_server, end};
+use super::{InPlace, as_server};
+use crate::support::ends::seen_from_beside;
 use crate::support::processes;
 use crate::support::skip;
 use crate::support::user::User;
@@ -58,7 +59,7 @@ fn pg_ctl_starts_reloads_restarts_and_stops(kind: Kind) {
     place.pg_ctl(&["stop", "-m", "fast"]).expect_code(0);
     place.wait_guardian(guardian);
     place.stage.assert_clean();
-    assert_eq!(place.stage.last_run()["end"], end("exit 0"));
+    assert_eq!(place.stage.last_run()["end"], seen_from_beside("exit 0"));
 }
 
 /// `pg_ctl` starts the next server when the pid file of the one before is gone, which is before its
@@ -92,7 +93,7 @@ fn a_server_that_pg_ctl_started_leaves_nothing_when_it_is_killed() {
         processes::kill(place.stage.cluster.postmaster_pid(), Signal::SIGKILL);
         place.wait_guardian(guardian);
         place.stage.assert_clean();
-        assert_eq!(place.stage.last_run()["end"], end("signal 9"));
+        assert_eq!(place.stage.last_run()["end"], seen_from_beside("signal 9"));
         // And the database goes on.
         place.pg_ctl_with(&script, &["start"]).expect_code(0);
         assert_eq!(place.stage.cluster.sql("select 1"), "1");

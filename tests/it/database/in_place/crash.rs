@@ -3,7 +3,8 @@
 use super::super::matrix::{ALL_SYSV, Kind, USUAL};
 use super::super::query;
 use super::super::stage::{assert_killed, needs_root};
-use super::{InPlace, end};
+use super::InPlace;
+use crate::support::ends::seen_from_beside;
 use crate::support::objects::Snapshot;
 use crate::support::processes;
 use crate::support::sandbox;
@@ -51,7 +52,7 @@ fn a_killed_server_in_place_leaves_nothing(kind: Kind) {
     assert_killed(place.stage.kill_server());
     place.wait_guardian(guardian);
     place.stage.assert_clean();
-    assert_eq!(place.stage.last_run()["end"], end("signal 9"));
+    assert_eq!(place.stage.last_run()["end"], seen_from_beside("signal 9"));
     assert!(place.stage.sweep().is_empty(), "nothing is left to be done");
 }
 

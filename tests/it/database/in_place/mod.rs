@@ -94,14 +94,6 @@ impl InPlace {
     }
 }
 
-/// What `history` says of an end that no parent of ours has seen: the kernel tells it from 6.15 on.
-pub fn end(told: &'static str) -> &'static str {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut parts = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
-    let version = (parts.next().unwrap(), parts.next().unwrap());
-    if version >= (6, 15) { told } else { "unknown" }
-}
-
 /// A command that was not run through any launcher.
 pub fn as_server(words: &[&str]) -> Command {
     let mut command = User::Server.command(words[0]);
