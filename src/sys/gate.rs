@@ -166,7 +166,10 @@ unsafe fn child(
     gate: &OwnedFd,
     report: &OwnedFd,
 ) -> ! {
-    give_signals_back(program);
+    signals::dispose(libc::SIGPIPE, program.ignore_sigpipe);
+    signals::dispose(libc::SIGCHLD, program.ignore_sigchld);
+    // With the inherited mask back, a signal ends the child at the gate as it would a server.
+    signals::set_mask(&program.mask);
     let mut byte = 0_u8;
     // SAFETY: the descriptors are open and owned by this process; byte has room for one byte;
     // args and environment are lists that end with null, as execve(2) wants them.
@@ -186,14 +189,6 @@ unsafe fn child(
         libc::write(report.as_raw_fd(), errno.as_ptr().cast(), errno.len());
         libc::_exit(125)
     }
-}
-
-/// Signals as the launcher was given them. With the inherited mask back, one that arrives at the
-/// gate ends the process there as it would a server.
-fn give_signals_back(program: &Program) {
-    signals::dispose(libc::SIGPIPE, program.ignore_sigpipe);
-    signals::dispose(libc::SIGCHLD, program.ignore_sigchld);
-    signals::set_mask(&program.mask);
 }
 
 /// The last step; comes back only where the program could not be executed.

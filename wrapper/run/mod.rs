@@ -52,7 +52,8 @@ fn failed((status, why): &Failure) -> Ending {
 fn start(args: &RunArgs) -> Result<Launcher, Failure> {
     let plan = Plan::of(args)?;
     let inherited = events::open_descriptors();
-    let opened = prepare::ledger(&plan.ledger, plan.is_default).and_then(|mut ledger| {
+    let wait = prepare::WAIT_FOR_SWEEP;
+    let opened = prepare::ledger(&plan.ledger, plan.is_default, wait).and_then(|mut ledger| {
         let run = prepare::begin(&mut ledger, &plan.argv)?;
         Ok((ledger, run))
     });

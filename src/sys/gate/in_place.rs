@@ -4,15 +4,15 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
-use std::time::Duration;
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::pipe2;
 
-use super::super::Result;
-use super::{DURABLE, Gated, Program, execute, give_signals_back};
+use super::super::{Result, signals};
+use super::{DURABLE, Gated, Program, execute};
 
 unsafe extern "C" {
     /// The environment of this process as the kernel gave it (`environ(7)`).
@@ -51,11 +51,10 @@ pub fn between(pid: i32) -> Result<(Gated, Waiting)> {
 }
 
 impl Waiting {
-    /// Waits for the guardian.
-    pub fn wait(&mut self, longest: Duration) -> Heard {
-        let until = std::time::Instant::now() + longest;
+    /// Waits for the guardian, not longer than until then.
+    pub fn wait(&mut self, until: Instant) -> Heard {
         loop {
-            let left = until.saturating_duration_since(std::time::Instant::now());
+            let left = until.saturating_duration_since(Instant::now());
             let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
             match poll(&mut [PollFd::new(self.gate.as_fd(), PollFlags::POLLIN)], left) {
                 Err(Errno::EINTR) => {}
@@ -85,12 +84,13 @@ impl Waiting {
 
 impl Program {
     /// Makes this process execute the program, with the environment that it was given itself;
-    /// comes back only where that failed.
+    /// comes back only where that failed. Of the signals only SIGPIPE is given back, which std's
+    /// start-up took: setting another one to what it is would discard it where it is pending.
     #[must_use]
     pub fn execute_here(&self) -> Errno {
         let mut args: Vec<*const libc::c_char> = self.args.iter().map(|a| a.as_ptr()).collect();
         args.push(std::ptr::null());
-        give_signals_back(self);
+        signals::dispose(libc::SIGPIPE, self.ignore_sigpipe);
         // SAFETY: args ends with null; nothing here has changed what environ points to.
         unsafe { execute(self, &args, environ) }
     }

@@ -6,6 +6,7 @@
 
 mod guardian;
 
+use std::convert::Infallible;
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
@@ -22,11 +23,10 @@ use crate::cli::{IfLedgerFails, RunArgs};
 use crate::exit::{self, Ending};
 use guardian::Guardian;
 
-/// How long the guardian may take to have the claim on disk.
-const FOR_CLAIM: Duration = Duration::from_secs(2);
-/// How long the server before may take to be gone: `pg_ctl restart` starts the next one when
-/// `postmaster.pid` is gone, and that is before the process is, and before its guardian.
-const FOR_PREDECESSOR: Duration = Duration::from_secs(5);
+/// How long everything before the exec may take that can be waited for.
+const LONGEST: Duration = Duration::from_millis(2500);
+/// What of that is left for the claim at the least.
+const FOR_CLAIM: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Becomes COMMAND; comes back only where that failed.
@@ -37,7 +37,8 @@ pub(super) fn run(args: &RunArgs) -> Ending {
     }
 }
 
-fn become_server(args: &RunArgs) -> Result<std::convert::Infallible, Failure> {
+fn become_server(args: &RunArgs) -> Result<Infallible, Failure> {
+    let until = Instant::now() + LONGEST;
     let refused = |why: &str| (exit::RUN_FAILED, why.to_owned());
     if apart::adopts_orphans() {
         return Err(refused(
@@ -52,21 +53,22 @@ fn become_server(args: &RunArgs) -> Result<std::convert::Infallible, Failure> {
     let program = program::build(&plan.program, &args.command, mask);
     let program = program.map_err(|why| (exit::RUN_FAILED, why))?;
     let ledger = match engine::starts_server(plan.server.engine, &args.command) {
-        true => ledger_or_none(open(&plan), args)?,
+        true => ledger_or_none(open(&plan, until - FOR_CLAIM), args)?,
         false => None,
     };
     let errno = match ledger {
-        Some(ledger) => beside_guardian(args, &plan, inherited, ledger, &program)?,
+        Some(ledger) => beside_guardian(args, &plan, inherited, ledger, &program, until)?,
         None => program.execute_here(),
     };
     Err(program::exec_failed(&plan.program, errno as i32))
 }
 
-/// Opens the ledger; a server that is just ending is waited for.
-fn open(plan: &Plan) -> Result<Ledger, Trouble> {
-    let until = Instant::now() + FOR_PREDECESSOR;
+/// Opens the ledger. A server that is just ending is waited for, and its guardian: `pg_ctl restart`
+/// starts the next one when `postmaster.pid` is gone, which is before its process is.
+fn open(plan: &Plan, until: Instant) -> Result<Ledger, Trouble> {
     loop {
-        match prepare::ledger(&plan.ledger, plan.is_default) {
+        let left = until.saturating_duration_since(Instant::now());
+        match prepare::ledger(&plan.ledger, plan.is_default, left) {
             Err(Trouble::Held(_)) if Instant::now() < until => std::thread::sleep(PAUSE),
             other => return other,
         }
@@ -80,6 +82,7 @@ fn beside_guardian(
     inherited: Vec<RawFd>,
     ledger: Ledger,
     program: &Program,
+    until: Instant,
 ) -> Result<Errno, Failure> {
     let pid = i32::try_from(std::process::id()).unwrap_or(0);
     let pidfd = PidFd::open(pid).ok();
@@ -95,7 +98,7 @@ fn beside_guardian(
     let ends = waiting.descriptors();
     let guardian = Guardian { args, plan, ledger, gated, pidfd, inherited, ends };
     let heard = match apart::fork_apart(|| guardian.run()) {
-        Ok(()) => waiting.wait(FOR_CLAIM),
+        Ok(()) => waiting.wait(until),
         Err(errno) => {
             log::error!("cannot fork the guardian: {errno}");
             Heard::Nobody
@@ -105,7 +108,7 @@ fn beside_guardian(
         Heard::Durable => None,
         Heard::NotDurable => Some("the claim could not be written".to_owned()),
         Heard::Nobody => Some("the guardian has ended before the claim was written".to_owned()),
-        Heard::Nothing => Some(format!("the claim was not written within {FOR_CLAIM:?}")),
+        Heard::Nothing => Some("the claim was not written in time".to_owned()),
     };
     if let Some(trouble) = trouble {
         without(&trouble, &path).inspect_err(|_| waiting.report(Errno::ECANCELED))?;

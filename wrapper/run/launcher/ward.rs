@@ -86,7 +86,8 @@ impl Launcher {
             }
             let pid = ward.process.pid;
             ward.stage = Stage::Dead(Instant::now() + FOR_PARENT);
-            self.read_gate();
+            // Dead, so the report is complete, whether the gate was open or not.
+            self.exec_error = self.exec_error.or(self.child.exec_error().map(|errno| errno as i32));
             // At once: as long as it is a zombie, its pid is its own.
             self.last_look(pid);
         }

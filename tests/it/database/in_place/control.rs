@@ -101,6 +101,30 @@ fn a_server_that_pg_ctl_started_leaves_nothing_when_it_is_killed() {
     });
 }
 
+/// `pg_ctl` itself in place: it ends with status 0 and leaves the server, which is guarded on.
+#[test]
+fn a_server_that_its_command_leaves_behind_is_guarded_on() {
+    sandbox::run(|| {
+        needs_root();
+        let mut place = InPlace::new(ALL_SYSV);
+        let ledger = place.stage.ledger.to_str().unwrap().to_owned();
+        let mut words = warden::prefix(&["run", "--in-place", "--ledger", &ledger]);
+        words.extend(place.pg_ctl_words(&["-l", "/dev/null", "-w", "start"]));
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        place.stage.cluster.spawn(as_server(&words));
+        assert_eq!(place.stage.cluster.wait_end().code(), Some(0));
+        let postmaster = place.stage.cluster.postmaster_pid();
+        let guardian = place.guardian();
+        assert!(processes::outlives(guardian, Duration::from_secs(1)), "{}", place.stage.told());
+        assert_eq!(place.stage.last_run()["pid"], postmaster);
+        place.stage.sweep_refuses_while_it_lives();
+        processes::kill(postmaster, Signal::SIGKILL);
+        place.wait_guardian(guardian);
+        place.stage.assert_clean();
+        assert_eq!(place.stage.last_run()["end"], seen_from_beside("signal 9"));
+    });
+}
+
 /// As `pg_ctlcluster` starts it: no variable, so no HOME; the ledger is below the home directory
 /// that the user database names, and its name comes from `-D`.
 #[test]

@@ -76,12 +76,18 @@ impl InPlace {
         self.script(&format!("--ledger {}", self.stage.ledger.display()))
     }
 
-    /// `pg_ctl -D DATA ARGUMENTS` as the server's user, with an empty environment.
-    pub fn pg_ctl(&self, arguments: &[&str]) -> Answer {
+    /// `pg_ctl -D DATA ARGUMENTS`.
+    pub fn pg_ctl_words(&self, arguments: &[&str]) -> Vec<String> {
         let postgres = self.stage.cluster.command_line().swap_remove(0);
+        let pg_ctl = Path::new(&postgres).with_file_name("pg_ctl");
+        let words = [pg_ctl.to_str().unwrap(), "-D", self.stage.cluster.data().to_str().unwrap()];
+        words.iter().chain(arguments).map(|&word| word.to_owned()).collect()
+    }
+
+    /// The same as the server's user, with an empty environment.
+    pub fn pg_ctl(&self, arguments: &[&str]) -> Answer {
         let mut command = User::Server.command("env");
-        command.arg("-i").arg(Path::new(&postgres).with_file_name("pg_ctl"));
-        command.arg("-D").arg(self.stage.cluster.data()).args(arguments);
+        command.arg("-i").args(self.pg_ctl_words(arguments));
         Answer::of(command.current_dir("/"))
     }
 

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, SystemTime};
 
 use nix::sys::signal::Signal;
 
@@ -48,13 +48,16 @@ fn a_server_is_refused_where_its_guardian_died_before_the_claim_and_that_was_ask
 }
 
 #[test]
-fn a_slow_disk_delays_a_server_by_two_seconds_and_no_more() {
+fn a_slow_disk_delays_a_server_by_less_than_three_seconds() {
     sandbox::run(|| {
         let mut held = Held::start(&START);
         assert_eq!(held.process.wait(SOON).code(), Some(0));
-        assert!(held.began.elapsed() > Duration::from_millis(1900), "{:?}", held.began.elapsed());
         assert!(held.marker.exists(), "{}", held.said());
-        assert!(held.said().contains("the claim was not written within 2s"), "{}", held.said());
+        assert!(held.said().contains("the claim was not written in time"), "{}", held.said());
+        let started = held.marker.metadata().unwrap().modified().unwrap();
+        let delay = started.duration_since(held.spawned).unwrap();
+        assert!(delay > Duration::from_secs(2), "{delay:?}");
+        assert!(delay < Duration::from_millis(3500), "{delay:?}, strace included");
         held.hurry_up();
         wait_guardian(&held.instance);
         assert_ne!(last_run(&held.instance)["end"], serde_json::Value::Null);
@@ -154,7 +157,7 @@ struct Held {
     tracer: i32,
     marker: PathBuf,
     log: PathBuf,
-    began: Instant,
+    spawned: SystemTime,
 }
 
 impl Held {
@@ -171,15 +174,15 @@ impl Held {
         command.args(["-e", "inject=fsync:delay_enter=10000000"]);
         command.arg(run.get_program()).args(run.get_args());
         command.stdin(Stdio::null()).stderr(fs::File::create(&log).unwrap());
+        let spawned = SystemTime::now();
         let process = Process::spawn(&mut command);
-        let began = Instant::now();
         wait_until("the claim is written", SOON, || {
             instance.ledger().exists() && instance.count("claim") == 1
         });
         let status = fs::read_to_string(format!("/proc/{}/status", process.pid())).unwrap();
         let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:\t"));
         let tracer = tracer.unwrap().parse().unwrap();
-        Held { instance, process, tracer, marker, log, began }
+        Held { instance, process, tracer, marker, log, spawned }
     }
 
     /// Ends the slowness.

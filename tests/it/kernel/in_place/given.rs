@@ -40,12 +40,18 @@ const TELL: &str = r#"
 "#;
 
 /// As a caller of every kind leaves things to it.
-const CALLERS: [(&str, &str); 10] = [
+const CALLERS: [(&str, &str); 12] = [
     ("nothing", ""),
     ("hup-ignored", "$SIG{HUP} = 'IGNORE';"),
     ("pipe-ignored", "$SIG{PIPE} = 'IGNORE';"),
     ("chld-ignored", "$SIG{CHLD} = 'IGNORE';"),
-    ("all-blocked", "my $all = POSIX::SigSet->new; $all->fillset; sigprocmask(SIG_BLOCK, $all);"),
+    ("all-blocked", "sigprocmask(SIG_BLOCK, POSIX::SigSet->new(1 .. 31, 34 .. 64));"),
+    ("chld-blocked", "sigprocmask(SIG_BLOCK, POSIX::SigSet->new(SIGCHLD));"),
+    (
+        "some-pending",
+        "sigprocmask(SIG_BLOCK, POSIX::SigSet->new(1 .. 31, 34 .. 64));
+         kill $_ => $$ for qw(HUP TERM CHLD USR1 WINCH CONT URG RTMIN RTMAX);",
+    ),
     ("no-stdin", "POSIX::close(0);"),
     ("no-stdio", "POSIX::close($_) for 0 .. 2;"),
     ("descriptors", "POSIX::dup2(1, 7); POSIX::dup2(0, 42);"),
@@ -79,6 +85,7 @@ fn told(instance: &Instance, name: &str, caller: &str, prefix: &[String]) -> Str
     let mut command: Command = User::Server.command("/usr/bin/perl");
     command.args(["-e", &setup]).args(prefix);
     command.args(["/usr/bin/perl", "-e", TELL]).arg(&file).args(["--in-place", "", "\u{e9} \n"]);
-    Answer::of(command.process_group(0)).expect_code(0);
+    let answer = Answer::of(command.process_group(0)).expect_code(0);
+    assert_eq!(answer.stderr, "", "{name}");
     String::from_utf8_lossy(&fs::read(&file).unwrap()).into_owned()
 }
