@@ -3,6 +3,7 @@
 
 mod before;
 mod given;
+mod guardian;
 mod refused;
 mod server;
 
