@@ -100,7 +100,7 @@ fn still_lives(ledger: &Ledger) -> std::result::Result<(), Trouble> {
 }
 
 /// Writes a long ledger anew; where that cannot be done the long one serves as well.
-fn shorten(ledger: &mut Ledger) {
+pub(crate) fn shorten(ledger: &mut Ledger) {
     match compact::compact(ledger, |_| Ok(())) {
         Ok(Some(compacted)) => {
             ledger.go_on_with(compacted);
@@ -150,7 +150,11 @@ fn shortened(argv: &[Bytes]) -> Vec<Bytes> {
     kept
 }
 
-fn make_directory(path: &Path) -> Result<()> {
+/// Makes the directory of a ledger.
+///
+/// # Errors
+/// [`Error::Io`].
+pub(crate) fn make_directory(path: &Path) -> Result<()> {
     let Some(parent) = path.parent() else {
         return Ok(());
     };

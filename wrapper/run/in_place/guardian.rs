@@ -78,6 +78,7 @@ impl Guardian<'_> {
             arriving,
             rows,
             family: Family::beside(),
+            relay: None,
         };
         Ok(Launcher::new(args, start))
     }
