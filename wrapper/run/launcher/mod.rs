@@ -203,7 +203,8 @@ impl Launcher {
         while let Ok(Some(arrived)) = self.signals.take() {
             // Sent by a process it is for the server; pending, it may stand for a child's too.
             children |= arrived.signal == SIGCHLD;
-            if self.is_for_server(&arrived) {
+            // A guardian passes nothing on, and is not the one that a service manager asks to stop.
+            if self.ward.is_none() && self.is_for_server(&arrived) {
                 self.take_signal(&arrived);
             }
         }
@@ -316,9 +317,7 @@ impl Launcher {
     }
 
     fn forward(&self, arrived: &Arrived) {
-        if self.ward.is_some() {
-            // Signals for the server reach it without a launcher between.
-        } else if self.state == State::Daemonised {
+        if self.state == State::Daemonised {
             for pid in self.daemons() {
                 let _ = signals::pass_on(pid, arrived);
             }
