@@ -78,8 +78,8 @@ fn a_parent_that_reaps_late_delays_nothing() {
     });
 }
 
-/// systemd asks everything in the control group to stop when the main process has died: the backends
-/// that go then are what the guardian waits for.
+/// systemd asks everything in the control group to stop when the main process has died: it is the
+/// backends' end that the guardian waits for.
 #[test]
 fn an_orphan_is_waited_for_though_the_guardian_is_asked_to_stop() {
     sandbox::run(|| {
