@@ -150,9 +150,10 @@ impl Launcher {
             self.read_signals();
             self.read_gate();
             self.look_at_ward();
+            self.relay_notifications();
             self.look_when_due();
             self.count_when_due();
-            self.relay_notifications();
+            self.speak_when_due();
         }
         self.end_relay();
     }
