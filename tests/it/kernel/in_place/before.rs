@@ -137,7 +137,7 @@ fn what_cannot_be_executed_is_126_or_127_and_was_not_started() {
             (garbled.to_str().unwrap(), 126),
             ("/", 126),
             ("/nowhere/at/all", 127),
-            ("/etc/passwd/x", 127),
+            ("/etc/passwd/x", 126),
             (script.to_str().unwrap(), 127),
         ];
         for (path, status) in cases {
