@@ -296,8 +296,11 @@ impl Launcher {
                 let _ = self.child.open();
                 self.pace = Pace::start(Instant::now());
             }
-            // It gives up by itself.
-            Effect::DropChild if self.ward.is_some() => self.child.shut(),
+            // Told so, it gives up by itself.
+            Effect::DropChild if self.ward.is_some() => {
+                self.child.is_not_durable();
+                let _ = self.child.open();
+            }
             Effect::DropChild => {
                 self.claim_refused = true;
                 let _ = signals::send(self.child.pid, SIGKILL);
