@@ -1,6 +1,6 @@
 //! What must hold against the real kernel: orphans, ledgers from elsewhere, recycled numbers,
-//! ledgers that cannot be had, namespaces, signals, slow disks. PostgreSQL 15 where it takes a
-//! server, else a stand-in that creates segments and nothing more.
+//! ledgers that cannot be had, namespaces, commands that cannot be executed, slow disks. PostgreSQL
+//! 15 where it takes a server, else a stand-in that creates segments and nothing more.
 
 mod disk;
 pub mod instance;
@@ -13,6 +13,7 @@ mod damage;
 mod disks;
 mod elsewhere;
 mod growth;
+mod in_place;
 mod mount_roots;
 mod orphans;
 mod pods;
@@ -22,6 +23,6 @@ mod regression;
 mod sets;
 mod sets_elsewhere;
 mod sets_raced;
-mod signals;
 mod threads;
+mod unexecuted;
 mod unusable;
