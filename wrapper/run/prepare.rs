@@ -128,7 +128,7 @@ pub(crate) fn begin_recorded(ledger: &mut Ledger, argv: &[Bytes]) -> Result<u64>
 
 fn begin_as(ledger: &mut Ledger, argv: &[Bytes], recorded: bool) -> Result<u64> {
     let here = place::here()?;
-    if ledger.book.place() != Some(&here) {
+    if ledger.book.place() != Some(&here) || ledger.book.version < VERSION {
         ledger.note(Record::Header(Header { version: VERSION, place: here }), None)?;
     }
     let own = i32::try_from(std::process::id()).unwrap_or(0);
