@@ -54,6 +54,16 @@ impl Program {
         Self { path, args, environment, own_numbers, mask, ignore_sigpipe, ignore_sigchld, closed }
     }
 
+    /// Gives a variable that is in the environment another value.
+    pub fn replace(&mut self, name: &str, value: &[u8]) {
+        let start = [name.as_bytes(), b"="].concat();
+        for entry in &mut self.environment {
+            if entry.starts_with(&start) {
+                *entry = [&start, value, b"\0"].concat();
+            }
+        }
+    }
+
     /// Has the variables in `names` that hold this process's pid hold the child's pid.
     pub fn rewrite_pids(&mut self, names: &[&str]) {
         names.iter().for_each(|name| self.rewrite(name, std::process::id().into(), Number::Pid));

@@ -14,6 +14,7 @@ pub mod memory;
 pub mod msg;
 pub mod namespace;
 pub mod namespaces;
+pub mod notify;
 pub mod pidfd;
 pub mod process;
 pub mod sem;

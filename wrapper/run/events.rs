@@ -8,8 +8,18 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// Waits until a descriptor is readable or the time has come; whether any is.
 pub(crate) fn wait(descriptors: &[BorrowedFd<'_>], until: Option<Instant>) -> bool {
-    let mut fds: Vec<PollFd<'_>> =
-        descriptors.iter().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)).collect();
+    wait_also(descriptors, None, until)
+}
+
+/// The same, also until a descriptor is writable.
+pub(crate) fn wait_also(
+    readable: &[BorrowedFd<'_>],
+    writable: Option<BorrowedFd<'_>>,
+    until: Option<Instant>,
+) -> bool {
+    let readable = readable.iter().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN));
+    let writable = writable.map(|fd| PollFd::new(fd, PollFlags::POLLOUT));
+    let mut fds: Vec<PollFd<'_>> = readable.chain(writable).collect();
     let timeout = match until {
         None => PollTimeout::NONE,
         Some(until) => {

@@ -2,6 +2,7 @@
 
 mod job;
 mod linger;
+mod notices;
 mod reap;
 
 use std::os::fd::AsFd;
@@ -19,15 +20,17 @@ use shmwarden::sys::signals::{self, Arrived, SignalFd};
 
 use super::ancestry::Family;
 use super::claim::{self, Server};
+use super::notify::Relay;
 use super::pace::Pace;
 use super::scribe::{Scribe, Written};
 use super::state::{Effect, Event, State, step};
 use super::watch::Watch;
 use super::{events, program};
-use crate::cli::{IfLedgerFails, Orphans, RunArgs};
+use crate::cli::{IfLedgerFails, NotifyAccess, Orphans, RunArgs};
 use crate::exit::{self, Ending};
 use crate::render::text;
 use linger::Wait;
+use notices::Notices;
 
 /// Everything that the launcher knows.
 pub(crate) struct Launcher {
@@ -48,6 +51,9 @@ pub(crate) struct Launcher {
     /// The signal that stopped COMMAND last.
     stopped_by: i32,
     wait: Wait,
+    relay: Option<Relay>,
+    notify_access: NotifyAccess,
+    notices: Notices,
 }
 
 /// What a launcher begins with.
@@ -66,6 +72,8 @@ pub(crate) struct Start {
     pub(crate) rows: Vec<Row>,
     /// The children that were there before the fork.
     pub(crate) family: Family,
+    /// The way of notifications to the service manager, where they are relayed.
+    pub(crate) relay: Option<Relay>,
 }
 
 /// The ledger and what fills it.
@@ -80,7 +88,7 @@ struct Watched {
 impl Launcher {
     /// Claims the child; the gate stays closed until that is on disk.
     pub(crate) fn new(args: &RunArgs, start: Start) -> Self {
-        let Start { program, server, ledger, child, arriving, rows, family } = start;
+        let Start { program, server, ledger, child, arriving, rows, family, relay } = start;
         let book = ledger.map(|(mut ledger, run)| {
             let claim = claim::of(run, child.pid, &server, &rows);
             if let Some(claim) = claim {
@@ -107,6 +115,9 @@ impl Launcher {
             claim_refused: false,
             stopped_by: SIGSTOP,
             wait: Wait::default(),
+            relay,
+            notify_access: args.notify_access,
+            notices: Notices::default(),
         }
     }
 
@@ -125,9 +136,12 @@ impl Launcher {
             self.wait_for_events();
             self.read_signals();
             self.read_gate();
+            self.relay_notifications();
             self.look_when_due();
             self.count_when_due();
+            self.speak_when_due();
         }
+        self.end_relay();
         self.ending()
     }
 
@@ -153,6 +167,8 @@ impl Launcher {
             descriptors.push(self.child.report());
         }
         descriptors.extend(self.wait.holders.iter().map(AsFd::as_fd));
+        let relay = self.relay.as_ref();
+        descriptors.extend(relay.and_then(Relay::readable));
         let looks = matches!(self.state, State::Running | State::Daemonised) && self.book.is_some();
         let book = self.book.as_ref();
         let times = [
@@ -161,8 +177,11 @@ impl Launcher {
             self.linger_until(),
             self.wait.next_count,
             self.wait.name_at.filter(|_| !self.wait.dealt_with),
+            relay.and_then(Relay::retry_at),
+            self.notices.next(),
         ];
-        events::wait(&descriptors, times.into_iter().flatten().min());
+        let writable = relay.and_then(Relay::writable);
+        events::wait_also(&descriptors, writable, times.into_iter().flatten().min());
     }
 
     fn read_signals(&mut self) {
@@ -292,6 +311,7 @@ impl Launcher {
 
     fn note_end(&mut self) {
         self.wait.until = Instant::now().checked_add(self.linger);
+        self.begin_notices();
         let how = self.daemon_ended.or(self.ended);
         let Some(book) = &mut self.book else { return };
         let end = match (self.exec_error, how) {
