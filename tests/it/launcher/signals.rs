@@ -18,15 +18,15 @@ fn listener(subject: Subject) -> Talker {
 }
 
 /// Numbers as `1-3 7`.
-fn numbers(all: &[i32]) -> String {
-    let mut words: Vec<(i32, i32)> = Vec::new();
+pub fn numbers(all: &[u32]) -> String {
+    let mut words: Vec<(u32, u32)> = Vec::new();
     for &number in all {
         match words.last_mut() {
             Some((_, last)) if *last + 1 == number => *last = number,
             _ => words.push((number, number)),
         }
     }
-    let word = |(first, last): (i32, i32)| match last - first {
+    let word = |(first, last): (u32, u32)| match last - first {
         0 => first.to_string(),
         _ => format!("{first}-{last}"),
     };
@@ -61,11 +61,11 @@ fn each_signal_that_can_be_caught_arrives_once() {
                     continue;
                 }
                 if !talker.process.is_running() {
-                    ended.push(signal);
+                    ended.push(signal.unsigned_abs());
                 } else if own == 0 {
-                    lost.push(signal);
+                    lost.push(signal.unsigned_abs());
                 } else {
-                    twice.push(signal);
+                    twice.push(signal.unsigned_abs());
                 }
                 kill_all(&mut talker.process);
                 talker = listener(subject);
