@@ -2,6 +2,7 @@
 //!
 //! The only place that makes a [`Removal`]. Doubt keeps.
 
+pub mod adopted;
 mod common;
 pub mod life;
 mod own;
@@ -42,6 +43,10 @@ pub struct Removal {
     evidence: String,
     same_pids: bool,
     guard: Option<Segment>,
+    /// What stays where one of them could not be removed; all of an instance are one group.
+    group: u64,
+    /// Users of whom no process may live.
+    alone: Option<[u32; 2]>,
 }
 
 impl Removal {
@@ -79,6 +84,18 @@ impl Removal {
     #[must_use]
     pub fn guard(&self) -> Option<&Segment> {
         self.guard.as_ref()
+    }
+
+    /// The group that it belongs to: where one of it could not be removed, the rest stays.
+    #[must_use]
+    pub fn group(&self) -> u64 {
+        self.group
+    }
+
+    /// The users of whom no process may live, of an adopted object.
+    #[must_use]
+    pub fn alone(&self) -> Option<[u32; 2]> {
+        self.alone
     }
 }
 
@@ -188,6 +205,8 @@ fn removal(book: &Book, object: &Recorded, look: &Observation, guard: Option<Seg
         evidence: format!("{server} is dead, nobody uses it; {creator}; {}", object.how),
         same_pids: place.is_some_and(|p| p.pid_namespace == look.place.pid_namespace),
         guard,
+        group: 0,
+        alone: None,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::object::ProcessRef;
+use crate::orphan::Against;
 
 /// A process that holds an object, or is the reason why an instance counts as alive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,6 +145,12 @@ pub enum Reason {
     Unlisted,
     /// The server's list names it, and it is another user's.
     Foreign,
+    /// Adopted, and nobody uses it.
+    Adopted,
+    /// Adopted, and what it shows now speaks against its removal.
+    NotOrphan(Against),
+    /// An object that belongs to it, and is not adopted.
+    NotAdopted(String),
     /// Not there any more.
     Gone,
 }
@@ -173,6 +180,9 @@ impl Reason {
             Self::PidReused => "pid-reused",
             Self::Unlisted => "unlisted",
             Self::Foreign => "foreign",
+            Self::Adopted => "adopted",
+            Self::NotOrphan(against) => against.code(),
+            Self::NotAdopted(_) => "not-adopted",
             Self::Gone => "gone",
         }
     }
@@ -194,7 +204,7 @@ impl Reason {
                 | Self::Dest
                 | Self::InstanceHeld(_)
                 | Self::OrphanLives(_)
-        )
+        ) || matches!(self, Self::NotOrphan(against) if against.is_use())
     }
 }
 
@@ -233,6 +243,12 @@ impl fmt::Display for Reason {
                  name it: it may be another's",
             ),
             Self::Foreign => f.write_str("the server's list names it, and it is another user's"),
+            Self::Adopted => f.write_str("it was adopted, and nobody uses it"),
+            Self::NotOrphan(against) => against.fmt(f),
+            Self::NotAdopted(what) => write!(
+                f,
+                "{what} belongs to the same server and is not adopted: adopt it too, and sweep again"
+            ),
             Self::Gone => f.write_str("it is not there any more"),
         }
     }

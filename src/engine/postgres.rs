@@ -4,6 +4,8 @@
 //! Only what was measured on these majors is believed. A layout that does not check, or a major
 //! that is not known, gives an error, and then nothing of that server is removed.
 
+use std::collections::BTreeSet;
+
 use crate::object::Bytes;
 
 /// Bytes of a segment's header that are looked at (`storage/pg_shmem.h PGShmemHeader`, 64-bit).
@@ -85,6 +87,34 @@ pub fn listed(bytes: &[u8], major: Option<u32>) -> Result<Vec<u32>, String> {
         }
     }
     Ok(handles)
+}
+
+/// Whether bytes begin as a control segment does.
+#[must_use]
+pub fn is_control(bytes: &[u8]) -> bool {
+    u32_at(bytes, 0) == Some(CONTROL_MAGIC)
+}
+
+/// Every number that could be a handle in a control segment, whatever the major's layout: more
+/// than it lists, never less. For what must not be removed while it is listed.
+#[must_use]
+pub fn perhaps_listed(bytes: &[u8]) -> BTreeSet<u32> {
+    let words = bytes.get(FIRST_ITEM..).unwrap_or_default().chunks_exact(4);
+    words.filter_map(|word| u32_at(word, 0)).filter(|&word| word != 0).collect()
+}
+
+/// The handle that a name below `/dev/shm` bears.
+#[must_use]
+pub fn handle_of_name(name: &[u8]) -> Option<u32> {
+    let digits = name.strip_prefix(b"PostgreSQL.").filter(|_| is_posix_name(name))?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// The handles that a System V key may stand for; none for a private segment.
+#[must_use]
+pub fn handles_of_key(key: i32) -> Vec<u32> {
+    let of = |key: i32| u32::from_ne_bytes(key.to_ne_bytes());
+    if key == 0 { Vec::new() } else { vec![of(key), of(key.wrapping_neg())] }
 }
 
 /// The name below `/dev/shm` of a handle (`dsm_impl.c dsm_impl_posix`).
@@ -199,6 +229,28 @@ mod tests {
     #[test]
     fn a_control_segment_that_was_not_filled_in_lists_nothing() {
         assert_eq!(listed(&[0; 4096], Some(15)).unwrap(), [0_u32; 0]);
+    }
+
+    #[test]
+    fn whatever_is_listed_in_either_layout_is_perhaps_listed() {
+        for major in MAJORS {
+            let bytes = control(major, &[(11, 2), (12, 0), (0xffff_fff0, 1)]);
+            assert!(is_control(&bytes));
+            let perhaps = perhaps_listed(&bytes);
+            assert!([11, 12, 0xffff_fff0].iter().all(|handle| perhaps.contains(handle)));
+            assert!(!perhaps.contains(&13));
+        }
+        assert!(perhaps_listed(&[1; 15]).is_empty() && !is_control(&[0; 64]));
+    }
+
+    #[test]
+    fn a_key_or_name_leads_back_to_its_handle() {
+        for handle in [1, 5, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff] {
+            assert!(handles_of_key(sysv_key(handle)).contains(&handle));
+            assert_eq!(handle_of_name(&posix_name(handle).0), Some(handle));
+        }
+        assert_eq!(handles_of_key(0), [0_u32; 0]);
+        assert_eq!(handle_of_name(b"PostgreSQL.99999999999"), None);
     }
 
     #[test]

@@ -7,7 +7,8 @@ use nix::errno::Errno;
 
 use super::{Scope, shm_files};
 use crate::error::Result;
-use crate::object::{Bytes, Key, ShmFile};
+use crate::object::{Bytes, Identity, Key, ShmFile};
+use crate::proc::syscall::WaitsFor;
 use crate::sys::files::FileFacts;
 use crate::sys::sem::Members;
 use crate::sys::{msg, sem};
@@ -48,6 +49,12 @@ pub struct Extra {
     pub keys: BTreeMap<i32, Key>,
     /// Whether processes of other users may be hidden (`hidepid`, proc(5)).
     pub hides: bool,
+    /// What may be a server's list of its dynamic shared memory and could not be read.
+    pub unread: Vec<Identity>,
+    /// What processes are blocked on, where that was looked for.
+    pub blocked: Vec<(i32, WaitsFor)>,
+    /// Whether it was looked for what processes are blocked on, and who could not be asked.
+    pub closed: Option<Vec<i32>>,
     /// What could not be looked at, as sentences.
     pub trouble: Vec<String>,
 }

@@ -1,6 +1,5 @@
 //! Before the start: the ledger is opened, locked and read, and what older runs left is settled.
 
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -14,6 +13,7 @@ use shmwarden::observe::{place, processes};
 use shmwarden::settle::{self, State};
 use shmwarden::{Error, Result};
 
+use crate::ledgers;
 use crate::render::text;
 
 /// How long a sweep may hold the lock before the start is given up.
@@ -46,7 +46,7 @@ pub(crate) fn ledger(
     argv: &[Bytes],
 ) -> std::result::Result<(Ledger, u64), Trouble> {
     if is_default_place {
-        make_directory(path)?;
+        ledgers::make_directory(path)?;
     }
     let mut ledger = locked(path)?;
     match ledger.read()? {
@@ -69,6 +69,10 @@ pub(crate) fn ledger(
             log::error!("{error}; it is kept as {}, and a fresh one begins", aside.display());
             ledger = locked(path)?;
         }
+    }
+    if ledger.book.is_of_adopted() {
+        let why = "it holds adopted objects: a server needs a ledger of its own".to_owned();
+        return Err(Error::Refused { path: path.to_owned(), why }.into());
     }
     settle_older(&mut ledger)?;
     if compact::is_due(&ledger) {
@@ -145,15 +149,6 @@ fn shortened(argv: &[Bytes]) -> Vec<Bytes> {
         kept.push(arg.clone());
     }
     kept
-}
-
-fn make_directory(path: &Path) -> Result<()> {
-    let Some(parent) = path.parent() else {
-        return Ok(());
-    };
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true).mode(0o755);
-    builder.create(parent).map_err(Error::io("cannot create the directory", parent))
 }
 
 /// Opens and locks, waiting for a sweep and never for another run.
