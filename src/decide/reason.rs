@@ -247,7 +247,7 @@ impl fmt::Display for Reason {
             Self::NotOrphan(against) => against.fmt(f),
             Self::NotAdopted(what) => write!(
                 f,
-                "{what} belongs to the same server and is not adopted: adopt it too, and sweep again"
+                "{what} belongs to the same server and is not adopted: adopt it too, then sweep"
             ),
             Self::Gone => f.write_str("it is not there any more"),
         }

@@ -193,8 +193,8 @@ impl fmt::Display for Against {
             ),
             Self::CreatorUnseen(uid) => write!(
                 f,
-                "processes of its user {uid} are in another PID namespace and cannot be seen: adopt \
-                 it by its number or name if you know better"
+                "processes of its user {uid} are in another PID namespace and cannot be seen: \
+                 adopt it by its number or name if you know better"
             ),
             Self::ListElsewhere(list) => write!(
                 f,

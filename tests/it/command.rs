@@ -2,6 +2,8 @@
 
 mod make;
 
+pub mod adopt;
+mod adopt_asked;
 mod agreement;
 mod hostile;
 mod ledgers;

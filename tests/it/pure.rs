@@ -1,6 +1,7 @@
 //! The pure heart, literal in and literal out: lines, replay, compaction, attribution, life,
 //! decision. Nothing here touches a kernel object, a disk or a clock.
 
+mod adopted;
 mod attribution;
 mod book;
 mod compaction;
@@ -12,6 +13,7 @@ mod line;
 mod listed;
 mod lists;
 mod make;
+mod orphan;
 mod reasons;
 mod replay;
 mod story;

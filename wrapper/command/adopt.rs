@@ -43,7 +43,8 @@ pub(crate) fn run(args: &AdoptArgs, common: &Common) -> Ending {
     let may_ask = stdin().is_terminal() && stderr().is_terminal();
     if !args.dry_run && !args.yes && !may_ask {
         log::error!(
-            "nothing was adopted: there is no terminal to ask at; look with --dry-run, then say --yes"
+            "nothing was adopted: there is no terminal to ask at; look with --dry-run, then say \
+             --yes"
         );
         return Ending::Status(exit::USAGE);
     }
