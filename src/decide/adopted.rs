@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Kept, Reason, Removal, Verdict, differs};
+use super::sets::is_named_for_good;
+use super::{CallState, Kept, Reason, Removal, Verdict, differs};
+use crate::attribute::sets::{queue_differs, set_differs};
 use crate::ledger::Book;
 use crate::ledger::book::Recorded;
 use crate::ledger::record::How;
@@ -30,6 +32,8 @@ impl<'a> Here<'a> {
     fn find(&self, identity: &Identity) -> Option<Subject<'a>> {
         let number = match identity {
             Identity::Shm(segment) => (Kind::Shm, segment.id, &[][..]),
+            Identity::Sem(set) => (Kind::Sem, set.id, &[][..]),
+            Identity::Msg(queue) => (Kind::Msg, queue.id, &[][..]),
             Identity::Posix(file) => (Kind::Posix, -1, file.name.0.as_slice()),
         };
         self.0.get(&number).copied()
@@ -93,8 +97,12 @@ fn missing<'a>(
         Identity::Posix(file) if look.place.shm_mount.as_ref() != Some(&file.mount) => {
             return Err(Reason::OtherMount);
         }
-        Identity::Shm(_) if place.ipc_namespace != look.place.ipc_namespace => {
+        Identity::Posix(_) => {}
+        _ if place.ipc_namespace != look.place.ipc_namespace => {
             return Err(Reason::OtherIpcNamespace);
+        }
+        Identity::Sem(_) | Identity::Msg(_) if !is_named_for_good(&place.ipc_namespace) => {
+            return Err(Reason::UnsureSpace);
         }
         _ => {}
     }
@@ -117,6 +125,15 @@ fn differs_from(
         (Identity::Posix(file), Subject::Posix(found)) => {
             let same = found.identity.as_ref().is_some_and(|now| now.is(file));
             (!same).then_some("inode or birth time")
+        }
+        // While its server lived the change time moved; nobody was to use it since.
+        (Identity::Sem(known), Subject::Sem(set)) => {
+            let changed = || (set.row.ctime != known.ctime).then_some("change time");
+            set_differs(known, &set.row).or_else(changed)
+        }
+        (Identity::Msg(known), Subject::Msg(row)) => {
+            let changed = || (row.ctime != known.ctime).then_some("change time");
+            queue_differs(known, row).or_else(changed)
         }
         _ => Some("kind"),
     }
@@ -142,13 +159,20 @@ fn removal(
         How::Named => (None, "named by who adopted it"),
         _ => (Some([owner, creator]), "no process of either lives"),
     };
+    let seen = match subject {
+        Subject::Sem(set) => Some(CallState::Set(set.clone())),
+        Subject::Msg(row) => Some(CallState::Queue(row.clone())),
+        Subject::Shm(_) | Subject::Posix(_) => None,
+    };
+    let content = seen.as_ref().map_or_else(String::new, CallState::content);
     Removal {
         object: object.number,
         identity: object.identity.clone(),
         role: object.role,
-        evidence: format!("adopted, and nobody uses it; {users}; {proof}"),
+        evidence: format!("adopted, and nobody uses it; {content}{users}; {proof}"),
         same_pids: place.is_some_and(|p| p.pid_namespace == look.place.pid_namespace),
         guard: None,
+        seen,
         group,
         alone,
     }

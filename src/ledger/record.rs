@@ -9,7 +9,10 @@ use crate::object::{Bytes, FileRef, Identity, ProcessRef};
 pub use crate::object::{EngineName, Place};
 
 /// The format that this program writes, and the newest that it reads.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
+
+/// The oldest format that can name semaphore sets and queues.
+pub const VERSION_OF_SETS: u64 = 2;
 
 /// One line of a ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,6 +154,12 @@ pub struct Claim {
     pub executable: Option<Executable>,
     /// Segments that bore this pid as creator before it was forked: not ours.
     pub before: Vec<i32>,
+    /// Semaphore sets that a process of these users had made before it was forked: not ours.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sets_before: Vec<i32>,
+    /// Message queues, likewise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub queues_before: Vec<i32>,
     /// `/proc/sys/kernel/pid_max` at that time.
     pub pid_max: Option<u64>,
     /// The latest fork count at which it was seen alive; of the entries, not of the record.
@@ -195,7 +204,8 @@ pub struct ObjectSeen {
     /// What it is recognised by.
     #[serde(flatten)]
     pub identity: Identity,
-    /// The process that created it, where that is another one than the claimed.
+    /// The process that created it, where that is another one than the claimed; of a set or queue
+    /// one that was seen to have used it last, since the kernel keeps no creator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub creator: Option<ProcessRef>,
 }
@@ -218,11 +228,14 @@ pub struct Adopted {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum How {
-    /// Seen while the claimed process lived, which is its creator.
+    /// Seen while the claimed process lived, which is its creator; a set or queue, while it was new
+    /// and nobody but that process had used it.
     Claim,
-    /// Seen while its creator, a known descendant, lived.
+    /// Seen while its creator, a known descendant, lived; a set or queue, while it was new and
+    /// nobody but known descendants had used it.
     Watch,
-    /// Seen while the claimed process, its creator, was an unreaped zombie.
+    /// Seen while the claimed process, its creator, was an unreaped zombie; a set or queue, while
+    /// it was new and nobody but that process or known descendants had used it.
     LastLook,
     /// Bears the claimed pid, which cannot have come round since the server was seen alive.
     ForkCount,

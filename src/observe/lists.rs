@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Mapped, Observation, Process, Scope, Seen, contents, observe, processes, uses};
+use super::{Mapped, Observation, Process, Scope, Seen, contents, observe, processes, tables};
 use super::{hides_processes, identity_of};
 use crate::engine::postgres;
 use crate::error::Result;
@@ -41,9 +41,8 @@ pub fn look() -> Result<Observation> {
 pub fn complete(look: &mut Observation) {
     settle_owners(&mut look.processes);
     look.extra.hides = hides_processes() && !may_see_all();
-    let (blocked, closed) = uses::blocked(&look.processes);
-    look.extra.blocked = blocked.iter().map(|found| (found.pid, found.what)).collect();
-    look.extra.closed = Some(closed);
+    // The use of sets and queues, be there any or not.
+    tables::add_calls(look, |_| true);
     // After the tables: what was made before is listed by now, if it ever is.
     read_attached(look);
     read_files(look);

@@ -1,6 +1,6 @@
 //! The objects of a look, of whatever kind, as one thing that a verdict can be about.
 
-use super::tables::{ListedFile, Set};
+use super::tables::{ListedFile, Set, queue_identity};
 use super::{Observation, identity_of};
 use crate::object::Identity;
 use crate::sys::{msg, shm};
@@ -73,7 +73,8 @@ impl<'a> Subject<'a> {
     pub fn identity(self) -> Option<Identity> {
         match self {
             Self::Shm(row) => Some(Identity::Shm(identity_of(row))),
-            Self::Sem(_) | Self::Msg(_) => None,
+            Self::Sem(set) => Some(Identity::Sem(set.identity())),
+            Self::Msg(row) => Some(Identity::Msg(queue_identity(row))),
             Self::Posix(file) => file.identity.clone().map(Identity::Posix),
         }
     }

@@ -57,6 +57,8 @@ pub enum Against {
     },
     /// Processes of other users are hidden from the caller.
     Hidden,
+    /// Processes of another PID namespace, which cannot be seen, may use what is here.
+    PidsElsewhere,
     /// Its creator, or another of the same user, is in another PID namespace.
     CreatorUnseen(u32),
     /// The list that its header names is not here.
@@ -93,6 +95,7 @@ impl Against {
             Self::NotYours(_) => "not-yours",
             Self::UserLives { .. } => "user-lives",
             Self::Hidden => "processes-hidden",
+            Self::PidsElsewhere => "pids-elsewhere",
             Self::CreatorUnseen(_) => "creator-unseen",
             Self::ListElsewhere(_) => "list-elsewhere",
             Self::AnyFile => "any-file",
@@ -107,6 +110,7 @@ impl Against {
             Self::Suspect(_)
                 | Self::UserLives { .. }
                 | Self::Hidden
+                | Self::PidsElsewhere
                 | Self::CreatorUnseen(_)
                 | Self::ListElsewhere(_)
                 | Self::AnyFile
@@ -190,6 +194,10 @@ impl fmt::Display for Against {
             Self::Hidden => f.write_str(
                 "processes of other users are hidden from you (hidepid): adopt it by its number or \
                  name if you know better",
+            ),
+            Self::PidsElsewhere => f.write_str(
+                "not every process that could use it can be seen from this PID namespace: adopt it \
+                 by its number or name if you know better",
             ),
             Self::CreatorUnseen(uid) => write!(
                 f,

@@ -64,6 +64,7 @@ impl<'a> Lists<'a> {
                     let owner = scene.segments.get(&segment.id).map(|row| row.uid);
                     owner.into_iter().chain([segment.creator_uid]).collect()
                 }
+                Identity::Sem(_) | Identity::Msg(_) => Vec::new(),
             };
             lists.unread.extend(users.into_iter().map(|uid| (uid, identity)));
         }
@@ -88,6 +89,7 @@ impl<'a> Lists<'a> {
                 handle.is_some_and(led_to)
                     || listed.is_none_or(|file| scene.in_use(Subject::Posix(file)).is_some())
             }
+            Identity::Sem(_) | Identity::Msg(_) => false,
         }
     }
 

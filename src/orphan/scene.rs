@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::Against;
 use super::lists::Lists;
+use crate::attribute::sets::LastUsers;
 use crate::object::FileRef;
 use crate::observe::subject::Subject;
 use crate::observe::tables::{ListedFile, Set};
@@ -23,6 +24,8 @@ pub struct Scene<'a> {
     users: BTreeMap<u32, i32>,
     pids: BTreeSet<i32>,
     mapped: BTreeMap<FileRef, i32>,
+    /// A process that is blocked on each set or queue.
+    blocked: BTreeMap<WaitsFor, i32>,
     /// Processes of which it is not known what they map.
     closed: Vec<&'a Process>,
     /// Users with a creator in a PID namespace that cannot be seen from here.
@@ -40,6 +43,7 @@ impl<'a> Scene<'a> {
             users: BTreeMap::new(),
             pids: BTreeSet::new(),
             mapped: BTreeMap::new(),
+            blocked: look.extra.blocked.iter().map(|found| (found.what, found.pid)).collect(),
             closed: Vec::new(),
             elsewhere: BTreeSet::new(),
             segments: look.segments.iter().map(|row| (row.id, row)).collect(),
@@ -92,46 +96,45 @@ impl<'a> Scene<'a> {
     }
 
     fn set_in_use(&self, set: &Set) -> Option<Against> {
-        let Some(members) = &set.members else {
+        let shows_all_pids = self.look.extra.shows_all_pids;
+        let (members, last) = (&set.members, LastUsers::of_set(set, shows_all_pids));
+        let (Some(members), Some(last)) = (members, last) else {
             return Some(Against::LastUserUnseen);
         };
-        if members.waiters > 0 {
-            return Some(Against::Waited(members.waiters));
-        }
-        let mut operators = members.operators.iter().copied();
-        if let Some(pid) = operators.clone().find(|pid| self.pids.contains(pid)) {
-            return Some(Against::LastUserLives(pid));
-        }
-        let nobody = operators.all(|pid| pid == 0);
-        (nobody && set.row.otime != 0).then_some(Against::LastUserUnseen)
+        let waits = (members.waiters > 0).then_some(Against::Waited(members.waiters));
+        waits.or_else(|| self.blocked(WaitsFor::Set(set.row.id))).or_else(|| self.used_by(&last))
     }
 
     fn queue_in_use(&self, row: &msg::Row) -> Option<Against> {
-        let last = [row.last_sender, row.last_receiver];
-        if let Some(pid) = last.into_iter().find(|pid| self.pids.contains(pid)) {
-            return Some(Against::LastUserLives(pid));
-        }
-        if (row.stime != 0 && row.last_sender == 0) || (row.rtime != 0 && row.last_receiver == 0) {
-            return Some(Against::LastUserUnseen);
-        }
-        // Who waits for a first message has left no mark in the queue itself.
-        let blocked = self.look.extra.blocked.iter();
-        let mut blocked = blocked.filter(|(_, what)| *what == WaitsFor::Queue(row.id));
-        if let Some((pid, _)) = blocked.next() {
-            return Some(Against::Blocked(*pid));
-        }
+        let extra = &self.look.extra;
         let may = |pid: i32| {
             let uids = self.look.process(pid).and_then(|process| process.uids);
-            row.mode & 0o066 != 0
-                || uids
-                    .is_none_or(|uids| uids.contains(&row.uid) || uids.contains(&row.creator_uid))
+            let its = |uids: [u32; 4]| uids.contains(&row.uid) || uids.contains(&row.creator_uid);
+            row.mode & 0o066 != 0 || uids.is_none_or(its)
         };
-        match &self.look.extra.closed {
-            None => Some(Against::LastUserUnseen),
-            Some(closed) => {
-                closed.iter().copied().find(|pid| may(*pid)).map(Against::PerhapsBlocked)
-            }
+        let unasked = || {
+            let unasked = extra.unasked.iter().copied().find(|pid| may(*pid));
+            unasked.map(Against::PerhapsBlocked)
+        };
+        let unread = || (!extra.waits_were_read).then_some(Against::LastUserUnseen);
+        // Who waits for a first message has left no mark in the queue itself.
+        self.blocked(WaitsFor::Queue(row.id))
+            .or_else(|| self.used_by(&LastUsers::of_queue(row)))
+            .or_else(unread)
+            .or_else(unasked)
+    }
+
+    fn blocked(&self, what: WaitsFor) -> Option<Against> {
+        self.blocked.get(&what).copied().map(Against::Blocked)
+    }
+
+    /// Whether one of those who used it last lives, or may.
+    fn used_by(&self, last: &LastUsers) -> Option<Against> {
+        if let Some(pid) = last.pids.iter().find(|pid| self.pids.contains(pid)) {
+            return Some(Against::LastUserLives(*pid));
         }
+        let hidden = last.pids.iter().any(|pid| self.look.hidden.contains(pid));
+        (last.unseen || hidden).then_some(Against::LastUserUnseen)
     }
 
     /// Whether somebody maps a file, or may: whoever cannot be looked into and could open it.
@@ -160,7 +163,10 @@ impl<'a> Scene<'a> {
         if self.look.extra.hides {
             return Some(Against::Hidden);
         }
-        uids.into_iter().find(|uid| self.elsewhere.contains(uid)).map(Against::CreatorUnseen)
+        let elsewhere = uids.into_iter().find(|uid| self.elsewhere.contains(uid));
+        elsewhere
+            .map(Against::CreatorUnseen)
+            .or_else(|| (!self.look.extra.shows_all_pids).then_some(Against::PidsElsewhere))
     }
 
     /// Whether an object is younger than this, or of a time that lies ahead.

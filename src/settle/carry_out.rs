@@ -13,7 +13,7 @@ use crate::ledger::Ledger;
 use crate::ledger::book::Standing;
 use crate::ledger::record::{Outcome, Record};
 use crate::object::Identity;
-use crate::observe::{self, Scope};
+use crate::observe::{self, Scope, tables};
 
 /// Acts on each verdict in turn; after a removal that did not succeed, what comes later of the same
 /// group stays.
@@ -51,7 +51,9 @@ pub(super) fn carry_out(
                     let why = error.to_string();
                     settled(&identity, Fate::Failed(why.clone()), &why)
                 });
-                if !matches!(result.result, Fate::Removed | Fate::Gone | Fate::WouldRemove) {
+                if !matches!(result.result, Fate::Removed | Fate::Gone | Fate::WouldRemove)
+                    && !is_refused_call(&result)
+                {
                     stays.insert(removal.group(), identity.to_string());
                 }
                 done.push(result);
@@ -63,6 +65,12 @@ pub(super) fn carry_out(
         Err(_) if !stays.is_empty() => Ok(done),
         other => other.map(|()| done),
     }
+}
+
+/// No set or queue depends on another, and all memory has gone before them: where one cannot be
+/// removed, and nobody uses it, the next is tried all the same.
+fn is_refused_call(settled: &Settled) -> bool {
+    settled.identity.call_creator().is_some() && matches!(settled.result, Fate::Failed(_))
 }
 
 fn remove(removal: &Removal, ledger: &mut Ledger) -> Result<Settled> {
@@ -87,7 +95,10 @@ fn remove(removal: &Removal, ledger: &mut Ledger) -> Result<Settled> {
     };
     let mut settled = settled(identity, result, evidence);
     if matches!(done.outcome, Outcome::Kept | Outcome::Raced) {
-        let look = observe::observe(Scope::full())?;
+        let mut look = observe::observe(Scope::full())?;
+        if let Some(creator) = identity.call_creator() {
+            tables::add_calls(&mut look, |uid| uid == creator);
+        }
         settled.holders = decide::holders(identity, &look, true);
     }
     Ok(settled)
@@ -101,6 +112,7 @@ fn late_reason(identity: &Identity, detail: &str) -> Reason {
             _ => Reason::InstanceHeld(detail.to_owned()),
         },
         Identity::Posix(_) => Reason::Mapped,
+        Identity::Sem(_) | Identity::Msg(_) => Reason::InstanceHeld(detail.to_owned()),
     }
 }
 

@@ -8,6 +8,7 @@ mod ledger_text;
 pub mod stand_in;
 
 mod alone;
+mod asked;
 mod damage;
 mod disks;
 mod elsewhere;
@@ -16,6 +17,7 @@ mod mount_roots;
 mod orphans;
 mod pods;
 mod recycled;
+mod sets;
 mod signals;
 mod threads;
 mod unusable;

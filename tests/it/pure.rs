@@ -16,4 +16,5 @@ mod make;
 mod orphan;
 mod reasons;
 mod replay;
+mod sets;
 mod story;

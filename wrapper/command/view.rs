@@ -216,6 +216,9 @@ impl Books {
                     account = Account::new(ledger.book.clone(), look, Some(pid), own);
                 }
             }
+            if !account.lives() {
+                settle::look_at_calls(ledger, look, true);
+            }
             accounts.push(account);
         }
         Ok(accounts)

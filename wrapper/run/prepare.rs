@@ -117,7 +117,7 @@ fn shorten(ledger: &mut Ledger) {
 /// Notes where we are, and that a run begins; written with the claim.
 fn begin(ledger: &mut Ledger, argv: &[Bytes]) -> Result<u64> {
     let here = place::here()?;
-    if ledger.book.place() != Some(&here) {
+    if ledger.book.place() != Some(&here) || ledger.book.version < VERSION {
         ledger.note(Record::Header(Header { version: VERSION, place: here }), None)?;
     }
     let own = i32::try_from(std::process::id()).unwrap_or(0);

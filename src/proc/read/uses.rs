@@ -26,10 +26,21 @@ pub fn waits(pid: i32) -> io::Result<Seen<Vec<WaitsFor>>> {
         match seen(&path, whole(&path, SMALL))? {
             Seen::Here(bytes) => found.extend(syscall::waits_for(&bytes)),
             Seen::Gone => {}
+            Seen::Denied if sleeps_elsewhere(pid, tid) => {}
             Seen::Denied => return Ok(Seen::Denied),
         }
     }
     Ok(Seen::Here(found))
+}
+
+/// Whether the place in the kernel where a thread sleeps, which more may read (proc_pid_wchan(5)),
+/// shows that it waits for no set and no queue: it names a function, and none of `ipc/`.
+fn sleeps_elsewhere(pid: i32, tid: i32) -> bool {
+    let path = format!("/proc/{pid}/task/{tid}/wchan");
+    let place = seen(&path, whole(&path, SMALL)).ok().and_then(Seen::here).unwrap_or_default();
+    let place = String::from_utf8_lossy(&place);
+    let is_named = !matches!(place.trim(), "" | "0");
+    is_named && !place.contains("sem") && !place.contains("msg")
 }
 
 /// How many descriptors of a process are of this file, which has this name somewhere.

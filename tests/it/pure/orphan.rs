@@ -7,7 +7,7 @@ use shmwarden::ledger::record::{How, Role};
 use shmwarden::object::{Identity, Segment, ShmFile};
 use shmwarden::observe::subject::Subject;
 use shmwarden::observe::tables::{ListedFile, Set};
-use shmwarden::observe::uses::WaitsFor;
+use shmwarden::observe::uses::{Found, WaitsFor};
 use shmwarden::observe::{Mapped, Observation, Process, Seen};
 use shmwarden::orphan::{Against, Plan, Scene, Wish, plan};
 use shmwarden::sys::files::FileFacts;
@@ -26,7 +26,7 @@ pub fn later() -> Observation {
     let mut later = look();
     (later.uid, later.now) = (0, time(2 * 3600 + 10));
     later.processes = vec![of_user(1, 0), of_user(900, OTHER_UID)];
-    later.extra.closed = Some(vec![]);
+    (later.extra.waits_were_read, later.extra.shows_all_pids) = (true, true);
     later
 }
 
@@ -147,6 +147,9 @@ fn what_cannot_be_seen_counts_as_living() {
     let mut look = one();
     look.extra.hides = true;
     assert_eq!(both(&look, 7), ["processes-hidden", ""]);
+    let mut look = one();
+    look.extra.shows_all_pids = false;
+    assert_eq!(both(&look, 7), ["pids-elsewhere", ""]);
     // Another segment of the same user shows that it has processes elsewhere.
     let mut look = one();
     add(&mut look, &Segment { creator_pid: 0, ..segment(8) });
@@ -362,7 +365,8 @@ fn a_file_that_a_closed_process_may_map_is_refused() {
 
 /// The code of a set whose members tell this.
 fn set(waiters: u64, operators: &[i32], otime: i64, readable: bool) -> Option<Against> {
-    let look = later();
+    let mut look = later();
+    look.extra.shows_all_pids = false;
     let row = sem::Row {
         id: 3,
         key: 5,
@@ -375,7 +379,7 @@ fn set(waiters: u64, operators: &[i32], otime: i64, readable: bool) -> Option<Ag
         otime,
         ctime: seconds(10),
     };
-    let members = sem::Members { waiters, operators: operators.to_vec() };
+    let members = sem::Members { waiters, operators: operators.to_vec(), set_unseen: false };
     let set = Set { row, members: readable.then_some(members) };
     Scene::of(&look, &[]).in_use(Subject::Sem(&set))
 }
@@ -383,7 +387,8 @@ fn set(waiters: u64, operators: &[i32], otime: i64, readable: bool) -> Option<Ag
 #[test]
 fn a_set_with_a_waiter_or_a_living_operator_is_in_use() {
     assert_eq!(set(0, &[0], 0, true), None);
-    assert_eq!(set(0, &[0, 4711], 1, true), None);
+    assert_eq!(set(0, &[4711], 1, true), None);
+    assert_eq!(set(0, &[0, 4711], 1, true), Some(Against::LastUserUnseen));
     assert_eq!(set(1, &[0, 4711], 1, true), Some(Against::Waited(1)));
     assert_eq!(set(0, &[0, 4711, 900], 1, true), Some(Against::LastUserLives(900)));
     assert_eq!(set(0, &[0], 1, true), Some(Against::LastUserUnseen));
@@ -415,13 +420,14 @@ fn a_queue_with_a_living_user_or_somebody_who_waits_is_in_use() {
     assert_eq!(of(&look, &sender), Some(Against::LastUserLives(900)));
     let unseen = msg::Row { last_sender: 0, ..row.clone() };
     assert_eq!(of(&look, &unseen), Some(Against::LastUserUnseen));
-    look.extra.closed = Some(vec![900]);
+    look.extra.unasked = vec![900];
     assert_eq!(of(&look, &row), None, "900 may not open it");
     let open = msg::Row { mode: 0o666, ..row.clone() };
     assert_eq!(of(&look, &open), Some(Against::PerhapsBlocked(900)));
-    look.extra.blocked = vec![(900, WaitsFor::Set(3)), (1, WaitsFor::Queue(3))];
+    let blocked = |pid, what| Found { pid, what, times: 1 };
+    look.extra.blocked = vec![blocked(900, WaitsFor::Set(3)), blocked(1, WaitsFor::Queue(3))];
     assert_eq!(of(&look, &row), Some(Against::Blocked(1)));
-    look.extra.closed = None;
+    look.extra.waits_were_read = false;
     look.extra.blocked.clear();
     assert_eq!(of(&look, &row), Some(Against::LastUserUnseen), "nobody looked");
 }

@@ -21,7 +21,7 @@ use super::claim::{self, Server};
 use super::pace::Pace;
 use super::scribe::{Scribe, Written};
 use super::state::{Effect, Event, State, step};
-use super::watch::Watch;
+use super::watch::{self, Watch};
 use super::{events, program};
 use crate::cli::{IfLedgerFails, Orphans, RunArgs};
 use crate::exit::{self, Ending};
@@ -80,7 +80,8 @@ impl Launcher {
         let Start { program, server, ledger, child, arriving, rows, family } = start;
         let book = ledger.map(|(mut ledger, run)| {
             let claim = claim::of(run, child.pid, &server, &rows);
-            if let Some(claim) = claim {
+            if let Some(mut claim) = claim {
+                (claim.sets_before, claim.queues_before) = watch::sets::before(&claim);
                 if let Err(error) = ledger.note(Record::Claim(claim), observe::forks()) {
                     log::error!("{error}");
                 }
@@ -284,6 +285,9 @@ impl Launcher {
             (None, Some(Ended::Signaled(signal, _))) => End::Signal(signal),
             (None, None) => End::Unknown,
         };
+        if let Err(error) = book.watch.at_end(&mut book.ledger) {
+            log::error!("{error}");
+        }
         let run = book.run;
         if let Err(error) = book.ledger.note(Record::End { run, end }, None) {
             log::error!("{error}");
