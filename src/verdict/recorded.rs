@@ -216,6 +216,10 @@ impl<'a> Known<'a> {
                 .identity
                 .as_ref()
                 .and_then(|now| decide::file_in_use(&account.book, object, now, self.look)),
+            // Of adopted ones there may be tens of thousands: each is not looked up again.
+            Subject::Sem(set) if object.is_adopted() => {
+                decide::set_use(&account.book, object, set, self.look)
+            }
             Subject::Sem(_) | Subject::Msg(_) => {
                 decide::call_reason(&account.book, object, self.look)
             }
