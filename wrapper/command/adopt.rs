@@ -14,6 +14,7 @@ use shmwarden::ledger::file::{For, Ledger};
 use shmwarden::ledger::record::{Adopted, Header, Record, VERSION};
 use shmwarden::object::Place;
 use shmwarden::observe::place;
+use shmwarden::sys::user;
 use shmwarden::{Error, Result};
 
 use super::orphans::{self, Asked};
@@ -68,9 +69,9 @@ fn adopt(args: &AdoptArgs, common: &Common, asked: &Asked, path: &Path) -> Resul
     let nothing = found.candidates.iter().all(|one| one.taken().is_none());
     if !args.dry_run && !nothing {
         if !args.yes {
+            // Whoever answers sees it, wherever the result goes.
             let plan = render::adopt::text(&found.candidates, path, true, common.verbose);
-            render::print(&plan).map_err(Error::io("cannot write to", Path::new("stdout")))?;
-            if !confirmed(&found.candidates) {
+            if !confirmed(&plan, &found.candidates) {
                 log::info!("nothing was adopted");
                 return Ok(found.status);
             }
@@ -86,6 +87,8 @@ fn adopt(args: &AdoptArgs, common: &Common, asked: &Asked, path: &Path) -> Resul
     }
     let printed = if common.json {
         render::print_json(&render::adopt::document(&found.candidates, path, args.dry_run))
+    } else if !args.dry_run && !args.yes && !nothing {
+        render::print(&render::adopt::total(&found.candidates, path, false))
     } else {
         let text = render::adopt::text(&found.candidates, path, args.dry_run, common.verbose);
         render::print(&text)
@@ -97,10 +100,11 @@ fn adopt(args: &AdoptArgs, common: &Common, asked: &Asked, path: &Path) -> Resul
 }
 
 /// Asks at the terminal; anything but a yes is a no.
-fn confirmed(candidates: &[Candidate]) -> bool {
+fn confirmed(plan: &str, candidates: &[Candidate]) -> bool {
     let count = candidates.iter().filter(|one| one.taken().is_some()).count();
     let mut err = stderr().lock();
-    let asked = write!(err, "Adopt {}, for sweep to remove? [y/N] ", render::adopt::objects(count));
+    let count = render::adopt::objects(count);
+    let asked = write!(err, "{plan}Adopt {count}, for sweep to remove? [y/N] ");
     if asked.and_then(|()| err.flush()).is_err() {
         return false;
     }
@@ -135,6 +139,11 @@ fn open(path: &Path, is_default_place: bool) -> Result<Ledger> {
         Tail::Damaged { line, why } => {
             return Err(Error::Damaged { path: path.to_owned(), line, why });
         }
+    }
+    if ledger.owner().0 != user::effective() {
+        let owner = ledger.owner().0;
+        let why = format!("it belongs to user {owner}: adopt into a ledger of your own");
+        return Err(Error::Refused { path: path.to_owned(), why });
     }
     if !ledger.book.runs.is_empty() {
         let why = "it is the ledger of a server: adopted objects need one of their own".to_owned();

@@ -73,7 +73,7 @@ pub(crate) fn text(all: &[Candidate], ledger: &Path, dry_run: bool, verbose: boo
         let what = format!("{}{bytes}", name(one));
         out.push_str(&format!("{:<11} {what}: {reason}\n", outcome(one, dry_run)));
     }
-    out.push_str(&total(&taken, ledger, dry_run));
+    out.push_str(&total(all, ledger, dry_run));
     out.push_str(&left(all));
     out
 }
@@ -150,7 +150,9 @@ pub(crate) fn objects(count: usize) -> String {
     if count == 1 { "1 object".to_owned() } else { format!("{count} objects") }
 }
 
-fn total(taken: &[&Candidate], ledger: &Path, dry_run: bool) -> String {
+/// How much is taken, and what comes next.
+pub(crate) fn total(all: &[Candidate], ledger: &Path, dry_run: bool) -> String {
+    let taken: Vec<&Candidate> = all.iter().filter(|one| one.taken().is_some()).collect();
     let ledger = text::safe(&ledger.to_string_lossy());
     if taken.is_empty() {
         return "nothing to adopt\n".to_owned();

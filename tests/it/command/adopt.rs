@@ -155,6 +155,8 @@ fn each_of_the_nineteen_users_takes_what_is_its_own() {
         let own = incident.leaked[6];
         let ledger = ledger_of(user);
         let path = ledger.to_str().unwrap();
+        let dry = ["adopt", "--dry-run", "--min-age", "0s", "--ledger", path];
+        assert_eq!(ids(&objects_for(user, &dry, 0), "would-adopt"), [own]);
         let adopted = adopt(user, path, &[], 0);
         assert_eq!(ids(&adopted, "adopted"), [own]);
         let not_yours = adopted.iter().filter(|one| one["reason_code"] == "not-yours").count();
@@ -307,6 +309,23 @@ fn a_server_is_not_started_on_a_ledger_of_adopted_objects() {
         let refused = Answer::of(&mut refuse).expect_code(125);
         assert!(refused.stderr.contains("a server needs a ledger of its own"), "{refused:?}");
         assert_eq!(fs::read(&ledger).unwrap(), before);
+    });
+}
+
+#[test]
+fn root_adopts_into_no_other_users_ledger() {
+    sandbox::run(|| {
+        need_root("to act as another user");
+        let user = User::Other(4711);
+        let ids = [9, 10].map(|key| create_segment(user, key, 4096).to_string());
+        let ledger = ledger_of(user);
+        let path = ledger.to_str().unwrap();
+        adopt(user, path, &[&ids[0]], 0);
+        let words = ["adopt", "--yes", "--min-age", "0s", "--ledger", path, &ids[1]];
+        let refused = warden::answer(User::Root, &words).expect_code(77);
+        assert!(refused.stderr.contains("adopt into a ledger of your own"), "{refused:?}");
+        // What the user adopted, root may sweep.
+        assert_eq!(sweep(User::Root, path), [format!("shm {} removed dead", ids[0])]);
     });
 }
 
