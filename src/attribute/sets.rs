@@ -44,8 +44,10 @@ fn first_difference(checks: &[(bool, &'static str)]) -> Option<&'static str> {
 pub struct LastUsers {
     /// Their pids, each once, without 0.
     pub pids: Vec<i32>,
-    /// Whether somebody who is not visible here used it, or may have.
+    /// Whether somebody who is not visible here used it.
     pub unseen: bool,
+    /// Whether such a one may have used it.
+    pub perhaps_unseen: bool,
 }
 
 impl LastUsers {
@@ -54,11 +56,11 @@ impl LastUsers {
     pub fn of_set(set: &Set, shows_all_pids: bool) -> Option<Self> {
         let members = set.members.as_ref()?;
         let pids: Vec<i32> = members.operators.iter().copied().filter(|&pid| pid != 0).collect();
+        let unseen = !shows_all_pids && members.set_unseen;
         // A member without an operator was never used, or by somebody of another PID namespace,
         // who may hold it: its value is 0 then, too.
         let perhaps = members.operators.contains(&0) && set.row.otime != 0;
-        let unseen = !shows_all_pids && (perhaps || members.set_unseen);
-        Some(Self { pids, unseen })
+        Some(Self { pids, unseen, perhaps_unseen: unseen || (perhaps && !shows_all_pids) })
     }
 
     /// Of a queue.
@@ -70,13 +72,13 @@ impl LastUsers {
         pids.dedup();
         let unseen =
             (row.stime != 0 && row.last_sender == 0) || (row.rtime != 0 && row.last_receiver == 0);
-        Self { pids, unseen }
+        Self { pids, unseen, perhaps_unseen: unseen }
     }
 
     /// Whether nobody is known to have used it.
     #[must_use]
     pub fn is_nobody(&self) -> bool {
-        self.pids.is_empty() && !self.unseen
+        self.pids.is_empty() && !self.perhaps_unseen
     }
 }
 

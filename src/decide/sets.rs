@@ -103,7 +103,7 @@ fn in_use(last: &LastUsers, look: &Observation) -> Option<Reason> {
         return Some(Reason::LastUserLives(life::holder(process, 0, false)));
     }
     let hidden = last.pids.iter().any(|pid| look.hidden.contains(pid));
-    (last.unseen || hidden).then_some(Reason::LastUserUnseen)
+    (last.perhaps_unseen || hidden).then_some(Reason::LastUserUnseen)
 }
 
 /// Whether it was changed after the death of its server, or, where nobody saw that, may have been

@@ -112,7 +112,8 @@ fn late_reason(identity: &Identity, detail: &str) -> Reason {
             _ => Reason::InstanceHeld(detail.to_owned()),
         },
         Identity::Posix(_) => Reason::Mapped,
-        Identity::Sem(_) | Identity::Msg(_) => Reason::InstanceHeld(detail.to_owned()),
+        // Its detail says what is not known of it.
+        Identity::Sem(_) | Identity::Msg(_) => Reason::Unreadable,
     }
 }
 

@@ -18,6 +18,8 @@ mod orphans;
 mod pods;
 mod recycled;
 mod sets;
+mod sets_elsewhere;
+mod sets_raced;
 mod signals;
 mod threads;
 mod unusable;

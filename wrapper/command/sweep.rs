@@ -143,7 +143,7 @@ fn try_once(path: &Path, args: &SweepArgs) -> Result<Finding> {
             }
             let aside = ledger.set_aside("damaged")?;
             return Ok(Finding::Damaged(format!(
-                "{error}; it is kept as {}; ipcs -m and ls -l /dev/shm show what may be left",
+                "{error}; it is kept as {}; ipcs and ls -l /dev/shm show what may be left",
                 aside.display()
             )));
         }

@@ -216,10 +216,13 @@ impl Books {
                     account = Account::new(ledger.book.clone(), look, Some(pid), own);
                 }
             }
+            accounts.push(account);
+        }
+        // Last: it adds to those whom `/proc` does not show, and each ledger begins those anew.
+        for (ledger, account) in self.ledgers.iter().zip(&accounts) {
             if !account.lives() {
                 settle::look_at_calls(ledger, look, true);
             }
-            accounts.push(account);
         }
         Ok(accounts)
     }
