@@ -55,7 +55,8 @@ pub fn decide(book: &Book, look: &Observation, exempt: &[i32]) -> (Vec<Verdict>,
             Err(reason) => verdicts.push(keep(object, reason)),
         }
     }
-    there.sort_by_key(|(object, _)| (object.role, object.number));
+    // As of an instance: sets and queues after all memory.
+    there.sort_by_key(|(object, _)| (super::is_call(object), object.role, object.number));
     let wishes: Vec<Wish<'_>> =
         there.iter().map(|(object, subject)| Wish { subject: *subject, how: object.how }).collect();
     let Plan { proposals, unread } = plan(&scene, &wishes, None, &|_| None);

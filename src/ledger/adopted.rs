@@ -4,7 +4,7 @@
 //! what was adopted: the proofs differ.
 
 use super::book::{Book, Illegal, Recorded, Standing};
-use super::record::{Adopted, Entry};
+use super::record::{Adopted, Entry, VERSION_OF_SETS};
 
 /// The number that stands for the run of an object without one; runs begin with 1.
 pub const NO_RUN: u64 = 0;
@@ -21,6 +21,10 @@ impl Book {
         let Some(place) = self.places.len().checked_sub(1) else {
             return Err(Illegal("an adopted object before a header"));
         };
+        // A program of an older version would take such a line for damage.
+        if self.version < VERSION_OF_SETS {
+            return Err(Illegal("an adopted object in a ledger of version 1"));
+        }
         if !self.runs.is_empty() {
             return Err(Illegal("an adopted object in the ledger of a server"));
         }

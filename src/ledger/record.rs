@@ -11,7 +11,7 @@ pub use crate::object::{EngineName, Place};
 /// The format that this program writes, and the newest that it reads.
 pub const VERSION: u64 = 2;
 
-/// The oldest format that can name semaphore sets and queues.
+/// The oldest format that can name semaphore sets, queues and adopted objects.
 pub const VERSION_OF_SETS: u64 = 2;
 
 /// One line of a ledger.

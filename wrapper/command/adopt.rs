@@ -160,7 +160,7 @@ fn open(path: &Path, is_default_place: bool) -> Result<Ledger> {
 /// Writes down what is taken.
 fn record(ledger: &mut Ledger, candidates: &[Candidate]) -> Result<()> {
     let here: Place = place::here()?;
-    if ledger.book.place() != Some(&here) {
+    if ledger.book.place() != Some(&here) || ledger.book.version < VERSION {
         ledger.note(Record::Header(Header { version: VERSION, place: here }), None)?;
     }
     for one in candidates {

@@ -117,10 +117,15 @@ pub(crate) fn find(asked: &Asked, ledger: &Path) -> Result<Found> {
 
 /// What the ledgers have against taking an object.
 fn prior(view: &View) -> BTreeMap<Number, Against> {
+    let own = i32::try_from(std::process::id()).unwrap_or(0);
     let against = |one: &Judged<'_>| {
         let ledger = view.source(one.account).map(|source| source.path.to_string_lossy());
         let ledger = render::text::safe(&ledger.unwrap_or_default());
-        let said = format!("{ledger} ({})", one.why);
+        let said = match one.why {
+            // Of the ledger that is locked for this very adoption.
+            Why::AtWork(pid) if pid == own => ledger,
+            _ => format!("{ledger} ({})", one.why),
+        };
         let lives = one.account.and_then(|at| view.accounts.get(at)).is_some_and(|a| a.lives());
         match (&one.why, one.verdict) {
             (Why::Alone(_), _) | (_, Verdict::Changed) => None,

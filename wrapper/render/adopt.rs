@@ -183,7 +183,7 @@ fn left(all: &[Candidate]) -> String {
             let (_, reason) = one.reason();
             format!("{}: {reason}", name(one))
         });
-        let more = if count > 1 { "as " } else { "" };
+        let more = if count > 1 { "e.g. " } else { "" };
         out.push_str(&format!("  {count:>5}  {code:<18} {more}{reason}\n"));
     }
     out
