@@ -18,6 +18,8 @@ pub enum Against {
     Mapped(i32),
     /// This process may have it mapped, and may not be looked into.
     PerhapsMapped(i32),
+    /// Processes that are hidden from the caller may have it mapped, or wait for it.
+    UseUnseen,
     /// So many processes wait for it.
     Waited(u64),
     /// This process waits for it.
@@ -78,6 +80,7 @@ impl Against {
             Self::Dest => "dest",
             Self::Mapped(_) => "mapped",
             Self::PerhapsMapped(_) => "perhaps-mapped",
+            Self::UseUnseen => "use-unseen",
             Self::Waited(_) => "waited-for",
             Self::Blocked(_) => "blocked-on",
             Self::PerhapsBlocked(_) => "perhaps-blocked-on",
@@ -148,6 +151,10 @@ impl fmt::Display for Against {
             Self::PerhapsMapped(pid) => {
                 write!(f, "process {pid} may have it mapped, and may not be looked into")
             }
+            Self::UseUnseen => f.write_str(
+                "processes that are hidden from you (hidepid) could open it and may use it: look \
+                 as root",
+            ),
             Self::Waited(1) => f.write_str("a process waits for it"),
             Self::Waited(n) => write!(f, "{n} processes wait for it"),
             Self::Blocked(pid) => write!(f, "process {pid} waits for it"),

@@ -117,11 +117,13 @@ impl<'a> Scene<'a> {
             unasked.map(Against::PerhapsBlocked)
         };
         let unread = || (!extra.waits_were_read).then_some(Against::LastUserUnseen);
+        let hidden = || (extra.hides && row.mode & 0o066 != 0).then_some(Against::UseUnseen);
         // Who waits for a first message has left no mark in the queue itself.
         self.blocked(WaitsFor::Queue(row.id))
             .or_else(|| self.used_by(&LastUsers::of_queue(row)))
             .or_else(unread)
             .or_else(unasked)
+            .or_else(hidden)
     }
 
     fn blocked(&self, what: WaitsFor) -> Option<Against> {
@@ -149,7 +151,9 @@ impl<'a> Scene<'a> {
             open_to_others || uids.is_none_or(|uids| uids.contains(&file.facts.uid))
         };
         let closed = self.closed.iter().find(may);
-        closed.map(|process| Against::PerhapsMapped(process.process.pid))
+        let closed = closed.map(|process| Against::PerhapsMapped(process.process.pid));
+        let hidden = open_to_others && self.look.extra.hides;
+        closed.or_else(|| hidden.then_some(Against::UseUnseen))
     }
 
     /// What shows that somebody could want an object; each of it is waived by its name.

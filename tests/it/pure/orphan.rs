@@ -361,6 +361,10 @@ fn a_file_that_a_closed_process_may_map_is_refused() {
     assert_eq!(made(&look, How::Named, |_| true)[0].2, "", "it could not have opened it");
     look.extra.files[0].facts.mode |= 0o040;
     assert_eq!(made(&look, How::Named, |_| true)[0].2, "perhaps-mapped");
+    look.processes.pop();
+    assert_eq!(made(&look, How::Named, |_| true)[0].2, "");
+    look.extra.hides = true;
+    assert_eq!(made(&look, How::Named, |_| true)[0].2, "use-unseen");
 }
 
 /// The code of a set whose members tell this.
