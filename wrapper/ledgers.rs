@@ -3,12 +3,10 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use shmwarden::engine::generic;
 use shmwarden::sys::user;
-use shmwarden::{Error, Result};
 
 /// The file name ending of a ledger.
 const ENDING: &str = "ledger";
@@ -83,16 +81,6 @@ pub(crate) fn path(named: &Named<'_>) -> PathBuf {
     };
     let directory = named.directory.map_or_else(default_directory, absolute);
     directory.join(format!("{name}.{ENDING}"))
-}
-
-/// Makes the directory that a ledger of the default place lies in.
-pub(crate) fn make_directory(path: &Path) -> Result<()> {
-    let Some(parent) = path.parent() else {
-        return Ok(());
-    };
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true).mode(0o755);
-    builder.create(parent).map_err(Error::io("cannot create the directory", parent))
 }
 
 /// A path that stays true when the working directory changes.

@@ -4,6 +4,7 @@
 //! are reported and never removed.
 
 pub mod listed;
+pub mod living;
 pub mod proof;
 pub mod sets;
 

@@ -214,6 +214,13 @@ impl Reason {
         }
     }
 
+    /// Whether what bears the object's number or name here is another one.
+    #[must_use]
+    pub fn is_of_elsewhere(&self) -> bool {
+        use Reason::{Changed, OtherBoot, OtherIpcNamespace, OtherMount};
+        matches!(self, OtherBoot | OtherIpcNamespace | OtherMount | Changed(_))
+    }
+
     /// Whether the object, by itself, keeps all of its instance from being removed. Who used a set
     /// last need not be of the instance: its pid may be another's by now.
     #[must_use]

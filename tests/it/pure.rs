@@ -12,6 +12,7 @@ mod life;
 mod line;
 mod listed;
 mod lists;
+mod living;
 mod make;
 mod orphan;
 mod reasons;

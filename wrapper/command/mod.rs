@@ -5,6 +5,7 @@ pub(crate) mod demo;
 pub(crate) mod history;
 pub(crate) mod list;
 mod orphans;
+pub(crate) mod record;
 pub(crate) mod sweep;
 pub(crate) mod view;
 pub(crate) mod who;

@@ -1,5 +1,6 @@
 //! Before the start: the ledger is opened, locked and read, and what older runs left is settled.
 
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,6 @@ use shmwarden::observe::{place, processes};
 use shmwarden::settle::{self, State};
 use shmwarden::{Error, Result};
 
-use crate::ledgers;
 use crate::render::text;
 
 /// How long a sweep may hold the lock before the start is given up.
@@ -46,7 +46,7 @@ pub(crate) fn ledger(
     argv: &[Bytes],
 ) -> std::result::Result<(Ledger, u64), Trouble> {
     if is_default_place {
-        ledgers::make_directory(path)?;
+        make_directory(path)?;
     }
     let mut ledger = locked(path)?;
     match ledger.read()? {
@@ -70,16 +70,25 @@ pub(crate) fn ledger(
             ledger = locked(path)?;
         }
     }
-    if ledger.book.is_of_adopted() {
-        let why = "it holds adopted objects: a server needs a ledger of its own".to_owned();
-        return Err(Error::Refused { path: path.to_owned(), why }.into());
-    }
+    refuse_adopted(&ledger)?;
     settle_older(&mut ledger)?;
     if compact::is_due(&ledger) {
         shorten(&mut ledger);
     }
     let run = begin(&mut ledger, argv)?;
     Ok((ledger, run))
+}
+
+/// Refuses a ledger of adopted objects, which can have no server.
+///
+/// # Errors
+/// [`Error::Refused`].
+pub(crate) fn refuse_adopted(ledger: &Ledger) -> Result<()> {
+    if !ledger.book.is_of_adopted() {
+        return Ok(());
+    }
+    let why = "it holds adopted objects: a server needs a ledger of its own".to_owned();
+    Err(Error::Refused { path: ledger.path().to_owned(), why })
 }
 
 /// Stops the start where a process that a ledger claims is alive.
@@ -104,7 +113,7 @@ fn still_lives(ledger: &Ledger) -> std::result::Result<(), Trouble> {
 }
 
 /// Writes a long ledger anew; where that cannot be done the long one serves as well.
-fn shorten(ledger: &mut Ledger) {
+pub(crate) fn shorten(ledger: &mut Ledger) {
     match compact::compact(ledger, |_| Ok(())) {
         Ok(Some(compacted)) => {
             ledger.go_on_with(compacted);
@@ -115,7 +124,10 @@ fn shorten(ledger: &mut Ledger) {
 }
 
 /// Notes where we are, and that a run begins; written with the claim.
-fn begin(ledger: &mut Ledger, argv: &[Bytes]) -> Result<u64> {
+///
+/// # Errors
+/// What `/proc` says.
+pub(crate) fn begin(ledger: &mut Ledger, argv: &[Bytes]) -> Result<u64> {
     let here = place::here()?;
     if ledger.book.place() != Some(&here) || ledger.book.version < VERSION {
         ledger.note(Record::Header(Header { version: VERSION, place: here }), None)?;
@@ -149,6 +161,19 @@ fn shortened(argv: &[Bytes]) -> Vec<Bytes> {
         kept.push(arg.clone());
     }
     kept
+}
+
+/// Makes the directory of a ledger.
+///
+/// # Errors
+/// [`Error::Io`].
+pub(crate) fn make_directory(path: &Path) -> Result<()> {
+    let Some(parent) = path.parent() else {
+        return Ok(());
+    };
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true).mode(0o755);
+    builder.create(parent).map_err(Error::io("cannot create the directory", parent))
 }
 
 /// Opens and locks, waiting for a sweep and never for another run.

@@ -308,6 +308,10 @@ fn a_server_is_not_started_on_a_ledger_of_adopted_objects() {
         let mut refuse = instance.run(&["--if-ledger-fails", "refuse"], &["true"]);
         let refused = Answer::of(&mut refuse).expect_code(125);
         assert!(refused.stderr.contains("a server needs a ledger of its own"), "{refused:?}");
+        let server = Process::spawn(User::Root.command("sleep").arg("1000"));
+        let words = ["record", "--ledger", instance.path(), "--pid", &server.pid().to_string()];
+        let refused = warden::answer(User::Root, &words).expect_code(77);
+        assert!(refused.stderr.contains("a server needs a ledger of its own"), "{refused:?}");
         assert_eq!(fs::read(&ledger).unwrap(), before);
     });
 }
