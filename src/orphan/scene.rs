@@ -136,7 +136,7 @@ impl<'a> Scene<'a> {
             return Some(Against::LastUserLives(*pid));
         }
         let hidden = last.pids.iter().any(|pid| self.look.hidden.contains(pid));
-        (last.unseen || hidden).then_some(Against::LastUserUnseen)
+        (last.perhaps_unseen || hidden).then_some(Against::LastUserUnseen)
     }
 
     /// Whether somebody maps a file, or may: whoever cannot be looked into and could open it.

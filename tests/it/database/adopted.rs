@@ -85,7 +85,9 @@ fn the_unattached_statistics_of_a_living_server_are_refused_to_every_filter_and_
 /// Kills all of the server at once, so that nobody of it cleans up, and waits for the end.
 fn crash(cluster: &mut Cluster) {
     let all = cluster.processes();
-    all.iter().for_each(|&pid| processes::kill(pid, Signal::SIGKILL));
+    for signal in [Signal::SIGSTOP, Signal::SIGKILL] {
+        all.iter().for_each(|&pid| processes::kill(pid, signal));
+    }
     cluster.wait_end();
     all.iter().for_each(|&pid| processes::wait_end(pid, SOON));
 }
