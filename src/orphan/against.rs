@@ -46,6 +46,8 @@ pub enum Against {
     ListedStays(String, Box<Against>),
     /// This main segment names it as its list, and is not taken.
     MainStays(String),
+    /// It is a list, and how it is laid out is not known.
+    UnknownLayout,
     /// What the server wrote into it could not be read.
     Unreadable,
     /// The kernel would not let the caller remove it.
@@ -94,6 +96,7 @@ impl Against {
             Self::NoIdentity => "no-identity",
             Self::ListedStays(..) => "listed-stays",
             Self::MainStays(_) => "main-stays",
+            Self::UnknownLayout => "unknown-layout",
             Self::Unreadable => "unreadable",
             Self::NotYours(_) => "not-yours",
             Self::UserLives { .. } => "user-lives",
@@ -190,6 +193,9 @@ impl fmt::Display for Against {
             }
             Self::MainStays(what) => {
                 write!(f, "{what} leads to it: adopt that, and it comes along")
+            }
+            Self::UnknownLayout => {
+                f.write_str("it is a server's list in a form that this shmwarden does not know")
             }
             Self::Unreadable => f.write_str("what a server wrote into it cannot be read"),
             Self::NotYours(uid) => write!(f, "it belongs to user {uid}: run as that user or root"),

@@ -1,6 +1,7 @@
 //! Servers' lists of their dynamic shared memory, of living servers and of dead ones. Pure.
 //!
-//! Which major laid a list out is not known here, so whatever it may name counts as named.
+//! What a list may name stays while its server may live; what it surely names goes with it when it
+//! is dead. Where its layout is not known, that is nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +18,9 @@ pub(super) struct List<'a> {
     pub(super) identity: &'a Identity,
     /// Whether its server may live.
     pub(super) living: bool,
-    words: BTreeSet<u32>,
+    perhaps: BTreeSet<u32>,
+    /// `None` where its layout is not known.
+    surely: Option<Vec<u32>>,
 }
 
 /// What servers wrote, by what it is asked for.
@@ -54,8 +57,9 @@ impl<'a> Lists<'a> {
         }
         for (identity, content) in &look.controls {
             let living = lists.lives(scene, identity);
-            let words = postgres::perhaps_listed(content);
-            lists.lists.push(List { identity, living, words });
+            let perhaps = postgres::perhaps_listed(content);
+            let surely = postgres::listed_by_length(content);
+            lists.lists.push(List { identity, living, perhaps, surely });
         }
         for identity in &look.extra.unread {
             let users = match identity {
@@ -102,7 +106,8 @@ impl<'a> Lists<'a> {
     pub(super) fn naming(&self, subject: Subject<'_>) -> Option<&List<'a>> {
         let handles = handles(subject);
         let names = |list: &&List<'a>| {
-            handles.iter().any(|handle| list.words.contains(handle)) && !is(list.identity, subject)
+            handles.iter().any(|handle| list.perhaps.contains(handle))
+                && !is(list.identity, subject)
         };
         let mut naming = self.lists.iter().filter(names);
         naming.clone().find(|list| list.living).or_else(|| naming.next())
@@ -135,11 +140,12 @@ impl<'a> Lists<'a> {
         file.into_iter().chain(rows.map(|row| Subject::Shm(row))).collect()
     }
 
-    /// Every object of the list's own kind that it may name.
-    pub(super) fn named_by(&self, list: &List<'a>) -> Vec<Subject<'a>> {
-        let named = list.words.iter().flat_map(|handle| self.with_handle(*handle));
+    /// Every object of the list's own kind that it names; `None` where its layout is not known.
+    pub(super) fn named_by(&self, list: &List<'a>) -> Option<Vec<Subject<'a>>> {
+        let named = list.surely.as_ref()?.iter().flat_map(|handle| self.with_handle(*handle));
         let kind = list.identity.kind();
-        named.filter(|it| it.kind().word() == kind && !is(list.identity, *it)).collect()
+        let own = |it: &Subject<'a>| self.main(*it).is_some() || self.is_list(*it).is_some();
+        Some(named.filter(|it| it.kind().word() == kind && !own(it)).collect())
     }
 }
 

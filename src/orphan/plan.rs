@@ -161,17 +161,18 @@ impl<'a> Planning<'a, '_> {
             return;
         }
         let (how, own) = (one.how, uids(one.subject));
-        let found = self.scene.lists.with_handle(header.control);
-        let mut found: Vec<Subject<'a>> = found
-            .into_iter()
-            .filter(|list| uids(*list).iter().any(|uid| own.contains(uid)))
-            .collect();
+        let lists = &self.scene.lists;
+        let may_be = |list: &Subject<'a>| {
+            lists.main(*list).is_none() && uids(*list).iter().any(|uid| own.contains(uid))
+        };
+        let found = lists.with_handle(header.control);
+        let found: Vec<Subject<'a>> = found.into_iter().filter(may_be).collect();
         if found.is_empty() && how != How::Named && one.against.is_none() && self.min_age.is_some()
         {
             let list = postgres::posix_name(header.control).lossy();
             one.against = Some(Against::ListElsewhere(format!("/dev/shm/{list}")));
         }
-        for list in found.drain(..) {
+        for list in found {
             self.add(list, how, Role::Control, Some(at));
         }
     }
@@ -182,7 +183,11 @@ impl<'a> Planning<'a, '_> {
         let Some(list) = self.scene.lists.is_list(one.subject) else { return };
         one.role = Role::Control;
         let (how, leader, own) = (one.how, one.leader.unwrap_or(at), uids(one.subject));
-        for named in self.scene.lists.named_by(list) {
+        let Some(named) = self.scene.lists.named_by(list) else {
+            one.against.get_or_insert(Against::UnknownLayout);
+            return;
+        };
+        for named in named {
             if uids(named).iter().any(|uid| own.contains(uid)) {
                 self.add(named, how, Role::Dynamic, Some(leader));
             } else if let Some(one) = self.proposals.get_mut(at) {

@@ -107,14 +107,19 @@ fn crashed_is_cleaned(major: u32, settings: &[(&str, &str)]) {
     let path = ledger.to_str().unwrap();
     // Only the main segment has a key of this family: the rest comes along.
     let adopted = adopt(User::Root, path, &["--key-family", &format!("0x{key:08x}/32")], 0);
-    let taken = adopted.iter().filter(|one| one["outcome"] == "adopted").count();
-    assert_eq!(taken, count, "{adopted:?}");
-    assert_eq!(adopted.iter().filter(|one| one["along"] == true).count(), count - 1);
+    let taken =
+        |objects: &[Value]| objects.iter().filter(|one| one["outcome"] == "adopted").count();
+    let along = adopted.iter().filter(|one| one["along"] == true).count();
+    assert!(along >= 3 && taken(&adopted) == along + 1, "{adopted:?}");
+    // What was made and not listed yet at the moment of the kill leads nowhere: stranded.
+    let owner = User::Server.uid_seen().to_string();
+    let rest = adopt(User::Root, path, &["--owner", &owner], 0);
+    assert_eq!(taken(&adopted) + taken(&rest), count, "{adopted:?} {rest:?}");
     let document = warden::answer(User::Root, &["sweep", "--json", path]).expect_code(0).json();
     let swept = document["ledgers"][0]["objects"].as_array().unwrap();
     assert!(swept.iter().all(|one| one["outcome"] == "removed"), "{swept:?}");
     let last = swept.last().unwrap();
-    assert_eq!(last["key"], format!("0x{key:08x}"), "the main segment goes last");
+    assert_eq!(last["key"], format!("0x{key:08x}"), "the main segment goes last: {swept:?}");
     assert_eq!(before.left_over(), [""; 0]);
 }
 

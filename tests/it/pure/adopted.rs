@@ -13,7 +13,7 @@ use super::make::{
     CONTROL_HANDLE, DYNAMIC_HANDLE, UID, header, here, in_boot, in_ipc, in_pids, posix, posix_of,
     run, seen, segment, shm,
 };
-use super::orphan::{add, add_file, crashed, later, of_user};
+use super::orphan::{add, add_file, crashed, later, of_user, whole_list};
 use super::story::Story;
 
 fn record(object: u64, how: How, role: Role, identity: Identity) -> Record {
@@ -173,7 +173,7 @@ fn what_a_sweep_did_not_finish_the_next_one_does() {
 fn what_came_to_a_list_since_keeps_all_of_its_server() {
     let mut look = crashed();
     add_file(&mut look, &posix_of(12));
-    let list = super::make::control_list(true, &[DYNAMIC_HANDLE, 12]);
+    let list = whole_list(true, &[DYNAMIC_HANDLE, 12]);
     look.controls[0].1 = list;
     let codes = [(3, "not-adopted"), (2, "not-adopted"), (1, "not-adopted")];
     assert_eq!(decided(&server().book, &look), codes);

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use shmwarden::ledger::record::{How, Role};
-use shmwarden::object::{Identity, Segment, ShmFile};
+use shmwarden::object::{Identity, Key, Segment, ShmFile};
 use shmwarden::observe::subject::Subject;
 use shmwarden::observe::tables::{ListedFile, Set};
 use shmwarden::observe::uses::{Found, WaitsFor};
@@ -188,12 +188,19 @@ fn what_the_kernel_would_not_let_the_caller_remove_is_refused() {
     assert_eq!(both(&look, 7)[1], "");
 }
 
+/// A list as long as its room, by which its layout is told.
+pub fn whole_list(wide: bool, handles: &[u32]) -> Vec<u8> {
+    let mut list = control_list(wide, handles);
+    list.resize(list.len() + 8 * if wide { 40 } else { 24 }, 0);
+    list
+}
+
 /// The segments of a living server with `dynamic_shared_memory_type=sysv`: list and statistics.
 fn living_list(wide: bool, handle: u32) -> Observation {
     let mut look = later();
     let list = sysv_of(CONTROL_HANDLE, 8);
     look.segments.push(Row { nattch: 5, ..row(&list) });
-    look.controls.push((Identity::Shm(list), control_list(wide, &[2, handle, 4])));
+    look.controls.push((Identity::Shm(list), whole_list(wide, &[2, handle, 4])));
     add(&mut look, &sysv_of(DYNAMIC_HANDLE, 9));
     look
 }
@@ -215,7 +222,7 @@ fn a_list_that_nobody_maps_is_a_living_servers_if_an_attached_main_segment_leads
     let (list, named) = (posix_of(CONTROL_HANDLE), posix_of(DYNAMIC_HANDLE));
     add_file(&mut look, &list);
     add_file(&mut look, &named);
-    look.controls.push((Identity::Posix(list), control_list(true, &[DYNAMIC_HANDLE])));
+    look.controls.push((Identity::Posix(list), whole_list(true, &[DYNAMIC_HANDLE])));
     let all = |look: &Observation| made(look, How::Named, |_| true);
     let codes = |made: Vec<Made>| made.iter().map(|one| one.2).collect::<Vec<_>>();
     assert_eq!(codes(all(&look)), ["", ""]);
@@ -257,7 +264,7 @@ pub fn crashed() -> Observation {
     let list = posix_of(CONTROL_HANDLE);
     add_file(&mut look, &list);
     add_file(&mut look, &posix_of(DYNAMIC_HANDLE));
-    look.controls.push((Identity::Posix(list), control_list(true, &[DYNAMIC_HANDLE])));
+    look.controls.push((Identity::Posix(list), whole_list(true, &[DYNAMIC_HANDLE])));
     look
 }
 
@@ -319,6 +326,30 @@ fn what_a_next_start_would_clean_is_not_taken_piece_by_piece() {
     // Without any list it is stranded.
     look.controls.clear();
     assert_eq!(made(&look, How::Named, named(dynamic_name()))[0].2, "");
+}
+
+#[test]
+fn a_number_in_a_list_that_is_no_handle_leads_to_nothing() {
+    // The key of a main segment is a small number where its data directory is a mount point; a
+    // list is full of small numbers.
+    let mut look = crashed();
+    let small = Segment { key: Key(2), ..segment(5) };
+    look.segments[0] = row(&small);
+    add(&mut look, &Segment { key: Key(2), ..segment(6) });
+    let all = made(&look, How::Adopted, |_| true);
+    let (main, other) = (("shm 5", Role::Main, ""), ("shm 6", Role::Other, ""));
+    for (name, role, code) in [main, other] {
+        assert!(all.contains(&(name.to_owned(), role, code)), "{all:?}");
+    }
+    assert_eq!(all.len(), 4);
+}
+
+#[test]
+fn a_dead_list_of_an_unknown_layout_keeps_its_server() {
+    let mut look = crashed();
+    look.controls[0].1.push(0);
+    let codes: Vec<&str> = made(&look, How::Named, |_| true).iter().map(|one| one.2).collect();
+    assert_eq!(codes, ["listed-stays", "unknown-layout", "listed-by-dead"]);
 }
 
 #[test]
