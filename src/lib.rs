@@ -14,6 +14,7 @@ pub mod error;
 pub mod ledger;
 pub mod object;
 pub mod observe;
+pub mod orphan;
 pub mod proc;
 pub mod settle;
 pub mod sys;

@@ -1,5 +1,6 @@
 //! The command line: names, options and their help. A test holds man page and help together.
 
+pub(crate) mod adopt;
 pub(crate) mod listing;
 pub(crate) mod record;
 
@@ -48,6 +49,8 @@ pub(crate) enum Command {
     List(listing::ListArgs),
     /// The processes that hold an object
     Who(listing::WhoArgs),
+    /// Put proven orphans of the past into a ledger, for `sweep` to remove
+    Adopt(adopt::AdoptArgs),
     /// What was recorded, removed, kept, and why
     History(HistoryArgs),
     /// The whole story on this machine, in a scratch directory

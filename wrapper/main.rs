@@ -1,5 +1,6 @@
 //! `shmwarden`: what stands between the service manager and the database server.
 
+mod candidate;
 mod cli;
 mod command;
 mod exit;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         cli::Command::Record(args) => command::record::run(args, &cli.common),
         cli::Command::List(args) => command::list::run(args, &cli.common),
         cli::Command::Who(args) => command::who::run(args, &cli.common),
+        cli::Command::Adopt(args) => command::adopt::run(args, &cli.common),
         cli::Command::History(args) => command::history::run(args, &cli.common),
         cli::Command::Demo(args) => command::demo::run(args, &cli.common),
     };

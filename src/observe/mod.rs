@@ -5,10 +5,12 @@
 
 pub mod contents;
 pub mod data_dir;
+pub mod lists;
 mod mapped;
 pub mod place;
 pub mod processes;
 pub mod shm_files;
+pub mod subject;
 pub mod tables;
 pub mod uses;
 

@@ -2,6 +2,9 @@
 
 mod make;
 
+pub mod adopt;
+mod adopt_asked;
+mod adopt_sets;
 mod agreement;
 mod hostile;
 mod ledgers;

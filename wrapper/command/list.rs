@@ -172,7 +172,7 @@ fn sorted<'a>(
 }
 
 /// A user by name, or by number where the account may be gone.
-fn uid(name: &str) -> Result<u32, String> {
+pub(super) fn uid(name: &str) -> Result<u32, String> {
     let named = User::from_name(name).ok().flatten();
     let number = || name.parse().map_err(|_| name.to_owned());
     named.map_or_else(number, |user| Ok(user.uid.as_raw()))

@@ -1,8 +1,10 @@
 //! One file a sub-command, each short: what it reads, what it asks the library, what it prints.
 
+pub(crate) mod adopt;
 pub(crate) mod demo;
 pub(crate) mod history;
 pub(crate) mod list;
+mod orphans;
 pub(crate) mod record;
 pub(crate) mod sweep;
 pub(crate) mod view;

@@ -127,7 +127,8 @@ fn advice(totals: &BTreeMap<Verdict, (u64, u64)>) -> Vec<String> {
         ),
         (
             Verdict::Orphan,
-            "orphan: no ledger has it and nobody uses it; ask its owner before you remove it",
+            "orphan: no ledger has it and nobody uses it; `shmwarden adopt --dry-run` says what \
+             can be taken for `shmwarden sweep` to remove",
         ),
         (
             Verdict::Left,

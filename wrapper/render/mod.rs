@@ -1,5 +1,6 @@
 //! What people and scripts read: log sentences, text, JSON. Foreign strings are escaped here.
 
+pub(crate) mod adopt;
 pub(crate) mod cells;
 pub(crate) mod columns;
 pub(crate) mod history;
