@@ -106,6 +106,17 @@ fn whole(path: &str, limit: usize) -> io::Result<Vec<u8>> {
     }
 }
 
+/// All of a file that the kernel hands out in one piece where there is room for it, ending with a
+/// line break (`fs/seq_file.c`, `single_open`): one read tells, and there are thousands of them.
+fn record(path: &str) -> io::Result<Vec<u8>> {
+    let mut chunk = [0; 4096];
+    let got = File::open(path)?.read(&mut chunk)?;
+    match chunk.get(..got) {
+        Some(bytes) if got < chunk.len() && bytes.ends_with(b"\n") => Ok(bytes.to_vec()),
+        _ => whole(path, SMALL),
+    }
+}
+
 /// The first `limit` bytes of a file, and whether that is all of it. Sizes that the kernel gives
 /// for these files mean nothing, so it reads until the end.
 fn up_to(path: &str, limit: usize) -> io::Result<(Vec<u8>, bool)> {

@@ -1,6 +1,6 @@
 //! What `list` shows: a table with totals and advice, or a document.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use shmwarden::verdict::{Judged, Verdict};
@@ -109,8 +109,8 @@ fn closing(objects: &[Judged<'_>], shown: &Shown<'_>) -> Vec<String> {
         .collect();
     let mut lines = vec![String::new(), words.join("; ")];
     lines.extend(advice(&totals));
-    let gone = |one: &Judged<'_>| shown.user(one.subject.owner().0).is_none();
-    if objects.iter().any(gone) {
+    let owners: BTreeSet<u32> = objects.iter().map(|one| one.subject.owner().0).collect();
+    if owners.into_iter().any(|uid| shown.user(uid).is_none()) {
         lines.push("?  after an owner: there is no such account any more".to_owned());
     }
     lines
