@@ -17,10 +17,12 @@ use super::mountinfo::{self, Mount};
 use super::sysvipc::{self, ShmTable};
 use super::{Malformed, Seen, system};
 
+mod limits;
 mod process;
 mod threads;
 mod uses;
 
+pub use limits::{kernel_number, meminfo, sem_limits};
 pub use process::{
     FileId, cgroup, children, cmdline, cwd, environ_var, exe, exe_path, namespace_inode, pids,
     stat, status,

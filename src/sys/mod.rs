@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 pub mod entry;
+pub mod features;
 pub mod files;
 pub mod gate;
 pub mod handover;

@@ -82,6 +82,7 @@ fn table(objects: &[Judged<'_>], shown: &Shown<'_>, looks: &Looks) -> Table {
         may_shrink: column.may_shrink(),
     });
     let mut table = Table::new(columns.collect());
+    table.reserve(objects.len());
     for one in objects {
         for column in &looks.columns {
             table.add(|out| cells::write(*column, one, shown, looks.in_bytes, out));

@@ -1,0 +1,139 @@
+//! Ledgers that cannot do their work, and servers whose data directories look the same. Pure.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::Finding;
+use crate::object::{FileRef, Place};
+
+/// How a ledger was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// Whole; of this place (`None` for one that is empty).
+    Read(Option<Place>),
+    /// A line does not check.
+    Damaged {
+        /// Which, from 1.
+        line: u64,
+        /// What is wrong.
+        why: String,
+    },
+    /// Of a newer version.
+    Newer(u64),
+    /// It must not be trusted, or could not be read: a sentence.
+    Unusable(String),
+}
+
+/// A ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Where.
+    pub path: PathBuf,
+    /// How it was found.
+    pub condition: Condition,
+}
+
+/// Findings on ledgers, seen from this place.
+#[must_use]
+pub fn judge(ledgers: &[Found], here: &Place) -> Vec<Finding> {
+    let mut findings: Vec<Finding> =
+        ledgers.iter().flat_map(|one| of_one(one, here).into_iter().chain(in_run(one))).collect();
+    if findings.is_empty() {
+        let text = match ledgers.len() {
+            0 => "no ledger was found".to_owned(),
+            1 => "the one ledger is whole".to_owned(),
+            many => format!("all {many} ledgers are whole"),
+        };
+        findings.push(Finding::ok("ledgers", text));
+    }
+    findings
+}
+
+fn of_one(one: &Found, here: &Place) -> Option<Finding> {
+    let path = one.path.display();
+    Some(match &one.condition {
+        Condition::Read(Some(place)) if place.boot != here.boot => Finding::ok(
+            "ledger-void",
+            format!("{path} is of an earlier boot: what it recorded is gone, and nothing is lost"),
+        ),
+        Condition::Read(Some(place)) if place.ipc_namespace != here.ipc_namespace => Finding::warn(
+            "ledger-void",
+            format!(
+                "{path} is of another IPC namespace (a container, or a unit with PrivateIPC=): \
+                 from here nothing of its System V part can be seen or removed"
+            ),
+            "run shmwarden sweep where its server runs",
+        ),
+        Condition::Read(_) => return None,
+        Condition::Damaged { line, why } => Finding::bad(
+            "ledger-damaged",
+            format!(
+                "{path} is damaged at line {line} ({why}): nothing in it is believed, and nothing \
+                 that it recorded is removed"
+            ),
+            "shmwarden list shows what is left; the next `run` sets it aside and starts a fresh one",
+        ),
+        Condition::Newer(version) => Finding::warn(
+            "ledger-newer",
+            format!("{path} has version {version}, which this shmwarden does not know"),
+            "use the shmwarden that wrote it, or a newer one",
+        ),
+        Condition::Unusable(why) => Finding::warn(
+            "ledger-unusable",
+            why.clone(),
+            "make it a regular file of its server's user with mode 0600, or run this as that user \
+             or root",
+        ),
+    })
+}
+
+/// What lies below /run is gone when its unit stops or the machine does.
+fn in_run(one: &Found) -> Option<Finding> {
+    let below = ["/run", "/var/run"].iter().any(|top| one.path.starts_with(Path::new(top)));
+    below.then(|| {
+        Finding::warn(
+            "ledger-in-run",
+            format!(
+                "{} lies where a unit's RuntimeDirectory= is: systemd deletes that when the unit \
+                 stops, and then nothing knows what a crash left",
+                one.path.display()
+            ),
+            "StateDirectory=shmwarden in the unit, or at least RuntimeDirectoryPreserve=yes",
+        )
+    })
+}
+
+/// A data directory, and who works in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataDirectory {
+    /// Its path.
+    pub path: String,
+    /// Device and inode.
+    pub file: FileRef,
+}
+
+/// A finding for each group of data directories that PostgreSQL makes one first key of.
+#[must_use]
+pub fn judge_directories(directories: &[DataDirectory]) -> Vec<Finding> {
+    let mut by_inode: BTreeMap<u64, BTreeMap<u64, &str>> = BTreeMap::new();
+    for one in directories {
+        by_inode.entry(one.file.ino).or_default().entry(one.file.dev).or_insert(&one.path);
+    }
+    let shared = by_inode.into_iter().filter(|(_, devices)| devices.len() > 1);
+    shared
+        .map(|(inode, devices)| {
+            let paths: Vec<&str> = devices.into_values().collect();
+            Finding::warn(
+                "same-inode",
+                format!(
+                    "the data directories {} have one inode number, {inode}: PostgreSQL makes its \
+                     keys of it, so the later server takes the next key, and after a crash leaks \
+                     that segment for good",
+                    paths.join(" and ")
+                ),
+                "put one of them a directory below its mount point (a mount point's own inode \
+                 number is always the same), or start them with shmwarden run",
+            )
+        })
+        .collect()
+}
