@@ -1,5 +1,6 @@
 //! The command line: names, options and their help. A test holds man page and help together.
 
+pub(crate) mod doctor;
 pub(crate) mod listing;
 
 use std::ffi::OsString;
@@ -45,6 +46,8 @@ pub(crate) enum Command {
     List(listing::ListArgs),
     /// The processes that hold an object
     Who(listing::WhoArgs),
+    /// Limits, what is leaked, risky settings; error messages in words
+    Doctor(doctor::DoctorArgs),
     /// What was recorded, removed, kept, and why
     History(HistoryArgs),
     /// The whole story on this machine, in a scratch directory

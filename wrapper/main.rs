@@ -5,6 +5,7 @@ mod command;
 mod exit;
 mod ledgers;
 mod log;
+mod output_file;
 mod render;
 mod run;
 mod swept;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         cli::Command::Sweep(args) => command::sweep::run(args, &cli.common),
         cli::Command::List(args) => command::list::run(args, &cli.common),
         cli::Command::Who(args) => command::who::run(args, &cli.common),
+        cli::Command::Doctor(args) => command::doctor::run(args, &cli.common),
         cli::Command::History(args) => command::history::run(args, &cli.common),
         cli::Command::Demo(args) => command::demo::run(args, &cli.common),
     };

@@ -11,36 +11,47 @@ use crate::verdict::{Alone, Judged, Verdict, Why};
 /// `ipcmni_extend`.
 const MOST_IDS: u64 = 32_768;
 
-/// The user who takes most of a limit.
+/// Who takes a limit.
 struct Crowd {
-    uid: u32,
-    amount: u64,
+    /// What all of them take together, and the part of it that nobody uses.
+    total: u64,
     idle: u64,
+    /// How many users they are, who takes most, and how much.
+    users: usize,
+    first: u32,
+    most: u64,
 }
 
 impl Crowd {
-    fn sentence(&self, unit: &str, names: Names<'_>) -> String {
-        format!(
-            "{} {unit} are of {}, and nobody uses {} of these",
-            self.amount,
-            names(self.uid),
-            if self.idle == self.amount { "any".to_owned() } else { self.idle.to_string() }
-        )
+    fn sentence(&self, names: Names<'_>) -> String {
+        let name = names(self.first);
+        let whose = match self.users {
+            1 => format!("{name} has all of them"),
+            users => format!("{users} users have them, most of all {name} ({})", self.most),
+        };
+        match self.idle {
+            0 => format!("{whose}, and each is in use"),
+            idle if idle == self.total => format!("{whose}, and nobody uses any"),
+            idle => format!("{whose}, and nobody uses {idle} of these {}", self.total),
+        }
     }
 }
 
 fn crowd(limit: &str, judged: &[Judged<'_>], page_bytes: u64) -> Option<Crowd> {
-    let mut owners: BTreeMap<u32, Crowd> = BTreeMap::new();
+    let mut users: BTreeMap<u32, u64> = BTreeMap::new();
+    let (mut total, mut idle) = (0_u64, 0_u64);
     for one in judged.iter().filter(|one| one.subject.kind().word() == kind(limit)) {
-        let uid = one.subject.owner().0;
         let amount = Taken::of(one.subject, page_bytes).towards(limit);
-        let crowd = owners.entry(uid).or_insert(Crowd { uid, amount: 0, idle: 0 });
-        crowd.amount = crowd.amount.saturating_add(amount);
+        let of_user = users.entry(one.subject.owner().0).or_default();
+        *of_user = of_user.saturating_add(amount);
+        total = total.saturating_add(amount);
         if is_idle(one) {
-            crowd.idle = crowd.idle.saturating_add(amount);
+            idle = idle.saturating_add(amount);
         }
     }
-    owners.into_values().max_by_key(|crowd| crowd.amount).filter(|crowd| crowd.amount > 0)
+    users.retain(|_, amount| *amount > 0);
+    let (&first, &most) = users.iter().max_by_key(|(_, amount)| **amount)?;
+    Some(Crowd { total, idle, users: users.len(), first, most })
 }
 
 /// Who takes most of a limit, and what frees it or raises the limit, as sentences.
@@ -52,7 +63,7 @@ pub(super) fn who_and_fix(
     names: Names<'_>,
 ) -> (Option<String>, String) {
     let who = crowd(limit.name, judged, page_bytes);
-    let sentence = who.as_ref().map(|who| who.sentence(limit.unit, names));
+    let sentence = who.as_ref().map(|who| who.sentence(names));
     (sentence, fix(limit, judged, who.as_ref(), sem, names))
 }
 
@@ -92,7 +103,7 @@ fn fix(
         Some(who) if who.idle > 0 => format!(
             "see why each is kept: shmwarden list --kind {} --owner {} -v",
             kind(limit.name),
-            names(who.uid)
+            names(who.first)
         ),
         _ => format!("see who takes it: shmwarden list --kind {} --holders", kind(limit.name)),
     };

@@ -119,7 +119,11 @@ pub fn judge_directories(directories: &[DataDirectory]) -> Vec<Finding> {
     for one in directories {
         by_inode.entry(one.file.ino).or_default().entry(one.file.dev).or_insert(&one.path);
     }
-    let shared = by_inode.into_iter().filter(|(_, devices)| devices.len() > 1);
+    // One path on two devices was mounted anew.
+    let differ = |devices: &BTreeMap<u64, &str>| {
+        devices.values().any(|path| Some(path) != devices.values().next())
+    };
+    let shared = by_inode.into_iter().filter(|(_, devices)| differ(devices));
     shared
         .map(|(inode, devices)| {
             let paths: Vec<&str> = devices.into_values().collect();

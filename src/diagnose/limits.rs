@@ -47,6 +47,10 @@ impl Limit {
     #[must_use]
     pub fn percent(&self) -> Option<u64> {
         let limit = self.limit.filter(|_| self.nature == Nature::Total)?;
+        // Most machines have no pool of huge pages at all.
+        if limit == 0 && self.name == "hugepages" {
+            return None;
+        }
         Some(share(self.used?, limit))
     }
 

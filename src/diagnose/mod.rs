@@ -19,6 +19,9 @@ pub use finding::{Finding, Level};
 /// The name of a user for people, or the number of one without an account.
 pub type Names<'a> = &'a dyn Fn(u32) -> String;
 
+/// From here on a limit is none: the kernel's defaults for `shmall` and `shmmax` are near 2^64.
+pub const NO_LIMIT: u64 = 1 << 60;
+
 /// A part of a whole in percent, rounded down; 100 and more where there is no room left.
 #[must_use]
 pub fn share(part: u64, whole: u64) -> u64 {

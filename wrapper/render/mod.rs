@@ -2,10 +2,12 @@
 
 pub(crate) mod cells;
 pub(crate) mod columns;
+pub(crate) mod doctor;
 pub(crate) mod history;
 pub(crate) mod json;
 pub(crate) mod list;
 pub(crate) mod object;
+pub(crate) mod prometheus;
 pub(crate) mod screen;
 pub(crate) mod shown;
 pub(crate) mod sweep;

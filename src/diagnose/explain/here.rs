@@ -3,7 +3,7 @@
 
 use super::Message;
 use crate::diagnose::limits::Limit;
-use crate::diagnose::{Names, crowd, share};
+use crate::diagnose::{NO_LIMIT, Names, crowd, share};
 use crate::observe::Observation;
 use crate::observe::limits::Limits;
 use crate::verdict::holders::Holding;
@@ -124,6 +124,8 @@ impl Scene<'_> {
             format!(
                 "{name} does not allow it: {used} of {most} {unit} are taken, {more} more asked for"
             )
+        } else if most >= NO_LIMIT {
+            format!("{name} is not reached: it is practically without limit")
         } else {
             format!("{name} is not reached now: {used} of {most} {unit} are taken ({percent} %)")
         };

@@ -69,6 +69,17 @@ impl Topic {
     }
 }
 
+impl Topic {
+    /// The call that failed, where the message names one.
+    #[must_use]
+    pub fn call(self) -> Option<&'static str> {
+        match self {
+            Self::Failed(call) => Some(call.name()),
+            _ => None,
+        }
+    }
+}
+
 /// A message taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
