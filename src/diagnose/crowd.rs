@@ -121,7 +121,9 @@ fn raise(limit: &Limit, sem: Option<SemLimits>) -> String {
             limit.name
         );
     }
-    let wanted = if ids { doubled(most).min(MOST_IDS) } else { doubled(most) };
+    // Where it was lowered there may be more already than it allows.
+    let wanted = doubled(most.max(limit.used.unwrap_or(0)));
+    let wanted = if ids { wanted.min(MOST_IDS) } else { wanted };
     match (limit.name, sem) {
         ("semmni", Some(s)) => format!(
             "or raise it: sysctl -w kernel.sem=\"{} {} {} {wanted}\"",

@@ -71,7 +71,7 @@ fn of_one(one: &Found, here: &Place) -> Option<Finding> {
                 "{path} is damaged at line {line} ({why}): nothing in it is believed, and nothing \
                  that it recorded is removed"
             ),
-            "shmwarden list shows what is left; the next `run` sets it aside and starts a fresh one",
+            "shmwarden list shows what is left; the next `run` sets it aside and starts afresh",
         ),
         Condition::Newer(version) => Finding::warn(
             "ledger-newer",
@@ -140,4 +140,53 @@ pub fn judge_directories(directories: &[DataDirectory]) -> Vec<Finding> {
             )
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::Level;
+
+    fn place(boot: &str, ipc: &str) -> Place {
+        Place {
+            boot: boot.to_owned(),
+            ipc_namespace: ipc.to_owned(),
+            pid_namespace: "p".to_owned(),
+            shm_mount: None,
+        }
+    }
+
+    fn said(path: &str, condition: Condition) -> Vec<(Level, &'static str)> {
+        let found = [Found { path: path.into(), condition }];
+        let findings = judge(&found, &place("b", "i"));
+        findings.iter().map(|finding| (finding.level, finding.id)).collect()
+    }
+
+    #[test]
+    fn a_ledger_is_judged_by_where_and_how_it_was_found() {
+        let read = |boot, ipc| Condition::Read(Some(place(boot, ipc)));
+        let path = "/var/lib/shmwarden/a.ledger";
+        assert_eq!(said(path, read("b", "i")), [(Level::Ok, "ledgers")]);
+        assert_eq!(said(path, Condition::Read(None)), [(Level::Ok, "ledgers")]);
+        assert_eq!(said(path, read("old", "other")), [(Level::Ok, "ledger-void")]);
+        assert_eq!(said(path, read("b", "other")), [(Level::Warn, "ledger-void")]);
+        let damaged = Condition::Damaged { line: 3, why: "its checksum".to_owned() };
+        assert_eq!(said(path, damaged), [(Level::Bad, "ledger-damaged")]);
+        assert_eq!(said(path, Condition::Newer(9)), [(Level::Warn, "ledger-newer")]);
+        assert_eq!(said("/run/a/a.ledger", read("b", "i")), [(Level::Warn, "ledger-in-run")]);
+        assert_eq!(said("/runner/a.ledger", read("b", "i")), [(Level::Ok, "ledgers")]);
+    }
+
+    #[test]
+    fn one_inode_on_two_devices_is_found_and_one_directory_seen_twice_is_not() {
+        let one = |path: &str, dev, ino| DataDirectory {
+            path: path.to_owned(),
+            file: FileRef { dev, ino },
+        };
+        let ids = |list: &[DataDirectory]| judge_directories(list).len();
+        assert_eq!(ids(&[one("/a", 1, 2), one("/b", 9, 2)]), 1);
+        assert_eq!(ids(&[one("/a", 1, 2), one("/b", 9, 2), one("/c", 7, 2)]), 1);
+        assert_eq!(ids(&[one("/a", 1, 2), one("/a", 1, 2), one("/b", 1, 3)]), 0);
+        assert_eq!(ids(&[one("/a", 1, 2), one("/a", 9, 2)]), 0, "mounted anew");
+    }
 }

@@ -148,19 +148,16 @@ pub fn table(limits: &Limits, look: &Observation, judged: &[Judged<'_>]) -> Vec<
     let sem = limits.sem;
     let mut all = vec![
         total("shmmni", "segments", limits.shmmni, "segments"),
-        Limit {
-            unit_bytes: Some(page),
-            ..total("shmall", "memory of all segments", limits.shmall, "pages")
-        },
+        Limit { unit_bytes: Some(page), ..total("shmall", "their memory", limits.shmall, "pages") },
         Limit {
             unit_bytes: Some(1),
             ..each("shmmax", "largest segment", largest, limits.shmmax, "bytes")
         },
         total("semmni", "semaphore sets", sem.map(|sem| sem.semmni), "sets"),
         total("semmns", "semaphores", sem.map(|sem| sem.semmns), "semaphores"),
-        each("semmsl", "semaphores of a set", widest, sem.map(|sem| sem.semmsl), "semaphores"),
-        each("semopm", "operations of a semop", None, sem.map(|sem| sem.semopm), "operations"),
-        total("msgmni", "message queues", limits.msgmni, "queues"),
+        each("semmsl", "largest set", widest, sem.map(|sem| sem.semmsl), "semaphores"),
+        each("semopm", "ops of a semop", None, sem.map(|sem| sem.semopm), "operations"),
+        total("msgmni", "queues", limits.msgmni, "queues"),
     ];
     if let Some(huge) = limits.huge {
         all.push(Limit {
@@ -180,7 +177,7 @@ pub fn table(limits: &Limits, look: &Observation, judged: &[Judged<'_>]) -> Vec<
             unit_bytes: Some(1),
             ..total(
                 "/dev/shm",
-                "POSIX shared memory",
+                "POSIX memory",
                 Some(fs.total_bytes).filter(|total| *total > 0),
                 "bytes",
             )

@@ -216,3 +216,6 @@ pub fn judge(
 
 /// `nobody`, a system user whatever its number.
 const NOBODY: u32 = 65_534;
+
+#[cfg(test)]
+mod tests;

@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn no_bytes_make_it_panic() {
         crate::proc::tests::mutate(b"A: 12 kB\n1 2 3 4 \n", |bytes| {
-            drop((number(bytes), sem(bytes), meminfo(bytes, "A")));
+            let _ = (number(bytes), sem(bytes), meminfo(bytes, "A"));
         });
     }
 }

@@ -7,6 +7,7 @@
 
 mod command;
 mod database;
+mod doctor;
 mod infrastructure;
 mod kernel;
 mod pure;

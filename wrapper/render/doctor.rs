@@ -15,7 +15,7 @@ use super::text;
 use crate::command::doctor::Checked;
 
 /// Characters of a bar.
-const BAR: u64 = 10;
+const BAR: u64 = 8;
 /// Most leaks that are listed for people, by owner and instance.
 const MOST_LEAKS: usize = 25;
 /// Characters of a line of prose where no terminal says.

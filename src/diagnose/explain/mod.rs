@@ -13,3 +13,6 @@ pub use answer::{Answer, answer};
 pub use errno::Errno;
 pub use here::Scene;
 pub use message::{Call, Message, Topic, recognise};
+
+#[cfg(test)]
+mod tests;

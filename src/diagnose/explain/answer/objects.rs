@@ -73,9 +73,9 @@ pub(super) fn vanished(message: &Message, scene: &Scene<'_>) -> Answer {
 /// "pre-existing shared memory block is still in use".
 pub(super) fn still_in_use(message: &Message, scene: &Scene<'_>) -> Answer {
     let mut answer = Answer::of(
-        "The server died, but a process of it lives on and has its memory attached. PostgreSQL does \
-         not start beside it, and must not: two servers on one data directory destroy the data. Do \
-         not remove the block or postmaster.pid; end that process.",
+        "The server died, but a process of it lives on and has its memory attached. PostgreSQL \
+         does not start beside it, and must not: two servers on one data directory destroy the \
+         data. Do not remove the block or postmaster.pid; end that process.",
     );
     match scene.object(Kind::Shm, message) {
         Some(one) => {
@@ -142,8 +142,8 @@ pub(super) fn lock_file(message: &Message, scene: &Scene<'_>) -> Answer {
             } else {
                 answer.here.push(format!("process {pid} is no server: {command}"));
                 answer.run(
-                    "make sure that no server works on that directory (shmwarden list), then delete \
-                     postmaster.pid and start it",
+                    "make sure that no server works on that directory (shmwarden list), then \
+                     delete postmaster.pid and start it",
                 );
             }
         }
