@@ -5,5 +5,6 @@
 //! It must never lead to a removal: it names the commands that would.
 
 mod finding;
+pub mod units;
 
 pub use finding::{Finding, Level};
