@@ -1,6 +1,7 @@
 //! The command line: names, options and their help. A test holds man page and help together.
 
 pub(crate) mod listing;
+pub(crate) mod systemd;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -47,6 +48,10 @@ pub(crate) enum Command {
     Who(listing::WhoArgs),
     /// What was recorded, removed, kept, and why
     History(HistoryArgs),
+    /// The drop-in for a unit of this host, with what does not fit
+    ///
+    /// The drop-in goes to stdout, what does not fit in the unit to stderr; nothing is changed.
+    Systemd(systemd::SystemdArgs),
     /// The whole story on this machine, in a scratch directory
     Demo(DemoArgs),
 }

@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         cli::Command::List(args) => command::list::run(args, &cli.common),
         cli::Command::Who(args) => command::who::run(args, &cli.common),
         cli::Command::History(args) => command::history::run(args, &cli.common),
+        cli::Command::Systemd(args) => command::systemd::run(args, &cli.common),
         cli::Command::Demo(args) => command::demo::run(args, &cli.common),
     };
     ending.end()

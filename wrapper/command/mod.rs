@@ -4,5 +4,6 @@ pub(crate) mod demo;
 pub(crate) mod history;
 pub(crate) mod list;
 pub(crate) mod sweep;
+pub(crate) mod systemd;
 pub(crate) mod view;
 pub(crate) mod who;

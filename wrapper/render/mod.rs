@@ -2,6 +2,7 @@
 
 pub(crate) mod cells;
 pub(crate) mod columns;
+pub(crate) mod drop_in;
 pub(crate) mod history;
 pub(crate) mod json;
 pub(crate) mod list;

@@ -104,8 +104,7 @@ impl UnitProperties {
             let starts = self.programs("ExecStart");
             return Some(if starts.iter().any(in_place) { Way::InPlace } else { Way::Prefix });
         }
-        let hooked = any("ExecStartPost", "record") || any("ExecStopPost", "sweep");
-        hooked.then_some(Way::Record)
+        any("ExecStartPost", "record").then_some(Way::Record)
     }
 }
 
@@ -170,8 +169,8 @@ no property
         assert_eq!(start("/usr/bin/shmwarden -q run -- /a").way(), Some(Way::Prefix));
         assert_eq!(start("/usr/bin/shmwarden run -- /a --in-place").way(), Some(Way::Prefix));
         assert_eq!(start("/usr/bin/shmwarden run --in-place -- /a").way(), Some(Way::InPlace));
-        let hook = "ExecStopPost={ path=/usr/bin/shmwarden ; argv[]=/usr/bin/shmwarden sweep ; \
-            ignore_errors=yes ; start_time=[n/a] }";
+        let hook = "ExecStartPost={ path=/usr/bin/shmwarden ; argv[]=/usr/bin/shmwarden record \
+            --pid $MAINPID ; ignore_errors=yes ; start_time=[n/a] }";
         assert_eq!(UnitProperties::parse(hook).way(), Some(Way::Record));
     }
 

@@ -7,13 +7,22 @@ pub struct UnitText(Vec<(String, String)>);
 
 impl UnitText {
     /// Takes the text apart as `systemd.syntax(7)` says: comments, sections, lines that go on.
+    /// The drop-in with the file name `left_out` counts as not there.
     #[must_use]
-    pub fn parse(text: &str) -> Self {
+    pub fn parse(text: &str, left_out: &str) -> Self {
         let mut settings = Vec::new();
         let mut in_service = false;
         let mut pending: Option<String> = None;
+        let mut leave_out = false;
         for line in text.lines() {
             let line = line.trim();
+            // `systemctl cat` puts the path in front of each file.
+            if let Some(path) = line.strip_prefix("# /") {
+                leave_out = path.rsplit('/').next() == Some(left_out);
+            }
+            if leave_out {
+                continue;
+            }
             // A comment inside of a line that goes on does not end it.
             if line.starts_with(['#', ';']) {
                 continue;
@@ -67,6 +76,15 @@ pub struct ExecLine {
     pub path: String,
     /// Its arguments.
     pub rest: String,
+}
+
+impl ExecLine {
+    /// Whether it runs the program of that name.
+    #[must_use]
+    pub fn runs(&self, name: &str) -> bool {
+        let path = self.path.trim_matches(['"', '\'']);
+        path.rsplit('/').next() == Some(name)
+    }
 }
 
 /// `systemd.service(5)`, "Command lines": words with quotes; a lone `;` parts two commands.
@@ -153,14 +171,23 @@ mod tests {
     fn a_drop_in_that_empties_a_list_begins_it_anew() {
         let text = "# /a\n[Unit]\nExecStart=/no\n[Service]\nExecStart=/old\n\n\
             # /b\n[Service]\nExecStart =\nExecStart= /new  -D  %I \n";
-        assert_eq!(UnitText::parse(text).list("ExecStart"), ["/new  -D  %I"]);
+        assert_eq!(UnitText::parse(text, "").list("ExecStart"), ["/new  -D  %I"]);
+    }
+
+    #[test]
+    fn one_drop_in_can_be_left_out() {
+        let text = "# /etc/a.service\n[Service]\nExecStart=/a\n# /etc/a.service.d/x.conf\n\
+            [Service]\nExecStart=\nExecStart=/x\n# not a path\n# /etc/a.service.d/z.conf\n\
+            [Service]\nExecStart=/z";
+        assert_eq!(UnitText::parse(text, "x.conf").list("ExecStart"), ["/a", "/z"]);
+        assert_eq!(UnitText::parse(text, "").list("ExecStart"), ["/x", "/z"]);
     }
 
     #[test]
     fn a_line_goes_on_after_a_backslash_and_past_comments() {
         let text = "[Service]\nExecStart=/a \\\n# not this\n  -D /data \\\n; nor this\n  -c x=1\n";
-        assert_eq!(UnitText::parse(text).list("ExecStart"), ["/a  -D /data  -c x=1"]);
-        assert!(UnitText::parse("[Service]\nExecStart=/a \\").list("ExecStart").is_empty());
+        assert_eq!(UnitText::parse(text, "").list("ExecStart"), ["/a  -D /data  -c x=1"]);
+        assert!(UnitText::parse("[Service]\nExecStart=/a \\", "").list("ExecStart").is_empty());
     }
 
     #[test]
