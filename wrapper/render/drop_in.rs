@@ -1,5 +1,7 @@
 //! A drop-in for a unit, with the reason for each line; and what has to be done beside it.
 
+mod reasons;
+
 use std::fmt::Write;
 
 use serde_json::{Value, json};
@@ -139,23 +141,15 @@ impl DropIn {
         if self.has_state || self.cluster.is_some() {
             return;
         }
-        text.push_str(
-            "# For the ledger: /var/lib/shmwarden/NAME-OF-THE-UNIT, which systemd makes, gives to the\n\
-             # unit's user, orders the unit after the mount of, and tells in $STATE_DIRECTORY. Not a\n\
-             # RuntimeDirectory=: that one is deleted at each stop.\n\
-             StateDirectory=shmwarden/%N\n",
-        );
+        comment(text, &reasons::STATE_DIRECTORY);
+        text.push_str("StateDirectory=shmwarden/%N\n");
     }
 
     fn before_start(&self, text: &mut String) {
         if self.has_pre {
             return;
         }
-        text.push_str(
-            "# Clears what is left from an end that nobody could clean up after: everything killed at\n\
-             # once, hooks included. Nothing of a living server. The - in front: a sweep that fails\n\
-             # never keeps the server from starting.\n",
-        );
+        comment(text, &reasons::BEFORE_START);
         let _ = writeln!(text, "ExecStartPre={}", self.sweep());
     }
 
@@ -163,11 +157,8 @@ impl DropIn {
         if self.way == Way::Record || self.is_prefixed || self.cluster.is_some() {
             return;
         }
-        text.push_str(
-            "# The empty line takes the unit's own start away, else there would be two. Marks,\n\
-             # arguments, specifiers and variables are the unit's own.\n\
-             ExecStart=\n",
-        );
+        comment(text, &reasons::START);
+        text.push_str("ExecStart=\n");
         for line in &self.starts {
             let _ = writeln!(text, "ExecStart={}", self.prefixed(line));
         }
@@ -188,10 +179,7 @@ impl DropIn {
         if self.way != Way::Record || self.has_record {
             return;
         }
-        text.push_str(
-            "# Writes down the server and what it holds, once it is ready. A server that is killed\n\
-             # before that leaks, until its own next start. Where record fails the server runs on.\n",
-        );
+        comment(text, &reasons::RECORD);
         let program = self.quoted_program();
         let _ = writeln!(text, "ExecStartPost={}{program} record --pid $MAINPID", self.marks());
     }
@@ -200,19 +188,11 @@ impl DropIn {
         if self.has_post {
             return;
         }
-        text.push_str(match self.way {
-            Way::Prefix => {
-                "# Runs when every process of the unit is gone, after a failed start too: does what a\n\
-                 # launcher that was killed with its server could not do.\n"
-            }
-            Way::InPlace => {
-                "# Runs when every process of the unit is gone: does what a guardian that systemd\n\
-                 # killed with the rest of the unit could not do.\n"
-            }
-            Way::Record => {
-                "# Runs when every process of the unit is gone: here the clean-up is done.\n"
-            }
-        });
+        match self.way {
+            Way::Prefix => comment(text, &reasons::AFTER_PREFIX),
+            Way::InPlace => comment(text, &reasons::AFTER_IN_PLACE),
+            Way::Record => comment(text, &reasons::AFTER_RECORD),
+        }
         let _ = writeln!(text, "ExecStopPost={}", self.sweep());
     }
 
@@ -265,6 +245,12 @@ impl DropIn {
             "steps": self.steps(),
             "findings": findings,
         })
+    }
+}
+
+fn comment(text: &mut String, lines: &[&str]) {
+    for line in lines {
+        let _ = writeln!(text, "# {line}");
     }
 }
 

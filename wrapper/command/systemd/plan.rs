@@ -97,17 +97,21 @@ pub(super) fn make(
 
 /// What the drop-in changes that somebody may have meant otherwise.
 pub(super) fn findings(drop_in: &DropIn) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for name in drop_in.starts.iter().filter_map(|line| line.argv0.as_deref()) {
-        if drop_in.way != Way::Record {
-            findings.push(Finding::warn(
-                "argv0",
-                format!("ExecStart=@ gives the server the name {name}: behind shmwarden it is called by its path"),
-                "--way record, where that name matters",
-            ));
-        }
+    if drop_in.way == Way::Record {
+        return Vec::new();
     }
-    findings
+    let names = drop_in.starts.iter().filter_map(|line| line.argv0.as_deref());
+    names.map(renamed).collect()
+}
+
+fn renamed(name: &str) -> Finding {
+    Finding::warn(
+        "argv0",
+        format!(
+            "ExecStart=@ gives the server the name {name}: behind shmwarden it is called by its path"
+        ),
+        "--way record, where that name matters",
+    )
 }
 
 fn has_word(line: &str, word: &str) -> bool {
