@@ -107,9 +107,7 @@ pub(super) fn findings(drop_in: &DropIn) -> Vec<Finding> {
 fn renamed(name: &str) -> Finding {
     Finding::warn(
         "argv0",
-        format!(
-            "ExecStart=@ gives the server the name {name}: behind shmwarden it is called by its path"
-        ),
+        format!("ExecStart=@ gives the server the name {name}: behind shmwarden it has its path"),
         "--way record, where that name matters",
     )
 }
