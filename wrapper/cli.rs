@@ -77,6 +77,12 @@ pub(crate) struct RunArgs {
     /// What to do before the start where the ledger cannot be written
     #[arg(long, value_enum, default_value_t = IfLedgerFails::Start)]
     pub(crate) if_ledger_fails: IfLedgerFails,
+    /// What to do with the server's notifications where $NOTIFY_SOCKET is set (sd_notify(3))
+    #[arg(long, value_enum, default_value_t = Notify::Relay)]
+    pub(crate) notify: Notify,
+    /// Whose notifications are relayed
+    #[arg(long, value_enum, default_value_t = NotifyAccess::Main)]
+    pub(crate) notify_access: NotifyAccess,
     /// The server and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
@@ -170,6 +176,25 @@ pub(crate) enum IfLedgerFails {
     Start,
     /// Do not start the server: end with 125
     Refuse,
+}
+
+/// `--notify`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Notify {
+    /// Pass them on to the service manager as the launcher's own, so that NotifyAccess=main heeds
+    /// them
+    Relay,
+    /// Leave $NOTIFY_SOCKET alone: the unit then needs NotifyAccess=all
+    Pass,
+}
+
+/// `--notify-access`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NotifyAccess {
+    /// Those of COMMAND's own process, and of the server that it turns out to have started
+    Main,
+    /// Those of every process that descends from COMMAND
+    All,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
