@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use shmwarden::diagnose::Finding;
-use shmwarden::diagnose::units::{ExecLine, UnitProperties, UnitText, Way};
+use shmwarden::diagnose::units::{UnitProperties, UnitText, Way};
 
 use super::ask::NoAnswer;
 use crate::cli::systemd::WayChoice;
@@ -49,7 +49,7 @@ pub(super) fn make(
     properties: &UnitProperties,
     text: &UnitText,
 ) -> Result<DropIn, NoAnswer> {
-    let starts = resolved(text.commands("ExecStart"), properties);
+    let starts = text.commands("ExecStart");
     if starts.is_empty() {
         return Err(refused(exit::USAGE, format!("{unit} starts nothing: it has no ExecStart=")));
     }
@@ -114,21 +114,6 @@ fn renamed(name: &str) -> Finding {
 
 fn has_word(line: &str, word: &str) -> bool {
     line.split_whitespace().any(|found| found == word)
-}
-
-/// systemd looks for a bare name in directories of its own, not in PATH.
-fn resolved(mut starts: Vec<ExecLine>, properties: &UnitProperties) -> Vec<ExecLine> {
-    let programs = properties.programs("ExecStart");
-    if programs.len() == starts.len() {
-        for (line, program) in starts.iter_mut().zip(programs) {
-            let bare = !line.path.contains(['/', '%', '"', '\'']);
-            // With our drop-in loaded, the programs are not those of the lines.
-            if bare && line.runs(program.path.rsplit('/').next().unwrap_or_default()) {
-                line.path = program.path;
-            }
-        }
-    }
-    starts
 }
 
 /// The cluster of `postgresql@15-main.service`, as postgresql-common lays it out.
