@@ -1,6 +1,7 @@
 //! The command line: names, options and their help. A test holds man page and help together.
 
 pub(crate) mod listing;
+pub(crate) mod record;
 pub(crate) mod systemd;
 
 use std::ffi::OsString;
@@ -42,6 +43,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Remove what dead instances left (pre-start and post-stop hook)
     Sweep(SweepArgs),
+    /// Put a server that already runs under a ledger, without a restart
+    Record(record::RecordArgs),
     /// Every IPC object, who it belongs to, and the verdict on it
     List(listing::ListArgs),
     /// The processes that hold an object

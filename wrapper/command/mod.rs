@@ -3,6 +3,7 @@
 pub(crate) mod demo;
 pub(crate) mod history;
 pub(crate) mod list;
+pub(crate) mod record;
 pub(crate) mod sweep;
 pub(crate) mod systemd;
 pub(crate) mod view;

@@ -7,6 +7,7 @@ pub(crate) mod history;
 pub(crate) mod json;
 pub(crate) mod list;
 pub(crate) mod object;
+pub(crate) mod record;
 pub(crate) mod screen;
 pub(crate) mod shown;
 pub(crate) mod sweep;

@@ -2,18 +2,18 @@
 //! cleans up after its death. One thread, one loop; the table is in `state`.
 
 mod ancestry;
-mod claim;
+pub(crate) mod claim;
 mod events;
 mod generic_files;
 mod launcher;
 mod notify;
 mod orphans;
 mod pace;
-mod prepare;
+pub(crate) mod prepare;
 mod program;
 mod scribe;
 mod state;
-mod watch;
+pub(crate) mod watch;
 
 use std::path::Path;
 
