@@ -2,6 +2,8 @@
 
 pub(crate) mod doctor;
 pub(crate) mod listing;
+pub(crate) mod record;
+pub(crate) mod systemd;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -42,6 +44,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Remove what dead instances left (pre-start and post-stop hook)
     Sweep(SweepArgs),
+    /// Put a server that already runs under a ledger, without a restart
+    Record(record::RecordArgs),
     /// Every IPC object, who it belongs to, and the verdict on it
     List(listing::ListArgs),
     /// The processes that hold an object
@@ -50,6 +54,10 @@ pub(crate) enum Command {
     Doctor(doctor::DoctorArgs),
     /// What was recorded, removed, kept, and why
     History(HistoryArgs),
+    /// The drop-in for a unit of this host, with what does not fit
+    ///
+    /// The drop-in goes to stdout, what does not fit in the unit to stderr; nothing is changed.
+    Systemd(systemd::SystemdArgs),
     /// The whole story on this machine, in a scratch directory
     Demo(DemoArgs),
 }
@@ -75,6 +83,12 @@ pub(crate) struct RunArgs {
     /// What to do before the start where the ledger cannot be written
     #[arg(long, value_enum, default_value_t = IfLedgerFails::Start)]
     pub(crate) if_ledger_fails: IfLedgerFails,
+    /// What to do with the server's notifications where $NOTIFY_SOCKET is set (sd_notify(3))
+    #[arg(long, value_enum, default_value_t = Notify::Relay)]
+    pub(crate) notify: Notify,
+    /// Whose notifications are relayed
+    #[arg(long, value_enum, default_value_t = NotifyAccess::Main)]
+    pub(crate) notify_access: NotifyAccess,
     /// The server and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
@@ -168,6 +182,25 @@ pub(crate) enum IfLedgerFails {
     Start,
     /// Do not start the server: end with 125
     Refuse,
+}
+
+/// `--notify`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Notify {
+    /// Pass them on to the service manager as the launcher's own, so that NotifyAccess=main heeds
+    /// them
+    Relay,
+    /// Leave $NOTIFY_SOCKET alone: the unit then needs NotifyAccess=all
+    Pass,
+}
+
+/// `--notify-access`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NotifyAccess {
+    /// Those of COMMAND's own process, and of the server that it turns out to have started
+    Main,
+    /// Those of every process that descends from COMMAND
+    All,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -23,10 +23,12 @@ fn main() -> ExitCode {
     let ending = match &cli.command {
         cli::Command::Run(args) => run::run(args),
         cli::Command::Sweep(args) => command::sweep::run(args, &cli.common),
+        cli::Command::Record(args) => command::record::run(args, &cli.common),
         cli::Command::List(args) => command::list::run(args, &cli.common),
         cli::Command::Who(args) => command::who::run(args, &cli.common),
         cli::Command::Doctor(args) => command::doctor::run(args, &cli.common),
         cli::Command::History(args) => command::history::run(args, &cli.common),
+        cli::Command::Systemd(args) => command::systemd::run(args, &cli.common),
         cli::Command::Demo(args) => command::demo::run(args, &cli.common),
     };
     ending.end()

@@ -4,6 +4,7 @@
 //! are reported and never removed.
 
 pub mod listed;
+pub mod living;
 pub mod proof;
 
 pub use listed::{controls_wanted, headers_wanted};
@@ -42,10 +43,15 @@ pub enum Doubt {
 /// Whether the ledger has this very object already, whatever became of it.
 #[must_use]
 pub fn is_recorded(book: &Book, identity: &Identity) -> bool {
-    book.objects.values().any(|object| match (&object.identity, identity) {
+    book.objects.values().any(|object| is_same(&object.identity, identity))
+}
+
+/// Whether both mean one object; the size of a file may have changed.
+fn is_same(one: &Identity, other: &Identity) -> bool {
+    match (one, other) {
         (Identity::Posix(a), Identity::Posix(b)) => a.is(b),
         (a, b) => a == b,
-    })
+    }
 }
 
 /// What claimed processes of a run have created and the ledger has not; `is_there` tells whether a

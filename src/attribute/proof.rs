@@ -44,8 +44,9 @@ pub fn bears_claim(claim: &Claim, row: &Row) -> bool {
         && row.mode & MODE_DEST == 0
 }
 
-/// What proves that a segment which bears a claimed pid is the claimed process's own.
-pub(super) fn of(claim: &Claim, row: &Row, look: &Observation) -> Option<How> {
+/// What the server itself wrote down of a segment that bears a claimed pid: its header, or
+/// `postmaster.pid`.
+pub(super) fn written(claim: &Claim, row: &Row, look: &Observation) -> Option<How> {
     let data = claim.data.as_ref();
     if let Some(header) = look.headers.get(&row.id).and_then(|bytes| postgres::header(bytes)) {
         let same_directory =
@@ -59,6 +60,14 @@ pub(super) fn of(claim: &Claim, row: &Row, look: &Observation) -> Option<How> {
         if file.pid == claim.process.pid && file.segment == Some((row.key, row.id)) {
             return Some(How::PidFile);
         }
+    }
+    None
+}
+
+/// What proves that a segment which bears a claimed pid is the claimed process's own.
+pub(super) fn of(claim: &Claim, row: &Row, look: &Observation) -> Option<How> {
+    if let Some(how) = written(claim, row, look) {
+        return Some(how);
     }
     let borne_by_another = look
         .process(claim.process.pid)

@@ -139,7 +139,11 @@ pub fn decide(
         verdicts.push(match reason {
             Some(reason) => {
                 let identity = object.identity.clone();
-                let holders = holders(&identity, look, true);
+                // Who holds what bears its number here holds another object.
+                let holders = match reason.is_of_elsewhere() {
+                    true => Vec::new(),
+                    false => holders(&identity, look, true),
+                };
                 Verdict::Keep(Kept { object: Some(object.number), identity, reason, holders })
             }
             None => Verdict::Remove(removal(book, object, look, main_segment(&judged, object.run))),

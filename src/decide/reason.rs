@@ -177,6 +177,13 @@ impl Reason {
         }
     }
 
+    /// Whether what bears the object's number or name here is another one.
+    #[must_use]
+    pub fn is_of_elsewhere(&self) -> bool {
+        use Reason::{Changed, OtherBoot, OtherIpcNamespace, OtherMount};
+        matches!(self, OtherBoot | OtherIpcNamespace | OtherMount | Changed(_))
+    }
+
     /// Whether the object, by itself, keeps all of its instance from being removed.
     #[must_use]
     pub fn holds_the_rest(&self) -> bool {

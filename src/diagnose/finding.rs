@@ -28,7 +28,7 @@ impl Level {
 pub struct Finding {
     /// How bad it is.
     pub level: Level,
-    /// A word for scripts: one a kind of finding, without names or numbers of this machine.
+    /// A word for scripts: one a kind of finding, with no name or number of this machine in it.
     pub id: &'static str,
     /// What was found, as a sentence; foreign names in it as they are, not yet safe for a terminal.
     pub text: String,

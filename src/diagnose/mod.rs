@@ -4,6 +4,7 @@
 //!
 //! It must never lead to a removal: it names the commands that would.
 
+pub mod beside;
 mod crowd;
 pub mod explain;
 mod finding;
@@ -13,6 +14,7 @@ pub mod ledgers;
 pub mod limits;
 pub mod logind;
 pub mod settings;
+pub mod units;
 
 pub use finding::{Finding, Level};
 

@@ -13,7 +13,7 @@ use nix::libc::{O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK};
 
 use super::book::{Book, Tail};
 use super::line;
-use super::owner::{act_as, identity, judge, look};
+use super::owner::{act_as, identity, judge, look, make_for};
 use super::record::{Entry, Record};
 use crate::error::{Error, Result};
 use crate::sys::user::{self, Acting};
@@ -61,23 +61,45 @@ impl Ledger {
     /// # Errors
     /// [`Error::Missing`], [`Error::Refused`], [`Error::Io`].
     pub fn open(path: &Path, what_for: For) -> Result<Self> {
-        match Self::open_once(path, what_for) {
-            // Another has just made it: it is judged like any that was there.
-            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
-                Self::open_once(path, what_for)
+        let me = (user::effective(), nix::unistd::getegid().as_raw());
+        Self::open_or_make(path, what_for, me)
+    }
+
+    /// Opens for writing; where it is missing, it is made and belongs to `owner`, whose server it
+    /// is about: with that user's rights, and where those do not suffice, as root in a directory
+    /// that only root can change.
+    ///
+    /// # Errors
+    /// As [`Ledger::open`].
+    pub fn open_for(path: &Path, owner: (u32, u32)) -> Result<Self> {
+        match Self::open_or_make(path, For::Creating, owner) {
+            Err(Error::Io { source, .. })
+                if source.kind() == io::ErrorKind::PermissionDenied && look(path)?.is_none() =>
+            {
+                make_for(path, owner)?;
+                Self::open_or_make(path, For::Writing, owner)
             }
             other => other,
         }
     }
 
-    fn open_once(path: &Path, what_for: For) -> Result<Self> {
+    fn open_or_make(path: &Path, what_for: For, maker: (u32, u32)) -> Result<Self> {
+        match Self::open_once(path, what_for, maker) {
+            // Another has just made it: it is judged like any that was there.
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
+                Self::open_once(path, what_for, maker)
+            }
+            other => other,
+        }
+    }
+
+    fn open_once(path: &Path, what_for: For, maker: (u32, u32)) -> Result<Self> {
         let expected = look(path)?;
         if expected.is_none() && what_for != For::Creating {
             return Err(Error::Missing { path: path.to_owned() });
         }
         let me = user::effective();
-        let owner =
-            expected.as_ref().map_or((me, nix::unistd::getegid().as_raw()), |found| found.1);
+        let owner = expected.as_ref().map_or(maker, |found| found.1);
         let acting = act_as(me, owner, path)?;
         let mut options = OpenOptions::new();
         options.read(true).write(what_for != For::Reading);

@@ -62,3 +62,34 @@ pub(super) fn judge(file: &File, path: &Path, me: u32) -> Result<()> {
     };
     Err(Error::Refused { path: path.to_owned(), why })
 }
+
+/// Makes an empty ledger of another user's as root, where only root can change what the path means:
+/// elsewhere a link in the way would have root write wherever that user likes.
+pub(super) fn make_for(path: &Path, owner: (u32, u32)) -> Result<()> {
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    let real = parent.canonicalize().map_err(Error::io("cannot open the directory", parent))?;
+    let refused = |why: String| Err(Error::Refused { path: path.to_owned(), why });
+    if real != parent {
+        // The link may be a user's, and lead to where only root may make files.
+        return refused(format!("name it as it is without links, below {}", real.display()));
+    }
+    for directory in real.ancestors() {
+        let found = directory.symlink_metadata();
+        let found = found.map_err(Error::io("cannot look at the directory", directory))?;
+        if found.uid() != 0 || found.mode() & 0o022 != 0 {
+            let why = format!(
+                "user {} may not make it, and root does not make it for them in {}, which others \
+                 than root can change; name a directory of that user's, or one of root's alone",
+                owner.0,
+                directory.display()
+            );
+            return refused(why);
+        }
+    }
+    let path = real.join(path.file_name().unwrap_or_default());
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600).custom_flags(O_NOFOLLOW | O_CLOEXEC);
+    let file = options.open(&path).map_err(Error::io("cannot make the ledger", &path))?;
+    let given = std::os::unix::fs::fchown(&file, Some(owner.0), Some(owner.1));
+    given.map_err(Error::io("cannot give the ledger to its owner", &path))
+}

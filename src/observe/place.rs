@@ -70,7 +70,23 @@ fn name_by_inode(inode: u64, first_process_start: Option<u64>) -> String {
 /// share and a later tmpfs does not; by mount id where the kernel gives none (before 5.14).
 #[must_use]
 pub fn shm_mount() -> Option<String> {
-    let dir = File::open(super::shm_files::DIRECTORY).ok()?;
+    shm_mount_at(Path::new(super::shm_files::DIRECTORY)).ok()?
+}
+
+/// The file system at another process's `/dev/shm`; `Ok(None)` where that is no tmpfs.
+///
+/// # Errors
+/// What the kernel says, above all where the process may not be looked into.
+pub fn shm_mount_of(pid: i32) -> std::io::Result<Option<String>> {
+    shm_mount_at(Path::new(&format!("/proc/{pid}/root{}", super::shm_files::DIRECTORY)))
+}
+
+fn shm_mount_at(directory: &Path) -> std::io::Result<Option<String>> {
+    let dir = File::open(directory)?;
+    Ok(mount_name(&dir))
+}
+
+fn mount_name(dir: &File) -> Option<String> {
     let system = files::file_system(dir.as_fd()).ok().filter(|system| system.is_tmpfs)?;
     let facts = files::facts(dir.as_fd()).ok()?;
     Some(match system.fsid {

@@ -106,6 +106,15 @@ pub fn with_keys(scope: Scope, keys: &mut BTreeMap<i32, Key>) -> Result<Vec<Proc
     Ok(found)
 }
 
+/// One process and what it maps; `None` where it has gone.
+#[must_use]
+pub fn one(pid: i32) -> Option<Process> {
+    let scope = Scope { processes: true, maps: true, ..Scope::default() };
+    let mut found = Vec::new();
+    look_at(vec![pid], scope, &mut found, &mut BTreeMap::new());
+    found.pop()
+}
+
 /// Adds the processes that have come since: what one of them made or holds is not left over.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 //! std sets SIGPIPE to ignored and opens `/dev/null` on closed descriptors 0 to 2 before `main`.
 //! A constructor runs earlier still (`.init_array`, ELF) and remembers what was inherited.
 
+use std::ffi::{CStr, CString};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 static SIGPIPE_IGNORED: AtomicBool = AtomicBool::new(false);
@@ -36,4 +37,23 @@ pub fn sigpipe_was_ignored() -> bool {
 pub fn closed_descriptors() -> [bool; 3] {
     let closed = CLOSED.load(Ordering::Relaxed);
     [closed & 1 != 0, closed & 2 != 0, closed & 4 != 0]
+}
+
+/// The environment entry by entry, as it was given: std leaves out what has no `=`.
+#[must_use]
+pub fn environment() -> Vec<CString> {
+    unsafe extern "C" {
+        static environ: *const *const libc::c_char;
+    }
+    let mut entries = Vec::new();
+    // SAFETY: environ is null, or a list of C strings that ends with null (environ(7)); nothing in
+    // this process of one thread changes it.
+    unsafe {
+        let mut at = environ;
+        while !at.is_null() && !(*at).is_null() {
+            entries.push(CStr::from_ptr(*at).to_owned());
+            at = at.add(1);
+        }
+    }
+    entries
 }

@@ -12,11 +12,19 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 
+use super::inherit::{self, Kept};
 use super::signals::{self, Mask};
 use super::{Result, check};
 
-/// Decimal digits that a pid may have, and the NUL behind them.
-const PID_ROOM: usize = 11;
+/// Decimal digits that a pid or an inode may have, and the NUL behind them.
+const NUMBER_ROOM: usize = 21;
+
+/// A number by which the environment names a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Number {
+    Pid,
+    PidfdInode,
+}
 
 /// What the child is to execute, and what it gets back of what the launcher was given.
 pub struct Program {
@@ -24,8 +32,8 @@ pub struct Program {
     args: Vec<CString>,
     /// `NAME=value` with a NUL at the end.
     environment: Vec<Vec<u8>>,
-    /// Entries of the environment that named the launcher's pid, and where the value begins.
-    pid_values: Vec<(usize, usize)>,
+    /// Entries of the environment that named the launcher, where the value begins, and by what.
+    own_numbers: Vec<(usize, usize, Number)>,
     /// The signal mask that the launcher was started with.
     pub mask: Mask,
     /// Whether SIGPIPE was ignored at the launcher's start.
@@ -42,20 +50,41 @@ impl Program {
     pub fn new(path: CString, args: Vec<CString>, environment: Vec<CString>, mask: Mask) -> Self {
         let environment = environment.into_iter().map(CString::into_bytes_with_nul).collect();
         let (ignore_sigpipe, ignore_sigchld, closed) = (false, false, [false; 3]);
-        let pid_values = Vec::new();
-        Self { path, args, environment, pid_values, mask, ignore_sigpipe, ignore_sigchld, closed }
+        let own_numbers = Vec::new();
+        Self { path, args, environment, own_numbers, mask, ignore_sigpipe, ignore_sigchld, closed }
     }
 
-    /// Has the variables in `names` that hold `launcher`'s pid hold the child's pid.
-    pub fn rewrite_pids(&mut self, names: &[&str], launcher: u32) {
-        for (index, entry) in self.environment.iter_mut().enumerate() {
-            for name in names {
-                let wanted = format!("{name}={launcher}\0");
-                if *entry == wanted.as_bytes() {
-                    entry.resize(name.len() + 1 + PID_ROOM, 0);
-                    self.pid_values.push((index, name.len() + 1));
-                }
+    /// Gives a variable that is in the environment another value.
+    pub fn replace(&mut self, name: &str, value: &[u8]) {
+        let start = [name.as_bytes(), b"="].concat();
+        for entry in &mut self.environment {
+            if entry.starts_with(&start) {
+                *entry = [&start, value, b"\0"].concat();
             }
+        }
+    }
+
+    /// Has the variables in `names` that hold this process's pid hold the child's pid.
+    pub fn rewrite_pids(&mut self, names: &[&str]) {
+        names.iter().for_each(|name| self.rewrite(name, std::process::id().into(), Number::Pid));
+    }
+
+    /// Has a variable that holds the inode of this process's descriptor hold the child's.
+    pub fn rewrite_pidfd_inode(&mut self, name: &str) {
+        let is_there = |entry: &Vec<u8>| entry.starts_with(name.as_bytes());
+        if self.environment.iter().any(is_there) {
+            if let Ok(own) = inherit::own_pidfd_inode() {
+                self.rewrite(name, own, Number::PidfdInode);
+            }
+        }
+    }
+
+    fn rewrite(&mut self, name: &str, own: u64, number: Number) {
+        let wanted = format!("{name}={own}\0");
+        let entries = self.environment.iter_mut().enumerate();
+        for (index, entry) in entries.filter(|(_, entry)| **entry == wanted.as_bytes()) {
+            entry.resize(name.len() + 1 + NUMBER_ROOM, 0);
+            self.own_numbers.push((index, name.len() + 1, number));
         }
     }
 }
@@ -112,27 +141,30 @@ pub fn fork(mut program: Program) -> Result<Gated> {
     let (report_out, report_in) = pipe2(OFlag::O_CLOEXEC)?;
     let mut args: Vec<*const libc::c_char> = program.args.iter().map(|a| a.as_ptr()).collect();
     args.push(std::ptr::null());
-    let values: Vec<(*mut u8, usize)> = program
-        .pid_values
+    let values: Vec<(*mut u8, usize, Number)> = program
+        .own_numbers
         .iter()
-        .filter_map(|&(index, at)| {
+        .filter_map(|&(index, at, number)| {
             let entry = program.environment.get_mut(index)?.get_mut(at..)?;
-            Some((entry.as_mut_ptr(), entry.len()))
+            Some((entry.as_mut_ptr(), entry.len(), number))
         })
         .collect();
     let mut environment: Vec<*const libc::c_char> =
         program.environment.iter().map(|e| e.as_ptr().cast()).collect();
     environment.push(std::ptr::null());
+    let kept = Kept::look();
     // SAFETY: the launcher has one thread; the child calls async-signal-safe functions only.
     let pid = check(unsafe { libc::fork() }.into())?;
     if pid == 0 {
         // SAFETY: every pointer is into vectors that this function holds, each list ends with
-        // null, and each pid value has PID_ROOM writable bytes.
+        // null, and each value has NUMBER_ROOM writable bytes.
         unsafe {
             libc::close(gate_in.as_raw_fd());
+            kept.give();
             child(&program, &args, &environment, &values, &gate_out, &report_in)
         }
     }
+    kept.let_go();
     let pid = i32::try_from(pid).map_err(|_| Errno::EOVERFLOW)?;
     Ok(Gated { pid, gate: Some(gate_in.into()), report: report_out.into() })
 }
@@ -142,7 +174,7 @@ unsafe fn child(
     program: &Program,
     args: &[*const libc::c_char],
     environment: &[*const libc::c_char],
-    pid_values: &[(*mut u8, usize)],
+    own_numbers: &[(*mut u8, usize, Number)],
     gate: &OwnedFd,
     report: &OwnedFd,
 ) -> ! {
@@ -161,9 +193,12 @@ unsafe fn child(
                 _ => libc::_exit(125),
             }
         }
-        let pid = libc::getpid();
-        for &(at, room) in pid_values {
-            write_decimal(pid, std::slice::from_raw_parts_mut(at, room));
+        for &(at, room, number) in own_numbers {
+            let own = match number {
+                Number::Pid => libc::getpid().unsigned_abs().into(),
+                Number::PidfdInode => inherit::own_pidfd_inode().unwrap_or(0),
+            };
+            write_decimal(own, std::slice::from_raw_parts_mut(at, room));
         }
         for (fd, closed) in (0..).zip(program.closed) {
             if closed {
@@ -178,9 +213,9 @@ unsafe fn child(
 }
 
 /// Writes a number and a NUL without allocating.
-fn write_decimal(number: i32, room: &mut [u8]) {
-    let mut digits = [0_u8; PID_ROOM];
-    let mut rest = number.unsigned_abs();
+fn write_decimal(number: u64, room: &mut [u8]) {
+    let mut digits = [0_u8; NUMBER_ROOM];
+    let mut rest = number;
     let mut count = 0;
     for digit in &mut digits {
         *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
@@ -201,9 +236,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pid_is_written_without_allocating_and_ends_with_nul() {
-        for (number, text) in [(1, "1\0"), (4_194_304, "4194304\0"), (i32::MAX, "2147483647\0")] {
-            let mut room = [b'x'; PID_ROOM];
+    fn a_number_is_written_without_allocating_and_ends_with_nul() {
+        let largest = "18446744073709551615\0";
+        for (number, text) in [(1, "1\0"), (4_194_304, "4194304\0"), (u64::MAX, largest)] {
+            let mut room = [b'x'; NUMBER_ROOM];
             write_decimal(number, &mut room);
             assert!(room.starts_with(text.as_bytes()), "{number}");
         }

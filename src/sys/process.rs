@@ -101,6 +101,21 @@ pub fn no_core_file() -> Result<()> {
     }
 }
 
+/// Raises the soft limit of open descriptors to the hard one. Call it after the fork: the limit of
+/// a child stays as it was.
+///
+/// # Errors
+/// What `setrlimit` says.
+pub fn allow_most_descriptors() -> Result<()> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: getrlimit writes one struct rlimit into limit, setrlimit reads it.
+    unsafe {
+        check(libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit).into())?;
+        limit.rlim_cur = limit.rlim_max;
+        check(libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit).into()).map(drop)
+    }
+}
+
 /// Forks this single-threaded process; in the child runs `body` and ends with its status.
 ///
 /// The child ends by `_exit`: no destructors, no buffered output of the parent written twice.

@@ -7,6 +7,7 @@ mod launcher_alone;
 mod matrix;
 mod moment;
 mod query;
+mod record;
 mod reinitialise;
 mod rows;
 mod side_by_side;

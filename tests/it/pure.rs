@@ -11,6 +11,7 @@ mod life;
 mod line;
 mod listed;
 mod lists;
+mod living;
 mod make;
 mod reasons;
 mod replay;

@@ -4,6 +4,8 @@ pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod history;
 pub(crate) mod list;
+pub(crate) mod record;
 pub(crate) mod sweep;
+pub(crate) mod systemd;
 pub(crate) mod view;
 pub(crate) mod who;

@@ -158,7 +158,7 @@ fn try_once(path: &Path, args: &SweepArgs) -> Result<Finding> {
 }
 
 /// The launcher and server of a run that holds the lock.
-fn runner(path: &Path) -> Option<String> {
+pub(crate) fn runner(path: &Path) -> Option<String> {
     let mut ledger = Ledger::open(path, For::Reading).ok()?;
     ledger.read().ok()?;
     let here = place::here().ok()?;

@@ -112,6 +112,19 @@ impl Family {
     }
 }
 
+/// Whether a process descends from another, whatever is claimed.
+pub(crate) fn descends_from(pid: i32, ancestor: i32) -> bool {
+    let mut at = pid;
+    for _ in 0..DEEPEST {
+        let Some((_, parent)) = parent_of(at) else { return false };
+        if parent == ancestor {
+            return true;
+        }
+        at = parent;
+    }
+    false
+}
+
 /// A process and its parent's pid.
 fn parent_of(pid: i32) -> Option<(ProcessRef, i32)> {
     let stat = read::stat(pid).ok().and_then(Seen::here)?;

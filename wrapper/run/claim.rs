@@ -114,7 +114,7 @@ pub(crate) fn with_directory(old: &Claim, header: &Header) -> Option<Claim> {
 
 /// The data directory that a running server's arguments or environment name. Nothing is read from
 /// a disk: the header of its main segment will tell where this is wrong.
-fn data_of_running(pid: i32, engine: EngineName) -> Option<DataDir> {
+pub(crate) fn data_of_running(pid: i32, engine: EngineName) -> Option<DataDir> {
     use std::os::unix::ffi::OsStringExt;
     let line = read::cmdline(pid).here()?;
     let args = line.split(|&byte| byte == 0);

@@ -8,8 +8,18 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// Waits until a descriptor is readable or the time has come; whether any is.
 pub(crate) fn wait(descriptors: &[BorrowedFd<'_>], until: Option<Instant>) -> bool {
-    let mut fds: Vec<PollFd<'_>> =
-        descriptors.iter().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)).collect();
+    wait_also(descriptors, None, until)
+}
+
+/// The same, also until a descriptor is writable.
+pub(crate) fn wait_also(
+    readable: &[BorrowedFd<'_>],
+    writable: Option<BorrowedFd<'_>>,
+    until: Option<Instant>,
+) -> bool {
+    let readable = readable.iter().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN));
+    let writable = writable.map(|fd| PollFd::new(fd, PollFlags::POLLOUT));
+    let mut fds: Vec<PollFd<'_>> = readable.chain(writable).collect();
     let timeout = match until {
         None => PollTimeout::NONE,
         Some(until) => {
@@ -39,10 +49,15 @@ pub(crate) fn open_descriptors() -> Vec<RawFd> {
 }
 
 /// Closes descriptors that the child has its own copies of, and leaves the working directory: a
-/// launcher that kept them would keep pipes from ending and mounts from being unmounted.
+/// launcher that kept them would keep pipes from ending and mounts from being unmounted. Standard
+/// input and output, which it does not use, become `/dev/null`; standard error is for its log.
 pub(crate) fn let_go(inherited: &[RawFd]) {
     for &fd in inherited {
         let _ = nix::unistd::close(fd);
+    }
+    if let Ok(null) = std::fs::File::options().read(true).write(true).open("/dev/null") {
+        let _ = nix::unistd::dup2_stdin(&null);
+        let _ = nix::unistd::dup2_stdout(&null);
     }
     let _ = std::env::set_current_dir("/");
 }

@@ -2,17 +2,18 @@
 //! cleans up after its death. One thread, one loop; the table is in `state`.
 
 mod ancestry;
-mod claim;
+pub(crate) mod claim;
 mod events;
 mod generic_files;
 mod launcher;
+mod notify;
 mod orphans;
 mod pace;
-mod prepare;
+pub(crate) mod prepare;
 mod program;
 mod scribe;
 mod state;
-mod watch;
+pub(crate) mod watch;
 
 use std::path::Path;
 
@@ -27,6 +28,7 @@ use crate::ledgers::{self, Named};
 use ancestry::Family;
 use claim::Server;
 use launcher::Launcher;
+use notify::Relay;
 use prepare::Trouble;
 
 /// `shmwarden run`.
@@ -82,17 +84,26 @@ fn start(args: &RunArgs) -> Result<Launcher, Failure> {
     let system = |what: &'static str| {
         move |errno: nix::errno::Errno| (exit::RUN_FAILED, format!("{what}: {errno}"))
     };
-    process::become_subreaper().map_err(system("cannot become a subreaper"))?;
     let mask = signals::block_all().map_err(system("cannot block signals"))?;
-    let child = program::build(&program, &args.command, mask).map_err(failed)?;
+    let mut child = program::build(&program, &args.command, mask).map_err(failed)?;
+    let relay = Relay::open(args.notify, std::env::var_os(notify::VARIABLE).as_deref());
+    if let Some(relay) = &relay {
+        child.replace(notify::VARIABLE, relay.address());
+    }
     // An inherited SIGCHLD=SIG_IGN would have the kernel reap the server by itself.
     signals::dispose(nix::libc::SIGCHLD, false);
     let arriving = SignalFd::open().map_err(system("cannot open a signalfd"))?;
     let rows = observe::segments().unwrap_or_default();
     let family = Family::start();
     let child = gate::fork(child).map_err(system("cannot fork"))?;
+    // Not before the fork: a launcher that was one already has the child become one too.
+    process::become_subreaper().map_err(system("cannot become a subreaper"))?;
     events::let_go(&inherited);
     process::trim_memory();
-    let start = launcher::Start { program, server, ledger, child, arriving, rows, family };
+    if relay.is_some() {
+        // As many as the server may send at once, whatever limit it was given itself.
+        let _ = process::allow_most_descriptors();
+    }
+    let start = launcher::Start { program, server, ledger, child, arriving, rows, family, relay };
     Ok(Launcher::new(args, start))
 }

@@ -100,7 +100,7 @@ fn still_lives(ledger: &Ledger) -> std::result::Result<(), Trouble> {
 }
 
 /// Writes a long ledger anew; where that cannot be done the long one serves as well.
-fn shorten(ledger: &mut Ledger) {
+pub(crate) fn shorten(ledger: &mut Ledger) {
     match compact::compact(ledger, |_| Ok(())) {
         Ok(Some(compacted)) => {
             ledger.go_on_with(compacted);
@@ -111,7 +111,10 @@ fn shorten(ledger: &mut Ledger) {
 }
 
 /// Notes where we are, and that a run begins; written with the claim.
-fn begin(ledger: &mut Ledger, argv: &[Bytes]) -> Result<u64> {
+///
+/// # Errors
+/// What `/proc` says.
+pub(crate) fn begin(ledger: &mut Ledger, argv: &[Bytes]) -> Result<u64> {
     let here = place::here()?;
     if ledger.book.place() != Some(&here) {
         ledger.note(Record::Header(Header { version: VERSION, place: here }), None)?;
@@ -147,7 +150,11 @@ fn shortened(argv: &[Bytes]) -> Vec<Bytes> {
     kept
 }
 
-fn make_directory(path: &Path) -> Result<()> {
+/// Makes the directory of a ledger.
+///
+/// # Errors
+/// [`Error::Io`].
+pub(crate) fn make_directory(path: &Path) -> Result<()> {
     let Some(parent) = path.parent() else {
         return Ok(());
     };

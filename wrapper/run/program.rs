@@ -1,19 +1,21 @@
 //! COMMAND: the file it means, and all that the child gets back of what the launcher was given.
 
 use std::ffi::{CString, OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::unistd::{AccessFlags, eaccess};
 use shmwarden::sys::gate::Program;
 use shmwarden::sys::signals::Mask;
 use shmwarden::sys::{entry, signals};
 
 use crate::exit;
 
-/// Variables that name the pid of the process they are for.
+/// Variables that name the process they are for by its pid.
 const PID_VARIABLES: [&str; 3] = ["LISTEN_PID", "WATCHDOG_PID", "SYSTEMD_EXEC_PID"];
+/// The one that names it by the inode of its descriptor (`sd_listen_fds(3)`, systemd 258).
+const PIDFD_VARIABLE: &str = "LISTEN_PIDFDID";
 
 /// Resolves COMMAND as `execvp(3)` does: a bare name is looked for in `PATH`, once.
 ///
@@ -33,7 +35,7 @@ pub(crate) fn resolve(command: &OsStr) -> Result<PathBuf, (u8, String)> {
     for directory in std::env::split_paths(&path) {
         let file = directory.join(command);
         match std::fs::metadata(&file) {
-            Ok(found) if found.is_file() && found.permissions().mode() & 0o111 != 0 => {
+            Ok(found) if found.is_file() && eaccess(&file, AccessFlags::X_OK).is_ok() => {
                 return Ok(file);
             }
             Ok(_) => forbidden = Some((file, "it is not an executable file".to_owned())),
@@ -60,14 +62,10 @@ pub(crate) fn build(path: &Path, command: &[OsString], mask: Mask) -> Result<Pro
         CString::new(bytes.as_bytes()).map_err(|_| "an argument has a NUL byte".to_owned())
     };
     let args = command.iter().map(|arg| text(arg)).collect::<Result<Vec<_>, _>>()?;
-    let environment = std::env::vars_os()
-        .filter_map(|(name, value)| {
-            let entry = [name.into_vec(), value.into_vec()].join(&b'=');
-            CString::new(entry).ok()
-        })
-        .collect();
+    let environment = entry::environment();
     let mut program = Program::new(text(path.as_os_str())?, args, environment, mask);
-    program.rewrite_pids(&PID_VARIABLES, std::process::id());
+    program.rewrite_pids(&PID_VARIABLES);
+    program.rewrite_pidfd_inode(PIDFD_VARIABLE);
     program.ignore_sigpipe = entry::sigpipe_was_ignored();
     program.ignore_sigchld = signals::is_ignored(nix::libc::SIGCHLD);
     program.closed = entry::closed_descriptors();

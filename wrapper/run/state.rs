@@ -33,6 +33,8 @@ pub(crate) enum Event {
     Executed,
     /// It could not be: this errno.
     NotExecuted(i32),
+    /// A signal stopped COMMAND, which has not ended.
+    Stopped,
     /// COMMAND ended; whether it has left a server that lives.
     Ended(Ended, bool),
     /// What a daemonised COMMAND had left has ended.
@@ -52,6 +54,8 @@ pub(crate) enum Effect {
     OpenGate,
     /// End the child, which waits at the gate and has executed nothing.
     DropChild,
+    /// Stop until COMMAND is continued, where that is what a shell waits for (`job.rs`).
+    StopToo,
     /// Note the end in the ledger.
     NoteEnd,
     /// Settle what the dead server left.
@@ -72,12 +76,15 @@ fn is_stop(signal: i32) -> bool {
 /// the server.
 #[must_use]
 pub(crate) fn step(state: State, event: Event) -> (State, &'static [Effect], Option<i32>) {
-    use Effect::{DropChild, NoteEnd, OpenGate, Report, Settle, Wait};
+    use Effect::{DropChild, NoteEnd, OpenGate, Report, Settle, StopToo, Wait};
     match (state, event) {
         (State::Claiming, Event::Claimed) => (State::Opening, &[OpenGate], None),
         (State::Claiming, Event::ClaimRefused) => (State::Done, &[DropChild], None),
         (State::Opening, Event::Executed) => (State::Running, &[], None),
         (State::Opening, Event::NotExecuted(_)) => (State::Opening, &[], None),
+        (State::Claiming | State::Opening | State::Running, Event::Stopped) => {
+            (state, &[StopToo], None)
+        }
         (State::Running, Event::Ended(_, true)) => (State::Daemonised, &[], None),
         (State::Claiming | State::Opening | State::Running, Event::Ended(..))
         | (State::Daemonised, Event::DaemonGone) => (State::Lingering, &[NoteEnd, Settle], None),
@@ -132,6 +139,7 @@ mod tests {
             Event::ClaimRefused,
             Event::Executed,
             Event::NotExecuted(2),
+            Event::Stopped,
             Event::DaemonGone,
             Event::Freed,
             Event::Settled(false),
@@ -232,6 +240,20 @@ mod tests {
             let left = matches!(event, Event::Ended(_, true));
             let next = step(State::Running, event).0;
             assert_eq!(next == State::Daemonised, left, "{event:?}");
+        }
+    }
+
+    #[test]
+    fn the_launcher_stops_with_its_command_and_at_nothing_else() {
+        for state in STATES {
+            for event in events() {
+                let (next, effects, _) = step(state, event);
+                let has_command =
+                    matches!(state, State::Claiming | State::Opening | State::Running);
+                let stops = event == Event::Stopped && has_command;
+                assert_eq!(effects.contains(&Effect::StopToo), stops, "{state:?} {event:?}");
+                assert!(!stops || (next == state && effects.len() == 1), "{state:?}");
+            }
         }
     }
 

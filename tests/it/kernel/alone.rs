@@ -144,14 +144,14 @@ fn assert_sweeps_leave_alone(instance: &Instance, postmaster: i32) {
 }
 
 /// A server that `pg_ctl` has started and left, under a launcher.
-struct Daemon {
-    instance: Instance,
-    cluster: Cluster,
+pub struct Daemon {
+    pub instance: Instance,
+    pub cluster: Cluster,
 }
 
 impl Daemon {
     /// Starts one; `pg_ctl` has ended with status 0.
-    fn start() -> Self {
+    pub fn start() -> Self {
         let instance = Instance::new(User::Server);
         let settings = [("shared_memory_type", "sysv"), ("logging_collector", "off")];
         let cluster = Cluster::new(15, &settings);
@@ -172,7 +172,8 @@ impl Daemon {
         daemon
     }
 
-    fn kill(&self) {
+    /// Kills the postmaster.
+    pub fn kill(&self) {
         processes::kill(self.cluster.postmaster_pid(), Signal::SIGKILL);
     }
 

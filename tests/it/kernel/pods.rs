@@ -22,7 +22,7 @@ use crate::support::warden::{self, Answer};
 const KEY: u32 = 0x00f4_2401;
 
 /// A server with a file that it and a child of it have mapped; tells a number as a stand-in does.
-const MAPPER: &str = r#"
+pub const MAPPER: &str = r#"
     $| = 1;
     open(my $file, '+>', '/dev/shm/mapped') or die "$!\n";
     print $file 'x' x 4096;

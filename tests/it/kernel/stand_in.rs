@@ -22,15 +22,21 @@ const SERVER: &str = r#"
         syscall($SHMAT, $id + 0, 0, 0) != -1 or die "shmat: $!\n";
         print $id + 0, "\n";
     }
-    $SIG{USR1} = \&create;
-    $SIG{USR2} = sub {
-        my $child = fork;
-        if ($child == 0) { close STDOUT; close STDERR; rest() while 1 }
-        print "$child\n";
-    };
-    sub rest { select(undef, undef, undef, 0.05) } # a signal may come just before a long sleep
+    # Done by the loop, not by the handler: a child forked within a handler has its signal blocked.
+    my ($wanted, $forks) = (0, 0);
+    $SIG{USR1} = sub { $wanted++ };
+    $SIG{USR2} = sub { $forks++ };
     create();
-    rest() while 1;
+    while (1) {
+        select(undef, undef, undef, 0.05); # a signal may come just before a long sleep
+        while ($wanted) { $wanted--; create() }
+        while ($forks) {
+            $forks--;
+            my $child = fork;
+            if ($child == 0) { $wanted = $forks = 0; close STDOUT; close STDERR }
+            else { print "$child\n" }
+        }
+    }
 "#;
 
 /// The command line of a stand-in whose first segment gets this key.

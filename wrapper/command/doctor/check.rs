@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use shmwarden::Error;
+use shmwarden::diagnose::beside::{self, Server};
 use shmwarden::diagnose::leaks::{self, Leak};
 use shmwarden::diagnose::ledgers::{Condition, DataDirectory, Found};
 use shmwarden::diagnose::limits::{self, Limit};
@@ -14,7 +15,7 @@ use shmwarden::object::{FileRef, ProcessRef};
 use shmwarden::observe::{self, Process, Seen, config, features};
 use shmwarden::verdict::{Judged, Subject};
 
-use super::text_of;
+use super::{text_of, units};
 use crate::command::view::View;
 use crate::render::shown::Shown;
 use crate::render::text;
@@ -39,6 +40,9 @@ pub(crate) fn all(view: &View, shown: &Shown<'_>) -> Checked {
     findings.extend(leaks::judge(&judged, &leaks, &names, &text::size));
     findings.extend(settings::judge(&kernel_limits));
     findings.extend(of_logind(view, &judged, shown));
+    if config::systemd_runs() {
+        findings.extend(units::findings(&running(view, shown)));
+    }
     findings.extend(diagnose::ledgers::judge(&found(view), &view.look.place));
     findings.extend(diagnose::ledgers::judge_directories(&data_directories(view)));
     findings.extend(kernel::judge(&features::try_all()));
@@ -52,6 +56,22 @@ fn servers(view: &View) -> impl Iterator<Item = &Process> {
         Seen::Here(path) => engine::recognise(path) != EngineName::Generic,
         Seen::Gone | Seen::Denied => false,
     })
+}
+
+/// The servers that run, the first process of each only.
+fn running(view: &View, shown: &Shown<'_>) -> Vec<Server> {
+    let pids: BTreeSet<i32> = servers(view).map(|process| process.process.pid).collect();
+    let first = servers(view).filter(|process| !pids.contains(&process.parent));
+    let server = first.filter_map(|process| {
+        let [_, uid, ..] = process.uids?;
+        Some(Server {
+            pid: process.process.pid,
+            uid,
+            user: shown.user(uid),
+            unit: process.control_group.as_ref().and_then(|group| beside::unit_of(&group.0)),
+        })
+    });
+    server.collect()
 }
 
 fn of_logind(view: &View, judged: &[Judged<'_>], shown: &Shown<'_>) -> Vec<Finding> {

@@ -3,6 +3,7 @@
 
 mod check;
 mod explain;
+mod units;
 
 use std::path::Path;
 

@@ -187,7 +187,7 @@ impl Launcher {
 }
 
 /// Every process that holds an object of a report, or is left of its server.
-fn held_by(report: &Report) -> Vec<Holder> {
+pub(super) fn held_by(report: &Report) -> Vec<Holder> {
     let mut found = orphans::holders(report);
     if let Found::Live(evidence) = &report.state {
         found.extend(evidence.holder().cloned());

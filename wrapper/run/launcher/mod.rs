@@ -1,13 +1,15 @@
 //! The loop around the table: reads events, performs effects.
 
+mod job;
 mod linger;
+mod notices;
 mod reap;
 
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use nix::libc::{SIGCHLD, SIGKILL};
+use nix::libc::{SIGCHLD, SIGKILL, SIGSTOP};
 use shmwarden::ledger::Ledger;
 use shmwarden::ledger::record::{End, Record};
 use shmwarden::observe;
@@ -18,15 +20,17 @@ use shmwarden::sys::signals::{self, Arrived, SignalFd};
 
 use super::ancestry::Family;
 use super::claim::{self, Server};
+use super::notify::Relay;
 use super::pace::Pace;
 use super::scribe::{Scribe, Written};
 use super::state::{Effect, Event, State, step};
 use super::watch::Watch;
 use super::{events, program};
-use crate::cli::{IfLedgerFails, Orphans, RunArgs};
+use crate::cli::{IfLedgerFails, NotifyAccess, Orphans, RunArgs};
 use crate::exit::{self, Ending};
 use crate::render::text;
 use linger::Wait;
+use notices::Notices;
 
 /// Everything that the launcher knows.
 pub(crate) struct Launcher {
@@ -44,7 +48,12 @@ pub(crate) struct Launcher {
     daemon_ended: Option<Ended>,
     exec_error: Option<i32>,
     claim_refused: bool,
+    /// The signal that stopped COMMAND last.
+    stopped_by: i32,
     wait: Wait,
+    relay: Option<Relay>,
+    notify_access: NotifyAccess,
+    notices: Notices,
 }
 
 /// What a launcher begins with.
@@ -63,6 +72,8 @@ pub(crate) struct Start {
     pub(crate) rows: Vec<Row>,
     /// The children that were there before the fork.
     pub(crate) family: Family,
+    /// The way of notifications to the service manager, where they are relayed.
+    pub(crate) relay: Option<Relay>,
 }
 
 /// The ledger and what fills it.
@@ -77,7 +88,7 @@ struct Watched {
 impl Launcher {
     /// Claims the child; the gate stays closed until that is on disk.
     pub(crate) fn new(args: &RunArgs, start: Start) -> Self {
-        let Start { program, server, ledger, child, arriving, rows, family } = start;
+        let Start { program, server, ledger, child, arriving, rows, family, relay } = start;
         let book = ledger.map(|(mut ledger, run)| {
             let claim = claim::of(run, child.pid, &server, &rows);
             if let Some(claim) = claim {
@@ -102,7 +113,11 @@ impl Launcher {
             daemon_ended: None,
             exec_error: None,
             claim_refused: false,
+            stopped_by: SIGSTOP,
             wait: Wait::default(),
+            relay,
+            notify_access: args.notify_access,
+            notices: Notices::default(),
         }
     }
 
@@ -123,7 +138,9 @@ impl Launcher {
             self.read_gate();
             self.look_when_due();
             self.count_when_due();
+            self.relay_notifications();
         }
+        self.end_relay();
         self.ending()
     }
 
@@ -149,6 +166,8 @@ impl Launcher {
             descriptors.push(self.child.report());
         }
         descriptors.extend(self.wait.holders.iter().map(AsFd::as_fd));
+        let relay = self.relay.as_ref();
+        descriptors.extend(relay.and_then(Relay::readable));
         let looks = matches!(self.state, State::Running | State::Daemonised) && self.book.is_some();
         let book = self.book.as_ref();
         let times = [
@@ -157,20 +176,24 @@ impl Launcher {
             self.linger_until(),
             self.wait.next_count,
             self.wait.name_at.filter(|_| !self.wait.dealt_with),
+            relay.and_then(Relay::retry_at),
+            self.notices.next(),
         ];
-        events::wait(&descriptors, times.into_iter().flatten().min());
+        let writable = relay.and_then(Relay::writable);
+        events::wait_also(&descriptors, writable, times.into_iter().flatten().min());
     }
 
     fn read_signals(&mut self) {
         let mut children = false;
         while let Ok(Some(arrived)) = self.signals.take() {
-            if arrived.signal == SIGCHLD {
-                children = true;
-            } else if is_for_server(arrived) {
-                self.take(Event::Signal(arrived.signal));
+            // Sent by a process it is for the server; pending, it may stand for a child's too.
+            children |= arrived.signal == SIGCHLD;
+            if self.is_for_server(&arrived) {
+                self.take_signal(&arrived);
             }
         }
         if children {
+            self.job_changed();
             self.reap();
         }
     }
@@ -228,11 +251,21 @@ impl Launcher {
 
     /// One step of the table, and what follows from it.
     fn take(&mut self, event: Event) {
-        let (state, effects, signal) = step(self.state, event);
-        self.state = state;
-        if let Some(signal) = signal {
-            self.forward(signal);
+        let (state, effects, _) = step(self.state, event);
+        self.go_on(state, effects);
+    }
+
+    /// The same for a signal, which may be passed on as it arrived.
+    fn take_signal(&mut self, arrived: &Arrived) {
+        let (state, effects, signal) = step(self.state, Event::Signal(arrived.signal));
+        if signal.is_some() {
+            self.forward(arrived);
         }
+        self.go_on(state, effects);
+    }
+
+    fn go_on(&mut self, state: State, effects: &[Effect]) {
+        self.state = state;
         for effect in effects {
             self.perform(*effect);
         }
@@ -251,6 +284,7 @@ impl Launcher {
                 let _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(self.child.pid), None);
                 log::error!("the server is not started: its claim could not be written");
             }
+            Effect::StopToo => self.stop_too(),
             Effect::NoteEnd => self.note_end(),
             Effect::Settle => self.settle(),
             Effect::Wait => self.wait_for_orphans(),
@@ -263,19 +297,20 @@ impl Launcher {
         }
     }
 
-    fn forward(&self, signal: i32) {
+    fn forward(&self, arrived: &Arrived) {
         if self.state == State::Daemonised {
             for pid in self.daemons() {
-                let _ = signals::send(pid, signal);
+                let _ = signals::pass_on(pid, arrived);
             }
         } else if self.ended.is_none() {
             // Unreaped, so the pid is the server's: alive, or a zombie that no signal hurts.
-            let _ = signals::send(self.child.pid, signal);
+            let _ = signals::pass_on(self.child.pid, arrived);
         }
     }
 
     fn note_end(&mut self) {
         self.wait.until = Instant::now().checked_add(self.linger);
+        self.begin_notices();
         let how = self.daemon_ended.or(self.ended);
         let Some(book) = &mut self.book else { return };
         let end = match (self.exec_error, how) {
@@ -289,16 +324,4 @@ impl Launcher {
             log::error!("{error}");
         }
     }
-}
-
-/// What is not passed on: what this process has brought upon itself (a log line to a pipe without
-/// a reader), and what a terminal sends to the whole foreground group, the server included. A
-/// hang-up goes to the session's leader alone.
-fn is_for_server(arrived: Arrived) -> bool {
-    use nix::libc::{SIGCONT, SIGHUP};
-    let leader = || nix::unistd::getsid(None).is_ok_and(|session| session == nix::unistd::getpid());
-    if arrived.is_from_kernel() {
-        return matches!(arrived.signal, SIGHUP | SIGCONT) && leader();
-    }
-    arrived.sender != std::process::id()
 }

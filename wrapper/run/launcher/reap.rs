@@ -19,6 +19,7 @@ impl Launcher {
             }
             let claimed = self.claims(pid);
             if claimed {
+                self.last_words();
                 self.last_look(pid);
             }
             let Ok(Some(how)) = process::reap(pid) else {
@@ -42,6 +43,7 @@ impl Launcher {
     }
 
     fn command_ended(&mut self, pid: i32) {
+        self.last_words();
         self.last_look(pid);
         let Ok(Some(how)) = process::reap(pid) else {
             return;

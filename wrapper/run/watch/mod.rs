@@ -73,7 +73,7 @@ impl Watch {
         if let Some(run) = ledger.book.runs.get(&self.run) {
             self.family.refresh(run);
         }
-        self.follow(ledger, &rows)?;
+        Self::follow(self.run, ledger, &rows)?;
         if appeared || dense {
             self.refresh_claims(ledger)?;
         }
@@ -105,7 +105,7 @@ impl Watch {
     /// As [`Watch::look`].
     pub(crate) fn last_look(&mut self, ledger: &mut Ledger) -> Result<()> {
         let rows = observe::segments()?;
-        self.follow(ledger, &rows)?;
+        Self::follow(self.run, ledger, &rows)?;
         let Some(run) = ledger.book.runs.get(&self.run).cloned() else {
             return Ok(());
         };
@@ -132,10 +132,13 @@ impl Watch {
         &self.family
     }
 
-    /// Recorded segments that went, or whose change time an `IPC_SET` moved.
-    fn follow(&mut self, ledger: &mut Ledger, rows: &[Row]) -> Result<()> {
+    /// Recorded objects of a run that went, or whose change time an `IPC_SET` moved.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(crate) fn follow(run: u64, ledger: &mut Ledger, rows: &[Row]) -> Result<()> {
         let mut records = Vec::new();
-        for object in ledger.book.open_objects().filter(|object| object.run == self.run) {
+        for object in ledger.book.open_objects().filter(|object| object.run == run) {
             let gone = match &object.identity {
                 Identity::Shm(segment) => match rows.iter().find(|row| row.id == segment.id) {
                     None => true,

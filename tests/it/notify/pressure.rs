@@ -1,0 +1,105 @@
+//! A manager that does not read.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use super::manager::Manager;
+use super::notifier;
+use crate::kernel::instance::{Instance, SOON};
+use crate::support::processes::{self, Process};
+use crate::support::sandbox;
+use crate::support::user::User;
+
+/// Many more than the manager's socket takes, and than the launcher keeps.
+const MANY: usize = 400;
+
+/// Notifies MANY times, and says on its output which signals arrive meanwhile.
+fn body() -> String {
+    format!(
+        r#"
+        $SIG{{USR1}} = sub {{ print "USR1\n" }};
+        print "begin\n";
+        notify("STATUS=$_") for 1..{MANY};
+        print "end\n";
+        rest() while 1;
+        "#
+    )
+}
+
+#[test]
+fn a_manager_that_does_not_read_delays_no_signal_costs_nothing_and_is_told_everything_later() {
+    sandbox::run(|| {
+        let (instance, manager) = (Instance::new(User::Server), Manager::new());
+        let mut command = notifier::command(&instance, &manager, &[], &body());
+        let mut launcher = Process::spawn(command.stdout(Stdio::piped()));
+        let mut output = BufReader::new(launcher.child().stdout.take().unwrap());
+        let mut next = || {
+            let mut line = String::new();
+            output.read_line(&mut line).unwrap();
+            line.trim_end().to_owned()
+        };
+        assert_eq!(next(), "begin");
+        std::thread::sleep(Duration::from_secs(6)); // by then looks are rare
+        for _ in 0..3 {
+            launcher.signal(Signal::SIGUSR1);
+            assert_eq!(next(), "USR1");
+        }
+        let before = wake_ups(launcher.pid());
+        std::thread::sleep(Duration::from_secs(3));
+        let woken = wake_ups(launcher.pid()) - before;
+        println!("{woken} wake-ups in 3 s");
+        assert!(woken <= 20, "{woken} wake-ups in three seconds, of which looks are three");
+
+        for number in 1..=MANY {
+            assert_eq!(manager.next().words(), format!("STATUS={number}"));
+        }
+        assert_eq!(next(), "end");
+    });
+}
+
+#[test]
+fn a_manager_that_never_reads_does_not_hold_the_end_up() {
+    sandbox::run(|| {
+        let (instance, manager) = (Instance::new(User::Server), Manager::new());
+        let mut command = notifier::command(&instance, &manager, &[], &body());
+        let mut launcher = Process::spawn(command.stdout(Stdio::null()).stderr(Stdio::piped()));
+        std::thread::sleep(Duration::from_millis(500));
+        let server = processes::descendants(launcher.pid())[0];
+        let killed = Instant::now();
+        processes::kill(server, Signal::SIGKILL);
+        assert_eq!(launcher.wait(SOON).signal(), Some(Signal::SIGKILL as i32));
+        assert!(killed.elapsed() < Duration::from_secs(5), "{:?}", killed.elapsed());
+        let said = std::io::read_to_string(launcher.child().stderr.take().unwrap()).unwrap();
+        assert!(said.contains("does not read its socket"), "{said}");
+    });
+}
+
+#[test]
+fn a_manager_that_opens_its_socket_anew_is_found_again() {
+    sandbox::run(|| {
+        let (instance, manager) = (Instance::new(User::Server), Manager::new());
+        let body = r#"
+            $SIG{USR1} = sub { notify("STATUS=again") };
+            notify("READY=1");
+            rest() while 1;
+        "#;
+        let launcher = &mut Process::spawn(&mut notifier::command(&instance, &manager, &[], body));
+        assert_eq!(manager.next().words(), "READY=1");
+        std::fs::remove_file(&manager.address).unwrap();
+        drop(manager);
+        let manager = Manager::new();
+        launcher.signal(Signal::SIGUSR1);
+        assert_eq!(manager.next().words(), "STATUS=again");
+    });
+}
+
+/// How often a process has gone to sleep.
+fn wake_ups(pid: i32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches"));
+    line.unwrap().split_whitespace().nth(1).unwrap().parse().unwrap()
+}

@@ -1,0 +1,205 @@
+//! What the server holds, written into its ledger: what it made and what its own lists name is its
+//! own; what it only attaches or maps is noted as used.
+
+use shmwarden::attribute::living::{self, Member};
+use shmwarden::attribute::{self, bears_claim};
+use shmwarden::engine::{EngineName, postgres};
+use shmwarden::ledger::Ledger;
+use shmwarden::ledger::record::{Claim, DataDir, Record, Role};
+use shmwarden::object::ProcessRef;
+use shmwarden::observe::{self, Mapped, Observation, Seen, contents, processes};
+use shmwarden::{Result, settle};
+
+use super::target::Target;
+use crate::run::claim::{self, Server};
+use crate::run::watch::Watch;
+
+/// Most objects of others that one pass notes as used.
+const MOST_USED: usize = 1000;
+/// Rounds until every list is read: main segment, its role, control segment, what that lists.
+const ROUNDS: usize = 4;
+
+/// What a pass could not do.
+#[derive(Debug, Default)]
+pub(super) struct Doubts {
+    /// Segments that bear the server's pid and may be older than it.
+    pub(super) older: Vec<i32>,
+    /// Whether the server's memory may not be read.
+    pub(super) closed: bool,
+}
+
+/// Claims the server, and notes what it has; `known` is its claim of an earlier pass.
+///
+/// # Errors
+/// What the kernel says; nothing has been written.
+pub(super) fn note(
+    ledger: &mut Ledger,
+    run: u64,
+    target: &Target,
+    known: Option<&Claim>,
+    look: &mut Observation,
+) -> Result<Doubts> {
+    let Some(mut claim) = claimed(run, target, known) else { return Ok(Doubts::default()) };
+    settle::look_at_directories(ledger, look)?;
+    look.data_dirs.extend(target.data.clone());
+    let mut doubts = read_headers(&claim, target, look);
+    let server = member(target.process, look);
+    let found = living::created(&ledger.book, &claim, known.is_some(), &server, look);
+    doubts.older = found.1;
+    claim.before.extend(&doubts.older);
+    note_claim(ledger, claim.clone(), known, look)?;
+    Watch::follow(run, ledger, &look.segments)?;
+    for seen in found.0 {
+        ledger.note(Record::Object(seen), None)?;
+    }
+    note_lists(ledger, run, target, look)?;
+    let below = descendants(target.process, &claim, look);
+    for seen in living::created_below(&ledger.book, &claim, &below, look) {
+        ledger.note(Record::Object(seen), None)?;
+    }
+    for identity in living::used(&ledger.book, run, &server, look).into_iter().take(MOST_USED) {
+        ledger.note(Record::Used { run, identity }, None)?;
+    }
+    Ok(doubts)
+}
+
+/// The claim as it stands now; `None` where the server has just ended.
+fn claimed(run: u64, target: &Target, known: Option<&Claim>) -> Option<Claim> {
+    let server = Server { engine: EngineName::Generic, auto: true, data: None, program: None };
+    let pid = target.process.pid;
+    let first = known.cloned().or_else(|| claim::of(run, pid, &server, &[]))?;
+    let mut claim = claim::again(&first, true).unwrap_or(first);
+    if let Some(directory) = &target.data {
+        let (path, file) = (directory.path.clone(), directory.file?);
+        let same = claim.data.as_ref().is_some_and(|data| data.file == file);
+        claim.data = if same { claim.data } else { Some(DataDir { path, file }) };
+        claim.major = directory.major.or(claim.major);
+    }
+    (claim.process == target.process).then_some(claim)
+}
+
+/// Writes the claim where it says something new; else that the server was seen alive, where that
+/// is news.
+fn note_claim(
+    ledger: &mut Ledger,
+    claim: Claim,
+    known: Option<&Claim>,
+    look: &Observation,
+) -> Result<()> {
+    let Some(known) = known.filter(|known| **known == claim) else {
+        return ledger.note(Record::Claim(claim), look.forks);
+    };
+    let forks = look.forks.zip(known.forks).map(|(now, then)| now.saturating_sub(then));
+    // A timer may call this every minute for years.
+    let many = look.pid_max.unwrap_or_default() / 64;
+    match forks.is_none_or(|forks| forks > many) {
+        true => {
+            let (run, process) = (claim.run, claim.process);
+            ledger.note(Record::Alive { run, process }, look.forks)
+        }
+        false => Ok(()),
+    }
+}
+
+/// Reads the first bytes of what bears the server's pid, through its memory.
+fn read_headers(claim: &Claim, target: &Target, look: &mut Observation) -> Doubts {
+    let mut doubts = Doubts::default();
+    if target.engine != EngineName::Postgres {
+        return doubts;
+    }
+    let ids: Vec<i32> =
+        look.segments.iter().filter(|row| bears_claim(claim, row)).map(|row| row.id).collect();
+    for id in ids {
+        match contents::of_living(target.process.pid, id, postgres::HEADER_BYTES) {
+            Some(bytes) => drop(look.headers.insert(id, bytes)),
+            None => doubts.closed |= holds(target.process, id),
+        }
+    }
+    doubts
+}
+
+fn holds(process: ProcessRef, id: i32) -> bool {
+    processes::one(process.pid).is_some_and(|found| found.mappings(Mapped::Segment(id)) > 0)
+}
+
+/// Records what the header and the control segment name, as the ledger's owner.
+fn note_lists(
+    ledger: &mut Ledger,
+    run: u64,
+    target: &Target,
+    look: &mut Observation,
+) -> Result<()> {
+    for _ in 0..ROUNDS {
+        let roles = attribute::roles(&ledger.book, look);
+        let mut found: Vec<_> = roles.into_iter().filter(|seen| seen.run == run).collect();
+        if found.is_empty() {
+            read_controls(ledger, run, target, look)?;
+            if let Some(run) = ledger.book.runs.get(&run) {
+                found = living::listed(&ledger.book, run, look);
+            }
+        }
+        for seen in found {
+            ledger.note(Record::Object(seen), None)?;
+        }
+    }
+    Ok(())
+}
+
+fn read_controls(ledger: &Ledger, run: u64, target: &Target, look: &mut Observation) -> Result<()> {
+    let open = ledger.book.open_objects();
+    let controls = open.filter(|object| object.run == run && object.role == Role::Control);
+    let controls: Vec<_> = controls.map(|object| object.identity.clone()).collect();
+    let acting = ledger.as_owner()?;
+    let mut read = Vec::new();
+    for identity in controls {
+        if !look.controls.iter().any(|(known, _)| known.has_number_of(&identity)) {
+            // Of a file by reading it; a segment's content is in the server's own memory.
+            read.push(identity);
+        }
+    }
+    let files = read.iter().filter(|identity| identity.kind() == "posix");
+    let files: Vec<_> =
+        files.map(|i| (i.clone(), contents::of_control_unattached(i, &[]))).collect();
+    drop(acting);
+    let segments = read.iter().filter(|identity| identity.kind() != "posix");
+    let pids = [target.process.pid];
+    let segments = segments.map(|i| (i.clone(), contents::of_control_unattached(i, &pids)));
+    let all = files.into_iter().chain(segments);
+    look.controls.extend(all.filter_map(|(identity, bytes)| Some((identity, bytes?))));
+    Ok(())
+}
+
+/// A process with what it maps.
+fn member(process: ProcessRef, look: &Observation) -> Member {
+    let maps = processes::one(process.pid).filter(|found| found.process == process);
+    let maps = maps.filter(|found| found.same_ipc != Some(false)).and_then(|found| found.maps);
+    let holds = match maps {
+        Some(Seen::Here(all)) => Some(all.into_iter().map(|(mapped, _)| mapped).collect()),
+        _ => None,
+    };
+    let ago = observe::boot_ticks().saturating_sub(process.start) / observe::ticks_a_second();
+    let now = look.now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let began = i64::try_from(now.saturating_sub(ago)).unwrap_or(i64::MAX);
+    Member { process, began, holds }
+}
+
+/// The server's living descendants that seem to have made a segment: others are not looked into.
+fn descendants(server: ProcessRef, claim: &Claim, look: &Observation) -> Vec<Member> {
+    let made = |pid: i32| {
+        let fits = |uid: u32| attribute::uid_fits(claim, uid);
+        look.segments.iter().any(|row| row.creator_pid == pid && fits(row.creator_uid))
+    };
+    let below = look.processes.iter().filter(|process| {
+        !process.ended && process.process != server && made(process.process.pid) && {
+            let mut at = Some(*process);
+            let ours = (0..look.processes.len()).any(|_| {
+                at = at.and_then(|process| look.process(process.parent));
+                at.is_some_and(|parent| parent.process == server)
+            });
+            ours && process.process.start >= server.start
+        }
+    });
+    let members = below.map(|process| member(process.process, look));
+    // Asked after the table was read: the number was this process's own then.
+    members.filter(|member| processes::lives(member.process)).collect()
+}
