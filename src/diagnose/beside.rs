@@ -59,6 +59,8 @@ pub fn judge(units: &[UnitProperties], servers: &[Server]) -> Vec<Finding> {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::*;
 
     fn server(unit: Option<&str>) -> Server {
@@ -74,9 +76,9 @@ mod tests {
     fn a_unit_of_the_same_user_that_removes_ipc_hurts_servers_outside_of_it() {
         for user in ["postgres", "105"] {
             let other = unit(&format!("Id=job.service\nUser={user}\nRemoveIPC=yes\n"));
-            let found = judge(&[other.clone()], &[server(Some("pg.service"))]);
+            let found = judge(from_ref(&other), &[server(Some("pg.service"))]);
             assert_eq!(found.len(), 1, "{user}");
-            assert_eq!(judge(&[other.clone()], &[server(None)]).len(), 1);
+            assert_eq!(judge(from_ref(&other), &[server(None)]).len(), 1);
             assert_eq!(judge(&[other], &[server(Some("job.service"))]).len(), 0, "its own");
         }
         for harmless in ["RemoveIPC=no", "RemoveIPC=yes\nDynamicUser=yes", ""] {

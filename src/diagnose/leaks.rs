@@ -53,7 +53,7 @@ pub fn table(judged: &[Judged<'_>]) -> Vec<Leak> {
         leak.bytes = leak.bytes.saturating_add(one.subject.bytes().unwrap_or(0));
     }
     let mut leaks: Vec<Leak> = found.into_values().collect();
-    leaks.sort_by(|a, b| (b.bytes, b.objects).cmp(&(a.bytes, a.objects)));
+    leaks.sort_by_key(|leak| std::cmp::Reverse((leak.bytes, leak.objects)));
     leaks
 }
 

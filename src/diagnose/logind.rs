@@ -140,7 +140,7 @@ pub fn sys_uid_max(login_defs: &ConfigFile) -> u32 {
         let rest = rest.first().filter(|byte| byte.is_ascii_whitespace()).and(Some(rest))?;
         std::str::from_utf8(rest.trim_ascii()).ok()?.parse().ok()
     };
-    text.split(|&byte| byte == b'\n').filter_map(value).last().unwrap_or(USUAL_SYS_UID_MAX)
+    text.split(|&byte| byte == b'\n').filter_map(value).next_back().unwrap_or(USUAL_SYS_UID_MAX)
 }
 
 /// Findings on logind; `setting` is `None` where systemd does not run the machine.
