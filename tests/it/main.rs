@@ -10,6 +10,7 @@ mod database;
 mod doctor;
 mod infrastructure;
 mod kernel;
+mod launcher;
 mod notify;
 mod pure;
 mod support;

@@ -99,7 +99,8 @@ pub(crate) fn text(checked: &Checked, shown: &Shown<'_>, screen: Screen, all: bo
 
 /// The first of several steps.
 fn first_step(fix: &str) -> &str {
-    fix.split("; ").next().unwrap_or(fix)
+    let step = fix.split("; ").next().unwrap_or(fix);
+    step.split(", then ").next().unwrap_or(step)
 }
 
 fn limits(limits: &[Limit], screen: Screen, out: &mut String) {
@@ -154,7 +155,7 @@ fn leaks(leaks: &[Leak], shown: &Shown<'_>, screen: Screen, out: &mut String) {
             leak.objects.to_string(),
             text::size(leak.bytes),
             kinds.collect::<Vec<_>>().join(","),
-            leak.fix().to_owned(),
+            leak.fix().trim_start_matches("shmwarden ").to_owned(),
         ];
         for cell in cells {
             table.add(|out| out.push_str(&cell));
