@@ -106,11 +106,37 @@ pub struct Message {
 /// Longest text that is looked at, in bytes.
 const MOST_BYTES: usize = 1 << 20;
 
-/// Takes a message apart; `None` for one that is not about shared memory or semaphores.
+/// Takes a message apart, of a log the last one; `None` for what is not about shared memory or
+/// semaphores.
 #[must_use]
 pub fn recognise(text: &str) -> Option<Message> {
     let end = (0..=MOST_BYTES.min(text.len())).rev().find(|at| text.is_char_boundary(*at))?;
     let text = text.get(..end)?;
+    let message = last_of_log(text);
+    take_apart(message.as_deref().unwrap_or(text))
+}
+
+/// Of a log the last message that is known, with the lines behind it; `None` for what is no log.
+fn last_of_log(text: &str) -> Option<String> {
+    /// A message has fewer lines.
+    const MOST_LINES: usize = 12;
+    let lines: Vec<&str> = text.lines().collect();
+    if lines.len() <= MOST_LINES {
+        return None;
+    }
+    let known = |line: &str| take_apart(line).filter(|message| message.topic != Topic::Bare);
+    let last = lines.iter().rposition(|line| known(line).is_some())?;
+    // A DETAIL names the call, and the line before it says why.
+    let is_detail = |line: &str| known(line).is_some_and(|message| message.errno.is_none());
+    let before = last.checked_sub(1).filter(|&before| {
+        let line = |at| lines.get(at).copied().unwrap_or_default();
+        is_detail(line(last)) && known(line(before)).is_some()
+    });
+    let message = lines.get(before.unwrap_or(last)..)?;
+    Some(message.get(..MOST_LINES).unwrap_or(message).join("\n"))
+}
+
+fn take_apart(text: &str) -> Option<Message> {
     // Byte positions stay the same.
     let lower = text.to_ascii_lowercase();
     let errno = Errno::find(&lower);

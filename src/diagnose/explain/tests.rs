@@ -132,6 +132,21 @@ fn an_errno_alone_is_known_and_one_among_other_words_is_not() {
 }
 
 #[test]
+fn of_a_log_the_last_message_is_taken() {
+    let noise = "LOG:  checkpoint complete\n".repeat(30);
+    let full = "FATAL:  could not create shared memory segment: No space left on device\n\
+        DETAIL:  Failed system call was shmget(key=1, size=56, 03600).\nHINT:  ...\n";
+    let used = "FATAL:  pre-existing shared memory block (key 5, ID 6) is still in use\n\
+        HINT:  Terminate any old server processes associated with data directory \"/d\".\n";
+    let first = known(&format!("{noise}{used}{noise}{full}{noise}"));
+    assert_eq!((first.topic, first.errno, first.key), (SHMGET, Some(Errno::NoSpace), Some(1)));
+    let second = known(&format!("{full}{noise}{used}"));
+    assert_eq!((second.topic, second.id), (Topic::StillInUse, Some(6)));
+    assert_eq!(second.directory.as_deref(), Some("/d"));
+    assert_eq!(recognise(&noise), None);
+}
+
+#[test]
 fn any_text_is_a_message_or_none() {
     let good = "FATAL: pre-existing shared memory block (key 1, ID 2) is still in use \
         \"/PostgreSQL.1\" to 5 bytes shmget(key=1, size=2) semget(1, 2) lock file already exists \

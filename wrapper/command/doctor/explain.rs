@@ -17,8 +17,10 @@ use crate::render::screen::Screen;
 use crate::render::shown::Shown;
 use crate::render::{self, text};
 
-/// Most of a message that is read, in bytes.
-const MOST_BYTES: u64 = 1 << 20;
+/// What is kept of stdin, in bytes: the end of a log.
+const KEPT_BYTES: usize = 256 << 10;
+/// Most that is read to come to that end, in bytes.
+const MOST_BYTES: u64 = 4 << 30;
 
 /// Explains one message.
 pub(super) fn run(said: &OsStr, ledgers: &LedgerArgs, wanted: Wanted, common: &Common) -> Ending {
@@ -77,7 +79,10 @@ fn message(said: &OsStr) -> io::Result<String> {
     if said != "-" {
         return Ok(said.to_string_lossy().into_owned());
     }
+    let mut input = io::stdin().lock().take(MOST_BYTES);
     let mut bytes = Vec::new();
-    io::stdin().lock().take(MOST_BYTES).read_to_end(&mut bytes)?;
+    while (&mut input).take(KEPT_BYTES as u64).read_to_end(&mut bytes)? > 0 {
+        bytes.drain(..bytes.len().saturating_sub(KEPT_BYTES));
+    }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
