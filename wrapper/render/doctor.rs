@@ -12,7 +12,7 @@ use super::screen::Screen;
 use super::shown::Shown;
 use super::table::{Heading, Paint, Style, Table};
 use super::text;
-use crate::command::doctor::Checked;
+use crate::command::doctor::{Checked, UNSEEN};
 
 /// Characters of a bar.
 const BAR: u64 = 8;
@@ -68,7 +68,7 @@ pub(crate) fn text(checked: &Checked, shown: &Shown<'_>, screen: Screen, all: bo
         leaks(&checked.leaks, shown, screen, &mut out);
     }
     out.push('\n');
-    let is_shown = |finding: &&Finding| all || finding.level != Level::Ok;
+    let is_shown = |finding: &&Finding| all || finding.level != Level::Ok || finding.id == UNSEEN;
     for finding in checked.findings.iter().filter(is_shown) {
         let level = finding.level.word();
         let head = screen.level(finding.level, format!("{level:<4}"));
@@ -79,7 +79,7 @@ pub(crate) fn text(checked: &Checked, shown: &Shown<'_>, screen: Screen, all: bo
             out.push_str(&format!("      -> {fix}\n"));
         }
     }
-    let fine = checked.findings.iter().filter(|finding| finding.level == Level::Ok).count();
+    let fine = checked.findings.iter().filter(|finding| !is_shown(finding)).count();
     if !all && fine > 0 {
         let checks = if fine == 1 { "check is" } else { "checks are" };
         let ok = screen.level(Level::Ok, "ok  ".to_owned());

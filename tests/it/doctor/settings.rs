@@ -219,6 +219,8 @@ fn what_a_user_may_not_see_does_not_fail_the_report() {
         let answer = warden::answer(User::Other(PERSON), &["doctor", "--json"]);
         assert!(matches!(answer.code(), 0 | 1), "{answer:?}");
         assert_eq!(answer.stderr, "");
+        let (level, text, _) = finding(&answer.json(), "unseen");
+        assert_eq!((level.as_str(), text.contains("as root")), ("ok", true), "{text}");
         let terminal = "script -qec \"$1 doctor\" /dev/null | head -c 100000";
         let coloured = crate::command::make::shell(&format!("TERM=xterm {terminal}"));
         assert!(coloured.stdout.contains("\u{1b}[1mLIMIT"), "{coloured:?}");

@@ -20,6 +20,9 @@ use crate::command::view::View;
 use crate::render::shown::Shown;
 use crate::render::text;
 
+/// The finding on what could not be seen: shown to people even where nothing is wrong.
+pub(crate) const UNSEEN: &str = "unseen";
+
 /// What was found.
 pub(crate) struct Checked {
     pub(crate) limits: Vec<Limit>,
@@ -46,6 +49,7 @@ pub(crate) fn all(view: &View, shown: &Shown<'_>) -> Checked {
     findings.extend(diagnose::ledgers::judge(&found(view), &view.look.place));
     findings.extend(diagnose::ledgers::judge_directories(&data_directories(view)));
     findings.extend(kernel::judge(&features::try_all()));
+    findings.extend(unseen(view));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
     Checked { limits: table, leaks, findings }
 }
@@ -72,6 +76,16 @@ fn running(view: &View, shown: &Shown<'_>) -> Vec<Server> {
         })
     });
     server.collect()
+}
+
+/// Who is no root cannot tell which processes of others are servers.
+fn unseen(view: &View) -> Option<Finding> {
+    let closed = view.look.processes.iter().filter(|process| process.is_closed()).count();
+    let text = format!(
+        "{closed} processes could not be looked into, any of which may be a server: for what \
+         concerns other users' servers run this as root"
+    );
+    (closed > 0).then(|| Finding::ok(UNSEEN, text))
 }
 
 fn of_logind(view: &View, judged: &[Judged<'_>], shown: &Shown<'_>) -> Vec<Finding> {

@@ -7,7 +7,7 @@ mod units;
 
 use std::path::Path;
 
-pub(crate) use check::Checked;
+pub(crate) use check::{Checked, UNSEEN};
 use shmwarden::diagnose::Level;
 
 use super::view::{View, Wanted};
