@@ -3,6 +3,7 @@
 
 mod clean_end;
 mod crash;
+mod in_place;
 mod launcher_alone;
 mod matrix;
 mod moment;
@@ -12,5 +13,5 @@ mod reinitialise;
 mod rows;
 mod side_by_side;
 mod stage;
-mod strace;
+pub mod strace;
 mod together;

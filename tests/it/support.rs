@@ -4,8 +4,10 @@
 //! so that a mistake in the library cannot hide itself.
 
 pub mod cache;
+pub mod calls;
 pub mod cluster;
 pub mod container;
+pub mod ends;
 pub mod holders;
 pub mod objects;
 pub mod processes;

@@ -179,7 +179,7 @@ fn of_ledgers(shown: &Shown<'_>, out: &mut String) {
             };
             add(&mut outcomes, vec![instance.clone(), word.to_owned()], 1);
             if word == "removed" {
-                add(&mut removed, key.clone(), object.identity.bytes());
+                add(&mut removed, key.clone(), object.identity.bytes().unwrap_or(0));
             }
         }
         for run in read.book.runs.values() {
