@@ -9,6 +9,7 @@
 pub mod act;
 pub mod attribute;
 pub mod decide;
+pub mod diagnose;
 pub mod engine;
 pub mod error;
 pub mod ledger;

@@ -3,8 +3,11 @@
 //! What could not be looked at is said ([`Seen::Denied`], `None`), never left out silently:
 //! the decision counts it as in use.
 
+pub mod config;
 pub mod contents;
 pub mod data_dir;
+pub mod features;
+pub mod limits;
 pub mod lists;
 mod mapped;
 pub mod place;

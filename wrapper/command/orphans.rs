@@ -82,8 +82,16 @@ impl Asked {
 pub(crate) fn find(asked: &Asked, ledger: &Path) -> Result<Found> {
     let (files, directories) = ledgers_to_read(ledger);
     let sources = LedgerArgs { ledger: files, dir: directories };
-    let wanted =
-        Wanted { sets: true, queues: true, files: true, maps: true, owners: true, details: false };
+    let wanted = Wanted {
+        sets: true,
+        queues: true,
+        files: true,
+        maps: true,
+        owners: true,
+        details: false,
+        servers: false,
+        ledgers: false,
+    };
     let mut view = View::take(&sources, wanted)?;
     lists::complete(&mut view.look);
     let prior = prior(&view);
