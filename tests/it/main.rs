@@ -9,6 +9,7 @@ mod command;
 mod database;
 mod infrastructure;
 mod kernel;
+mod launcher;
 mod notify;
 mod pure;
 mod support;
