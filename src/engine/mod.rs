@@ -52,6 +52,17 @@ pub fn data_directory(
     Some(std::path::absolute(&path).unwrap_or(path))
 }
 
+/// Whether a command line starts a server, and not one of the errands that scripts send the same
+/// program on, some while the server runs (`main.c`, `postmaster.c`): those share no memory.
+#[must_use]
+pub fn starts_server(engine: EngineName, args: &[OsString]) -> bool {
+    const ERRANDS: [&[u8]; 6] =
+        [b"--help", b"-?", b"--version", b"-V", b"--describe-config", b"--check"];
+    let Some(first) = args.get(1).map(|arg| arg.as_bytes()) else { return true };
+    let errand = ERRANDS.contains(&first) || first.starts_with(b"-C");
+    engine == EngineName::Generic || !errand
+}
+
 /// The value of the last `-D` of a server's arguments (`postmaster.c`: getopt; the last counts).
 fn option_d(args: &[OsString]) -> Option<OsString> {
     let mut found = None;
@@ -95,6 +106,17 @@ mod tests {
         assert_eq!(recognise(Path::new("gaussdb")), EngineName::Opengauss);
         assert_eq!(recognise(Path::new("/usr/bin/psql")), EngineName::Generic);
         assert_eq!(recognise(Path::new("/")), EngineName::Generic);
+    }
+
+    #[test]
+    fn what_prints_and_ends_starts_no_server() {
+        let starts = |words: &[&str]| starts_server(EngineName::Postgres, &args(words));
+        assert!(starts(&["postgres"]) && starts(&["postgres", "-D", "/a", "-C"]));
+        assert!(starts(&["postgres", "--single", "-D", "/a", "postgres"]));
+        for errand in ["--version", "-V", "--help", "-?", "--describe-config", "--check", "-C"] {
+            assert!(!starts(&["postgres", errand, "x"]), "{errand}");
+            assert!(starts_server(EngineName::Generic, &args(&["x", errand])));
+        }
     }
 
     #[test]

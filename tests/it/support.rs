@@ -6,6 +6,7 @@
 pub mod cache;
 pub mod cluster;
 pub mod container;
+pub mod ends;
 pub mod holders;
 pub mod objects;
 pub mod processes;
