@@ -11,13 +11,15 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use crate::decide::{Removal, differs, file_use};
+use crate::attribute::sets::{queue_differs, set_differs};
+use crate::decide::{self, CallState, Reason, Removal, differs, file_use};
 use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::ledger::record::{Outcome, Record};
-use crate::object::{Identity, Segment, ShmFile};
-use crate::observe::{self, Scope, shm_files};
+use crate::object::{Identity, Queue, Segment, SemaphoreSet, ShmFile};
+use crate::observe::{self, Scope, shm_files, tables};
 use crate::sys::shm::{self, MODE_DEST};
+use crate::sys::{msg, sem};
 
 /// What came of a removal, and the evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,13 +68,124 @@ fn remove(removal: &Removal, ledger: &Ledger) -> Result<Done> {
             return Ok(done);
         }
     }
+    if let Identity::Sem(_) | Identity::Msg(_) = removal.identity() {
+        if let Some(done) = call_in_use(removal, ledger) {
+            return Ok(done);
+        }
+    }
     let acting = ledger.as_owner()?;
-    let done = match removal.identity() {
-        Identity::Shm(segment) => remove_segment(segment, removal.same_pids()),
-        Identity::Posix(file) => remove_file(file),
+    let done = match (removal.identity(), removal.seen()) {
+        (Identity::Shm(segment), _) => remove_segment(segment, removal.same_pids()),
+        (Identity::Posix(file), _) => remove_file(file),
+        (Identity::Sem(set), Some(CallState::Set(seen))) => remove_set(set, seen),
+        (Identity::Msg(queue), Some(CallState::Queue(seen))) => remove_queue(queue, seen),
+        (Identity::Sem(_) | Identity::Msg(_), _) => Done::new(Outcome::Kept, "it was not seen"),
     };
     drop(acting);
     Ok(done)
+}
+
+/// Judges a set or queue anew, with all the rights that there are: the owner may see less.
+fn call_in_use(removal: &Removal, ledger: &Ledger) -> Option<Done> {
+    let look = match tables::look_at_one(removal.identity()) {
+        Ok(look) => look,
+        Err(error) => {
+            let why = format!("cannot look for who uses it: {error}");
+            return Some(Done::new(Outcome::Failed, why));
+        }
+    };
+    let object = ledger.book.objects.get(&removal.object())?;
+    let reason = decide::call_reason(&ledger.book, object, &look)?;
+    let outcome = match reason {
+        Reason::Gone | Reason::Changed(_) => Outcome::Gone,
+        Reason::Waited(_) | Reason::LastUserLives(_) => Outcome::Raced,
+        _ => Outcome::Kept,
+    };
+    Some(Done::new(outcome, reason.to_string()))
+}
+
+fn remove_set(set: &SemaphoreSet, seen: &tables::Set) -> Done {
+    match sem::stat(set.id) {
+        Ok(None) => return Done::new(Outcome::Gone, "it had gone"),
+        Ok(Some(row)) => {
+            if let Some(what) = set_differs(set, &row) {
+                return Done::new(Outcome::Gone, format!("the id is another's now: its {what}"));
+            }
+            if row != seen.row {
+                return Done::new(Outcome::Raced, USED_MEANWHILE);
+            }
+        }
+        Err(errno) => return Done::new(Outcome::Failed, format!("cannot look at it: {errno}")),
+    }
+    // The last call before the removal asks for waiters: the kernel wakes them, and nothing tells
+    // afterwards that there was one.
+    match sem::members(set.id, set.nsems) {
+        Ok(members) if members.waiters > 0 => {
+            let detail = format!(
+                "between the decision and the removal came waiters ({}): left alone",
+                members.waiters
+            );
+            return Done::new(Outcome::Raced, detail);
+        }
+        Ok(members) if Some(&members) != seen.members.as_ref() => {
+            return Done::new(Outcome::Raced, USED_MEANWHILE);
+        }
+        Ok(_) => {}
+        Err(Errno::EINVAL | Errno::EIDRM) => return Done::new(Outcome::Gone, "it had gone"),
+        Err(errno) => {
+            let detail = format!("who waits for it may not be asked ({errno})");
+            return Done::new(Outcome::Kept, detail);
+        }
+    }
+    let still = || matches!(sem::stat(set.id), Ok(Some(row)) if set_differs(set, &row).is_none());
+    call_removed(sem::remove(set.id), still, "destroyed".to_owned())
+}
+
+fn remove_queue(queue: &Queue, seen: &msg::Row) -> Done {
+    match msg::stat(queue.id) {
+        Ok(None) => return Done::new(Outcome::Gone, "it had gone"),
+        Ok(Some(row)) => {
+            if let Some(what) = queue_differs(queue, &row) {
+                return Done::new(Outcome::Gone, format!("the id is another's now: its {what}"));
+            }
+            if row != *seen {
+                return Done::new(Outcome::Raced, USED_MEANWHILE);
+            }
+        }
+        Err(errno) => return Done::new(Outcome::Failed, format!("cannot look at it: {errno}")),
+    }
+    let detail = format!("destroyed with {} messages of {} bytes", seen.messages, seen.bytes);
+    let still =
+        || matches!(msg::stat(queue.id), Ok(Some(row)) if queue_differs(queue, &row).is_none());
+    call_removed(msg::remove(queue.id), still, detail)
+}
+
+const USED_MEANWHILE: &str =
+    "somebody used or changed it between the decision and the removal: left alone";
+
+/// What the kernel made of the removal of a set or queue.
+fn call_removed(
+    removed: crate::sys::Result<()>,
+    is_still_there: impl Fn() -> bool,
+    detail: String,
+) -> Done {
+    match removed {
+        Ok(()) if is_still_there() => Done::new(Outcome::Failed, "it is still there"),
+        Ok(()) => Done::new(Outcome::Removed, detail),
+        Err(errno) => refused(errno),
+    }
+}
+
+/// What the kernel says to a removal that it does not make.
+fn refused(errno: Errno) -> Done {
+    match errno {
+        Errno::EINVAL | Errno::EIDRM => Done::new(Outcome::Gone, "it had gone"),
+        Errno::EPERM | Errno::EACCES => {
+            let detail = format!("not allowed ({errno}): run as its owner, its creator or root");
+            Done::new(Outcome::Failed, detail)
+        }
+        errno => Done::new(Outcome::Failed, format!("IPC_RMID: {errno}")),
+    }
 }
 
 /// Why a file has to stay after all.
@@ -116,14 +229,8 @@ fn remove_segment(segment: &Segment, same_pids: bool) -> Done {
         }
         Err(errno) => return Done::new(Outcome::Failed, format!("cannot look at it: {errno}")),
     }
-    match shm::remove(segment.id) {
-        Ok(()) => {}
-        Err(Errno::EINVAL | Errno::EIDRM) => return Done::new(Outcome::Gone, "it had gone"),
-        Err(errno @ (Errno::EPERM | Errno::EACCES)) => {
-            let detail = format!("not allowed ({errno}): run as its owner, its creator or root");
-            return Done::new(Outcome::Failed, detail);
-        }
-        Err(errno) => return Done::new(Outcome::Failed, format!("IPC_RMID: {errno}")),
+    if let Err(errno) = shm::remove(segment.id) {
+        return refused(errno);
     }
     // shmctl(2): on an attached segment IPC_RMID only marks it, and this is the only way to know.
     match shm::stat(segment.id) {

@@ -1,8 +1,11 @@
 //! What makes an object this object and no later one of the same number or name.
 
+mod sets;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+pub use sets::{Queue, SemaphoreSet};
 
 /// A System V key, shown as `ipcs` shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -147,7 +150,7 @@ impl ShmFile {
     }
 }
 
-/// An object of either kind.
+/// An object of any kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Identity {
@@ -155,6 +158,10 @@ pub enum Identity {
     Shm(Segment),
     /// POSIX shared memory: a file in `/dev/shm`.
     Posix(ShmFile),
+    /// A System V semaphore set.
+    Sem(SemaphoreSet),
+    /// A System V message queue.
+    Msg(Queue),
 }
 
 impl Identity {
@@ -164,15 +171,47 @@ impl Identity {
         match self {
             Self::Shm(_) => "shm",
             Self::Posix(_) => "posix",
+            Self::Sem(_) => "sem",
+            Self::Msg(_) => "msg",
         }
     }
 
-    /// Size in bytes.
+    /// Size in bytes; `None` for a set, and for a queue, whose content comes and goes.
     #[must_use]
-    pub fn bytes(&self) -> u64 {
+    pub fn bytes(&self) -> Option<u64> {
         match self {
-            Self::Shm(segment) => segment.bytes,
-            Self::Posix(file) => file.bytes,
+            Self::Shm(segment) => Some(segment.bytes),
+            Self::Posix(file) => Some(file.bytes),
+            Self::Sem(_) | Self::Msg(_) => None,
+        }
+    }
+
+    /// Whether its number means something within an IPC namespace only.
+    #[must_use]
+    pub fn is_sysv(&self) -> bool {
+        !matches!(self, Self::Posix(_))
+    }
+
+    /// The user that created it, of a set or queue.
+    #[must_use]
+    pub fn call_creator(&self) -> Option<u32> {
+        match self {
+            Self::Sem(set) => Some(set.creator_uid),
+            Self::Msg(queue) => Some(queue.creator_uid),
+            Self::Shm(_) | Self::Posix(_) => None,
+        }
+    }
+
+    /// Whether it is the same object, be what may change of it changed or not. Of a segment
+    /// everything counts: its change time is followed while its server lives.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Shm(a), Self::Shm(b)) => a == b,
+            (Self::Posix(a), Self::Posix(b)) => a.is(b),
+            (Self::Sem(a), Self::Sem(b)) => a.is(b),
+            (Self::Msg(a), Self::Msg(b)) => a.is(b),
+            _ => false,
         }
     }
 
@@ -182,6 +221,8 @@ impl Identity {
         match (self, other) {
             (Self::Shm(a), Self::Shm(b)) => a.id == b.id,
             (Self::Posix(a), Self::Posix(b)) => a.name == b.name && a.mount == b.mount,
+            (Self::Sem(a), Self::Sem(b)) => a.id == b.id,
+            (Self::Msg(a), Self::Msg(b)) => a.id == b.id,
             _ => false,
         }
     }
@@ -192,6 +233,8 @@ impl fmt::Display for Identity {
         match self {
             Self::Shm(segment) => write!(f, "segment {} (key {})", segment.id, segment.key),
             Self::Posix(file) => write!(f, "/dev/shm/{}", file.name.lossy().escape_debug()),
+            Self::Sem(set) => write!(f, "semaphore set {} (key {})", set.id, set.key),
+            Self::Msg(queue) => write!(f, "message queue {} (key {})", queue.id, queue.key),
         }
     }
 }

@@ -89,7 +89,8 @@ pub(crate) struct RunArgs {
     /// Become COMMAND, with this very pid; a guardian beside it keeps the ledger and cleans up
     ///
     /// For pg_ctl -p, pg_ctlcluster, Patroni and gs_ctl, which expect the pid that they forked. Not
-    /// for PID 1 of a container, which would be the guardian's parent.
+    /// for PID 1 of a container, which would be the guardian's parent. $NOTIFY_SOCKET is left
+    /// alone, so --notify and --notify-access do not go with it.
     #[arg(long)]
     pub(crate) in_place: bool,
     /// The server and its arguments

@@ -61,7 +61,7 @@ pub(super) fn controls_known(book: &Book, look: &Observation) -> Vec<ObjectSeen>
                 && object.standing == Standing::Present
                 && named.contains(&(object.run, segment.key.0))
         }
-        Identity::Posix(_) => false,
+        _ => false,
     };
     let known = book.open_objects().filter(is_named).map(super::seen_again);
     known.map(|seen| ObjectSeen { role: Role::Control, ..seen }).collect()
@@ -72,6 +72,8 @@ fn maker(identity: &Identity) -> u32 {
     match identity {
         Identity::Shm(segment) => segment.creator_uid,
         Identity::Posix(file) => file.uid,
+        Identity::Sem(set) => set.creator_uid,
+        Identity::Msg(queue) => queue.creator_uid,
     }
 }
 
@@ -162,7 +164,7 @@ pub fn headers_wanted(book: &Book, look: &Observation) -> Vec<i32> {
             let claimed = claim_of(run, segment.creator_pid).is_some();
             (claimed && is_here(book, object, look)).then_some(segment.id)
         }
-        Identity::Posix(_) => None,
+        _ => None,
     });
     let mut ids: Vec<i32> = recorded.collect();
     for run in runs_here(book, look).filter(|run| same_pids(book, run, look)) {
@@ -191,6 +193,7 @@ pub fn controls_wanted(book: &Book, look: &Observation) -> Vec<Identity> {
         .filter(|identity| match identity {
             Identity::Shm(s) => look.segment(s.id).is_some_and(|row| row.nattch == 0),
             Identity::Posix(f) => look.file(&f.name.0).is_some_and(|now| now.is(f)),
+            Identity::Sem(_) | Identity::Msg(_) => false,
         })
         .collect()
 }

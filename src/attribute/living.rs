@@ -6,7 +6,7 @@
 
 use super::listed;
 use super::proof::{bears_claim, pid_cannot_be_reused, uid_fits, written};
-use super::{Found, is_recorded, is_same, number};
+use super::{Found, is_recorded, number};
 use crate::ledger::Book;
 use crate::ledger::book::Run;
 use crate::ledger::record::{Claim, How, ObjectSeen, Role};
@@ -111,9 +111,8 @@ pub fn used(book: &Book, run: u64, server: &Member, look: &Observation) -> Vec<I
             file.map(|file| Identity::Posix(file.clone()))
         }
     };
-    let noted = |identity: &Identity| {
-        book.used.iter().any(|(of, known)| *of == run && is_same(known, identity))
-    };
+    let noted =
+        |identity: &Identity| book.used.iter().any(|(of, known)| *of == run && known.is(identity));
     let all = server.holds.iter().flatten().filter_map(identity);
     all.filter(|identity| !is_recorded(book, identity) && !noted(identity)).collect()
 }

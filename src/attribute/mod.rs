@@ -6,6 +6,7 @@
 pub mod listed;
 pub mod living;
 pub mod proof;
+pub mod sets;
 
 pub use listed::{controls_wanted, headers_wanted};
 pub use proof::{bears_claim, pid_cannot_be_reused, uid_fits};
@@ -38,20 +39,14 @@ pub enum Doubt {
     Unlisted,
     /// The server's list names its key or name, and it belongs to another user.
     Foreign,
+    /// A set or queue that the server used last, and that nobody saw appear.
+    Unwitnessed,
 }
 
 /// Whether the ledger has this very object already, whatever became of it.
 #[must_use]
 pub fn is_recorded(book: &Book, identity: &Identity) -> bool {
-    book.objects.values().any(|object| is_same(&object.identity, identity))
-}
-
-/// Whether both mean one object; the size of a file may have changed.
-fn is_same(one: &Identity, other: &Identity) -> bool {
-    match (one, other) {
-        (Identity::Posix(a), Identity::Posix(b)) => a.is(b),
-        (a, b) => a == b,
-    }
+    book.objects.values().any(|object| object.identity.is(identity))
 }
 
 /// What claimed processes of a run have created and the ledger has not; `is_there` tells whether a
@@ -79,6 +74,7 @@ pub fn after_death(book: &Book, look: &Observation) -> (Vec<ObjectSeen>, Vec<Sus
     for run in runs_here(book, look) {
         if same_pids(book, run, look) {
             claimed(book, run, look, &mut found, &mut suspects);
+            sets::unwitnessed(book, run, look, &mut suspects);
         }
     }
     for object in book.open_objects() {
@@ -161,6 +157,16 @@ pub fn is_here(book: &Book, object: &Recorded, look: &Observation) -> bool {
             Identity::Posix(file) => {
                 look.place.shm_mount.as_ref() == Some(&file.mount)
                     && look.file(&file.name.0).is_some_and(|now| now.is(file))
+            }
+            Identity::Sem(set) => {
+                let now = look.set(set.id).here();
+                place.ipc_namespace == look.place.ipc_namespace
+                    && now.is_some_and(|now| sets::set_differs(set, &now.row).is_none())
+            }
+            Identity::Msg(queue) => {
+                let now = look.queue(queue.id).here();
+                place.ipc_namespace == look.place.ipc_namespace
+                    && now.is_some_and(|now| sets::queue_differs(queue, now).is_none())
             }
         }
 }

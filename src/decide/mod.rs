@@ -6,19 +6,23 @@ mod common;
 pub mod life;
 mod own;
 pub mod reason;
+mod sets;
 
 pub use crate::attribute::differs;
 pub use common::{clean_end, unseen_user};
 pub use life::Life;
 pub use own::{file_in_use, file_use};
 pub use reason::{Evidence, Holder, Reason};
+pub use sets::{queue_use, reason as call_reason, set_use};
 
 use crate::attribute::{Doubt, Suspect};
 use crate::ledger::Book;
 use crate::ledger::book::Recorded;
 use crate::ledger::record::Role;
 use crate::object::{Identity, ProcessRef, Segment};
+use crate::observe::tables::Set;
 use crate::observe::{Mapped, Observation};
+use crate::sys::msg;
 
 /// What the caller wants and is.
 #[derive(Debug, Clone, Default)]
@@ -42,6 +46,17 @@ pub struct Removal {
     evidence: String,
     same_pids: bool,
     guard: Option<Segment>,
+    seen: Option<CallState>,
+}
+
+/// A set or queue as it was when its removal was decided: whoever has used it since is told by the
+/// difference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallState {
+    /// A semaphore set.
+    Set(Set),
+    /// A message queue.
+    Queue(msg::Row),
 }
 
 impl Removal {
@@ -73,6 +88,12 @@ impl Removal {
     #[must_use]
     pub fn same_pids(&self) -> bool {
         self.same_pids
+    }
+
+    /// The set or queue as it was when this was decided.
+    #[must_use]
+    pub fn seen(&self) -> Option<&CallState> {
+        self.seen.as_ref()
     }
 
     /// The main segment: while it is unattached, no process of the server uses anything of it.
@@ -107,7 +128,8 @@ pub struct Kept {
 }
 
 /// Judges every object of an instance whose server is not seen to live, in the order in which they
-/// are to be acted on: dynamic shared memory, the rest, the control segment, the main segment.
+/// are to be acted on: dynamic shared memory, the rest, the control segment, the main segment; sets
+/// and queues after all memory.
 #[must_use]
 pub fn decide(
     book: &Book,
@@ -117,7 +139,7 @@ pub fn decide(
     policy: &Policy,
 ) -> Vec<Verdict> {
     let mut objects: Vec<&Recorded> = book.open_objects().collect();
-    objects.sort_by_key(|object| (object.role, object.number));
+    objects.sort_by_key(|object| (is_call(object), object.role, object.number));
     let judged: Vec<(&Recorded, Option<Reason>)> =
         objects.iter().map(|object| (*object, own::reason(book, object, look))).collect();
     let common = common::reason(book, look, life, &judged, suspects);
@@ -154,6 +176,7 @@ pub fn decide(
             Doubt::PidReused => Reason::PidReused,
             Doubt::Unlisted => Reason::Unlisted,
             Doubt::Foreign => Reason::Foreign,
+            Doubt::Unwitnessed => Reason::Unwitnessed,
         };
         let identity = suspect.identity.clone();
         let holders = holders(&identity, look, false);
@@ -172,6 +195,22 @@ fn main_segment(judged: &[(&Recorded, Option<Reason>)], run: u64) -> Option<Segm
     })
 }
 
+/// Whether it is a set or queue.
+fn is_call(object: &Recorded) -> bool {
+    matches!(object.identity, Identity::Sem(_) | Identity::Msg(_))
+}
+
+impl CallState {
+    /// What is lost with it, as the beginning of a sentence; nothing for a set.
+    #[must_use]
+    pub fn content(&self) -> String {
+        match self {
+            Self::Set(_) => String::new(),
+            Self::Queue(row) => format!("{} messages of {} bytes; ", row.messages, row.bytes),
+        }
+    }
+}
+
 fn removal(book: &Book, object: &Recorded, look: &Observation, guard: Option<Segment>) -> Removal {
     let place = book.places.get(object.place);
     let server = book.runs.get(&object.run).map_or_else(String::new, |run| {
@@ -179,11 +218,21 @@ fn removal(book: &Book, object: &Recorded, look: &Observation, guard: Option<Seg
             run.claims.iter().map(|claim| claim.process.pid.to_string()).collect();
         format!("server {} of run {}", pids.join(", "), object.run)
     });
+    let seen = match &object.identity {
+        Identity::Sem(set) => look.set(set.id).here().cloned().map(CallState::Set),
+        Identity::Msg(queue) => look.queue(queue.id).here().cloned().map(CallState::Queue),
+        Identity::Shm(_) | Identity::Posix(_) => None,
+    };
     let creator = match &object.identity {
         Identity::Shm(s) => {
             format!("nattch 0; creator pid {} uid {}", s.creator_pid, s.creator_uid)
         }
         Identity::Posix(file) => format!("owner uid {}", file.uid),
+        Identity::Sem(set) => format!("no waiters; creator uid {}", set.creator_uid),
+        Identity::Msg(queue) => {
+            let content = seen.as_ref().map_or_else(String::new, CallState::content);
+            format!("{content}creator uid {}", queue.creator_uid)
+        }
     };
     Removal {
         object: object.number,
@@ -191,13 +240,17 @@ fn removal(book: &Book, object: &Recorded, look: &Observation, guard: Option<Seg
         role: object.role,
         evidence: format!("{server} is dead, nobody uses it; {creator}; {}", object.how),
         same_pids: place.is_some_and(|p| p.pid_namespace == look.place.pid_namespace),
-        guard,
+        guard: guard.filter(|_| !is_call(object)),
+        seen,
     }
 }
 
 /// The processes that hold an object.
 #[must_use]
 pub fn holders(identity: &Identity, look: &Observation, orphan: bool) -> Vec<Holder> {
+    if matches!(identity, Identity::Sem(_) | Identity::Msg(_)) {
+        return sets::users(identity, look, orphan);
+    }
     look.processes
         .iter()
         .filter_map(|process| {
@@ -206,7 +259,7 @@ pub fn holders(identity: &Identity, look: &Observation, orphan: bool) -> Vec<Hol
                 Identity::Shm(segment) if process.same_ipc != Some(false) => {
                     process.mappings(Mapped::Segment(segment.id))
                 }
-                Identity::Shm(_) => 0,
+                Identity::Shm(_) | Identity::Sem(_) | Identity::Msg(_) => 0,
                 Identity::Posix(file) => process.mappings(Mapped::File(file.file)),
             };
             (count > 0).then(|| life::holder(process, count, orphan))

@@ -1,6 +1,6 @@
 //! What an object itself shows against its removal. Pure.
 
-use super::{Evidence, Reason, life};
+use super::{Evidence, Reason, life, sets};
 use crate::attribute::{differs, is_here};
 use crate::ledger::Book;
 use crate::ledger::book::Recorded;
@@ -17,7 +17,9 @@ pub(super) fn reason(book: &Book, object: &Recorded, look: &Observation) -> Opti
     }
     let same_pids = place.pid_namespace == look.place.pid_namespace;
     match &object.identity {
-        Identity::Shm(_) if place.ipc_namespace != look.place.ipc_namespace => {
+        Identity::Shm(_) | Identity::Sem(_) | Identity::Msg(_)
+            if place.ipc_namespace != look.place.ipc_namespace =>
+        {
             Some(Reason::OtherIpcNamespace)
         }
         Identity::Shm(segment) => match look.segment(segment.id) {
@@ -38,6 +40,7 @@ pub(super) fn reason(book: &Book, object: &Recorded, look: &Observation) -> Opti
             Some(now) if !now.is(file) => Some(Reason::Changed("inode or birth time")),
             Some(now) => file_in_use(book, object, now, look),
         },
+        Identity::Sem(_) | Identity::Msg(_) => sets::reason(book, object, look),
     }
 }
 

@@ -144,6 +144,24 @@ pub enum Reason {
     Unlisted,
     /// The server's list names it, and it is another user's.
     Foreign,
+    /// So many threads wait for the set or queue.
+    Waited(u64),
+    /// A process that may wait for the queue may not be asked.
+    PerhapsWaited(Holder),
+    /// A process that used the set or queue last lives.
+    LastUserLives(Holder),
+    /// Who used the set or queue last cannot be seen.
+    LastUserUnseen,
+    /// The set or queue may not be looked at.
+    Unreadable,
+    /// Nobody saw the server end, and this process, which the ledger does not know, used it last.
+    UserUnrecorded(i32),
+    /// The set or queue was changed after the end of its server.
+    ChangedSince,
+    /// The name of this IPC namespace may have been another's.
+    UnsureSpace,
+    /// Nobody saw the set or queue appear, and the server used it last.
+    Unwitnessed,
     /// Not there any more.
     Gone,
 }
@@ -173,6 +191,15 @@ impl Reason {
             Self::PidReused => "pid-reused",
             Self::Unlisted => "unlisted",
             Self::Foreign => "foreign",
+            Self::Waited(_) => "waited-for",
+            Self::PerhapsWaited(_) => "perhaps-waited-for",
+            Self::LastUserLives(_) => "last-user-lives",
+            Self::LastUserUnseen => "last-user-unseen",
+            Self::Unreadable => "unreadable",
+            Self::UserUnrecorded(_) => "user-unrecorded",
+            Self::ChangedSince => "changed-since",
+            Self::UnsureSpace => "unsure-namespace",
+            Self::Unwitnessed => "unwitnessed",
             Self::Gone => "gone",
         }
     }
@@ -184,10 +211,12 @@ impl Reason {
         matches!(self, OtherBoot | OtherIpcNamespace | OtherMount | Changed(_))
     }
 
-    /// Whether the object, by itself, keeps all of its instance from being removed.
+    /// Whether the object, by itself, keeps all of its instance from being removed. Who used a set
+    /// last need not be of the instance: its pid may be another's by now.
     #[must_use]
     pub fn holds_the_rest(&self) -> bool {
-        self.is_held() || matches!(self, Self::Unseen(_))
+        let perhaps = matches!(self, Self::LastUserLives(_) | Self::PerhapsWaited(_));
+        (self.is_held() && !perhaps) || matches!(self, Self::Unseen(_))
     }
 
     /// Whether the object is kept because somebody holds it or something else of its instance.
@@ -201,6 +230,9 @@ impl Reason {
                 | Self::Dest
                 | Self::InstanceHeld(_)
                 | Self::OrphanLives(_)
+                | Self::Waited(_)
+                | Self::PerhapsWaited(_)
+                | Self::LastUserLives(_)
         )
     }
 }
@@ -240,6 +272,28 @@ impl fmt::Display for Reason {
                  name it: it may be another's",
             ),
             Self::Foreign => f.write_str("the server's list names it, and it is another user's"),
+            Self::Waited(1) => f.write_str("a thread waits for it"),
+            Self::Waited(n) => write!(f, "{n} threads wait for it"),
+            Self::PerhapsWaited(h) => write!(f, "{h} may wait for it, and may not be asked"),
+            Self::LastUserLives(h) => write!(f, "{h} used it last, and lives"),
+            Self::LastUserUnseen => f.write_str(
+                "who used it last cannot be seen from here (another PID namespace, or hidepid)",
+            ),
+            Self::Unreadable => f.write_str(
+                "who uses it may not be asked: look as its owner or root, on Linux 4.17 or later",
+            ),
+            Self::UserUnrecorded(pid) => write!(
+                f,
+                "nobody saw the server end, and process {pid}, which is not in the ledger, used \
+                 it last"
+            ),
+            Self::ChangedSince => f.write_str("it was changed after the server had ended"),
+            Self::UnsureSpace => f.write_str(
+                "this IPC namespace cannot be told from an earlier one (that takes Linux 6.18)",
+            ),
+            Self::Unwitnessed => f.write_str(
+                "nobody saw who made it, and the server used it last: it may be another's",
+            ),
             Self::Gone => f.write_str("it is not there any more"),
         }
     }

@@ -58,10 +58,26 @@ pub fn data_directory(
 pub fn starts_server(engine: EngineName, args: &[OsString]) -> bool {
     const ERRANDS: [&[u8]; 6] =
         [b"--help", b"-?", b"--version", b"-V", b"--describe-config", b"--check"];
-    let Some(first) = args.get(1).map(|arg| arg.as_bytes()) else { return true };
-    let errand = ERRANDS.contains(&first) || first.starts_with(b"-C");
-    engine == EngineName::Generic || !errand
+    if engine == EngineName::Generic {
+        return true;
+    }
+    let mut args = args.iter().skip(1).map(|arg| arg.as_bytes()).peekable();
+    let errand = args.peek().is_some_and(|first| ERRANDS.contains(first));
+    let mut asks_value = false;
+    while let Some(arg) = args.next() {
+        asks_value |= arg.starts_with(b"-C");
+        if WITH_VALUE.contains(&arg) || matches!(arg, b"-D" | b"--pgdata") {
+            args.next();
+        }
+    }
+    !errand && !asks_value
 }
+
+/// Options of a server that take a value of their own (`postmaster.c`: getopt).
+const WITH_VALUE: [&[u8]; 14] = [
+    b"-c", b"-B", b"-d", b"-f", b"-h", b"-k", b"-N", b"-o", b"-p", b"-r", b"-S", b"-t", b"-v",
+    b"-W",
+];
 
 /// The value of the last `-D` of a server's arguments (`postmaster.c`: getopt; the last counts).
 fn option_d(args: &[OsString]) -> Option<OsString> {
@@ -70,9 +86,8 @@ fn option_d(args: &[OsString]) -> Option<OsString> {
     while let Some(arg) = args.next() {
         match arg.as_bytes() {
             b"-D" | b"--pgdata" => found = args.next().cloned(),
-            // These take a value of their own, which is not looked at.
-            b"-c" | b"-B" | b"-d" | b"-f" | b"-h" | b"-k" | b"-N" | b"-o" | b"-p" | b"-S"
-            | b"-t" | b"-v" | b"-W" => {
+            // Their value is not looked at.
+            option if WITH_VALUE.contains(&option) => {
                 args.next();
             }
             [b'-', b'D', value @ ..] => found = Some(OsStr::from_bytes(value).to_owned()),
@@ -111,7 +126,9 @@ mod tests {
     #[test]
     fn what_prints_and_ends_starts_no_server() {
         let starts = |words: &[&str]| starts_server(EngineName::Postgres, &args(words));
-        assert!(starts(&["postgres"]) && starts(&["postgres", "-D", "/a", "-C"]));
+        assert!(starts(&["postgres"]) && starts(&["postgres", "-c", "-C", "-D", "-C"]));
+        assert!(!starts(&["postgres", "-D", "/a", "-C", "port", "--config-file=x"]));
+        assert!(!starts(&["postgres", "-Cport", "-D", "/a"]));
         assert!(starts(&["postgres", "--single", "-D", "/a", "postgres"]));
         for errand in ["--version", "-V", "--help", "-?", "--describe-config", "--check", "-C"] {
             assert!(!starts(&["postgres", errand, "x"]), "{errand}");

@@ -9,7 +9,8 @@ use std::time::SystemTime;
 
 pub use super::kept::{Recorded, Run, Standing};
 use super::line;
-use super::record::{Claim, End, Entry, ObjectSeen, Place, Record, RunStart, VERSION};
+use super::record::{Claim, End, Entry, ObjectSeen, Place, Record, RunStart};
+use super::record::{VERSION, VERSION_OF_SETS};
 use crate::object::{Identity, ProcessRef, Segment};
 
 /// Why a record may not follow what is there.
@@ -53,6 +54,10 @@ pub struct Book {
     pub used: Vec<(u64, Identity)>,
     /// Sequence number of the last entry.
     pub seq: u64,
+    /// The format that the last header names: what may follow is no newer than that.
+    pub version: u64,
+    /// The format that the first header names: what an older program goes by.
+    pub first_version: u64,
     /// The highest numbers that were given to a run and to an object.
     given: (u64, u64),
 }
@@ -98,6 +103,13 @@ impl Book {
                 if header.version == 0 || header.version > VERSION {
                     return Err(Illegal("a version that is not known"));
                 }
+                if header.version < self.version {
+                    return Err(Illegal("an older version after a newer one"));
+                }
+                self.version = header.version;
+                if self.places.is_empty() {
+                    self.first_version = header.version;
+                }
                 self.places.push(header.place.clone());
                 self.end_runs_of_other_boots(entry.at);
             }
@@ -113,6 +125,7 @@ impl Book {
             Record::Object(seen) => self.object(seen, entry)?,
             Record::Used { run, identity } => {
                 self.run(*run)?;
+                self.can_name(identity)?;
                 self.used.push((*run, identity.clone()));
             }
             Record::Gone { object } => {
@@ -225,6 +238,7 @@ impl Book {
     fn object(&mut self, seen: &ObjectSeen, entry: &Entry) -> Result<(), Illegal> {
         let run = self.run(seen.run)?;
         let place = run.place;
+        self.can_name(&seen.identity)?;
         let known = self.objects.get(&seen.object);
         match known {
             Some(old) if old.run != seen.run || !may_become(&old.identity, &seen.identity) => {
@@ -288,8 +302,8 @@ impl Book {
         let places = (self.places.get(run.place), self.places.get(object.place));
         let (Some(its), Some(there)) = places else { return true };
         let reaches = match &object.identity {
-            Identity::Shm(_) => its.ipc_namespace == there.ipc_namespace,
             Identity::Posix(file) => its.shm_mount.as_ref() == Some(&file.mount),
+            _ => its.ipc_namespace == there.ipc_namespace,
         };
         object.run == run.start.run || (its.boot == there.boot && reaches)
     }
@@ -302,6 +316,15 @@ impl Book {
                 run.end = Some((End::Unknown, at));
             }
         }
+    }
+
+    /// A program of an older version would take such a line for damage.
+    fn can_name(&self, identity: &Identity) -> Result<(), Illegal> {
+        let new = matches!(identity, Identity::Sem(_) | Identity::Msg(_));
+        if new && self.version < VERSION_OF_SETS {
+            return Err(Illegal("a set or queue in a ledger of version 1"));
+        }
+        Ok(())
     }
 
     fn run(&self, number: u64) -> Result<&Run, Illegal> {
@@ -327,7 +350,6 @@ fn may_become(old: &Identity, new: &Identity) -> bool {
         (Identity::Shm(old), Identity::Shm(new)) => {
             *new == Segment { ctime: new.ctime, ..old.clone() }
         }
-        (Identity::Posix(old), Identity::Posix(new)) => old.is(new),
-        _ => false,
+        (old, new) => old.is(new),
     }
 }

@@ -15,7 +15,7 @@ use super::book::{Book, Standing, Tail};
 pub use super::file::Compacted;
 use super::file::Ledger;
 use super::line;
-use super::record::{Entry, Record};
+use super::record::{Entry, Header, Record, VERSION};
 use crate::error::{Error, Result};
 use crate::object::ProcessRef;
 use crate::sys::user;
@@ -25,10 +25,12 @@ pub const KEPT_RUNS: usize = 100;
 /// A ledger longer than this many bytes is written anew.
 pub const LONG_BYTES: u64 = 1 << 20;
 
-/// Whether a ledger should be written anew.
+/// Whether a ledger should be written anew: it is long, or its first line names an older version,
+/// which a program of that version would go by.
 #[must_use]
 pub fn is_due(ledger: &Ledger) -> bool {
-    ledger.whole_bytes() > LONG_BYTES || ledger.book.runs.len() > KEPT_RUNS + 10
+    let is_older = (1..VERSION).contains(&ledger.book.first_version);
+    ledger.whole_bytes() > LONG_BYTES || ledger.book.runs.len() > KEPT_RUNS + 10 || is_older
 }
 
 /// Writes a locked ledger anew and lets it take the name; `None` where it is another user's, or
@@ -198,15 +200,22 @@ fn render(
         let between = span(&entry.record).is_some_and(|(a, b)| entry.seq != a && entry.seq != b);
         if !between && wanted(entry) {
             // A header is kept only where something that stays follows it.
-            kept.extend(waiting.take().cloned());
+            kept.extend(waiting.take().map(renewed));
             let last = span(&entry.record).is_some_and(|(_, last)| entry.seq == last);
             let forks = if last { final_forks(book, &entry.record) } else { None };
             kept.push(Entry { forks: forks.or(entry.forks), ..entry.clone() });
         }
     }
-    kept.extend(waiting.cloned());
+    kept.extend(waiting.map(renewed));
     let first = (book.seq + 1).saturating_sub(kept.len() as u64);
     (first..).zip(kept).flat_map(|(seq, entry)| line::encode(&Entry { seq, ..entry })).collect()
+}
+
+/// A header in the format of what is written now.
+fn renewed(entry: &Entry) -> Entry {
+    let Record::Header(header) = &entry.record else { return entry.clone() };
+    let header = Header { version: VERSION, ..header.clone() };
+    Entry { record: Record::Header(header), ..entry.clone() }
 }
 
 /// The fork count at which a claimed process was last seen alive.

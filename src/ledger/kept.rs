@@ -85,6 +85,11 @@ impl Recorded {
         match &self.standing {
             Standing::Present | Standing::Intended => true,
             Standing::Gone => false,
+            // A segment that was raced for is marked, and goes on the last detach; a set or queue
+            // was left alone.
+            Standing::Tried(Outcome::Raced, _) => {
+                matches!(self.identity, Identity::Sem(_) | Identity::Msg(_))
+            }
             Standing::Tried(outcome, _) => matches!(outcome, Outcome::Failed | Outcome::Kept),
         }
     }

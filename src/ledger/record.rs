@@ -9,7 +9,10 @@ use crate::object::{Bytes, FileRef, Identity, ProcessRef};
 pub use crate::object::{EngineName, Place};
 
 /// The format that this program writes, and the newest that it reads.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
+
+/// The oldest format that can name semaphore sets and queues.
+pub const VERSION_OF_SETS: u64 = 2;
 
 /// One line of a ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,7 +109,7 @@ pub struct Header {
     pub place: Place,
 }
 
-/// A launcher that began.
+/// A launcher that began, or a `record` of a server without one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunStart {
     /// Its number in this ledger, from 1.
@@ -121,6 +124,9 @@ pub struct RunStart {
     pub argv: Vec<Bytes>,
     /// Version of the program.
     pub shmwarden: String,
+    /// Whether that was no launcher but a `record`, which ended at once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recorded: bool,
 }
 
 /// A process whose objects are ours. A second claim of the same process replaces the first.
@@ -149,6 +155,12 @@ pub struct Claim {
     pub executable: Option<Executable>,
     /// Segments that bore this pid as creator before it was forked: not ours.
     pub before: Vec<i32>,
+    /// Semaphore sets that a process of these users had made before it was forked: not ours.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sets_before: Vec<i32>,
+    /// Message queues, likewise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub queues_before: Vec<i32>,
     /// `/proc/sys/kernel/pid_max` at that time.
     pub pid_max: Option<u64>,
     /// The latest fork count at which it was seen alive; of the entries, not of the record.
@@ -193,7 +205,8 @@ pub struct ObjectSeen {
     /// What it is recognised by.
     #[serde(flatten)]
     pub identity: Identity,
-    /// The process that created it, where that is another one than the claimed.
+    /// The process that created it, where that is another one than the claimed; of a set or queue
+    /// one that was seen to have used it last, since the kernel keeps no creator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub creator: Option<ProcessRef>,
 }
@@ -202,11 +215,14 @@ pub struct ObjectSeen {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum How {
-    /// Seen while the claimed process lived, which is its creator.
+    /// Seen while the claimed process lived, which is its creator; a set or queue, while it was new
+    /// and nobody but that process had used it.
     Claim,
-    /// Seen while its creator, a known descendant, lived.
+    /// Seen while its creator, a known descendant, lived; a set or queue, while it was new and
+    /// nobody but known descendants had used it.
     Watch,
-    /// Seen while the claimed process, its creator, was an unreaped zombie.
+    /// Seen while the claimed process, its creator, was an unreaped zombie; a set or queue, while
+    /// it was new and nobody but that process or known descendants had used it.
     LastLook,
     /// Bears the claimed pid, which cannot have come round since the server was seen alive.
     ForkCount,

@@ -48,6 +48,7 @@ pub fn of_control(identity: &Identity) -> io::Result<Vec<u8>> {
     match identity {
         Identity::Shm(segment) => of_dead(segment.id, LARGEST_CONTROL),
         Identity::Posix(file) => of_file(file),
+        Identity::Sem(_) | Identity::Msg(_) => Err(io::ErrorKind::InvalidInput.into()),
     }
 }
 
@@ -62,6 +63,7 @@ pub fn of_control_unattached(identity: &Identity, pids: &[i32]) -> Option<Vec<u8
             pids.iter().find_map(|&pid| of_living(pid, segment.id, bytes))
         }
         Identity::Posix(file) => of_file(file).ok(),
+        Identity::Sem(_) | Identity::Msg(_) => None,
     }
 }
 

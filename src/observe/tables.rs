@@ -1,13 +1,14 @@
-//! What a listing shows beyond what a removal has to know: sets, queues, all of a file's facts,
-//! resident memory. Each part costs nothing where the scope does not ask for it.
+//! What not every look asks for: sets and queues, and what only a listing shows: all of a file's
+//! facts, resident memory. Each part costs nothing where the scope does not ask for it.
 
 use std::collections::BTreeMap;
 
 use nix::errno::Errno;
 
-use super::{Scope, shm_files};
+use super::uses::{self, Found, WaitsFor};
+use super::{Observation, Scope, Seen, processes, shm_files};
 use crate::error::Result;
-use crate::object::{Bytes, Key, ShmFile};
+use crate::object::{Bytes, Identity, Key, Queue, SemaphoreSet, ShmFile};
 use crate::sys::files::FileFacts;
 use crate::sys::sem::Members;
 use crate::sys::{msg, sem};
@@ -21,6 +22,39 @@ pub struct Set {
     pub members: Option<Members>,
 }
 
+impl Set {
+    /// What it is recognised by later.
+    #[must_use]
+    pub fn identity(&self) -> SemaphoreSet {
+        set_identity(&self.row)
+    }
+}
+
+/// What a row of the table of sets is recognised by later.
+#[must_use]
+pub fn set_identity(row: &sem::Row) -> SemaphoreSet {
+    SemaphoreSet {
+        id: row.id,
+        key: Key(row.key),
+        nsems: row.members,
+        creator_uid: row.creator_uid,
+        creator_gid: row.creator_gid,
+        ctime: row.ctime,
+    }
+}
+
+/// What a row of the table of queues is recognised by later.
+#[must_use]
+pub fn queue_identity(row: &msg::Row) -> Queue {
+    Queue {
+        id: row.id,
+        key: Key(row.key),
+        creator_uid: row.creator_uid,
+        creator_gid: row.creator_gid,
+        ctime: row.ctime,
+    }
+}
+
 /// A regular file in `/dev/shm`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedFile {
@@ -32,13 +66,23 @@ pub struct ListedFile {
     pub identity: Option<ShmFile>,
 }
 
-/// What a listing shows beyond what a removal has to know.
+/// What not every look asks for.
 #[derive(Debug, Clone, Default)]
 pub struct Extra {
     /// The semaphore sets of this IPC namespace.
     pub sets: Vec<Set>,
+    /// Whether the table of sets was read.
+    pub sets_were_read: bool,
     /// The message queues of this IPC namespace.
     pub queues: Vec<msg::Row>,
+    /// Whether the table of queues was read.
+    pub queues_were_read: bool,
+    /// Processes that are blocked on a set or queue, where that was looked for.
+    pub blocked: Vec<Found<WaitsFor>>,
+    /// Pids of processes that could not be asked what they wait for.
+    pub unasked: Vec<i32>,
+    /// Whether every process that can use a set has a pid here: then a pid of 0 is nobody's.
+    pub shows_all_pids: bool,
     /// The files in `/dev/shm`, those included that cannot be recognised again.
     pub files: Vec<ListedFile>,
     /// Bytes in memory of each segment, by id; `None` where that was not asked for.
@@ -56,16 +100,23 @@ pub struct Extra {
 pub(super) fn look(scope: Scope, extra: &mut Extra) {
     if scope.sets {
         match sem::table() {
-            Ok(rows) => extra.sets = rows.into_iter().map(set).collect(),
+            Ok(rows) => {
+                extra.sets = rows.into_iter().map(set).collect();
+                extra.sets_were_read = true;
+            }
             Err(errno) => extra.trouble.push(barred("semaphore sets", errno)),
         }
     }
     if scope.queues {
         match msg::table() {
-            Ok(rows) => extra.queues = rows,
+            Ok(rows) => {
+                extra.queues = rows;
+                extra.queues_were_read = true;
+            }
             Err(errno) => extra.trouble.push(barred("message queues", errno)),
         }
     }
+    extra.shows_all_pids = (scope.sets || scope.queues) && super::place::shows_all_pids();
     if scope.resident {
         match crate::proc::read::sysvipc_shm() {
             Ok(table) => {
@@ -80,6 +131,116 @@ pub(super) fn look(scope: Scope, extra: &mut Extra) {
 fn set(row: sem::Row) -> Set {
     let members = sem::members(row.id, row.members).ok();
     Set { row, members }
+}
+
+/// Adds to a look the sets and queues, with all that shows of their use where `of_interest` has
+/// their creator's uid: members, who is blocked on one, and last users that `/proc` does not show.
+pub fn add_calls(look: &mut Observation, of_interest: impl Fn(u32) -> bool) {
+    let extra = &mut look.extra;
+    if !extra.sets_were_read {
+        if let Ok(rows) = sem::table() {
+            let with_members = |row: sem::Row| match of_interest(row.creator_uid) {
+                true => set(row),
+                false => Set { row, members: None },
+            };
+            extra.sets = rows.into_iter().map(with_members).collect();
+            extra.sets_were_read = true;
+        }
+    }
+    if !extra.queues_were_read {
+        if let Ok(rows) = msg::table() {
+            extra.queues = rows;
+            extra.queues_were_read = true;
+        }
+    }
+    extra.shows_all_pids = super::place::shows_all_pids();
+    let sets = extra.sets.iter().filter(|set| of_interest(set.row.creator_uid));
+    let queues = extra.queues.iter().filter(|row| of_interest(row.creator_uid));
+    let last = last_users(sets.clone(), queues.clone());
+    if sets.count() + queues.count() > 0 {
+        (extra.blocked, extra.unasked) = uses::blocked(&look.processes);
+    }
+    let waits = |pid: i32| look.extra.blocked.iter().any(|found| found.pid == pid);
+    for process in &mut look.processes {
+        if last.contains(&process.process.pid) || waits(process.process.pid) {
+            processes::add_command(process);
+        }
+    }
+    add_hidden(look, last);
+}
+
+/// A look at one set or queue and at those who may use it, and at nothing else: a server may leave
+/// hundreds. A set counts its waiters itself; of a queue every process has to be asked.
+///
+/// # Errors
+/// As [`super::observe`].
+pub fn look_at_one(identity: &Identity) -> Result<Observation> {
+    let mut look = super::observe(Scope::default())?;
+    let extra = &mut look.extra;
+    extra.shows_all_pids = super::place::shows_all_pids();
+    match identity {
+        Identity::Sem(known) => {
+            if let Ok(row) = sem::stat(known.id) {
+                extra.sets = row.into_iter().map(set).collect();
+                extra.sets_were_read = true;
+            }
+            let last = last_users(extra.sets.iter(), [].iter());
+            look.processes = last.iter().filter_map(|&pid| processes::one(pid)).collect();
+            add_hidden(&mut look, last);
+        }
+        Identity::Msg(known) => {
+            look.processes = processes::all(Scope { processes: true, ..Scope::default() })?;
+            (extra.blocked, extra.unasked) = uses::blocked(&look.processes);
+            if let Ok(row) = msg::stat(known.id) {
+                extra.queues = row.into_iter().collect();
+                extra.queues_were_read = true;
+            }
+            let last = last_users([].iter(), extra.queues.iter());
+            add_hidden(&mut look, last);
+        }
+        Identity::Shm(_) | Identity::Posix(_) => {}
+    }
+    Ok(look)
+}
+
+/// Who used any of these last, each pid once, without 0.
+fn last_users<'a>(
+    sets: impl Iterator<Item = &'a Set>,
+    queues: impl Iterator<Item = &'a msg::Row>,
+) -> Vec<i32> {
+    let members = sets.filter_map(|set| set.members.as_ref());
+    let mut last: Vec<i32> = members.flat_map(|members| members.operators.clone()).collect();
+    last.extend(queues.flat_map(|row| [row.last_sender, row.last_receiver]));
+    last.sort_unstable();
+    last.dedup();
+    last.retain(|&pid| pid != 0);
+    last
+}
+
+/// Adds those of these pids that `/proc` does not show and the kernel says are there.
+fn add_hidden(look: &mut Observation, mut pids: Vec<i32>) {
+    pids.retain(|&pid| look.process(pid).is_none() && super::is_there(pid));
+    look.hidden.extend(pids);
+}
+
+impl Observation {
+    /// A semaphore set by id; denied where the table was not read.
+    pub fn set(&self, id: i32) -> Seen<&Set> {
+        match self.extra.sets.iter().find(|set| set.row.id == id) {
+            Some(set) => Seen::Here(set),
+            None if self.extra.sets_were_read => Seen::Gone,
+            None => Seen::Denied,
+        }
+    }
+
+    /// A message queue by id; denied where the table was not read.
+    pub fn queue(&self, id: i32) -> Seen<&msg::Row> {
+        match self.extra.queues.iter().find(|row| row.id == id) {
+            Some(row) => Seen::Here(row),
+            None if self.extra.queues_were_read => Seen::Gone,
+            None => Seen::Denied,
+        }
+    }
 }
 
 fn barred(what: &str, errno: Errno) -> String {

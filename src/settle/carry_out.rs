@@ -11,7 +11,7 @@ use crate::ledger::Ledger;
 use crate::ledger::book::Standing;
 use crate::ledger::record::{Outcome, Record};
 use crate::object::Identity;
-use crate::observe::{self, Scope};
+use crate::observe::{self, Scope, tables};
 
 /// Acts on each verdict in turn; after a removal that did not succeed, what comes later stays.
 pub(super) fn carry_out(verdicts: Vec<Verdict>, ledger: &mut Ledger) -> Result<Vec<Settled>> {
@@ -40,7 +40,9 @@ pub(super) fn carry_out(verdicts: Vec<Verdict>, ledger: &mut Ledger) -> Result<V
                     let why = error.to_string();
                     settled(&identity, Fate::Failed(why.clone()), &why)
                 });
-                if !matches!(result.result, Fate::Removed | Fate::Gone | Fate::WouldRemove) {
+                if !matches!(result.result, Fate::Removed | Fate::Gone | Fate::WouldRemove)
+                    && !is_refused_call(&result)
+                {
                     stays = Some(identity.to_string());
                 }
                 done.push(result);
@@ -52,6 +54,12 @@ pub(super) fn carry_out(verdicts: Vec<Verdict>, ledger: &mut Ledger) -> Result<V
         Err(_) if stays.is_some() => Ok(done),
         other => other.map(|()| done),
     }
+}
+
+/// No set or queue depends on another, and all memory has gone before them: where one cannot be
+/// removed, and nobody uses it, the next is tried all the same.
+fn is_refused_call(settled: &Settled) -> bool {
+    settled.identity.call_creator().is_some() && matches!(settled.result, Fate::Failed(_))
 }
 
 fn remove(removal: &Removal, ledger: &mut Ledger) -> Result<Settled> {
@@ -76,7 +84,10 @@ fn remove(removal: &Removal, ledger: &mut Ledger) -> Result<Settled> {
     };
     let mut settled = settled(identity, result, evidence);
     if matches!(done.outcome, Outcome::Kept | Outcome::Raced) {
-        let look = observe::observe(Scope::full())?;
+        let mut look = observe::observe(Scope::full())?;
+        if let Some(creator) = identity.call_creator() {
+            tables::add_calls(&mut look, |uid| uid == creator);
+        }
         settled.holders = decide::holders(identity, &look, true);
     }
     Ok(settled)
@@ -90,6 +101,8 @@ fn late_reason(identity: &Identity, detail: &str) -> Reason {
             _ => Reason::InstanceHeld(detail.to_owned()),
         },
         Identity::Posix(_) => Reason::Mapped,
+        // Its detail says what is not known of it.
+        Identity::Sem(_) | Identity::Msg(_) => Reason::Unreadable,
     }
 }
 

@@ -3,6 +3,7 @@
 //! Used by `sweep`, by `run` before it starts a server and after that has ended. Idempotent: what
 //! was interrupted is finished by the next call.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 mod carry_out;
@@ -16,9 +17,9 @@ use crate::engine::postgres;
 use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::ledger::book::Run;
-use crate::ledger::record::{End, Record};
+use crate::ledger::record::{Claim, End, Record};
 use crate::object::{EngineName, Identity, Place};
-use crate::observe::{self, Observation, Scope, contents, data_dir};
+use crate::observe::{self, Observation, Scope, contents, data_dir, tables};
 
 /// Longest that the rest of a PID namespace was seen to outlive its first process was 40 ms.
 const NAMESPACE_DEATH: Duration = Duration::from_secs(1);
@@ -45,6 +46,7 @@ pub fn settle(ledger: &mut Ledger, policy: &Policy) -> Result<Report> {
     let mut look = observe::observe(scope(ledger))?;
     look_at_directories(ledger, &mut look)?;
     look_for_hidden(ledger, &mut look);
+    look_at_calls(ledger, &mut look, false);
     let life = decide::life::judge(&ledger.book, &look, policy);
     if !matches!(life, Life::Live(_)) {
         close_runs(ledger, &look, policy)?;
@@ -95,6 +97,7 @@ fn scope(ledger: &Ledger) -> Scope {
     let book = &ledger.book;
     let maps = book.open_objects().any(|object| match &object.identity {
         Identity::Posix(_) => true,
+        Identity::Sem(_) | Identity::Msg(_) => false,
         Identity::Shm(segment) => !matches!(
             crate::sys::shm::stat(segment.id),
             Ok(None) | Ok(Some(crate::sys::shm::Row { nattch: 0, .. }))
@@ -127,6 +130,21 @@ pub fn look_for_hidden(ledger: &Ledger, look: &mut Observation) {
     let hidden = claimed.filter(|&pid| look.process(pid).is_none() && observe::is_there(pid));
     // A zombie that was being reaped may be gone by now: asked once more.
     look.hidden = hidden.filter(|&pid| observe::processes::by_pid(pid).is_none()).collect();
+}
+
+/// Looks at sets and queues, and at the use of those whose creator may be one of the ledger's; only
+/// where it has some, or where claimed processes may have some that it has not.
+pub fn look_at_calls(ledger: &Ledger, look: &mut Observation, recorded_only: bool) {
+    let recorded = ledger.book.open_objects().filter_map(|object| object.identity.call_creator());
+    let recorded: BTreeSet<u32> = recorded.collect();
+    let claims = ledger.book.runs.values().flat_map(|run| &run.claims);
+    let open: Vec<&Claim> = claims.filter(|claim| claim.ended.is_none()).collect();
+    if recorded.is_empty() && (open.is_empty() || recorded_only) {
+        return;
+    }
+    tables::add_calls(look, |uid| {
+        recorded.contains(&uid) || open.iter().any(|claim| attribute::uid_fits(claim, uid))
+    });
 }
 
 /// Whether the ledger has nothing open.
@@ -173,7 +191,7 @@ fn close_runs(ledger: &mut Ledger, look: &Observation, policy: &Policy) -> Resul
                     object.run == run.start.run
                         && look.place.shm_mount.as_ref() == Some(&file.mount)
                 }
-                Identity::Shm(_) => false,
+                _ => false,
             })
     };
     let over: Vec<u64> = book

@@ -125,11 +125,6 @@ impl Gated {
         self.word = NOT_DURABLE;
     }
 
-    /// Shuts the gate for good: who waits there reads end-of-file.
-    pub fn shut(&mut self) {
-        self.gate = None;
-    }
-
     /// The launcher's end of the gate, for a helper to close its copy: the gate then opens on the
     /// launcher's death alone.
     #[must_use]

@@ -1,4 +1,6 @@
-//! System V message queues: the table. Reads only.
+//! System V message queues: the table, one queue, its removal.
+//!
+//! `remove` is called from `act.rs` alone.
 
 use std::mem::MaybeUninit;
 
@@ -62,6 +64,27 @@ pub fn table() -> Result<Vec<Row>> {
         }
     }
     Ok(rows)
+}
+
+/// One queue by id, `None` where there is none of that very id.
+///
+/// # Errors
+/// Whatever `msgctl` says other than that there is no such queue.
+pub fn stat(id: i32) -> Result<Option<Row>> {
+    match at_index(id) {
+        Ok(row) if row.id == id => Ok(Some(row)),
+        Ok(_) | Err(Errno::EINVAL | Errno::EIDRM) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// `IPC_RMID`: destroys at once, with every message; whoever waits is woken with `EIDRM`.
+///
+/// # Errors
+/// `EPERM` for anybody but owner, creator and root; `EINVAL`, `EIDRM` where it is gone.
+pub fn remove(id: i32) -> Result<()> {
+    // SAFETY: IPC_RMID reads and writes no memory of this process.
+    check(unsafe { libc::msgctl(id, libc::IPC_RMID, std::ptr::null_mut()) }.into()).map(drop)
 }
 
 /// The queue at a table index (an id serves: the kernel uses its low bits only).

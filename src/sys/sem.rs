@@ -1,7 +1,7 @@
-//! System V semaphore sets: the table, and what the members of one set tell of its use.
+//! System V semaphore sets: the table, one set, what its members tell of its use, its removal.
 //!
-//! Reads only. By number and not through glibc: its `semctl` hands `SEM_STAT_ANY` no buffer
-//! before 2.31.
+//! `remove` is called from `act.rs` alone. By number and not through glibc: its `semctl` hands
+//! `SEM_STAT_ANY` no buffer before 2.31.
 
 use std::mem::MaybeUninit;
 
@@ -13,6 +13,8 @@ use super::{Result, check};
 const SEM_STAT_ANY: libc::c_int = 20;
 /// `GETPID` (`linux/sem.h`).
 const GETPID: libc::c_int = 11;
+/// `GETVAL` (`linux/sem.h`).
+const GETVAL: libc::c_int = 12;
 /// `GETNCNT` (`linux/sem.h`).
 const GETNCNT: libc::c_int = 14;
 /// `GETZCNT` (`linux/sem.h`).
@@ -50,6 +52,9 @@ pub struct Members {
     pub waiters: u64,
     /// Who last operated each member, each pid once; 0 where that is nobody, or not visible here.
     pub operators: Vec<i32>,
+    /// Whether a member has a value (fresh ones are 0) though nobody who is visible here operated
+    /// it.
+    pub set_unseen: bool,
 }
 
 /// Every set of this IPC namespace, in the order of the table.
@@ -70,6 +75,27 @@ pub fn table() -> Result<Vec<Row>> {
         }
     }
     Ok(rows)
+}
+
+/// One set by id, `None` where there is none of that very id.
+///
+/// # Errors
+/// Whatever `semctl` says other than that there is no such set.
+pub fn stat(id: i32) -> Result<Option<Row>> {
+    match at_index(id) {
+        Ok(row) if row.id == id => Ok(Some(row)),
+        Ok(_) | Err(Errno::EINVAL | Errno::EIDRM) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// `IPC_RMID`: destroys at once; whoever waits is woken with `EIDRM`.
+///
+/// # Errors
+/// `EPERM` for anybody but owner, creator and root; `EINVAL`, `EIDRM` where it is gone.
+pub fn remove(id: i32) -> Result<()> {
+    // SAFETY: IPC_RMID reads and writes no memory of this process.
+    check(unsafe { semctl(id, 0, libc::IPC_RMID, std::ptr::null_mut()) }).map(drop)
 }
 
 /// The set at a table index (an id serves: the kernel uses its low bits only).
@@ -94,28 +120,51 @@ fn at_index(index: i32) -> Result<Row> {
     })
 }
 
-/// Asks each member who waits for it and who operated it last; changes nothing.
+/// Asks each member who operated it last, then each who waits for it; changes nothing.
 ///
 /// # Errors
 /// `EACCES` without read permission; `EINVAL`, `EIDRM` where the set is gone.
 pub fn members(id: i32, count: u64) -> Result<Members> {
-    let mut found = Members::default();
-    for member in 0..i32::try_from(count).map_err(|_| Errno::EOVERFLOW)? {
-        let ask = |what| {
-            // SAFETY: GETPID, GETNCNT and GETZCNT read and write no memory of this process.
-            check(unsafe { semctl(id, member, what, std::ptr::null_mut()) })
-        };
-        let waiting = ask(GETNCNT)? + ask(GETZCNT)?;
-        found.waiters += u64::try_from(waiting).unwrap_or(0);
-        let pid = i32::try_from(ask(GETPID)?).unwrap_or(0);
-        // Members of one set are mostly operated by few processes, often one after the other.
-        if found.operators.last() != Some(&pid) {
-            found.operators.push(pid);
+    let mut found = Members { operators: operators(id, count)?, ..Members::default() };
+    for member in indices(count)? {
+        if found.operators.contains(&0) && !found.set_unseen {
+            found.set_unseen = ask(id, member, GETPID)? == 0 && ask(id, member, GETVAL)? != 0;
         }
     }
-    found.operators.sort_unstable();
-    found.operators.dedup();
+    // Last: what is known of waiters is then as young as it can be.
+    for member in indices(count)? {
+        let waiting = ask(id, member, GETNCNT)? + ask(id, member, GETZCNT)?;
+        found.waiters += u64::try_from(waiting).unwrap_or(0);
+    }
     Ok(found)
+}
+
+/// Who operated each member last, each pid once; 0 where that is nobody, or not visible here.
+///
+/// # Errors
+/// As [`members`].
+pub fn operators(id: i32, count: u64) -> Result<Vec<i32>> {
+    let mut found = Vec::new();
+    for member in indices(count)? {
+        let pid = i32::try_from(ask(id, member, GETPID)?).unwrap_or(0);
+        // Members of one set are mostly operated by few processes, often one after the other.
+        if found.last() != Some(&pid) {
+            found.push(pid);
+        }
+    }
+    found.sort_unstable();
+    found.dedup();
+    Ok(found)
+}
+
+fn indices(count: u64) -> Result<std::ops::Range<i32>> {
+    Ok(0..i32::try_from(count).map_err(|_| Errno::EOVERFLOW)?)
+}
+
+/// What `semctl` says of one member: `GETPID`, `GETVAL`, `GETNCNT` or `GETZCNT`.
+fn ask(id: i32, member: i32, what: libc::c_int) -> Result<libc::c_long> {
+    // SAFETY: these commands read and write no memory of this process.
+    check(unsafe { semctl(id, member, what, std::ptr::null_mut()) })
 }
 
 /// `semctl(2)`.

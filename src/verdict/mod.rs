@@ -167,6 +167,7 @@ fn reason(doubt: Doubt) -> Reason {
         Doubt::PidReused => Reason::PidReused,
         Doubt::Unlisted => Reason::Unlisted,
         Doubt::Foreign => Reason::Foreign,
+        Doubt::Unwitnessed => Reason::Unwitnessed,
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Account, Subject, Verdict, Why};
 use crate::attribute::Doubt;
+use crate::attribute::sets::{queue_differs, set_differs};
 use crate::decide::{self, Life, Policy, Reason};
 use crate::ledger::book::Recorded;
 use crate::object::{Identity, Place, Segment, ShmFile};
@@ -19,6 +20,7 @@ pub(super) struct Known<'a> {
     look: &'a Observation,
     segments: BTreeMap<i32, Vec<(usize, &'a Recorded)>>,
     files: BTreeMap<&'a [u8], Vec<(usize, &'a Recorded)>>,
+    calls: BTreeMap<Number<'a>, Vec<(usize, &'a Recorded)>>,
     used: BTreeMap<Number<'a>, Vec<(usize, &'a Identity)>>,
     suspects: BTreeMap<Number<'a>, Vec<(usize, &'a Identity, Doubt)>>,
     /// Of each dead account the reason why all of it stays.
@@ -30,6 +32,8 @@ pub(super) struct Known<'a> {
 enum Number<'a> {
     Segment(i32),
     File(&'a [u8]),
+    Set(i32),
+    Queue(i32),
 }
 
 impl<'a> Number<'a> {
@@ -37,6 +41,17 @@ impl<'a> Number<'a> {
         match identity {
             Identity::Shm(segment) => Self::Segment(segment.id),
             Identity::Posix(file) => Self::File(&file.name.0),
+            Identity::Sem(set) => Self::Set(set.id),
+            Identity::Msg(queue) => Self::Queue(queue.id),
+        }
+    }
+
+    fn of_subject(subject: Subject<'a>) -> Self {
+        match subject {
+            Subject::Shm(row) => Self::Segment(row.id),
+            Subject::Posix(file) => Self::File(&file.name.0),
+            Subject::Sem(set) => Self::Set(set.row.id),
+            Subject::Msg(row) => Self::Queue(row.id),
         }
     }
 }
@@ -45,8 +60,8 @@ impl<'a> Number<'a> {
 fn is_here(identity: &Identity, place: &Place, here: &Place) -> bool {
     place.boot == here.boot
         && match identity {
-            Identity::Shm(_) => place.ipc_namespace == here.ipc_namespace,
             Identity::Posix(file) => here.shm_mount.as_ref() == Some(&file.mount),
+            _ => place.ipc_namespace == here.ipc_namespace,
         }
 }
 
@@ -57,6 +72,7 @@ impl<'a> Known<'a> {
             look,
             segments: BTreeMap::new(),
             files: BTreeMap::new(),
+            calls: BTreeMap::new(),
             used: BTreeMap::new(),
             suspects: BTreeMap::new(),
             common: Vec::new(),
@@ -84,6 +100,10 @@ impl<'a> Known<'a> {
                     let same = self.files.entry(&file.name.0).or_default();
                     same.push((index, object));
                 }
+                Identity::Sem(_) | Identity::Msg(_) => {
+                    let number = Number::of(&object.identity);
+                    self.calls.entry(number).or_default().push((index, object));
+                }
             }
         }
         for (run, identity) in &book.used {
@@ -102,15 +122,13 @@ impl<'a> Known<'a> {
 
     /// The verdict on an object that a ledger has, has seen used, or has another of the number of.
     pub(super) fn verdict(&self, subject: Subject<'_>) -> Option<Found> {
-        let (records, used) = match subject {
-            Subject::Shm(row) => {
-                (self.segments.get(&row.id), self.used.get(&Number::Segment(row.id)))
-            }
-            Subject::Posix(file) => {
-                (self.files.get(file.name.0.as_slice()), self.used.get(&Number::File(&file.name.0)))
-            }
-            Subject::Sem(_) | Subject::Msg(_) => return None,
+        let number = Number::of_subject(subject);
+        let records = match number {
+            Number::Segment(id) => self.segments.get(&id),
+            Number::File(name) => self.files.get(name),
+            Number::Set(_) | Number::Queue(_) => self.calls.get(&number),
         };
+        let used = self.used.get(&number);
         let mut changed = None;
         let mut judged: Vec<Found> = Vec::new();
         for &(index, object) in records.into_iter().flatten() {
@@ -134,12 +152,7 @@ impl<'a> Known<'a> {
 
     /// What a ledger suspects of an object that it does not have.
     pub(super) fn suspicion(&self, subject: Subject<'_>) -> Option<(Doubt, usize)> {
-        let number = match subject {
-            Subject::Shm(row) => Number::Segment(row.id),
-            Subject::Posix(file) => Number::File(&file.name.0),
-            Subject::Sem(_) | Subject::Msg(_) => return None,
-        };
-        let same = self.suspects.get(&number)?.iter();
+        let same = self.suspects.get(&Number::of_subject(subject))?.iter();
         let found = same.clone().find(|(_, identity, _)| is(identity, subject))?;
         Some((found.2, found.0))
     }
@@ -159,6 +172,8 @@ impl<'a> Known<'a> {
                 let same = found.identity.as_ref().is_some_and(|now| now.is(file));
                 (!same).then_some("inode or birth time")
             }
+            (Identity::Sem(known), Subject::Sem(set)) => set_differs(known, &set.row),
+            (Identity::Msg(known), Subject::Msg(row)) => queue_differs(known, row),
             _ => Some("kind"),
         }
     }
@@ -201,7 +216,9 @@ impl<'a> Known<'a> {
                 .identity
                 .as_ref()
                 .and_then(|now| decide::file_in_use(&account.book, object, now, self.look)),
-            Subject::Sem(_) | Subject::Msg(_) => None,
+            Subject::Sem(_) | Subject::Msg(_) => {
+                decide::call_reason(&account.book, object, self.look)
+            }
         };
         let common = || self.common.get(index).and_then(Clone::clone);
         let unseen = || decide::unseen_user(&account.book, &account.life, object);
@@ -234,7 +251,8 @@ impl<'a> Known<'a> {
             let listed = foreign.map(|s| Reason::ListedStays(s.identity.to_string()));
             common.push(orphan.or(listed));
         }
-        let all = self.segments.values().chain(self.files.values()).flatten();
+        let all = self.segments.values().chain(self.files.values()).chain(self.calls.values());
+        let all = all.flatten();
         for &(index, object) in all {
             let Some(account) = self.accounts.get(index).filter(|a| !a.lives()) else {
                 continue;
@@ -248,6 +266,7 @@ impl<'a> Known<'a> {
                     .get(file.name.0.as_slice())
                     .filter(|now| now.is(file))
                     .and_then(|now| decide::file_in_use(&account.book, object, now, self.look)),
+                _ => decide::call_reason(&account.book, object, self.look),
             };
             let own = own.filter(Reason::holds_the_rest);
             if let (Some(_), Some(place)) = (own, common.get_mut(index)) {
@@ -274,6 +293,8 @@ fn is(identity: &Identity, subject: Subject<'_>) -> bool {
         (Identity::Posix(file), Subject::Posix(found)) => {
             found.identity.as_ref().is_some_and(|now| now.is(file))
         }
+        (Identity::Sem(known), Subject::Sem(set)) => set_differs(known, &set.row).is_none(),
+        (Identity::Msg(known), Subject::Msg(row)) => queue_differs(known, row).is_none(),
         _ => false,
     }
 }

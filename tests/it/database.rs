@@ -13,5 +13,5 @@ mod reinitialise;
 mod rows;
 mod side_by_side;
 mod stage;
-mod strace;
+pub mod strace;
 mod together;

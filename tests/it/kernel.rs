@@ -8,6 +8,7 @@ mod ledger_text;
 pub mod stand_in;
 
 mod alone;
+mod asked;
 mod damage;
 mod disks;
 mod elsewhere;
@@ -19,6 +20,9 @@ mod pods;
 mod record;
 mod recycled;
 mod regression;
+mod sets;
+mod sets_elsewhere;
+mod sets_raced;
 mod threads;
 mod unexecuted;
 mod unusable;

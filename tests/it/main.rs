@@ -6,7 +6,7 @@
 #![allow(unreachable_pub)] // one binary: nothing of it is reachable from elsewhere
 
 mod command;
-mod database;
+pub mod database;
 mod infrastructure;
 mod kernel;
 mod launcher;

@@ -15,4 +15,5 @@ mod living;
 mod make;
 mod reasons;
 mod replay;
+mod sets;
 mod story;

@@ -4,6 +4,7 @@
 //! so that a mistake in the library cannot hide itself.
 
 pub mod cache;
+pub mod calls;
 pub mod cluster;
 pub mod container;
 pub mod ends;

@@ -218,6 +218,12 @@ impl Books {
             }
             accounts.push(account);
         }
+        // Last: it adds to those whom `/proc` does not show, and each ledger begins those anew.
+        for (ledger, account) in self.ledgers.iter().zip(&accounts) {
+            if !account.lives() {
+                settle::look_at_calls(ledger, look, true);
+            }
+        }
         Ok(accounts)
     }
 }

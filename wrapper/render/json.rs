@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use shmwarden::decide::Holder;
-use shmwarden::object::{Bytes, Identity};
+use shmwarden::object::{Bytes, Identity, Key};
 
 use super::text;
 
@@ -14,19 +14,23 @@ pub(crate) fn identity(identity: &Identity) -> Map<String, Value> {
     let mut out = Map::new();
     out.insert("kind".into(), identity.kind().into());
     match identity {
-        Identity::Shm(segment) => {
-            out.insert("id".into(), segment.id.into());
-            out.insert("name".into(), Value::Null);
-            out.insert("key".into(), segment.key.to_string().into());
-        }
+        Identity::Shm(segment) => system_v(&mut out, segment.id, segment.key),
         Identity::Posix(file) => {
             out.insert("id".into(), Value::Null);
             name(&mut out, &file.name);
             out.insert("key".into(), Value::Null);
         }
+        Identity::Sem(set) => system_v(&mut out, set.id, set.key),
+        Identity::Msg(queue) => system_v(&mut out, queue.id, queue.key),
     }
     out.insert("bytes".into(), identity.bytes().into());
     out
+}
+
+fn system_v(out: &mut Map<String, Value>, id: i32, key: Key) {
+    out.insert("id".into(), id.into());
+    out.insert("name".into(), Value::Null);
+    out.insert("key".into(), key.to_string().into());
 }
 
 /// A name, lossily, and exactly as `name_bytes` where it is no text.

@@ -7,7 +7,7 @@ use shmwarden::engine::EngineName;
 use shmwarden::ledger::record::Role;
 use shmwarden::ledger::{Book, Ledger};
 use shmwarden::object::Identity;
-use shmwarden::observe::Observation;
+use shmwarden::observe::{Observation, Seen};
 use shmwarden::verdict::{Judged, Subject};
 
 use super::object::{self, Object};
@@ -76,7 +76,7 @@ pub(crate) fn lines(
         EngineName::Opengauss => "openGauss".to_owned(),
     };
     let own: Vec<_> = ledger.book.open_objects().filter(|object| object.run == run).collect();
-    let bytes = own.iter().map(|object| object.identity.bytes()).sum();
+    let bytes = own.iter().filter_map(|object| object.identity.bytes()).sum();
     let mut out = format!(
         "{name}: process {} ({engine}) is recorded in {}: {} objects, {}\n",
         target.process.pid,
@@ -96,6 +96,9 @@ pub(crate) fn lines(
     let here = |identity: &Identity| match identity {
         Identity::Shm(segment) => look.segment(segment.id).is_some(),
         Identity::Posix(file) => look.file(&file.name.0).is_some_and(|now| now.is(file)),
+        // Where their tables were not read, they may be there.
+        Identity::Sem(set) => look.set(set.id) != Seen::Gone,
+        Identity::Msg(queue) => look.queue(queue.id) != Seen::Gone,
     };
     let used = ledger.book.used.iter().filter(|(of, identity)| *of == run && here(identity));
     for (_, identity) in used {

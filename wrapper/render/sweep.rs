@@ -13,7 +13,7 @@ pub(crate) fn document(swept: &[Swept], dry_run: bool) -> Value {
     let count = |is: fn(&Fate) -> bool| all().filter(|object| is(&object.result)).count();
     let removed_bytes: u64 = all()
         .filter(|object| object.result == Fate::Removed)
-        .map(|object| object.identity.bytes())
+        .filter_map(|object| object.identity.bytes())
         .sum();
     json!({
         "schema": json::SCHEMA,
@@ -96,7 +96,7 @@ pub(crate) fn lines(swept: &[Swept], dry_run: bool, verbose: bool) -> String {
                 continue;
             }
             if matches!(object.result, Fate::Removed | Fate::WouldRemove) {
-                freed += object.identity.bytes();
+                freed += object.identity.bytes().unwrap_or(0);
             }
             said = true;
             let what = text::object(&object.identity);

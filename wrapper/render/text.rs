@@ -27,7 +27,12 @@ pub(crate) fn size(bytes: u64) -> String {
 
 /// An object with its size, as log lines name it.
 pub(crate) fn object(identity: &Identity) -> String {
-    format!("{identity}, {}", size(identity.bytes()))
+    match (identity, identity.bytes()) {
+        (_, Some(bytes)) => format!("{identity}, {}", size(bytes)),
+        (Identity::Sem(set), None) if set.nsems == 1 => format!("{identity}, 1 semaphore"),
+        (Identity::Sem(set), None) => format!("{identity}, {} semaphores", set.nsems),
+        (_, None) => identity.to_string(),
+    }
 }
 
 /// A foreign string that is safe for a terminal and of bounded length.
@@ -121,11 +126,14 @@ pub(crate) fn log_held(report: &Report) {
         .objects
         .iter()
         .filter(|object| matches!(object.result, Fate::Kept(_)))
-        .map(|object| object.identity.bytes())
+        .filter_map(|object| object.identity.bytes())
         .sum();
+    let what = match bytes {
+        0 => "sets or queues".to_owned(),
+        bytes => size(bytes),
+    };
     log::warn!(
-        "{} of the dead server stay for now; sweep removes them when nobody holds them any more",
-        size(bytes)
+        "{what} of the dead server stay for now; sweep removes them when nobody holds them any more"
     );
 }
 

@@ -68,6 +68,8 @@ pub(crate) fn of(run: u64, pid: i32, server: &Server, rows: &[Row]) -> Option<Cl
         data: server.data.as_deref().and_then(directory),
         executable: server.program.as_deref().and_then(to_execute),
         before,
+        sets_before: Vec::new(),
+        queues_before: Vec::new(),
         pid_max: observe::pid_max(),
         forks: None,
         ended: None,

@@ -115,8 +115,20 @@ pub(crate) fn shorten(ledger: &mut Ledger) {
 /// # Errors
 /// Where the kernel does not say where we are.
 pub(crate) fn begin(ledger: &mut Ledger, argv: &[Bytes]) -> Result<u64> {
+    begin_as(ledger, argv, false)
+}
+
+/// The same, of a server that this process only records.
+///
+/// # Errors
+/// What `/proc` says.
+pub(crate) fn begin_recorded(ledger: &mut Ledger, argv: &[Bytes]) -> Result<u64> {
+    begin_as(ledger, argv, true)
+}
+
+fn begin_as(ledger: &mut Ledger, argv: &[Bytes], recorded: bool) -> Result<u64> {
     let here = place::here()?;
-    if ledger.book.place() != Some(&here) {
+    if ledger.book.place() != Some(&here) || ledger.book.version < VERSION {
         ledger.note(Record::Header(Header { version: VERSION, place: here }), None)?;
     }
     let own = i32::try_from(std::process::id()).unwrap_or(0);
@@ -130,6 +142,7 @@ pub(crate) fn begin(ledger: &mut Ledger, argv: &[Bytes]) -> Result<u64> {
         gid: nix::unistd::getegid().as_raw(),
         argv: shortened(argv),
         shmwarden: env!("CARGO_PKG_VERSION").to_owned(),
+        recorded,
     };
     ledger.note(Record::Run(start), None)?;
     Ok(run)

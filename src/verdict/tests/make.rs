@@ -116,7 +116,7 @@ pub(super) fn set(operators: &[i32]) -> Set {
         ctime: 1_799_999_000,
     };
     let operators = operators.to_vec();
-    let members = Some(Members { waiters: 0, operators });
+    let members = Some(Members { operators, ..Members::default() });
     Set { row, members }
 }
 
@@ -178,6 +178,7 @@ impl Story {
             gid: UID,
             argv: vec![],
             shmwarden: "0".to_owned(),
+            recorded: false,
         };
         let claim = Claim {
             run: 1,
@@ -191,6 +192,8 @@ impl Story {
             data: None,
             executable: None,
             before: vec![],
+            sets_before: vec![],
+            queues_before: vec![],
             pid_max: Some(32768),
             forks: None,
             ended: None,

@@ -25,7 +25,9 @@ pub enum Point {
 /// Calls to hold, and how to tell the one that is meant by its line.
 #[derive(Debug, Clone)]
 pub struct Hold {
+    /// Their names, as `strace` takes them.
     pub calls: &'static str,
+    /// Where each is held.
     pub point: Point,
     /// Which call of each process; all of them if `None`.
     pub when: Option<u32>,

@@ -46,7 +46,7 @@ fn objects_of_every_role_go_in_the_order_of_their_roles_and_numbers() {
         .iter()
         .map(|identity| match identity {
             Identity::Shm(segment) => segment.id,
-            Identity::Posix(_) => panic!(),
+            other => panic!("{other}"),
         })
         .collect();
     assert_eq!(ids, [4, 8, 3, 7, 2, 6, 1, 5]);
@@ -109,6 +109,9 @@ fn each_reason_has_a_word_of_its_own_and_those_that_hold_are_known() {
         Reason::Dest,
         Reason::InstanceHeld(text()),
         Reason::OrphanLives(Evidence::RunsHere(holder())),
+        Reason::Waited(2),
+        Reason::PerhapsWaited(holder()),
+        Reason::LastUserLives(holder()),
     ];
     let not_held = [
         Reason::Live(Evidence::Claimed(holder())),
@@ -124,6 +127,12 @@ fn each_reason_has_a_word_of_its_own_and_those_that_hold_are_known() {
         Reason::PidReused,
         Reason::Unlisted,
         Reason::Foreign,
+        Reason::LastUserUnseen,
+        Reason::Unreadable,
+        Reason::UserUnrecorded(1),
+        Reason::ChangedSince,
+        Reason::UnsureSpace,
+        Reason::Unwitnessed,
         Reason::Gone,
     ];
     assert!(held.iter().all(Reason::is_held));

@@ -7,7 +7,8 @@ use shmwarden::ledger::record::{
     Claim, DataDir, End, EngineName, Entry, Executable, Header, How, ObjectSeen, Outcome, Record,
     Role, RunStart,
 };
-use shmwarden::object::{Bytes, FileRef, Identity, Key, Place, ProcessRef, Segment, ShmFile};
+use shmwarden::object::{Bytes, FileRef, Identity, Key, Place, ProcessRef, Queue, Segment};
+use shmwarden::object::{SemaphoreSet, ShmFile};
 
 use super::make::{alive, claim, header, here, posix_of, reaped, run, seen, segment, time};
 
@@ -61,8 +62,24 @@ fn any_file() -> impl Strategy<Value = Identity> {
     })
 }
 
+fn any_set() -> impl Strategy<Value = Identity> {
+    let numbers = (any::<i32>(), any::<i32>(), any::<u64>(), any::<i64>());
+    (numbers, any::<u32>(), any::<u32>()).prop_map(|((id, key, nsems, ctime), uid, gid)| {
+        let key = Key(key);
+        Identity::Sem(SemaphoreSet { id, key, nsems, creator_uid: uid, creator_gid: gid, ctime })
+    })
+}
+
+fn any_queue() -> impl Strategy<Value = Identity> {
+    let numbers = (any::<i32>(), any::<i32>(), any::<i64>());
+    (numbers, any::<u32>(), any::<u32>()).prop_map(|((id, key, ctime), uid, gid)| {
+        let key = Key(key);
+        Identity::Msg(Queue { id, key, creator_uid: uid, creator_gid: gid, ctime })
+    })
+}
+
 fn any_identity() -> impl Strategy<Value = Identity> {
-    prop_oneof![any_segment(), any_file()]
+    prop_oneof![any_segment(), any_file(), any_set(), any_queue()]
 }
 
 fn any_place() -> impl Strategy<Value = Place> {
@@ -77,9 +94,10 @@ fn any_place() -> impl Strategy<Value = Place> {
 
 fn any_run() -> impl Strategy<Value = Record> {
     let argv = prop::collection::vec(any_bytes(), 0..4);
-    let ids = (any::<u64>(), any::<u32>(), any::<u32>());
-    (ids, any_process(), argv, any_text()).prop_map(|((run, uid, gid), launcher, argv, version)| {
-        Record::Run(RunStart { run, launcher, uid, gid, argv, shmwarden: version })
+    let ids = (any::<u64>(), any::<u32>(), any::<u32>(), any::<bool>());
+    (ids, any_process(), argv, any_text()).prop_map(|(ids, launcher, argv, version)| {
+        let (run, uid, gid, recorded) = ids;
+        Record::Run(RunStart { run, launcher, uid, gid, argv, shmwarden: version, recorded })
     })
 }
 
@@ -89,16 +107,17 @@ fn any_claim() -> impl Strategy<Value = Record> {
         Just(EngineName::Postgres),
         Just(EngineName::Opengauss)
     ];
-    let lists =
-        (prop::collection::vec(any::<u32>(), 0..3), prop::collection::vec(any::<i32>(), 0..3));
+    let ids = || prop::collection::vec(any::<i32>(), 0..3);
+    let lists = (prop::collection::vec(any::<u32>(), 0..3), ids(), ids(), ids());
     let place = prop::option::of((any_bytes(), any_file_ref()));
     let program = prop::option::of((any_bytes(), any_file_ref()));
     let numbers = (any::<u64>(), any::<i32>(), any::<i32>());
     let limits = (prop::option::of(any::<u32>()), prop::option::of(any::<u64>()));
     let kind = (engine, any_bytes(), limits);
     (any_process(), numbers, lists, kind, place, program).prop_map(
-        |(process, (run, group, session), (uids, before), kind, data, program)| {
+        |(process, (run, group, session), lists, kind, data, program)| {
             let (engine, control_group, (major, pid_max)) = kind;
+            let (uids, before, sets_before, queues_before) = lists;
             Record::Claim(Claim {
                 run,
                 process,
@@ -111,6 +130,8 @@ fn any_claim() -> impl Strategy<Value = Record> {
                 data: data.map(|(path, file)| DataDir { path, file }),
                 executable: program.map(|(path, file)| Executable { path, file }),
                 before,
+                sets_before,
+                queues_before,
                 pid_max,
                 forks: None,
                 ended: None,
@@ -279,15 +300,15 @@ fn a_record_of_a_later_version_is_told_from_a_damaged_one() {
 fn a_newer_version_is_recognised_whatever_else_changed() {
     let first = line::encode(&one_of_each()[0]);
     let text = String::from_utf8(first).unwrap();
-    let newer = text.replace("\"version\":1", "\"version\":2");
-    assert_eq!(line::newer_version(newer.as_bytes()), Some(2));
+    let newer = text.replace("\"version\":2", "\"version\":3");
+    assert_eq!(line::newer_version(newer.as_bytes()), Some(3));
     let other = br#" { "version" : 7, "record":"header", "place":{"boot":[1]}, "hash":null } "#;
     assert_eq!(line::newer_version(other), Some(7));
 }
 
 #[test]
 fn neither_this_version_nor_another_record_is_a_newer_version() {
-    let same = br#"{"record":"header","version":1}"#;
+    let same = br#"{"record":"header","version":2}"#;
     let other = br#"{"record":"run","version":2}"#;
     for text in [&same[..], other, b"", b"{", b"\xff", br#"{"version":2}"#, b"[2]"] {
         assert_eq!(line::newer_version(text), None);

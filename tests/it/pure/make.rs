@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use shmwarden::ledger::record::{
     Claim, DataDir, End, EngineName, Executable, Header, How, ObjectSeen, Place, Record, Role,
-    RunStart,
+    RunStart, VERSION,
 };
 use shmwarden::object::{Bytes, FileRef, Identity, Key, ProcessRef, Segment, ShmFile};
 use shmwarden::observe::tables::Extra;
@@ -59,7 +59,7 @@ pub fn in_pids(pid_namespace: &str) -> Place {
 }
 
 pub fn header(place: Place) -> Record {
-    Record::Header(Header { version: 1, place })
+    Record::Header(Header { version: VERSION, place })
 }
 
 pub fn run(run: u64) -> Record {
@@ -70,6 +70,7 @@ pub fn run(run: u64) -> Record {
         gid: GID,
         argv: vec![bytes("postgres"), bytes("-D"), bytes("/srv/data")],
         shmwarden: "0.1.0".to_owned(),
+        recorded: false,
     })
 }
 
@@ -90,6 +91,8 @@ pub fn claim(run: u64) -> Claim {
             file: PROGRAM,
         }),
         before: vec![],
+        sets_before: vec![],
+        queues_before: vec![],
         pid_max: Some(PID_MAX),
         forks: None,
         ended: None,

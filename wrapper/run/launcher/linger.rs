@@ -87,7 +87,7 @@ impl Launcher {
                 Identity::Shm(segment) => {
                     matches!(shm::stat(segment.id), Ok(Some(row)) if row.nattch > 0)
                 }
-                Identity::Posix(_) => false,
+                Identity::Posix(_) | Identity::Sem(_) | Identity::Msg(_) => false,
             })
         })
     }

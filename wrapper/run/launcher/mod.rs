@@ -25,7 +25,7 @@ use super::notify::Relay;
 use super::pace::Pace;
 use super::scribe::{Scribe, Written};
 use super::state::{Effect, Event, State, step};
-use super::watch::Watch;
+use super::watch::{self, Watch};
 use super::{events, program};
 use crate::cli::{IfLedgerFails, NotifyAccess, Orphans, RunArgs};
 use crate::exit::{self, Ending};
@@ -97,7 +97,8 @@ impl Launcher {
         let Start { program, server, ledger, child, ward, arriving, rows, family, relay } = start;
         let book = ledger.map(|(mut ledger, run)| {
             let claim = claim::of(run, child.pid, &server, &rows);
-            if let Some(claim) = claim {
+            if let Some(mut claim) = claim {
+                (claim.sets_before, claim.queues_before) = watch::sets::before(&claim);
                 if let Err(error) = ledger.note(Record::Claim(claim), observe::forks()) {
                     log::error!("{error}");
                 }
@@ -149,8 +150,8 @@ impl Launcher {
             self.wait_for_events();
             self.read_signals();
             self.read_gate();
-            self.relay_notifications();
             self.look_at_ward();
+            self.relay_notifications();
             self.look_when_due();
             self.count_when_due();
             self.speak_when_due();
@@ -204,7 +205,8 @@ impl Launcher {
         while let Ok(Some(arrived)) = self.signals.take() {
             // Sent by a process it is for the server; pending, it may stand for a child's too.
             children |= arrived.signal == SIGCHLD;
-            if self.is_for_server(&arrived) {
+            // A guardian passes nothing on, and is not the one that a service manager asks to stop.
+            if self.ward.is_none() && self.is_for_server(&arrived) {
                 self.take_signal(&arrived);
             }
         }
@@ -295,8 +297,11 @@ impl Launcher {
                 let _ = self.child.open();
                 self.pace = Pace::start(Instant::now());
             }
-            // It gives up by itself.
-            Effect::DropChild if self.ward.is_some() => self.child.shut(),
+            // Told so, it gives up by itself.
+            Effect::DropChild if self.ward.is_some() => {
+                self.child.is_not_durable();
+                let _ = self.child.open();
+            }
             Effect::DropChild => {
                 self.claim_refused = true;
                 let _ = signals::send(self.child.pid, SIGKILL);
@@ -317,9 +322,7 @@ impl Launcher {
     }
 
     fn forward(&self, arrived: &Arrived) {
-        if self.ward.is_some() {
-            // Signals for the server reach it without a launcher between.
-        } else if self.state == State::Daemonised {
+        if self.state == State::Daemonised {
             for pid in self.daemons() {
                 let _ = signals::pass_on(pid, arrived);
             }
@@ -340,6 +343,9 @@ impl Launcher {
             (None, Some(Ended::Signaled(signal, _))) => End::Signal(signal),
             (None, None) => End::Unknown,
         };
+        if let Err(error) = book.watch.at_end(&mut book.ledger) {
+            log::error!("{error}");
+        }
         let run = book.run;
         if let Err(error) = book.ledger.note(Record::End { run, end }, None) {
             log::error!("{error}");

@@ -2,6 +2,7 @@
 //! tables only; nothing here waits for a disk or disturbs the server.
 
 mod header;
+pub(crate) mod sets;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -40,6 +41,7 @@ pub(crate) struct Watch {
     header_tries: u32,
     files: GenericFiles,
     mount: Option<String>,
+    calls: sets::Calls,
 }
 
 impl Watch {
@@ -57,6 +59,7 @@ impl Watch {
             header_tries: 0,
             files: GenericFiles::start(),
             mount: observe::place::shm_mount(),
+            calls: sets::Calls::start(),
         }
     }
 
@@ -85,6 +88,7 @@ impl Watch {
         }
         self.read_header(ledger, &rows)?;
         self.note_used(ledger, &rows)?;
+        self.look_at_calls(ledger, &rows, false)?;
         if self.is(ledger, EngineName::Generic) && !self.is(ledger, EngineName::Postgres) {
             if let (Some(run), Some(mount)) = (ledger.book.runs.get(&self.run), &self.mount) {
                 let run = run.clone();
@@ -118,6 +122,7 @@ impl Watch {
         for row in fresh {
             self.appeared(ledger, row, &rows)?;
         }
+        self.look_at_calls(ledger, &rows, true)?;
         self.known = rows.iter().map(number).collect();
         Ok(())
     }
@@ -161,6 +166,7 @@ impl Watch {
                 Identity::Posix(file) => {
                     !shm_files::one(&file.name.0, &file.mount)?.is_some_and(|now| now.is(file))
                 }
+                Identity::Sem(_) | Identity::Msg(_) => false,
             };
             if gone {
                 records.push(Record::Gone { object: object.number });
@@ -236,7 +242,13 @@ impl Watch {
         // What bore its pid at an earlier look may be older than the process itself.
         let older: Vec<Row> =
             rows.iter().filter(|row| self.known.contains(&number(row))).cloned().collect();
-        let first = claim::of(self.run, top, &server, &older);
+        let first = claim::of(self.run, top, &server, &older).map(|mut claim| {
+            if let Some(command) = run.claims.first() {
+                claim.sets_before.clone_from(&command.sets_before);
+                claim.queues_before.clone_from(&command.queues_before);
+            }
+            claim
+        });
         match first.and_then(|first| claim::again(&first, true)) {
             Some(claim) => ledger.note(Record::Claim(claim), observe::forks()),
             None => Ok(()),

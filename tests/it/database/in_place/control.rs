@@ -172,6 +172,7 @@ fn errands_of_the_servers_program_need_no_ledger() {
             Answer::of(&mut as_server(&all)).expect_code(0).stdout
         };
         assert_eq!(ask(&["-C", "data_directory", "-D", data]).trim_end(), data);
+        assert_eq!(ask(&["-D", data, "-C", "data_directory"]).trim_end(), data);
         assert!(ask(&["--version"]).starts_with("postgres (PostgreSQL) 15"));
         assert!(ask(&["--describe-config"]).contains("shared_buffers"));
         assert_eq!(place.stage.last_run()["run"], 1);

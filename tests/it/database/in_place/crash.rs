@@ -1,5 +1,9 @@
 //! SIGKILL to a postmaster in place: its parent sees that, and the guardian removes what it left.
 
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
 use super::super::matrix::{ALL_SYSV, Kind, USUAL};
 use super::super::query;
 use super::super::stage::{assert_killed, needs_root};
@@ -65,7 +69,7 @@ fn a_parent_that_reaps_late_delays_nothing() {
         place.start();
         let guardian = place.guardian();
         let postmaster = place.stage.cluster.postmaster_pid();
-        processes::kill(postmaster, nix::sys::signal::Signal::SIGKILL);
+        processes::kill(postmaster, Signal::SIGKILL);
         place.wait_guardian(guardian);
         assert_eq!(processes::state(postmaster), Some('Z'));
         place.stage.assert_clean();
@@ -74,8 +78,10 @@ fn a_parent_that_reaps_late_delays_nothing() {
     });
 }
 
+/// systemd asks everything in the control group to stop when the main process has died: it is the
+/// backends' end that the guardian waits for.
 #[test]
-fn an_orphan_is_waited_for() {
+fn an_orphan_is_waited_for_though_the_guardian_is_asked_to_stop() {
     sandbox::run(|| {
         needs_root();
         let before = Snapshot::take();
@@ -84,9 +90,12 @@ fn an_orphan_is_waited_for() {
         let guardian = place.guardian();
         let orphan = place.stage.cluster.cpu_bound_query_in_background(100);
         assert_killed(place.stage.kill_server());
-        assert!(processes::outlives(guardian, std::time::Duration::from_secs(1)));
+        for signal in [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGCONT] {
+            processes::kill(guardian, signal);
+        }
+        assert!(processes::outlives(guardian, Duration::from_secs(1)));
         assert!(!place.stage.left().is_empty());
-        processes::kill(orphan.pid(), nix::sys::signal::Signal::SIGKILL);
+        processes::kill(orphan.pid(), Signal::SIGKILL);
         place.wait_guardian(guardian);
         place.stage.assert_clean();
         let log = place.stage.cluster.log();

@@ -34,7 +34,7 @@ const TELL: &str = r#"
         print $out 'cwd ', readlink('/proc/self/cwd'), "\n" if $name eq 'cwd';
         open(my $in, '<', "/proc/self/$name") or next;
         for (<$in>) {
-            print $out "$name $_" unless /^(Vm|Rss|Hugetlb|NS|Pid|Tgid|.*ctxt|Mems|Cpus)/;
+            print $out "$name $_" unless /^(Vm|Rss|SigQ|Hugetlb|NS|Pid|Tgid|.*ctxt|Mems|Cpus)/;
         }
     }
 "#;

@@ -37,3 +37,16 @@ fn a_process_that_adopts_orphans_is_refused() {
         assert!(!instance.ledger().exists());
     });
 }
+
+#[test]
+fn options_of_the_notification_relay_are_usage_errors() {
+    sandbox::run(|| {
+        let instance = Instance::new(User::Server);
+        for option in [["--notify", "pass"], ["--notify-access", "all"]] {
+            let options = [&["--in-place"], &option[..]].concat();
+            let answer = Answer::of(&mut instance.run(&options, &["true"])).expect_code(125);
+            assert!(answer.stderr.contains("cannot be used with"), "{answer:?}");
+            assert!(!instance.ledger().exists());
+        }
+    });
+}

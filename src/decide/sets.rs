@@ -1,0 +1,174 @@
+//! What a semaphore set or message queue itself shows against its removal. Pure.
+//!
+//! Neither has an nattch: nobody waiting does not mean that nobody uses it. A holder inside its
+//! critical section shows as the last operator of a member, and as nothing else.
+
+use super::{Holder, Reason, life};
+use crate::attribute::sets::{LastUsers, queue_differs, set_differs};
+use crate::ledger::Book;
+use crate::ledger::book::{Recorded, Run};
+use crate::ledger::record::End;
+use crate::object::{Identity, Queue, SemaphoreSet};
+use crate::observe::tables::Set;
+use crate::observe::uses::WaitsFor;
+use crate::observe::{Observation, Process, Seen};
+use crate::sys::msg;
+
+/// What a recorded set or queue of this IPC namespace shows against its removal.
+#[must_use]
+pub fn reason(book: &Book, object: &Recorded, look: &Observation) -> Option<Reason> {
+    let use_of = match &object.identity {
+        Identity::Sem(known) => match look.set(known.id) {
+            Seen::Denied => return Some(Reason::Unreadable),
+            Seen::Gone => return Some(Reason::Gone),
+            Seen::Here(set) => match set_differs(known, &set.row) {
+                Some(what) => return Some(Reason::Changed(what)),
+                None => set_use(book, object, set, look),
+            },
+        },
+        Identity::Msg(known) => match look.queue(known.id) {
+            Seen::Denied => return Some(Reason::Unreadable),
+            Seen::Gone => return Some(Reason::Gone),
+            Seen::Here(row) => match queue_differs(known, row) {
+                Some(what) => return Some(Reason::Changed(what)),
+                None => queue_use(book, object, row, look),
+            },
+        },
+        Identity::Shm(_) | Identity::Posix(_) => return None,
+    };
+    let unsure = || (!is_named_for_good(&look.place.ipc_namespace)).then_some(Reason::UnsureSpace);
+    use_of.or_else(unsure)
+}
+
+/// Whether the name of an IPC namespace cannot come to mean another one: an id of `NS_GET_ID`, or
+/// the machine's initial namespace.
+///
+/// An inode with the start time of process 1 can, and a set has too little of an identity besides.
+fn is_named_for_good(ipc_namespace: &str) -> bool {
+    !ipc_namespace.contains("/first:")
+}
+
+/// Whether somebody uses a set of a dead instance, or may.
+#[must_use]
+pub fn set_use(book: &Book, object: &Recorded, set: &Set, look: &Observation) -> Option<Reason> {
+    let Some(members) = &set.members else {
+        return Some(Reason::Unreadable);
+    };
+    if members.waiters > 0 {
+        return Some(Reason::Waited(members.waiters));
+    }
+    let last = LastUsers::of_set(set, look.extra.shows_all_pids)?;
+    blocked(WaitsFor::Set(set.row.id), look)
+        .or_else(|| in_use(&last, look))
+        .or_else(|| moved(book, object, set.row.ctime, &last, look))
+}
+
+/// Whether somebody uses a queue of a dead instance, or may.
+#[must_use]
+pub fn queue_use(
+    book: &Book,
+    object: &Recorded,
+    row: &msg::Row,
+    look: &Observation,
+) -> Option<Reason> {
+    let last = LastUsers::of_queue(row);
+    blocked(WaitsFor::Queue(row.id), look)
+        .or_else(|| perhaps_blocked(row, look).map(Reason::PerhapsWaited))
+        .or_else(|| in_use(&last, look))
+        .or_else(|| moved(book, object, row.ctime, &last, look))
+}
+
+fn blocked(what: WaitsFor, look: &Observation) -> Option<Reason> {
+    let waiting = look.extra.blocked.iter().filter(|found| found.what == what);
+    let threads: u64 = waiting.map(|found| found.times).sum();
+    (threads > 0).then_some(Reason::Waited(threads))
+}
+
+/// A process that could not be asked what it waits for, and that may use the queue: the kernel
+/// counts no waiters of a queue.
+fn perhaps_blocked(row: &msg::Row, look: &Observation) -> Option<Holder> {
+    let open_to_others = row.mode & 0o066 != 0;
+    let may_use = |process: &&Process| {
+        let unasked = look.extra.unasked.contains(&process.process.pid);
+        let its_user = [row.uid, row.creator_uid].iter().any(|&uid| life::has_uid(process, uid));
+        unasked && !process.ended && (open_to_others || its_user)
+    };
+    look.processes.iter().find(may_use).map(|process| life::holder(process, 0, false))
+}
+
+/// Whether one of those who used it last lives, or may.
+fn in_use(last: &LastUsers, look: &Observation) -> Option<Reason> {
+    let living = last.pids.iter().filter_map(|&pid| look.process(pid)).find(|found| !found.ended);
+    if let Some(process) = living {
+        return Some(Reason::LastUserLives(life::holder(process, 0, false)));
+    }
+    let hidden = last.pids.iter().any(|pid| look.hidden.contains(pid));
+    (last.perhaps_unseen || hidden).then_some(Reason::LastUserUnseen)
+}
+
+/// Whether it was changed after the death of its server, or, where nobody saw that, may have been
+/// used by somebody else since.
+fn moved(
+    book: &Book,
+    object: &Recorded,
+    ctime: i64,
+    last: &LastUsers,
+    look: &Observation,
+) -> Option<Reason> {
+    let known = match &object.identity {
+        Identity::Sem(SemaphoreSet { ctime, .. }) | Identity::Msg(Queue { ctime, .. }) => *ctime,
+        Identity::Shm(_) | Identity::Posix(_) => return None,
+    };
+    let run = book.runs.get(&object.run)?;
+    if was_seen_to_end(run) {
+        // The last look has recorded it as it was then: compared for equality, since a clock that
+        // is set back would make what was changed later look older.
+        return (ctime != known).then_some(Reason::ChangedSince);
+    }
+    let same_pids = book
+        .places
+        .get(object.place)
+        .is_some_and(|place| place.pid_namespace == look.place.pid_namespace);
+    if last.is_nobody() {
+        return (ctime != known).then_some(Reason::ChangedSince);
+    }
+    let recorded = |pid: &i32| same_pids && is_recorded_process(book, object.place, *pid);
+    last.pids.iter().find(|pid| !recorded(pid)).map(|&pid| Reason::UserUnrecorded(pid))
+}
+
+/// Whether a launcher saw the run end: it has then recorded the sets and queues as they were.
+fn was_seen_to_end(run: &Run) -> bool {
+    run.end.is_some_and(|(end, _)| end != End::Unknown)
+}
+
+/// Whether the ledger has a process of this pid as claimed, or as the creator or user of an object.
+fn is_recorded_process(book: &Book, place: usize, pid: i32) -> bool {
+    let pids_of = |at: usize| book.places.get(at).map(|place| (&place.boot, &place.pid_namespace));
+    let same = |at: usize| pids_of(at) == pids_of(place);
+    let runs = book.runs.values().filter(|run| same(run.place));
+    let claimed = runs.flat_map(|run| &run.claims).any(|claim| claim.process.pid == pid);
+    let objects = book.objects.values().filter(|object| same(object.place));
+    claimed || objects.filter_map(|object| object.creator).any(|creator| creator.pid == pid)
+}
+
+/// The processes that wait for a set or queue, and those of its last users who live.
+pub(super) fn users(identity: &Identity, look: &Observation, orphan: bool) -> Vec<Holder> {
+    let (what, last) = match identity {
+        Identity::Sem(known) => {
+            let set = look.set(known.id).here();
+            let members = set.and_then(|set| set.members.as_ref());
+            let last = members.map_or_else(Vec::new, |members| members.operators.clone());
+            (WaitsFor::Set(known.id), last)
+        }
+        Identity::Msg(known) => {
+            let row = look.queue(known.id).here();
+            let last = row.map_or_else(Vec::new, |row| LastUsers::of_queue(row).pids);
+            (WaitsFor::Queue(known.id), last)
+        }
+        Identity::Shm(_) | Identity::Posix(_) => return Vec::new(),
+    };
+    let waits = |pid: i32| look.extra.blocked.iter().any(|b| b.what == what && b.pid == pid);
+    let living = look.processes.iter().filter(|process| !process.ended);
+    let using = living.filter(|p| waits(p.process.pid) || last.contains(&p.process.pid));
+    using.map(|process| life::holder(process, 0, orphan)).collect()
+}

@@ -1,0 +1,55 @@
+//! Semaphore sets and message queues: what each is recognised by.
+
+use serde::{Deserialize, Serialize};
+
+use super::Key;
+
+/// What a System V semaphore set is recognised by, within one boot and one IPC namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SemaphoreSet {
+    /// Identifier; comes round after more than two thousand million creations at one index.
+    pub id: i32,
+    /// Key at its creation.
+    pub key: Key,
+    /// Semaphores in it.
+    pub nsems: u64,
+    /// Creator.
+    pub creator_uid: u32,
+    /// Group of the creator.
+    pub creator_gid: u32,
+    /// Last `SETVAL`, `SETALL` or `IPC_SET`, seconds since the epoch, as last recorded: it moves
+    /// while the set is used and is not part of the identity. For equality only.
+    pub ctime: i64,
+}
+
+impl SemaphoreSet {
+    /// Whether it is the same set, be it changed since or not.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        *self == Self { ctime: self.ctime, ..other.clone() }
+    }
+}
+
+/// What a System V message queue is recognised by, within one boot and one IPC namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Queue {
+    /// Identifier.
+    pub id: i32,
+    /// Key at its creation.
+    pub key: Key,
+    /// Creator.
+    pub creator_uid: u32,
+    /// Group of the creator.
+    pub creator_gid: u32,
+    /// Creation or last `IPC_SET`, seconds since the epoch, as last recorded: not part of the
+    /// identity. For equality only.
+    pub ctime: i64,
+}
+
+impl Queue {
+    /// Whether it is the same queue, be it changed since or not.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        *self == Self { ctime: self.ctime, ..other.clone() }
+    }
+}

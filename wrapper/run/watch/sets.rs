@@ -1,0 +1,309 @@
+//! Semaphore sets and queues that appear, change and go while the server lives.
+//!
+//! The kernel keeps no creator of theirs. What is new is taken for the server's only where nobody
+//! but the server and its descendants has used it, or, unused, where nobody else could have made
+//! it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use shmwarden::Result;
+use shmwarden::attribute;
+use shmwarden::attribute::sets::{LastUsers, may_be_of, queue_differs, set_differs};
+use shmwarden::ledger::Ledger;
+use shmwarden::ledger::book::Run;
+use shmwarden::ledger::record::{Claim, How, Record, Role};
+use shmwarden::object::{Identity, ProcessRef};
+use shmwarden::observe::tables::{Set, queue_identity, set_identity};
+use shmwarden::observe::{self, Seen, place};
+use shmwarden::proc::read;
+use shmwarden::sys::shm::Row;
+use shmwarden::sys::{msg, sem};
+
+use super::{Watch, is_there};
+
+/// Looks at a new object that nobody has used yet, before it is left alone.
+const TRIES: u32 = 10;
+/// Most sets of others whose operators are asked for in one look.
+const MOST_ASKED: usize = 16;
+
+/// Kind and id.
+type Number = (bool, i32);
+
+/// What is known of sets and queues.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    /// There before the start, or judged: never taken for the server's any more.
+    settled: BTreeSet<Number>,
+    /// New, and nobody has used them yet: how often they were looked at.
+    waiting: BTreeMap<Number, u32>,
+    /// Of sets that are not the server's, when they were last operated as far as was asked.
+    operated: BTreeMap<i32, i64>,
+    used: BTreeSet<Number>,
+}
+
+/// Whose a new set or queue is.
+enum Whose {
+    /// The server's, by this proof.
+    Server(How, Option<ProcessRef>),
+    /// Somebody else's, which the server uses.
+    Used,
+    /// Nobody has used it yet, and others than the server may have made it.
+    Unknown,
+    /// Not provably the server's.
+    Others,
+}
+
+/// The ids of what was there before the start, sets and queues, of users that a claim fits.
+pub(crate) fn before(claim: &Claim) -> (Vec<i32>, Vec<i32>) {
+    /// A claim is one line of at most a megabyte.
+    const MOST: usize = 20_000;
+    let fits = |uid| attribute::uid_fits(claim, uid);
+    let sets = sem::table().unwrap_or_default().into_iter();
+    let sets = sets.filter(|row| fits(row.creator_uid)).map(|row| row.id);
+    let queues = msg::table().unwrap_or_default().into_iter();
+    let queues = queues.filter(|row| fits(row.creator_uid)).map(|row| row.id);
+    (sets.take(MOST).collect(), queues.take(MOST).collect())
+}
+
+impl Calls {
+    /// Begins with what is there before the server runs.
+    pub(super) fn start() -> Self {
+        let sets = sem::table().unwrap_or_default();
+        let queues = msg::table().unwrap_or_default();
+        let settled = sets.iter().map(|row| (true, row.id));
+        let settled = settled.chain(queues.iter().map(|row| (false, row.id))).collect();
+        let operated = sets.iter().map(|row| (row.id, row.otime)).collect();
+        Self { settled, operated, ..Self::default() }
+    }
+}
+
+impl Watch {
+    /// One look; `last` while a dead claimed process is an unreaped zombie.
+    pub(super) fn look_at_calls(
+        &mut self,
+        ledger: &mut Ledger,
+        rows: &[Row],
+        last: bool,
+    ) -> Result<()> {
+        // Before Linux 4.17, or without System V IPC, none is recorded.
+        let (Ok(sets), Ok(queues)) = (sem::table(), msg::table()) else {
+            return Ok(());
+        };
+        follow(ledger, self.run, &sets, &queues, last)?;
+        let new = sets.iter().map(|row| (true, row.id, row.creator_uid));
+        let new = new.chain(queues.iter().map(|row| (false, row.id, row.creator_uid)));
+        let new = new.filter(|(set, id, _)| !self.calls.settled.contains(&(*set, *id)));
+        let new: Vec<(bool, i32, u32)> = new.collect();
+        if !new.is_empty() {
+            self.refresh_claims(ledger)?;
+        }
+        for (is_set, id, uid) in new {
+            let Some(run) = ledger.book.runs.get(&self.run).cloned() else { break };
+            let fits = run.claims.iter().any(|claim| attribute::uid_fits(claim, uid));
+            let row = queues.iter().find(|row| row.id == id).filter(|_| !is_set);
+            let found = match (is_set, row) {
+                _ if !fits => None,
+                (true, _) => sets.iter().find(|row| row.id == id).map(users_of_set),
+                (false, row) => row.map(|row| {
+                    (Identity::Msg(queue_identity(row)), Some(LastUsers::of_queue(row)))
+                }),
+            };
+            match found {
+                Some((identity, users)) => {
+                    self.new_call(ledger, &run, (is_set, id), identity, users, rows, last)?;
+                }
+                None => {
+                    self.calls.settled.insert((is_set, id));
+                }
+            }
+        }
+        self.note_used_calls(ledger, &sets, &queues)?;
+        let there: BTreeSet<Number> = sets.iter().map(|row| (true, row.id)).collect();
+        let there: BTreeSet<Number> =
+            there.into_iter().chain(queues.iter().map(|row| (false, row.id))).collect();
+        self.calls.settled.retain(|number| there.contains(number));
+        self.calls.waiting.retain(|number, _| there.contains(number));
+        self.calls.operated.retain(|id, _| there.contains(&(true, *id)));
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn new_call(
+        &mut self,
+        ledger: &mut Ledger,
+        run: &Run,
+        number: Number,
+        identity: Identity,
+        users: Option<LastUsers>,
+        rows: &[Row],
+        last: bool,
+    ) -> Result<()> {
+        let may_be = run.claims.iter().any(|claim| may_be_of(claim, &identity));
+        let whose = match users {
+            Some(users) if may_be => self.whose(&identity, &users, run),
+            _ => Whose::Others,
+        };
+        match whose {
+            Whose::Unknown => {
+                let tries = self.calls.waiting.entry(number).or_insert(0);
+                *tries += 1;
+                if *tries < TRIES && !last {
+                    return Ok(());
+                }
+                log::info!(
+                    "{identity} appeared while the server ran, and nobody has used it: it may be \
+                     another's, and is not recorded"
+                );
+            }
+            Whose::Server(how, creator) => {
+                let how = if last { How::LastLook } else { how };
+                if let Some(creator) = creator {
+                    self.claim_server_of(ledger, creator, run, rows)?;
+                }
+                let forks = observe::forks();
+                self.note(ledger, how, Role::Other, identity, creator, forks)?;
+            }
+            Whose::Used => {
+                self.calls.used.insert(number);
+                ledger.note(Record::Used { run: self.run, identity }, None)?;
+            }
+            Whose::Others => {}
+        }
+        self.calls.waiting.remove(&number);
+        self.calls.settled.insert(number);
+        Ok(())
+    }
+
+    fn whose(&mut self, identity: &Identity, users: &LastUsers, run: &Run) -> Whose {
+        if users.is_nobody() {
+            let maker = identity.call_creator();
+            return match maker.is_some_and(|uid| self.has_user_alone(uid, run)) {
+                true => Whose::Server(How::Watch, None),
+                false => Whose::Unknown,
+            };
+        }
+        let forks = observe::forks();
+        let (mut ours, mut claimed, mut creator) = (0, false, None);
+        for &pid in &users.pids {
+            let own = |c: &Claim| c.process.pid == pid && c.ended.is_none() && is_there(c.process);
+            if run.claims.iter().any(own) {
+                (ours, claimed) = (ours + 1, true);
+            } else if let Some(process) = self.known_descendant(pid, run, forks) {
+                (ours, creator) = (ours + 1, creator.or(Some(process)));
+            }
+        }
+        match ours {
+            0 => Whose::Others,
+            n if n < users.pids.len() || users.unseen => Whose::Used,
+            _ if claimed => Whose::Server(How::Claim, None),
+            _ => Whose::Server(How::Watch, creator),
+        }
+    }
+
+    /// Whether every process of a user that there is descends from the server: an instance of the
+    /// same user, and anything else of that user's, is none of them.
+    fn has_user_alone(&self, uid: u32, run: &Run) -> bool {
+        let own = i32::try_from(std::process::id()).unwrap_or(0);
+        let Ok(pids) = read::pids() else { return false };
+        let is_another = |&pid: &i32| {
+            let its = match read::status(pid) {
+                Ok(Seen::Here(status)) => status.uids.contains(&uid),
+                Ok(Seen::Gone) => false,
+                Ok(Seen::Denied) | Err(_) => true,
+            };
+            its && pid != own && !self.family.descends(pid, run)
+        };
+        place::shows_all_pids() && !pids.iter().any(is_another)
+    }
+
+    /// Sets and queues of others that the server uses: noted for `list`, never removed for it.
+    fn note_used_calls(
+        &mut self,
+        ledger: &mut Ledger,
+        all: &[sem::Row],
+        queues: &[msg::Row],
+    ) -> Result<()> {
+        let Some(run) = ledger.book.runs.get(&self.run) else { return Ok(()) };
+        let alive = run.claims.iter().filter(|claim| claim.ended.is_none());
+        let claimed: Vec<i32> = alive.map(|claim| claim.process.pid).collect();
+        let mut found: Vec<(Number, Identity)> = Vec::new();
+        for row in queues {
+            if [row.last_sender, row.last_receiver].iter().any(|pid| claimed.contains(pid)) {
+                found.push(((false, row.id), Identity::Msg(queue_identity(row))));
+            }
+        }
+        let calls = &mut self.calls;
+        let moved = all.iter().filter(|row| {
+            calls.settled.contains(&(true, row.id))
+                && !calls.used.contains(&(true, row.id))
+                && calls.operated.get(&row.id) != Some(&row.otime)
+        });
+        for row in moved.take(MOST_ASKED).cloned().collect::<Vec<_>>() {
+            let identity = Identity::Sem(set_identity(&row));
+            calls.operated.insert(row.id, row.otime);
+            if !attribute::is_recorded(&ledger.book, &identity)
+                && sem::operators(row.id, row.members)
+                    .is_ok_and(|pids| pids.iter().any(|pid| claimed.contains(pid)))
+            {
+                found.push(((true, row.id), identity));
+            }
+        }
+        for (number, identity) in found {
+            if !attribute::is_recorded(&ledger.book, &identity) && self.calls.used.insert(number) {
+                ledger.note(Record::Used { run: self.run, identity }, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Records the sets and queues as they are at the end of the run: what changes them from now on
+    /// is told by the difference.
+    pub(crate) fn at_end(&self, ledger: &mut Ledger) -> Result<()> {
+        match (sem::table(), msg::table()) {
+            (Ok(sets), Ok(queues)) => follow(ledger, self.run, &sets, &queues, true),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn users_of_set(row: &sem::Row) -> (Identity, Option<LastUsers>) {
+    let members = sem::members(row.id, row.members).ok();
+    let set = Set { row: row.clone(), members };
+    let users = LastUsers::of_set(&set, place::shows_all_pids());
+    (Identity::Sem(set.identity()), users)
+}
+
+/// Recorded sets and queues that went; at the end also those that were changed, which happens all
+/// the time while a server uses them.
+fn follow(
+    ledger: &mut Ledger,
+    run: u64,
+    all: &[sem::Row],
+    queues: &[msg::Row],
+    at_end: bool,
+) -> Result<()> {
+    let mut records = Vec::new();
+    for object in ledger.book.open_objects().filter(|object| object.run == run) {
+        let now = match &object.identity {
+            Identity::Sem(known) => all
+                .iter()
+                .find(|row| row.id == known.id && set_differs(known, row).is_none())
+                .map(|row| Identity::Sem(set_identity(row))),
+            Identity::Msg(known) => queues
+                .iter()
+                .find(|row| row.id == known.id && queue_differs(known, row).is_none())
+                .map(|row| Identity::Msg(queue_identity(row))),
+            Identity::Shm(_) | Identity::Posix(_) => continue,
+        };
+        match now {
+            None => records.push(Record::Gone { object: object.number }),
+            Some(now) if at_end && now != object.identity => {
+                let mut seen = attribute::seen_again(object);
+                seen.identity = now;
+                records.push(Record::Object(seen));
+            }
+            Some(_) => {}
+        }
+    }
+    records.into_iter().try_for_each(|record| ledger.note(record, None))
+}
