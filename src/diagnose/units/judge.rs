@@ -30,6 +30,7 @@ pub fn judge(unit: &UnitProperties, way: Way) -> Vec<Finding> {
     findings.extend(stale_text(unit));
     findings.extend(kill_mode(unit, way));
     findings.extend(notify_access(unit, way));
+    findings.extend(record_too_early(unit, way));
     findings.extend(ledger_place(unit));
     findings.extend(hidden_proc(unit));
     findings.extend(hidden_memory(unit));
@@ -103,6 +104,27 @@ fn notify_access(unit: &UnitProperties, way: Way) -> Option<Finding> {
             "shmwarden run --notify-access all, if they send anything",
         )
     })
+}
+
+fn record_too_early(unit: &UnitProperties, way: Way) -> Option<Finding> {
+    let kind = unit.get("Type");
+    match (way, kind) {
+        (Way::Record, "oneshot") => Some(Finding::bad(
+            "record-unnamed",
+            "Type=oneshot: there is no main process when ExecStartPost= runs, so $MAINPID is empty \
+             and nothing is recorded",
+            "name the server in ExecStartPost=: shmwarden record --data DIR",
+        )),
+        (Way::Record, "simple" | "exec" | "idle") => Some(Finding::warn(
+            "record-early",
+            format!(
+                "Type={kind}: ExecStartPost= runs before the server is ready, so record misses \
+                 what it makes later"
+            ),
+            "Type=notify, if the server can; else --way prefix",
+        )),
+        _ => None,
+    }
 }
 
 fn ledger_place(unit: &UnitProperties) -> Option<Finding> {

@@ -45,7 +45,7 @@ fn what_is_shipped_is_what_is_printed() {
     same("prefix.conf", &documented(Way::Prefix).text());
     same("record.conf", &documented(Way::Record).text());
     same("debian-in-place.conf", &debian().text());
-    same("postgres", &debian().script().unwrap().1);
+    same("../postgres", &debian().script().unwrap().1);
 }
 
 #[test]

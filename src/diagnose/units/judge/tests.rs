@@ -35,6 +35,14 @@ fn a_kill_that_spares_the_server_does_not_fit_a_prefix() {
 }
 
 #[test]
+fn a_record_that_comes_too_early_is_told() {
+    assert_eq!(found("Type=oneshot", Way::Record), [("record-unnamed", Level::Bad)]);
+    assert_eq!(found("Type=exec", Way::Record), [("record-early", Level::Warn)]);
+    assert_eq!(found("Type=notify", Way::Record), []);
+    assert_eq!(prefix("Type=exec"), []);
+}
+
+#[test]
 fn a_ledger_that_is_deleted_at_each_stop_is_bad() {
     let bad = [("ledger-place", Level::Bad)];
     let named = starts("/usr/bin/shmwarden run --ledger /run/pg/a.ledger -- /a");
