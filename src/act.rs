@@ -89,15 +89,13 @@ fn remove(removal: &Removal, ledger: &Ledger) -> Result<Done> {
 
 /// Judges a set or queue anew, with all the rights that there are: the owner may see less.
 fn call_in_use(removal: &Removal, ledger: &Ledger) -> Option<Done> {
-    let look = observe::observe(Scope { processes: true, ..Scope::default() });
-    let mut look = match look {
+    let look = match tables::look_at_one(removal.identity()) {
         Ok(look) => look,
         Err(error) => {
             let why = format!("cannot look for who uses it: {error}");
             return Some(Done::new(Outcome::Failed, why));
         }
     };
-    tables::add_calls(&mut look, |uid| Some(uid) == removal.identity().call_creator());
     let object = ledger.book.objects.get(&removal.object())?;
     let reason = decide::call_reason(&ledger.book, object, &look)?;
     let outcome = match reason {
@@ -126,7 +124,7 @@ fn remove_set(set: &SemaphoreSet, seen: &tables::Set) -> Done {
     match sem::members(set.id, set.nsems) {
         Ok(members) if members.waiters > 0 => {
             let detail = format!(
-                "{} waiters came between the decision and the removal: left alone",
+                "between the decision and the removal came waiters ({}): left alone",
                 members.waiters
             );
             return Done::new(Outcome::Raced, detail);

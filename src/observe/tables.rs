@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use nix::errno::Errno;
 
 use super::uses::{self, Found, WaitsFor};
-use super::{Observation, Scope, Seen, shm_files};
+use super::{Observation, Scope, Seen, processes, shm_files};
 use crate::error::Result;
 use crate::object::{Bytes, Identity, Key, Queue, SemaphoreSet, ShmFile};
 use crate::sys::files::FileFacts;
@@ -159,18 +159,73 @@ pub fn add_calls(look: &mut Observation, of_interest: impl Fn(u32) -> bool) {
     }
     extra.shows_all_pids = super::place::shows_all_pids();
     let sets = extra.sets.iter().filter(|set| of_interest(set.row.creator_uid));
-    let members = sets.filter_map(|set| set.members.as_ref());
-    let mut last: Vec<i32> = members.flat_map(|members| members.operators.clone()).collect();
     let queues = extra.queues.iter().filter(|row| of_interest(row.creator_uid));
-    last.extend(queues.clone().flat_map(|row| [row.last_sender, row.last_receiver]));
-    if extra.sets.iter().any(|set| of_interest(set.row.creator_uid)) || queues.count() > 0 {
+    let last = last_users(sets.clone(), queues.clone());
+    if sets.count() + queues.count() > 0 {
         (extra.blocked, extra.unasked) = uses::blocked(&look.processes);
         extra.waits_were_read = true;
     }
+    let waits = |pid: i32| look.extra.blocked.iter().any(|found| found.pid == pid);
+    for process in &mut look.processes {
+        if last.contains(&process.process.pid) || waits(process.process.pid) {
+            processes::add_command(process);
+        }
+    }
+    add_hidden(look, last);
+}
+
+/// A look at one set or queue and at those who may use it, and at nothing else: a server may leave
+/// hundreds. A set counts its waiters itself; of a queue every process has to be asked.
+///
+/// # Errors
+/// As [`super::observe`].
+pub fn look_at_one(identity: &Identity) -> Result<Observation> {
+    let mut look = super::observe(Scope::default())?;
+    let extra = &mut look.extra;
+    extra.shows_all_pids = super::place::shows_all_pids();
+    match identity {
+        Identity::Sem(known) => {
+            if let Ok(row) = sem::stat(known.id) {
+                extra.sets = row.into_iter().map(set).collect();
+                extra.sets_were_read = true;
+            }
+            let last = last_users(extra.sets.iter(), [].iter());
+            look.processes = last.iter().filter_map(|&pid| processes::one(pid)).collect();
+            add_hidden(&mut look, last);
+        }
+        Identity::Msg(known) => {
+            look.processes = processes::all(Scope { processes: true, ..Scope::default() })?;
+            (extra.blocked, extra.unasked) = uses::blocked(&look.processes);
+            if let Ok(row) = msg::stat(known.id) {
+                extra.queues = row.into_iter().collect();
+                extra.queues_were_read = true;
+            }
+            let last = last_users([].iter(), extra.queues.iter());
+            add_hidden(&mut look, last);
+        }
+        Identity::Shm(_) | Identity::Posix(_) => {}
+    }
+    Ok(look)
+}
+
+/// Who used any of these last, each pid once, without 0.
+fn last_users<'a>(
+    sets: impl Iterator<Item = &'a Set>,
+    queues: impl Iterator<Item = &'a msg::Row>,
+) -> Vec<i32> {
+    let members = sets.filter_map(|set| set.members.as_ref());
+    let mut last: Vec<i32> = members.flat_map(|members| members.operators.clone()).collect();
+    last.extend(queues.flat_map(|row| [row.last_sender, row.last_receiver]));
     last.sort_unstable();
     last.dedup();
-    last.retain(|&pid| pid != 0 && look.process(pid).is_none() && super::is_there(pid));
-    look.hidden.extend(last);
+    last.retain(|&pid| pid != 0);
+    last
+}
+
+/// Adds those of these pids that `/proc` does not show and the kernel says are there.
+fn add_hidden(look: &mut Observation, mut pids: Vec<i32>) {
+    pids.retain(|&pid| look.process(pid).is_none() && super::is_there(pid));
+    look.hidden.extend(pids);
 }
 
 impl Observation {

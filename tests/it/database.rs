@@ -4,6 +4,7 @@
 mod adopted;
 mod clean_end;
 mod crash;
+mod in_place;
 mod launcher_alone;
 mod matrix;
 mod moment;

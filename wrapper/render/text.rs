@@ -128,9 +128,12 @@ pub(crate) fn log_held(report: &Report) {
         .filter(|object| matches!(object.result, Fate::Kept(_)))
         .filter_map(|object| object.identity.bytes())
         .sum();
+    let what = match bytes {
+        0 => "sets or queues".to_owned(),
+        bytes => size(bytes),
+    };
     log::warn!(
-        "{} of the dead server stay for now; sweep removes them when nobody holds them any more",
-        size(bytes)
+        "{what} of the dead server stay for now; sweep removes them when nobody holds them any more"
     );
 }
 

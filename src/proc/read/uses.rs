@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::process::stat_at;
 use super::threads::{numeric_entries, tids};
 use super::{LARGE, SMALL, at, seen, whole};
 use crate::proc::locks::{self, Flock};
@@ -33,9 +34,14 @@ pub fn waits(pid: i32) -> io::Result<Seen<Vec<WaitsFor>>> {
     Ok(Seen::Here(found))
 }
 
-/// Whether the place in the kernel where a thread sleeps, which more may read (proc_pid_wchan(5)),
-/// shows that it waits for no set and no queue: it names a function, and none of `ipc/`.
+/// Whether a thread has ended, or the place in the kernel where it sleeps, which more may read
+/// (proc_pid_wchan(5)), shows that it waits for no set and no queue: it names a function, and none
+/// of `ipc/`.
 fn sleeps_elsewhere(pid: i32, tid: i32) -> bool {
+    let stat = stat_at(&format!("/proc/{pid}/task/{tid}/stat"));
+    if matches!(stat, Ok(Seen::Here(stat)) if matches!(stat.state, b'Z' | b'X')) {
+        return true;
+    }
     let path = format!("/proc/{pid}/task/{tid}/wchan");
     let place = seen(&path, whole(&path, SMALL)).ok().and_then(Seen::here).unwrap_or_default();
     let place = String::from_utf8_lossy(&place);

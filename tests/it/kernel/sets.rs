@@ -91,6 +91,80 @@ fn what_launcher_and_server_left_together_is_swept() {
     });
 }
 
+/// The guardian beside a server records and removes them as a launcher does.
+#[test]
+fn a_server_in_place_leaves_neither() {
+    sandbox::run(|| {
+        let (_, mut server, set, queue) = with_both(&["--in-place"]);
+        let made = sets()[0].ctime;
+        wait_until("it has set its semaphore anew", SOON, || {
+            server.ask(&format!("set({set}, 0, 1)"));
+            sets()[0].ctime > made
+        });
+        server.kill();
+        wait_until("both are gone", SOON, || !is_set(set) && !is_queue(queue));
+    });
+}
+
+/// As many as an openGauss for 5,000 sessions has.
+#[test]
+fn hundreds_of_sets_are_removed_at_once() {
+    sandbox::run(|| {
+        let instance = Instance::new(User::Server);
+        let mut server = Asked::start(&instance, &[]);
+        server.ask("for (1 .. 313) { my $id = newset(0, 17); set($id, $_, 1) for 0 .. 16 } 0");
+        instance.wait_recorded(313);
+        let began = std::time::Instant::now();
+        server.kill();
+        let took = began.elapsed();
+        println!("313 sets of 17 were removed in {took:?}");
+        assert_eq!(sets(), []);
+        assert!(took < SOON, "{took:?}");
+    });
+}
+
+/// COMMAND has ended with status 0, and what it left goes on to change its set.
+#[test]
+fn what_a_daemon_changed_before_its_own_death_is_removed() {
+    sandbox::run(|| {
+        let instance = Instance::new(User::Server);
+        let mut server = Asked::start(&instance, &[]);
+        let set = server.make_set(KEY, 1);
+        instance.wait_recorded(1);
+        let daemon = server.ask(&format!("child(sub {{ sleep 2; set({set}, 0, 1) }})"));
+        let made = sets()[0].ctime;
+        server.tell("exit 0");
+        wait_until("the daemon has set it", SOON, || sets()[0].ctime > made);
+        assert!(server.outermost().is_running());
+        processes::kill(daemon, Signal::SIGKILL);
+        server.outermost().wait(SOON);
+        assert!(!is_set(set), "{}", String::from_utf8_lossy(&instance.bytes()));
+    });
+}
+
+/// `/proc/<pid>/stat` says zombie of it, and it holds the set.
+#[test]
+fn a_last_operator_whose_first_thread_has_ended_is_alive() {
+    sandbox::run(|| {
+        let (instance, server, set, _) = with_both(&["--linger", "0s"]);
+        let mut holder = Asked::stranger(User::Server);
+        let threads = holder.ask("eval { require threads; 1 } ? 1 : 0");
+        if threads == 0 {
+            crate::support::skip("this perl has no threads (package perl)");
+        }
+        holder.ask(&format!("op({set}, 0, -1)"));
+        let exit = if cfg!(target_arch = "x86_64") { 60 } else { 93 };
+        holder.tell(&format!("threads->create(sub {{ sleep 1 while 1 }}); syscall({exit}, 0)"));
+        let pid = holder.pid();
+        wait_until("its first thread has ended", SOON, || processes::state(pid) == Some('Z'));
+        server.kill();
+        let sweep = instance.sweep(&[]).expect_code(0);
+        assert_eq!(outcomes(&sweep), ["kept last-user-lives"]);
+        drop(holder);
+        assert_eq!(outcomes(&instance.sweep(&[]).expect_code(0)), ["removed dead"]);
+    });
+}
+
 /// As Apache's children and PostgreSQL's backends do.
 #[test]
 fn what_a_descendant_makes_is_the_servers() {

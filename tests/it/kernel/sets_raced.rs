@@ -2,6 +2,7 @@
 //! reported and keeps it, and who dies there leaves work for the next pass. Held by `strace`.
 
 use std::io::Read;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::support::calls::{is_queue, is_set};
 use crate::support::processes::{self, Process};
 use crate::support::sandbox;
 use crate::support::user::User;
+use crate::support::waiting::wait_until;
 use crate::support::warden;
 
 const KEY: u32 = 0x00f4_2401;
@@ -46,7 +48,14 @@ impl Crash {
     fn sweep_held(&self, point: Point, line: u32, says: &'static str) -> Process {
         let held = Duration::from_secs(6);
         let hold = Hold { calls: "write", point, when: Some(line), says, held };
-        let file = sandbox::scratch().join(format!("strace{line}"));
+        let (sweep, file) = self.sweep_traced(&hold);
+        hold.wait(&file);
+        sweep
+    }
+
+    /// A sweep under `strace`, and what that writes.
+    fn sweep_traced(&self, hold: &Hold) -> (Process, PathBuf) {
+        let file = sandbox::scratch().join(format!("strace{}{}", hold.calls, self.id));
         User::Server.own(&{
             std::fs::write(&file, "").unwrap();
             file.clone()
@@ -55,8 +64,7 @@ impl Crash {
         words.pop();
         let mut command = hold.command(User::Server.command("strace"), &file, &words);
         let sweep = Process::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()));
-        hold.wait(&file);
-        sweep
+        (sweep, file)
     }
 }
 
@@ -123,6 +131,41 @@ fn who_uses_a_set_between_decision_and_removal_is_reported_and_keeps_it() {
         drop(user);
         let again = crash.instance.sweep(&[]).expect_code(0);
         assert_eq!(outcomes(&again), ["kept user-unrecorded"]);
+    });
+}
+
+/// After everything was looked at anew: the last calls ask who operated the set and who waits, and
+/// then it goes.
+#[test]
+fn a_waiter_that_appears_just_before_the_removal_is_reported_and_keeps_the_set() {
+    sandbox::run(|| {
+        let semctl = |when, seconds| {
+            let held = Duration::from_secs(seconds);
+            Hold { calls: "semctl", point: Point::Before, when: Some(when), says: "", held }
+        };
+        let lines = |file: &PathBuf| std::fs::read_to_string(file).unwrap_or_default();
+        let first = Crash::leaving(|server| server.make_set(KEY, 1));
+        let (sweep, file) = first.sweep_traced(&semctl(9999, 0));
+        assert_eq!(said(sweep).0, Some(0));
+        let removal = lines(&file).lines().position(|line| line.contains("IPC_RMID")).unwrap();
+
+        let crash = Crash::leaving(|server| server.make_set(KEY, 1));
+        // One more place in the table, and three calls before it: GETPID, GETNCNT, GETZCNT.
+        let last_look = removal + (crash.id & 0x7fff) as usize - (first.id & 0x7fff) as usize - 3;
+        let when = u32::try_from(last_look + 1).unwrap();
+        let (sweep, file) = crash.sweep_traced(&semctl(when, 6));
+        wait_until("it is held", SOON, || lines(&file).lines().count() > last_look);
+        assert!(lines(&file).lines().last().unwrap().contains("GETPID"), "{}", lines(&file));
+        let mut waiter = Asked::stranger(User::Server);
+        waiter.tell(&format!("op({}, 0, -2)", crash.id));
+        wait_blocked(waiter.pid(), "sem");
+        let (code, object) = said(sweep);
+        assert_eq!((code, &object["outcome"]), (Some(74), &"raced".into()), "{object}");
+        assert!(object["reason"].as_str().unwrap().contains("came waiters (1)"), "{object}");
+        let text = lines(&file);
+        let after: Vec<&str> = text.lines().skip(last_look).collect();
+        assert!(after[1].contains("GETNCNT") && after[2].contains("GETZCNT"), "{after:?}");
+        assert!(is_set(crash.id) && processes::lives(waiter.pid()) && !text.contains("RMID"));
     });
 }
 
