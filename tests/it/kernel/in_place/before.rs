@@ -76,6 +76,18 @@ fn a_slow_disk_refuses_a_server_where_that_was_asked_for() {
     });
 }
 
+#[test]
+fn a_disk_that_does_not_sync_the_claim_does_as_was_asked_for() {
+    sandbox::run(|| {
+        for (options, status) in [(&START[..], 0), (&REFUSE[..], 125)] {
+            let instance = Instance::new(User::Server);
+            let run = instance.run(options, &["true"]);
+            let answer = Answer::of(&mut strace("error=EIO", &run)).expect_code(status);
+            assert!(answer.stderr.contains("the claim could not be written to the"), "{answer:?}");
+        }
+    });
+}
+
 /// A signal that arrives while the claim is being written does what it would do to the server.
 #[test]
 fn a_signal_before_the_exec_ends_it() {
@@ -150,6 +162,18 @@ fn what_cannot_be_executed_is_126_or_127_and_was_not_started() {
     });
 }
 
+/// A command whose every `fsync`, and that of what it starts, goes like this.
+fn strace(fault: &str, run: &Command) -> Command {
+    if Command::new("strace").arg("-V").output().is_err() {
+        skip("there is no strace here");
+    }
+    let mut command = Command::new("strace");
+    command.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync"]);
+    command.args(["-e", &format!("inject=fsync:{fault}")]);
+    command.arg(run.get_program()).args(run.get_args());
+    command
+}
+
 /// A start whose claim is written and on its way to a disk that takes 10 seconds.
 struct Held {
     instance: Instance,
@@ -162,17 +186,11 @@ struct Held {
 
 impl Held {
     fn start(options: &[&str]) -> Self {
-        if Command::new("strace").arg("-V").output().is_err() {
-            skip("there is no strace here");
-        }
         let instance = Instance::new(User::Server);
         let marker = instance.directory().join("started");
         let log = instance.directory().join("log");
         let run = instance.run(options, &["touch", marker.to_str().unwrap()]);
-        let mut command = Command::new("strace");
-        command.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync"]);
-        command.args(["-e", "inject=fsync:delay_enter=10000000"]);
-        command.arg(run.get_program()).args(run.get_args());
+        let mut command = strace("delay_enter=10000000", &run);
         command.stdin(Stdio::null()).stderr(fs::File::create(&log).unwrap());
         let spawned = SystemTime::now();
         let process = Process::spawn(&mut command);
