@@ -39,6 +39,8 @@ pub(crate) struct DropIn {
     pub(crate) has_record: bool,
     /// Whether it sweeps after the stop.
     pub(crate) has_post: bool,
+    /// The name that the server's lines bear in the journal, where the unit gives none.
+    pub(crate) identifier: Option<String>,
     /// The cluster that pg_ctlcluster starts in this unit.
     pub(crate) cluster: Option<Cluster>,
 }
@@ -161,6 +163,10 @@ impl DropIn {
         text.push_str("ExecStart=\n");
         for line in &self.starts {
             let _ = writeln!(text, "ExecStart={}", self.prefixed(line));
+        }
+        if let Some(name) = &self.identifier {
+            comment(text, &reasons::IDENTIFIER);
+            let _ = writeln!(text, "SyslogIdentifier={name}");
         }
     }
 

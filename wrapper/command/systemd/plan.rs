@@ -80,8 +80,13 @@ pub(super) fn make(
         lines.iter().any(|line| line.runs("shmwarden") && has_word(&line.rest, command))
     };
     let mut state = text.list("StateDirectory").into_iter().flat_map(str::split_whitespace);
+    let identifier = match text.list("SyslogIdentifier").is_empty() {
+        true => starts.first().and_then(|line| plain_name(&line.path)),
+        false => None,
+    };
     Ok(DropIn {
         unit: unit.to_owned(),
+        identifier,
         program: own_path(),
         way,
         is_prefixed: is_there("ExecStart", "run"),
@@ -110,6 +115,14 @@ fn renamed(name: &str) -> Finding {
         format!("ExecStart=@ gives the server the name {name}: behind shmwarden it has its path"),
         "--way record, where that name matters",
     )
+}
+
+/// The name that systemd gives a program's lines in the journal: the file's. Nothing where that
+/// has a character that means something in a unit.
+fn plain_name(path: &str) -> Option<String> {
+    let name = path.rsplit('/').next()?;
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
+    (!name.is_empty() && name.chars().all(is_plain)).then(|| name.to_owned())
 }
 
 fn has_word(line: &str, word: &str) -> bool {

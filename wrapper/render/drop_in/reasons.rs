@@ -21,6 +21,10 @@ pub(super) const START: [&str; 2] = [
     "arguments, specifiers and variables are the unit's own.",
 ];
 
+/// `SyslogIdentifier=`.
+pub(super) const IDENTIFIER: [&str; 1] =
+    ["The server's lines keep their name in the journal, which else is the first program's."];
+
 /// `ExecStartPost=`.
 pub(super) const RECORD: [&str; 2] = [
     "Writes down the server and what it holds, once it is ready. A server that is killed",

@@ -18,6 +18,7 @@ fn documented(way: Way) -> DropIn {
         has_pre: false,
         has_record: false,
         has_post: false,
+        identifier: Some("postgres".to_owned()),
         cluster: None,
     }
 }
