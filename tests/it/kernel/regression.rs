@@ -344,6 +344,23 @@ const CHANGELING: &str = r#"
     sleep 1 while 1;
 "#;
 
+/// An orphan is no daemon of COMMAND's as long as COMMAND is there.
+#[test]
+fn an_orphan_that_fails_does_not_make_a_clean_end_a_bad_one() {
+    sandbox::run(|| {
+        let instance = Instance::new(User::Server);
+        let body = r#"
+            shmget(0x00f42401, 4096, 0600 | 01000) // die;
+            if (!fork) { exit 0 if fork; select(undef, undef, undef, 0.3); exit 1 }
+            wait; sleep 2; exit 0;
+        "#;
+        let mut run = instance.run(&[], &["perl", "-e", body]);
+        let answer = Answer::of(&mut run).expect_code(0);
+        assert!(answer.stderr.contains("the server left it after a clean exit"), "{answer:?}");
+        assert_eq!(segments().len(), 1, "{answer:?}");
+    });
+}
+
 fn mapping_server(instance: &Instance) -> StandIn {
     let script = format!("{NUMBERS}{MAPPER}");
     let server = StandIn::spawn(instance.run(&[], &["perl", "-e", &script]));
