@@ -59,7 +59,7 @@ fn start(args: &RunArgs) -> Result<Launcher, Failure> {
         ..Named::default()
     };
     let path = ledgers::path(&named);
-    if server.data.as_deref().is_some_and(|data| path.starts_with(data)) {
+    if server.data.as_deref().is_some_and(|data| ledgers::lies_in(&path, data)) {
         return Err(failed(format!(
             "the ledger {} would lie in the server's data directory, where it does not belong; \
              name another place with --ledger",
