@@ -117,6 +117,7 @@ impl Watch {
                 }
             }
         }
+        self.note_users(ledger, &sets, &queues)?;
         self.note_used_calls(ledger, &sets, &queues)?;
         let there: BTreeSet<Number> = sets.iter().map(|row| (true, row.id)).collect();
         let there: BTreeSet<Number> =
@@ -271,6 +272,17 @@ fn users_of_set(row: &sem::Row) -> (Identity, Option<LastUsers>) {
     let set = Set { row: row.clone(), members };
     let users = LastUsers::of_set(&set, place::shows_all_pids());
     (Identity::Sem(set.identity()), users)
+}
+
+/// Recorded sets and queues of a run that went, as `record` looks for them.
+///
+/// # Errors
+/// A record that may not follow is a mistake of this program.
+pub(crate) fn follow_once(run: u64, ledger: &mut Ledger) -> Result<()> {
+    match (sem::table(), msg::table()) {
+        (Ok(sets), Ok(queues)) => follow(ledger, run, &sets, &queues, false),
+        _ => Ok(()),
+    }
 }
 
 /// Recorded sets and queues that went; at the end also those that were changed, which happens all
