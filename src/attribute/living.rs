@@ -4,6 +4,8 @@
 //! That it lives says that its pid is its own now, not that it always was: what bears the pid may
 //! be left from an earlier process of that number. Such a doubt is reported, and nothing claimed.
 
+pub mod calls;
+
 use super::listed;
 use super::proof::{bears_claim, pid_cannot_be_reused, uid_fits, written};
 use super::{Found, is_recorded, number};
