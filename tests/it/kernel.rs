@@ -1,6 +1,6 @@
 //! What must hold against the real kernel: orphans, ledgers from elsewhere, recycled numbers,
-//! ledgers that cannot be had, namespaces, signals, slow disks. PostgreSQL 15 where it takes a
-//! server, else a stand-in that creates segments and nothing more.
+//! ledgers that cannot be had, namespaces, commands that cannot be executed, slow disks. PostgreSQL
+//! 15 where it takes a server, else a stand-in that creates segments and nothing more.
 
 mod disk;
 pub mod instance;
@@ -22,6 +22,6 @@ mod regression;
 mod sets;
 mod sets_elsewhere;
 mod sets_raced;
-mod signals;
 mod threads;
+mod unexecuted;
 mod unusable;

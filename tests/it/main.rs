@@ -9,6 +9,7 @@ mod command;
 pub mod database;
 mod infrastructure;
 mod kernel;
+mod launcher;
 mod notify;
 mod pure;
 mod support;

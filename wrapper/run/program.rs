@@ -76,7 +76,7 @@ pub(crate) fn build(path: &Path, command: &[OsString], mask: Mask) -> Result<Pro
 pub(crate) fn exec_failed(path: &Path, errno: i32) -> (u8, String) {
     let errno = Errno::from_raw(errno);
     let status = match errno {
-        Errno::ENOENT | Errno::ENOTDIR => exit::NOT_FOUND,
+        Errno::ENOENT => exit::NOT_FOUND,
         _ => exit::CANNOT_EXECUTE,
     };
     (status, format!("cannot execute {}: {}", path.display(), errno.desc()))

@@ -48,11 +48,13 @@ fn a_manager_that_does_not_read_delays_no_signal_costs_nothing_and_is_told_every
             launcher.signal(Signal::SIGUSR1);
             assert_eq!(next(), "USR1");
         }
-        let before = wake_ups(launcher.pid());
+        let before = (wake_ups(launcher.pid()), cpu_ms(launcher.pid()));
         std::thread::sleep(Duration::from_secs(3));
-        let woken = wake_ups(launcher.pid()) - before;
-        println!("{woken} wake-ups in 3 s");
+        let woken = wake_ups(launcher.pid()) - before.0;
+        let busy_ms = cpu_ms(launcher.pid()) - before.1;
+        println!("{woken} wake-ups and {busy_ms} ms of CPU time in 3 s");
         assert!(woken <= 20, "{woken} wake-ups in three seconds, of which looks are three");
+        assert!(busy_ms <= 300, "{busy_ms} ms of CPU time in three seconds");
 
         for number in 1..=MANY {
             assert_eq!(manager.next().words(), format!("STATUS={number}"));
@@ -102,4 +104,10 @@ fn wake_ups(pid: i32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches"));
     line.unwrap().split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// CPU time that a process has used.
+fn cpu_ms(pid: i32) -> u64 {
+    let times = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap();
+    times.split_whitespace().next().unwrap().parse::<u64>().unwrap() / 1_000_000
 }

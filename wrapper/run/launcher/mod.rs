@@ -137,9 +137,10 @@ impl Launcher {
             self.wait_for_events();
             self.read_signals();
             self.read_gate();
+            self.relay_notifications();
             self.look_when_due();
             self.count_when_due();
-            self.relay_notifications();
+            self.speak_when_due();
         }
         self.end_relay();
         self.ending()

@@ -12,8 +12,9 @@ use super::linger::held_by;
 use super::{Launcher, State};
 use crate::cli::NotifyAccess;
 
-/// How soon after the server's death the launcher speaks: mostly it has ended by then.
-const SILENCE: Duration = Duration::from_millis(500);
+/// How soon after the server's death the launcher speaks: mostly it has ended by then, and else
+/// it has just found out who the orphans are.
+const SILENCE: Duration = Duration::from_millis(600);
 /// Pause between two notices.
 const EVERY: Duration = Duration::from_secs(5);
 /// By how much a notice extends the manager's timeouts, its watchdog's too: long enough for one
@@ -35,9 +36,13 @@ impl Notices {
 }
 
 impl Launcher {
-    /// Passes on what the server has sent, and says what the launcher waits for.
+    /// Passes on what the server has sent.
     pub(super) fn relay_notifications(&mut self) {
         self.with_relay(|relay, launcher| relay.turn(|pid, kind| launcher.may_notify(pid, kind)));
+    }
+
+    /// Says what the launcher waits for, if it is time.
+    pub(super) fn speak_when_due(&mut self) {
         let is_due = self.notices.next.is_some_and(|next| Instant::now() >= next);
         if is_due && self.state == State::Lingering {
             self.notices.next = Some(Instant::now() + EVERY);

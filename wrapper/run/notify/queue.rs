@@ -22,8 +22,9 @@ pub(crate) struct Room {
 
 impl Room {
     /// While the server lives: what does not fit stays in the socket, where its sender waits as it
-    /// would for the manager.
-    pub(crate) const USUAL: Self = Self { messages: 64, bytes: 256 << 10, descriptors: 253 };
+    /// would for the manager. Behind a message with descriptors nothing is taken, so that the next
+    /// one finds all that may be open free.
+    pub(crate) const USUAL: Self = Self { messages: 64, bytes: 256 << 10, descriptors: 1 };
     /// For a dead server's last words: nobody waits for them, and later there is no taking them.
     pub(crate) const LAST: Self = Self { messages: 1024, bytes: 4 << 20, descriptors: 512 };
 }

@@ -1,0 +1,269 @@
+//! A launcher at a terminal: what its keys send, job control, its window, its end.
+
+use std::fs;
+use std::path::PathBuf;
+
+use nix::sys::signal::Signal;
+
+use super::page::measure;
+use super::perl::RECORDER;
+use super::subject::{LIMIT, Subject};
+use super::terminal::{A_WHILE, Terminal};
+use crate::support::processes;
+use crate::support::sandbox;
+use crate::support::waiting::{happens_within, wait_until};
+
+/// A recorder behind a launcher, in a terminal.
+struct Recorder {
+    terminal: Terminal,
+    log: PathBuf,
+    pid: i32,
+}
+
+impl Recorder {
+    /// As a shell's job in the foreground.
+    fn as_job(subject: Subject) -> Self {
+        let mut terminal = Terminal::shell();
+        let (log, words) = Recorder::words(subject);
+        terminal.runs(&words, "");
+        Recorder::with(terminal, log)
+    }
+
+    /// With the launcher as the leader of the session.
+    fn as_leader(subject: Subject) -> Self {
+        let (log, words) = Recorder::words(subject);
+        Recorder::with(Terminal::of(&words), log)
+    }
+
+    fn words(subject: Subject) -> (PathBuf, Vec<String>) {
+        let log = sandbox::scratch().join(format!("signals-{}", subject.name()));
+        let words = subject.words(&[], &["perl", "-e", RECORDER, log.to_str().unwrap()]);
+        (log, words)
+    }
+
+    fn with(terminal: Terminal, log: PathBuf) -> Self {
+        let text = || fs::read_to_string(&log).unwrap_or_default();
+        wait_until("COMMAND records", LIMIT, || text().ends_with(' '));
+        let pid = text().trim().parse().unwrap();
+        Recorder { terminal, log, pid }
+    }
+
+    fn is_stopped(&self) -> bool {
+        processes::state(self.pid) == Some('T')
+    }
+
+    /// How often a signal has come, once it has come and nothing more does.
+    fn times(&self, name: &str) -> String {
+        let count = || fs::read_to_string(&self.log).unwrap().matches(name).count();
+        happens_within(LIMIT / 3, || count() > 0);
+        happens_within(A_WHILE, || false);
+        match count() {
+            0 => "never".to_owned(),
+            1 => "once".to_owned(),
+            2 => "twice".to_owned(),
+            more => format!("{more} times"),
+        }
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        processes::kill(self.pid, Signal::SIGKILL);
+        if let Some(launcher) = processes::parent(self.pid).filter(|&pid| pid > 2) {
+            processes::kill(launcher, Signal::SIGCONT);
+        }
+    }
+}
+
+#[test]
+fn an_interrupt_from_the_keyboard_arrives_once() {
+    sandbox::run(|| {
+        measure("^C", "once", |subject| {
+            let mut recorder = Recorder::as_job(subject);
+            recorder.terminal.types("\x03");
+            recorder.times("INT")
+        });
+    });
+}
+
+#[test]
+fn a_change_of_the_window_arrives_once() {
+    sandbox::run(|| {
+        measure("the window changes its size", "once", |subject| {
+            let recorder = Recorder::as_job(subject);
+            recorder.terminal.resize(111);
+            recorder.times("WINCH")
+        });
+    });
+}
+
+#[test]
+fn a_stop_from_the_keyboard_stops_the_job_and_fg_continues_it() {
+    sandbox::run(|| {
+        measure("^Z, then `fg`", "stops, and SIGCONT comes once", |subject| {
+            let mut recorder = Recorder::as_job(subject);
+            recorder.terminal.types("\x1a");
+            if !recorder.terminal.shows("Stopped") {
+                let stopped = if recorder.is_stopped() { "COMMAND alone" } else { "nothing" };
+                return format!("the shell waits on: {stopped} stops");
+            }
+            if !happens_within(LIMIT, || recorder.is_stopped()) {
+                return "COMMAND runs on".to_owned();
+            }
+            recorder.terminal.types("fg\n");
+            format!("stops, and SIGCONT comes {}", recorder.times("CONT"))
+        });
+    });
+}
+
+#[test]
+fn a_job_stops_and_continues_as_often_as_it_is_told_to() {
+    sandbox::run(|| {
+        let mut recorder = Recorder::as_job(Subject::Ours);
+        for round in 1..=5 {
+            recorder.terminal.types("\x1a");
+            assert!(recorder.terminal.shows("Stopped"));
+            wait_until("COMMAND is stopped", LIMIT, || recorder.is_stopped());
+            recorder.terminal.types(if round % 2 == 0 { "fg\n" } else { "bg; fg\n" });
+            wait_until("COMMAND runs", LIMIT, || !recorder.is_stopped());
+        }
+        recorder.terminal.types("\x03");
+        assert_eq!(recorder.times("INT"), "once");
+        assert_eq!(recorder.times("CONT"), "5 times");
+    });
+}
+
+#[test]
+fn a_stop_of_the_server_alone_stops_the_job() {
+    sandbox::run(|| {
+        measure("`kill -STOP` of COMMAND in a shell's job", "the job stops", |subject| {
+            let mut recorder = Recorder::as_job(subject);
+            processes::kill(recorder.pid, Signal::SIGSTOP);
+            let stops = recorder.terminal.shows("Stopped");
+            if stops { "the job stops" } else { "the shell waits on" }.to_owned()
+        });
+    });
+}
+
+#[test]
+fn a_server_that_is_continued_alone_continues_its_launcher() {
+    sandbox::run(|| {
+        let title = "then `kill -CONT` of COMMAND, and SIGTERM to the job's pid";
+        measure(title, "both arrive once", |subject| {
+            let mut recorder = Recorder::as_job(subject);
+            let started = match subject {
+                Subject::Without => recorder.pid,
+                _ => processes::parent(recorder.pid).unwrap(),
+            };
+            processes::kill(recorder.pid, Signal::SIGSTOP);
+            recorder.terminal.shows("Stopped");
+            processes::kill(recorder.pid, Signal::SIGCONT);
+            let cont = recorder.times("CONT");
+            processes::kill(started, Signal::SIGTERM);
+            match (cont.as_str(), recorder.times("TERM").as_str()) {
+                ("once", "once") => "both arrive once".to_owned(),
+                (cont, term) => format!("SIGCONT {cont}, SIGTERM {term}"),
+            }
+        });
+    });
+}
+
+#[test]
+fn a_stopped_job_that_is_killed_is_noticed() {
+    sandbox::run(|| {
+        let title = "`kill -KILL` of COMMAND in a stopped job";
+        measure(title, "the shell says Killed", |subject| {
+            let mut recorder = Recorder::as_job(subject);
+            recorder.terminal.types("\x1a");
+            if !recorder.terminal.shows("Stopped") {
+                return "the job does not stop".to_owned();
+            }
+            processes::kill(recorder.pid, Signal::SIGKILL);
+            recorder.terminal.types("sleep 2\n\n");
+            let told = recorder.terminal.shows("Killed");
+            if told { "the shell says Killed" } else { "the job stays" }.to_owned()
+        });
+    });
+}
+
+#[test]
+fn the_leader_of_a_session_does_not_stop_with_its_server() {
+    sandbox::run(|| {
+        let recorder = Recorder::as_leader(Subject::Ours);
+        let launcher = processes::parent(recorder.pid).unwrap();
+        processes::kill(recorder.pid, Signal::SIGSTOP);
+        wait_until("COMMAND is stopped", LIMIT, || recorder.is_stopped());
+        happens_within(A_WHILE, || false);
+        assert_ne!(processes::state(launcher), Some('T'), "nobody would continue it");
+        processes::kill(launcher, Signal::SIGCONT);
+        wait_until("COMMAND runs", LIMIT, || !recorder.is_stopped());
+        assert_eq!(recorder.times("CONT"), "once");
+    });
+}
+
+#[test]
+fn a_service_does_not_stop_with_its_server() {
+    sandbox::run(|| {
+        let (log, words) = Recorder::words(Subject::Ours);
+        let mut command = std::process::Command::new("setsid");
+        let mut service = processes::Process::spawn(command.args(&words));
+        let text = || fs::read_to_string(&log).unwrap_or_default();
+        wait_until("COMMAND records", LIMIT, || text().ends_with(' '));
+        let server: i32 = text().trim().parse().unwrap();
+        let launcher = service.pid();
+        processes::kill(server, Signal::SIGSTOP);
+        wait_until("COMMAND is stopped", LIMIT, || processes::state(server) == Some('T'));
+        happens_within(A_WHILE, || false);
+        assert_ne!(processes::state(launcher), Some('T'));
+        processes::kill(server, Signal::SIGKILL);
+        service.wait(LIMIT);
+    });
+}
+
+/// Reads a line from the terminal, and says it.
+const READER: &str = r#"open my $t, "<", "/dev/tty" or die; my $line = <$t>; print "got $line";"#;
+
+#[test]
+fn a_command_in_the_foreground_reads_from_the_terminal() {
+    sandbox::run(|| {
+        measure("COMMAND reads from the terminal", "it reads", |subject| {
+            let mut terminal = Terminal::shell();
+            terminal.runs(&subject.words(&[], &["perl", "-e", READER]), "");
+            happens_within(A_WHILE, || false);
+            terminal.types("words\n");
+            if terminal.shows("got words") { "it reads" } else { "it does not" }.to_owned()
+        });
+    });
+}
+
+#[test]
+fn a_command_in_the_background_stops_when_it_reads() {
+    sandbox::run(|| {
+        let title = "COMMAND in the background reads from the terminal";
+        measure(title, "stops, and reads after `fg`", |subject| {
+            let mut terminal = Terminal::shell();
+            terminal.runs(&subject.words(&[], &["perl", "-e", READER]), " & sleep 1");
+            happens_within(A_WHILE * 5, || false);
+            terminal.types("\njobs\n");
+            if !terminal.shows("Stopped") {
+                return "the job does not stop".to_owned();
+            }
+            terminal.types("fg\n");
+            happens_within(A_WHILE, || false);
+            terminal.types("words\n");
+            let reads = terminal.shows("got words");
+            if reads { "stops, and reads after `fg`" } else { "stops for good" }.to_owned()
+        });
+    });
+}
+
+#[test]
+fn a_hang_up_of_the_terminal_reaches_the_server() {
+    sandbox::run(|| {
+        measure("the terminal of a launcher that leads its session hangs up", "once", |subject| {
+            let mut recorder = Recorder::as_leader(subject);
+            recorder.terminal.hang_up();
+            recorder.times("HUP")
+        });
+    });
+}

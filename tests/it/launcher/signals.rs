@@ -1,0 +1,191 @@
+//! Signals that a process sends to the launcher's pid, as a service manager does.
+
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use nix::libc;
+use shmwarden::sys::signals::send;
+
+use super::page::{measure, measure_both};
+use super::perl::{LISTENER, RECORDER, Talker, script};
+use super::subject::{LIMIT, Subject, kill_all};
+use crate::support::sandbox;
+use crate::support::waiting::happens_within;
+
+fn listener(subject: Subject) -> Talker {
+    let script = script(LISTENER);
+    Talker::start(subject.command(&[], &["perl", "-e", &script]).process_group(0))
+}
+
+/// Numbers as `1-3 7`.
+fn numbers(all: &[i32]) -> String {
+    let mut words: Vec<(i32, i32)> = Vec::new();
+    for &number in all {
+        match words.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => words.push((number, number)),
+        }
+    }
+    let word = |(first, last): (i32, i32)| match last - first {
+        0 => first.to_string(),
+        _ => format!("{first}-{last}"),
+    };
+    words.into_iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn each_signal_that_can_be_caught_arrives_once() {
+    sandbox::run(|| {
+        measure("each signal 1-64 but KILL and STOP, sent by `kill`", "each once", |subject| {
+            let (mut lost, mut ended, mut twice) = (Vec::new(), Vec::new(), Vec::new());
+            let mut talker = listener(subject);
+            for signal in (1..=64).filter(|&n| n != libc::SIGKILL && n != libc::SIGSTOP) {
+                send(talker.process.pid(), signal).unwrap();
+                // The next signal shows that nothing of this one is left.
+                send(talker.process.pid(), libc::SIGUSR2).unwrap();
+                let told = |talker: &mut Talker| {
+                    let line = talker.line()?;
+                    line.split(' ').next()?.parse::<i32>().ok()
+                };
+                let mut found = Vec::new();
+                let count = if signal == libc::SIGUSR2 { 1 } else { 2 };
+                while found.len() < count {
+                    let Some(number) = told(&mut talker) else { break };
+                    found.push(number);
+                }
+                let own = found.iter().filter(|&&number| number == signal).count();
+                if found.len() == count && own == 1 {
+                    continue;
+                }
+                if !talker.process.is_running() {
+                    ended.push(signal);
+                } else if own == 0 {
+                    lost.push(signal);
+                } else {
+                    twice.push(signal);
+                }
+                kill_all(&mut talker.process);
+                talker = listener(subject);
+            }
+            let all = [("dies of", ended), ("loses", lost), ("twice", twice)];
+            let all = all.iter().filter(|(_, signals)| !signals.is_empty());
+            let words: Vec<String> =
+                all.map(|(word, signals)| format!("{word} {}", numbers(signals))).collect();
+            if words.is_empty() { "each once".to_owned() } else { words.join("; ") }
+        });
+    });
+}
+
+#[test]
+fn two_signals_in_a_row_arrive_both() {
+    sandbox::run(|| {
+        measure("two different ones in a row", "both", |subject| {
+            let mut talker = listener(subject);
+            for signal in [libc::SIGUSR1, libc::SIGHUP] {
+                send(talker.process.pid(), signal).unwrap();
+            }
+            let mut lines = [talker.line(), talker.line()].map(Option::unwrap_or_default);
+            lines.sort();
+            let both = lines[0].starts_with("1 ") && lines[1].starts_with("10 ");
+            if both { "both".to_owned() } else { format!("{lines:?}") }
+        });
+    });
+}
+
+fn queue(talker: &Talker, signal: i32, value: i32) {
+    let mut kill = Command::new("/usr/bin/kill");
+    kill.args(["-q", &value.to_string(), &format!("-{signal}"), &talker.process.pid().to_string()]);
+    assert!(kill.status().unwrap().success(), "{kill:?}");
+}
+
+#[test]
+fn a_queued_signal_keeps_its_value() {
+    sandbox::run(|| {
+        measure("the value of `sigqueue`", "kept", |subject| {
+            let mut talker = listener(subject);
+            queue(&talker, libc::SIGUSR1, 42);
+            let kept = format!("{} {} 42", libc::SIGUSR1, libc::SI_QUEUE);
+            let line = talker.line().unwrap_or_default();
+            if line == kept { "kept" } else { "lost" }.to_owned()
+        });
+    });
+}
+
+#[test]
+fn real_time_signals_arrive_as_often_as_they_were_sent() {
+    sandbox::run(|| {
+        measure("a real-time signal three times in a row", "three times", |subject| {
+            let mut talker = listener(subject);
+            (0..3).for_each(|_| send(talker.process.pid(), 40).unwrap());
+            send(talker.process.pid(), libc::SIGRTMAX()).unwrap();
+            let mut count = 0;
+            while talker.line().is_some_and(|line| line.starts_with("40 ")) {
+                count += 1;
+            }
+            if count == 3 { "three times".to_owned() } else { format!("{count}") }
+        });
+    });
+}
+
+#[test]
+fn a_signal_to_the_whole_group_arrives_twice() {
+    sandbox::run(|| {
+        let title = "a signal sent to the whole process group or control group";
+        measure_both(title, "once", "twice", |subject| {
+            let mut talker = listener(subject);
+            send(-talker.process.pid(), 40).unwrap();
+            let mut count = 0;
+            while talker.line().is_some() {
+                count += 1;
+            }
+            ["never", "once", "twice"][count].to_owned()
+        });
+    });
+}
+
+/// Sends its whole group a signal, and says how often it got it.
+const TO_OWN_GROUP: &str = r#"
+    my $count = 0;
+    $SIG{USR1} = sub { $count++ };
+    kill "USR1", -getpgrp();
+    select(undef, undef, undef, 0.02) for 1 .. 20;
+    print "$count";
+"#;
+
+#[test]
+fn what_the_server_sends_to_its_own_group_does_not_come_back() {
+    sandbox::run(|| {
+        measure("a signal that COMMAND sends to its own group", "1", |subject| {
+            let mut command = subject.command(&[], &["perl", "-e", TO_OWN_GROUP]);
+            let ended = super::subject::finish(command.process_group(0));
+            ended.map_or("hangs".to_owned(), |ended| ended.stdout)
+        });
+    });
+}
+
+#[test]
+fn the_continuation_that_follows_a_stop_signal_arrives_once() {
+    sandbox::run(|| {
+        let title = "SIGTERM and SIGCONT, as a service manager stops";
+        measure(title, "each once", |subject| {
+            let log = sandbox::scratch().join(format!("log-{}", subject.name()));
+            let words = ["perl", "-e", RECORDER, log.to_str().unwrap()];
+            let process = &mut crate::support::processes::Process::spawn(
+                subject.command(&[], &words).process_group(0),
+            );
+            let text = || std::fs::read_to_string(&log).unwrap_or_default();
+            assert!(happens_within(LIMIT, || text().ends_with(' ')));
+            send(process.pid(), libc::SIGTERM).unwrap();
+            send(process.pid(), libc::SIGCONT).unwrap();
+            happens_within(LIMIT / 5, || text().contains("TERM") && text().contains("CONT"));
+            happens_within(LIMIT / 20, || false);
+            let text = text();
+            let count = |name: &str| text.matches(name).count();
+            kill_all(process);
+            match (count("TERM"), count("CONT")) {
+                (1, 1) => "each once".to_owned(),
+                (term, cont) => format!("SIGTERM {term}, SIGCONT {cont}"),
+            }
+        });
+    });
+}

@@ -1,0 +1,102 @@
+//! A launcher that is killed at each step of its start: nothing ran, or the ledger names the pid.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::kernel::instance::{Instance, state};
+use crate::support::processes::{self, Process};
+use crate::support::sandbox;
+use crate::support::skip::skip;
+use crate::support::user::User;
+use crate::support::waiting::{happens_within, wait_until};
+
+use super::subject::LIMIT;
+
+/// How long strace may take on a machine that does much else.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Writes its pid and stays.
+const SERVER: &str = r#"echo $$ >"$1.new"; mv "$1.new" "$1"; exec sleep 60"#;
+
+/// The system calls of a launcher, one a line; the last is the one that opened the gate.
+fn calls_until_the_gate_opens(trace: &Path) -> usize {
+    let text = fs::read_to_string(trace).unwrap();
+    let opens = |line: &&str| line.starts_with("write(") && line.contains("\"!\"");
+    1 + text.lines().take_while(|line| !opens(line)).count()
+}
+
+/// `shmwarden run` of the server under strace.
+fn traced(instance: &Instance, options: &[&str], marker: &Path) -> Command {
+    let mut strace = Command::new("strace");
+    strace.args(options).args(instance.prefix(&[]));
+    strace.args(["sh", "-c", SERVER, "sh", marker.to_str().unwrap()]);
+    strace.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    strace
+}
+
+#[test]
+fn nothing_runs_unclaimed_wherever_the_start_is_cut_off() {
+    sandbox::run_within(Duration::from_secs(600), || {
+        let trace = sandbox::scratch().join("trace");
+        let first = Instance::new(User::Root);
+        let marker = sandbox::scratch().join("first");
+        let options = ["-o", trace.to_str().unwrap()];
+        if Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_err() {
+            skip("needs strace");
+        }
+        let mut strace = Process::spawn(&mut traced(&first, &options, &marker));
+        wait_until("the server runs", LIMIT, || marker.exists());
+        processes::descendants(strace.pid())
+            .into_iter()
+            .for_each(|pid| processes::kill(pid, Signal::SIGKILL));
+        strace.wait(LIMIT);
+        let last = calls_until_the_gate_opens(&trace) + 8;
+        assert!(last > 100, "{last} system calls");
+
+        let mut ran = 0;
+        for number in 1..=last {
+            ran += usize::from(cut_off(number));
+        }
+        assert!(ran > 0, "the gate was opened within the last of {last} calls");
+        assert!(ran < last / 2, "{ran} of {last} ran");
+    });
+}
+
+/// Kills the launcher at its n-th system call; whether the server ran.
+fn cut_off(number: usize) -> bool {
+    let instance = Instance::new(User::Root);
+    let marker = sandbox::scratch().join(format!("marker-{number}"));
+    let inject = format!("inject=all:signal=KILL:when={number}");
+    let options = ["-o", "/dev/null", "-e", &inject];
+    let mut strace = Process::spawn(&mut traced(&instance, &options, &marker));
+    strace.wait(PATIENCE);
+    // What was at the gate has ended or executes now; nothing else is left in the sandbox.
+    let runs = |pid: i32, what: &str| processes::describe(pid).contains(what);
+    let is_left = |pid: &i32| runs(*pid, "sleep 60") || runs(*pid, "exec sleep");
+    let at_gate = || processes::all().into_iter().any(|pid| runs(pid, "shmwarden run"));
+    assert!(happens_within(LIMIT, || !at_gate()), "call {number}: somebody waits at the gate");
+    let left: Vec<i32> = processes::all().into_iter().filter(is_left).collect();
+    if left.is_empty() {
+        assert!(!marker.exists(), "call {number}: a server ran and ended");
+        if instance.ledger().exists() {
+            let sweep = instance.sweep(&[]).expect_code(0);
+            assert!(["settled", "dead"].contains(&state(&sweep).as_str()), "{sweep:?}");
+        }
+        return false;
+    }
+    wait_until("the server says its pid", LIMIT, || marker.exists());
+    let pid: i32 = fs::read_to_string(&marker).unwrap().trim().parse().unwrap();
+    let sweep = instance.sweep(&[]);
+    assert_eq!(state(&sweep), "live", "call {number}: {sweep:?}");
+    let ledger = String::from_utf8_lossy(&instance.bytes()).into_owned();
+    let claims = ledger.lines().filter(|line| line.contains(r#""record":"claim""#));
+    let named = claims.filter(|line| line.contains(&format!(r#""pid":{pid},"#))).count();
+    assert!(named > 0, "call {number}: {ledger}");
+    processes::kill(pid, Signal::SIGKILL);
+    processes::wait_end(pid, LIMIT);
+    true
+}
