@@ -76,11 +76,18 @@ pub(crate) struct RunArgs {
     #[arg(long, value_enum, default_value_t = IfLedgerFails::Start)]
     pub(crate) if_ledger_fails: IfLedgerFails,
     /// What to do with the server's notifications where $NOTIFY_SOCKET is set (sd_notify(3))
-    #[arg(long, value_enum, default_value_t = Notify::Relay)]
+    #[arg(long, value_enum, default_value_t = Notify::Relay, conflicts_with = "in_place")]
     pub(crate) notify: Notify,
     /// Whose notifications are relayed
-    #[arg(long, value_enum, default_value_t = NotifyAccess::Main)]
+    #[arg(long, value_enum, default_value_t = NotifyAccess::Main, conflicts_with = "in_place")]
     pub(crate) notify_access: NotifyAccess,
+    /// Become COMMAND, with this very pid; a guardian beside it keeps the ledger and cleans up
+    ///
+    /// For pg_ctl -p, pg_ctlcluster, Patroni and gs_ctl, which expect the pid that they forked. Not
+    /// for PID 1 of a container, which would be the guardian's parent. $NOTIFY_SOCKET is left
+    /// alone, so --notify and --notify-access do not go with it.
+    #[arg(long)]
+    pub(crate) in_place: bool,
     /// The server and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,

@@ -32,7 +32,7 @@ pub(crate) fn start(common: &Common) {
 }
 
 /// Whether stderr is the journal's socket (`$JOURNAL_STREAM`, `systemd.exec(5)`).
-fn is_journal() -> bool {
+pub(crate) fn is_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else {
         return false;
     };

@@ -52,6 +52,33 @@ pub fn data_directory(
     Some(std::path::absolute(&path).unwrap_or(path))
 }
 
+/// Whether a command line starts a server, and not one of the errands that scripts send the same
+/// program on, some while the server runs (`main.c`, `postmaster.c`): those share no memory.
+#[must_use]
+pub fn starts_server(engine: EngineName, args: &[OsString]) -> bool {
+    const ERRANDS: [&[u8]; 6] =
+        [b"--help", b"-?", b"--version", b"-V", b"--describe-config", b"--check"];
+    if engine == EngineName::Generic {
+        return true;
+    }
+    let mut args = args.iter().skip(1).map(|arg| arg.as_bytes()).peekable();
+    let errand = args.peek().is_some_and(|first| ERRANDS.contains(first));
+    let mut asks_value = false;
+    while let Some(arg) = args.next() {
+        asks_value |= arg.starts_with(b"-C");
+        if WITH_VALUE.contains(&arg) || matches!(arg, b"-D" | b"--pgdata") {
+            args.next();
+        }
+    }
+    !errand && !asks_value
+}
+
+/// Options of a server that take a value of their own (`postmaster.c`: getopt).
+const WITH_VALUE: [&[u8]; 14] = [
+    b"-c", b"-B", b"-d", b"-f", b"-h", b"-k", b"-N", b"-o", b"-p", b"-r", b"-S", b"-t", b"-v",
+    b"-W",
+];
+
 /// The value of the last `-D` of a server's arguments (`postmaster.c`: getopt; the last counts).
 fn option_d(args: &[OsString]) -> Option<OsString> {
     let mut found = None;
@@ -59,9 +86,8 @@ fn option_d(args: &[OsString]) -> Option<OsString> {
     while let Some(arg) = args.next() {
         match arg.as_bytes() {
             b"-D" | b"--pgdata" => found = args.next().cloned(),
-            // These take a value of their own, which is not looked at.
-            b"-c" | b"-B" | b"-d" | b"-f" | b"-h" | b"-k" | b"-N" | b"-o" | b"-p" | b"-S"
-            | b"-t" | b"-v" | b"-W" => {
+            // Their value is not looked at.
+            option if WITH_VALUE.contains(&option) => {
                 args.next();
             }
             [b'-', b'D', value @ ..] => found = Some(OsStr::from_bytes(value).to_owned()),
@@ -95,6 +121,19 @@ mod tests {
         assert_eq!(recognise(Path::new("gaussdb")), EngineName::Opengauss);
         assert_eq!(recognise(Path::new("/usr/bin/psql")), EngineName::Generic);
         assert_eq!(recognise(Path::new("/")), EngineName::Generic);
+    }
+
+    #[test]
+    fn what_prints_and_ends_starts_no_server() {
+        let starts = |words: &[&str]| starts_server(EngineName::Postgres, &args(words));
+        assert!(starts(&["postgres"]) && starts(&["postgres", "-c", "-C", "-D", "-C"]));
+        assert!(!starts(&["postgres", "-D", "/a", "-C", "port", "--config-file=x"]));
+        assert!(!starts(&["postgres", "-Cport", "-D", "/a"]));
+        assert!(starts(&["postgres", "--single", "-D", "/a", "postgres"]));
+        for errand in ["--version", "-V", "--help", "-?", "--describe-config", "--check", "-C"] {
+            assert!(!starts(&["postgres", errand, "x"]), "{errand}");
+            assert!(starts_server(EngineName::Generic, &args(&["x", errand])));
+        }
     }
 
     #[test]

@@ -109,7 +109,7 @@ pub struct Header {
     pub place: Place,
 }
 
-/// A launcher that began.
+/// A launcher that began, or a `record` of a server without one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunStart {
     /// Its number in this ledger, from 1.
@@ -124,6 +124,9 @@ pub struct RunStart {
     pub argv: Vec<Bytes>,
     /// Version of the program.
     pub shmwarden: String,
+    /// Whether that was no launcher but a `record`, which ended at once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recorded: bool,
 }
 
 /// A process whose objects are ours. A second claim of the same process replaces the first.

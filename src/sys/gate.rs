@@ -3,6 +3,10 @@
 //! Between fork and exec the child allocates nothing. It executes only when a byte came through
 //! the gate; when the launcher dies first, the gate reads end-of-file and nothing runs.
 
+mod in_place;
+
+pub use in_place::{Heard, Waiting, between};
+
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -96,7 +100,13 @@ pub struct Gated {
     pub pid: i32,
     gate: Option<File>,
     report: File,
+    word: u8,
 }
+
+/// What goes through the gate: the claim is on disk.
+const DURABLE: u8 = b'!';
+/// What goes through it where the start goes on without.
+const NOT_DURABLE: u8 = b'?';
 
 impl Gated {
     /// Lets the child execute its program.
@@ -105,9 +115,14 @@ impl Gated {
     /// `EPIPE` where the child has died at the gate.
     pub fn open(&mut self) -> std::io::Result<()> {
         match self.gate.take() {
-            Some(mut gate) => gate.write_all(b"!"),
+            Some(mut gate) => gate.write_all(&[self.word]),
             None => Ok(()),
         }
+    }
+
+    /// Has the gate say that the claim is not on disk. A child is let through all the same.
+    pub fn is_not_durable(&mut self) {
+        self.word = NOT_DURABLE;
     }
 
     /// The launcher's end of the gate, for a helper to close its copy: the gate then opens on the
@@ -166,7 +181,7 @@ pub fn fork(mut program: Program) -> Result<Gated> {
     }
     kept.let_go();
     let pid = i32::try_from(pid).map_err(|_| Errno::EOVERFLOW)?;
-    Ok(Gated { pid, gate: Some(gate_in.into()), report: report_out.into() })
+    Ok(Gated { pid, gate: Some(gate_in.into()), report: report_out.into(), word: DURABLE })
 }
 
 /// The child's way from fork to exec; never returns.
@@ -200,16 +215,31 @@ unsafe fn child(
             };
             write_decimal(own, std::slice::from_raw_parts_mut(at, room));
         }
+        let errno = (execute(program, args, environment.as_ptr()) as i32).to_ne_bytes();
+        libc::write(report.as_raw_fd(), errno.as_ptr().cast(), errno.len());
+        libc::_exit(125)
+    }
+}
+
+/// The last step; comes back only where the program could not be executed.
+///
+/// # Safety
+/// `args` and `environment` are lists that end with null.
+unsafe fn execute(
+    program: &Program,
+    args: &[*const libc::c_char],
+    environment: *const *const libc::c_char,
+) -> Errno {
+    // SAFETY: as the caller promises; the descriptors are numbers that no value here owns.
+    unsafe {
         for (fd, closed) in (0..).zip(program.closed) {
             if closed {
                 libc::close(fd);
             }
         }
-        libc::execve(program.path.as_ptr(), args.as_ptr(), environment.as_ptr());
-        let errno = (*libc::__errno_location()).to_ne_bytes();
-        libc::write(report.as_raw_fd(), errno.as_ptr().cast(), errno.len());
-        libc::_exit(125)
+        libc::execve(program.path.as_ptr(), args.as_ptr(), environment);
     }
+    Errno::last()
 }
 
 /// Writes a number and a NUL without allocating.

@@ -4,6 +4,7 @@
 //! call, gives back what the kernel said, and names the manual page it follows.
 #![allow(unsafe_code)]
 
+pub mod apart;
 pub mod entry;
 pub mod files;
 pub mod gate;

@@ -57,6 +57,14 @@ pub fn block_all() -> Result<Mask> {
     change_mask(libc::SIG_SETMASK, Mask::ALL)
 }
 
+/// The mask of blocked signals.
+///
+/// # Errors
+/// What `rt_sigprocmask` says.
+pub fn mask() -> Result<Mask> {
+    change_mask(libc::SIG_BLOCK, Mask(0))
+}
+
 /// Sets the mask of blocked signals.
 pub fn set_mask(mask: &Mask) {
     // It cannot fail with a mask at a good address.

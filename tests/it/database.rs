@@ -3,6 +3,7 @@
 
 mod clean_end;
 mod crash;
+mod in_place;
 mod launcher_alone;
 mod matrix;
 mod moment;

@@ -13,6 +13,7 @@ mod damage;
 mod disks;
 mod elsewhere;
 mod growth;
+mod in_place;
 mod mount_roots;
 mod orphans;
 mod pods;

@@ -7,6 +7,7 @@ pub mod cache;
 pub mod calls;
 pub mod cluster;
 pub mod container;
+pub mod ends;
 pub mod holders;
 pub mod objects;
 pub mod processes;

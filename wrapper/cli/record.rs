@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 
 /// Options of `record`.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("server").required(true))]
 #[command(after_help = "\
 Run it as the server's user or as root, in the server's own namespaces; the server is not touched. \
 Run it again at any time: it adds what is new, and notes what has gone. It removes nothing, that \
@@ -16,10 +17,10 @@ ExecStopPost=-shmwarden sweep.")]
 pub(crate) struct RecordArgs {
     /// The server's main process (of PostgreSQL, the postmaster)
     #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..),
-          required_unless_present = "data", conflicts_with = "data")]
+          group = "server")]
     pub(crate) pid: Option<i32>,
     /// The server that runs in this data directory, as its postmaster.pid says
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", group = "server")]
     pub(crate) data: Option<PathBuf>,
     /// Ledger of this instance (default: NAME.ledger in the state directory)
     #[arg(long, value_name = "PATH")]

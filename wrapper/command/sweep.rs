@@ -170,7 +170,11 @@ pub(crate) fn runner(path: &Path) -> Option<String> {
     let server: Vec<String> =
         run.claims.iter().map(|claim| claim.process.pid.to_string()).collect();
     let launcher = run.start.launcher.pid;
-    Some(format!("launcher process {launcher} watches over server process {}", server.join(", ")))
+    let watches = match run.start.recorded {
+        true => format!("process {launcher} is recording"),
+        false => format!("launcher process {launcher} watches over"),
+    };
+    Some(format!("{watches} server process {}", server.join(", ")))
 }
 
 fn wait_for_holders(report: &Report, until: Option<Instant>) {

@@ -25,7 +25,7 @@ fn document_of(run: &Run, book: &Book) -> Value {
         "run": run.start.run,
         "started": json::time(run.at),
         "pid": run.claims.last().map(|claim| claim.process.pid),
-        "launcher": run.start.launcher.pid,
+        "launcher": (!run.start.recorded).then_some(run.start.launcher.pid),
         "engine": run.claims.last().map(|claim| claim.engine.to_string()),
         "command": run.start.argv.iter().map(Bytes::lossy).collect::<Vec<_>>(),
         "ended": run.end.as_ref().map(|(_, at)| json::time(*at)),
@@ -63,11 +63,14 @@ fn tell(run: &Run, book: &Book, out: &mut String) {
         || "no server".to_owned(),
         |claim| format!("{} server process {}", claim.engine, claim.process.pid),
     );
+    let launcher = match run.start.recorded {
+        true => "recorded without a launcher".to_owned(),
+        false => format!("launcher process {}", run.start.launcher.pid),
+    };
     out.push_str(&format!(
-        "  run {}  {}  {server}, launcher process {}: {}\n",
+        "  run {}  {}  {server}, {launcher}: {}\n",
         run.start.run,
         when(run.at),
-        run.start.launcher.pid,
         command.join(" ")
     ));
     for object in of(run, book) {

@@ -19,6 +19,8 @@ const DEEPEST: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Family {
     launcher: i32,
+    /// Whether what is orphaned below the server becomes a child of the launcher.
+    adopts: bool,
     /// Children that the launcher had before it forked.
     strangers: BTreeSet<ProcessRef>,
     /// Seen to descend from a claimed process; kept where an adopted child may be anybody's.
@@ -30,13 +32,25 @@ impl Family {
     pub(crate) fn start() -> Self {
         let launcher = i32::try_from(std::process::id()).unwrap_or(0);
         let strangers = children_of(launcher).into_iter().filter_map(processes::by_pid).collect();
-        Self { launcher, strangers, known: BTreeSet::new() }
+        Self { launcher, adopts: true, strangers, known: BTreeSet::new() }
+    }
+
+    /// The family of a server beside this process, which is neither its parent nor adopts anything:
+    /// only what was seen below a claimed process descends from it.
+    pub(crate) fn beside() -> Self {
+        let launcher = i32::try_from(std::process::id()).unwrap_or(0);
+        Self { launcher, adopts: false, strangers: BTreeSet::new(), known: BTreeSet::new() }
+    }
+
+    /// Whether the server is no child of this process, so that nothing holds its zombie.
+    pub(crate) fn is_beside(&self) -> bool {
+        !self.adopts
     }
 
     /// Whether a process that the launcher adopts can only be the server's: what is orphaned below
     /// a subreaper descends from it, and it had no other child.
     fn adopts_own_only(&self) -> bool {
-        self.launcher != 1 && self.strangers.is_empty()
+        self.adopts && self.launcher != 1 && self.strangers.is_empty()
     }
 
     /// Remembers the children of claimed processes, where being adopted will prove nothing.
@@ -105,8 +119,13 @@ impl Family {
             .collect()
     }
 
-    /// Children of the launcher that descend from the server, its helper left out.
+    /// Children of the launcher that descend from the server, its helper left out; where it adopts
+    /// none, all that descend from it and live.
     pub(crate) fn adopted(&self, run: &Run, helper: Option<i32>) -> Vec<i32> {
+        if !self.adopts {
+            let all = self.members(run, helper).into_iter();
+            return all.filter(|&process| processes::lives(process)).map(|p| p.pid).collect();
+        }
         let all = children_of(self.launcher).into_iter();
         all.filter(|&pid| Some(pid) != helper && self.descends(pid, run)).collect()
     }

@@ -17,7 +17,7 @@ use shmwarden::{Error, Result};
 use crate::render::text;
 
 /// How long a sweep may hold the lock before the start is given up.
-const WAIT_FOR_SWEEP: Duration = Duration::from_secs(30);
+pub(crate) const WAIT_FOR_SWEEP: Duration = Duration::from_secs(30);
 /// Pause between two tries to lock.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -36,19 +36,20 @@ impl From<Error> for Trouble {
     }
 }
 
-/// Opens the ledger for a new run, locked, with everything settled that older runs left.
+/// Opens the ledger for a new run, locked, with everything settled that older runs left; waits this
+/// long for whoever has the lock and is no other run.
 ///
 /// # Errors
 /// [`Trouble`].
 pub(crate) fn ledger(
     path: &Path,
     is_default_place: bool,
-    argv: &[Bytes],
-) -> std::result::Result<(Ledger, u64), Trouble> {
+    longest: Duration,
+) -> std::result::Result<Ledger, Trouble> {
     if is_default_place {
         make_directory(path)?;
     }
-    let mut ledger = locked(path)?;
+    let mut ledger = locked(path, longest)?;
     match ledger.read()? {
         Tail::Clean => {}
         Tail::Torn => log::warn!(
@@ -61,21 +62,20 @@ pub(crate) fn ledger(
             let aside = ledger.set_aside("damaged")?;
             let error = Error::Damaged { path: path.to_owned(), line, why };
             log::error!("{error}; it is kept as {}, and a fresh one begins", aside.display());
-            ledger = locked(path)?;
+            ledger = locked(path, longest)?;
         }
         Tail::Newer(version) => {
             let aside = ledger.set_aside("newer")?;
             let error = Error::newer(path, version);
             log::error!("{error}; it is kept as {}, and a fresh one begins", aside.display());
-            ledger = locked(path)?;
+            ledger = locked(path, longest)?;
         }
     }
     settle_older(&mut ledger)?;
     if compact::is_due(&ledger) {
         shorten(&mut ledger);
     }
-    let run = begin(&mut ledger, argv)?;
-    Ok((ledger, run))
+    Ok(ledger)
 }
 
 /// Stops the start where a process that a ledger claims is alive.
@@ -110,11 +110,23 @@ pub(crate) fn shorten(ledger: &mut Ledger) {
     }
 }
 
-/// Notes where we are, and that a run begins; written with the claim.
+/// Notes where we are, and that a run of this launcher begins; written with the claim.
+///
+/// # Errors
+/// Where the kernel does not say where we are.
+pub(crate) fn begin(ledger: &mut Ledger, argv: &[Bytes]) -> Result<u64> {
+    begin_as(ledger, argv, false)
+}
+
+/// The same, of a server that this process only records.
 ///
 /// # Errors
 /// What `/proc` says.
-pub(crate) fn begin(ledger: &mut Ledger, argv: &[Bytes]) -> Result<u64> {
+pub(crate) fn begin_recorded(ledger: &mut Ledger, argv: &[Bytes]) -> Result<u64> {
+    begin_as(ledger, argv, true)
+}
+
+fn begin_as(ledger: &mut Ledger, argv: &[Bytes], recorded: bool) -> Result<u64> {
     let here = place::here()?;
     if ledger.book.place() != Some(&here) || ledger.book.version < VERSION {
         ledger.note(Record::Header(Header { version: VERSION, place: here }), None)?;
@@ -130,6 +142,7 @@ pub(crate) fn begin(ledger: &mut Ledger, argv: &[Bytes]) -> Result<u64> {
         gid: nix::unistd::getegid().as_raw(),
         argv: shortened(argv),
         shmwarden: env!("CARGO_PKG_VERSION").to_owned(),
+        recorded,
     };
     ledger.note(Record::Run(start), None)?;
     Ok(run)
@@ -164,8 +177,8 @@ pub(crate) fn make_directory(path: &Path) -> Result<()> {
 }
 
 /// Opens and locks, waiting for a sweep and never for another run.
-fn locked(path: &Path) -> std::result::Result<Ledger, Trouble> {
-    let until = Instant::now() + WAIT_FOR_SWEEP;
+fn locked(path: &Path, longest: Duration) -> std::result::Result<Ledger, Trouble> {
+    let until = Instant::now() + longest;
     loop {
         let ledger = match Ledger::open(path, For::Creating) {
             // A ledger that is not to be trusted may be in use all the same.
@@ -181,7 +194,7 @@ fn locked(path: &Path) -> std::result::Result<Ledger, Trouble> {
             return Err(Trouble::Held(holder));
         }
         if Instant::now() >= until {
-            let seconds = WAIT_FOR_SWEEP.as_secs();
+            let seconds = longest.as_secs_f32().round();
             let why = format!(
                 "the ledger {} is locked by another process, and was for {seconds} s; \
                  fuser {0} names it",
@@ -236,7 +249,9 @@ fn settle_older(ledger: &mut Ledger) -> std::result::Result<(), Trouble> {
     let own = i32::try_from(std::process::id()).unwrap_or(0);
     let policy = Policy { exempt: vec![own], starting: true, ..Policy::default() };
     let report = settle::settle(ledger, &policy)?;
-    text::log_report(&report);
+    if !matches!(&report.state, State::Live(_)) {
+        text::log_report(&report);
+    }
     match &report.state {
         // The server itself refuses to start on such a file, and says why.
         State::Live(evidence @ Evidence::PidFileClosed { .. }) => {

@@ -35,8 +35,8 @@ pub(crate) enum Event {
     NotExecuted(i32),
     /// A signal stopped COMMAND, which has not ended.
     Stopped,
-    /// COMMAND ended; whether it has left a server that lives.
-    Ended(Ended, bool),
+    /// COMMAND ended, if it is known how; whether it has left a server that lives.
+    Ended(Option<Ended>, bool),
     /// What a daemonised COMMAND had left has ended.
     DaemonGone,
     /// What was held may be free now.
@@ -118,10 +118,11 @@ mod tests {
 
     fn ends() -> Vec<Event> {
         let how = [
-            Ended::Exited(0),
-            Ended::Exited(1),
-            Ended::Signaled(9, false),
-            Ended::Signaled(11, true),
+            None,
+            Some(Ended::Exited(0)),
+            Some(Ended::Exited(1)),
+            Some(Ended::Signaled(9, false)),
+            Some(Ended::Signaled(11, true)),
         ];
         let each = |how| [Event::Ended(how, false), Event::Ended(how, true)];
         how.into_iter().flat_map(each).collect()

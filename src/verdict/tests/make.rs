@@ -178,6 +178,7 @@ impl Story {
             gid: UID,
             argv: vec![],
             shmwarden: "0".to_owned(),
+            recorded: false,
         };
         let claim = Claim {
             run: 1,

@@ -11,9 +11,7 @@ use super::query;
 use super::stage::{Stage, needs_root};
 use crate::support::processes;
 use crate::support::sandbox;
-use crate::support::user::User;
 use crate::support::waiting::wait_until;
-use crate::support::warden;
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -71,7 +69,7 @@ fn the_server_is_stopped_later(kind: Kind) {
     let mut stage = Stage::new(kind);
     let postmaster = start_and_kill_launcher(&mut stage);
     let query = query::in_flight(&stage.cluster);
-    assert_it_is_left_alone(&stage);
+    stage.sweep_refuses_while_it_lives();
     processes::kill(query.pid(), Signal::SIGINT);
     processes::kill(postmaster, Signal::SIGINT);
     drop(query);
@@ -85,7 +83,7 @@ fn the_server_is_killed_later(kind: Kind) {
     let mut stage = Stage::new(kind);
     start_and_kill_launcher(&mut stage);
     let query = query::in_flight(&stage.cluster);
-    assert_it_is_left_alone(&stage);
+    stage.sweep_refuses_while_it_lives();
     kill_the_rest(&stage);
     drop(query);
     assert!(stage.sweep().is_empty(), "{}", stage.told());
@@ -100,7 +98,7 @@ fn the_server_begins_anew_later(kind: Kind) {
     wait_until("another main segment is there", SOON, || stage.cluster.main_segment() != first);
     wait_until("it answers", SOON, || stage.cluster.try_sql("select 1").is_ok());
     let query = query::in_flight(&stage.cluster);
-    assert_it_is_left_alone(&stage);
+    stage.sweep_refuses_while_it_lives();
     kill_the_rest(&stage);
     drop((victim, query));
     assert!(stage.sweep().is_empty(), "{}", stage.told());
@@ -120,7 +118,7 @@ fn the_launcher_saw_nothing(kind: Kind) {
     stage.kill_launcher();
     let ledger = fs::read_to_string(&stage.ledger).unwrap();
     assert!(!ledger.contains(r#""record":"object""#), "{ledger}");
-    assert_it_is_left_alone(&stage);
+    stage.sweep_refuses_while_it_lives();
     kill_the_rest(&stage);
     drop(query);
     assert!(stage.sweep().is_empty(), "{}", stage.told());
@@ -132,18 +130,6 @@ fn start_and_kill_launcher(stage: &mut Stage) -> i32 {
     stage.kill_launcher();
     stage.add_strangers(2);
     postmaster
-}
-
-/// `sweep` says that the server lives, and what it has stands.
-fn assert_it_is_left_alone(stage: &Stage) {
-    let before = stage.left();
-    let ledger = stage.ledger.to_str().unwrap();
-    let answer = warden::answer(User::Server, &["sweep", "--json", ledger]).expect_code(75);
-    let ledgers = &answer.json()["ledgers"];
-    assert_eq!(ledgers[0]["state"], "live", "{answer:?}");
-    assert_eq!(stage.left(), before);
-    stage.assert_strangers_stand();
-    assert_eq!(stage.cluster.sql("select 1"), "1");
 }
 
 fn kill_the_rest(stage: &Stage) {

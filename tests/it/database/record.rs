@@ -164,6 +164,7 @@ fn a_record_that_is_taken_again_says_nothing_twice() {
             lines.map(str::to_owned).collect::<Vec<_>>()
         };
         assert_eq!(lines(&bytes), lines(&fs::read(&stage.ledger).unwrap()));
+        assert_eq!(stage.last_run()["launcher"], Value::Null);
         stage.kill_together();
         assert!(stage.sweep().is_empty(), "{}", stage.told());
     });

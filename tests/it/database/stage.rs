@@ -178,6 +178,17 @@ impl Stage {
         left
     }
 
+    /// `sweep` says that the server lives, and what it has stands.
+    pub fn sweep_refuses_while_it_lives(&self) {
+        let before = self.left();
+        let ledger = self.ledger.to_str().unwrap();
+        let answer = warden::answer(User::Server, &["sweep", "--json", ledger]).expect_code(75);
+        assert_eq!(answer.json()["ledgers"][0]["state"], "live", "{answer:?}");
+        assert_eq!(self.left(), before);
+        self.assert_strangers_stand();
+        assert_eq!(self.cluster.sql("select 1"), "1");
+    }
+
     /// What `sweep` says, which must end with 0.
     pub fn sweep_json(&self) -> Value {
         let ledger = self.ledger.to_str().unwrap();

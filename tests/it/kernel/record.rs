@@ -2,13 +2,14 @@
 //! own is recorded, what it only uses is not its own, and every refusal says why.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::instance::{Instance, SOON, need_root, outcomes};
+use super::instance::{Instance, SOON, need_root, need_to_look_into_others, outcomes};
 use super::ledger_text::edit;
 use super::stand_in::{self, StandIn};
 use crate::support::container::{Container, Own};
@@ -25,6 +26,7 @@ const KEY: u32 = 0x00f4_2401;
 #[test]
 fn what_a_server_and_its_child_made_is_recorded_and_swept() {
     sandbox::run(|| {
+        need_to_look_into_others();
         let before = Snapshot::take();
         let bystanders = Bystanders::create(User::Server, 100, 3);
         let instance = Instance::new(User::Server);
@@ -57,6 +59,7 @@ fn what_a_server_and_its_child_made_is_recorded_and_swept() {
 #[test]
 fn what_a_server_only_attaches_is_used_and_stays() {
     sandbox::run(|| {
+        need_to_look_into_others();
         let instance = Instance::new(User::Server);
         let foreign = create_segment(User::Server, KEY + 50, 8192);
         let mut server = crate::support::holders::attach(User::Server, foreign);
@@ -77,6 +80,7 @@ fn what_a_server_only_attaches_is_used_and_stays() {
 #[test]
 fn what_an_earlier_process_of_the_same_pid_left_is_not_recorded() {
     sandbox::run(|| {
+        need_to_look_into_others();
         let instance = Instance::new(User::Server);
         let old = create_segment(User::Server, KEY + 50, 8192);
         let pid = segment(old).unwrap().creator_pid;
@@ -106,6 +110,7 @@ fn what_an_earlier_process_of_the_same_pid_left_is_not_recorded() {
 #[test]
 fn a_record_that_is_taken_again_keeps_the_proof_fresh() {
     sandbox::run(|| {
+        need_to_look_into_others();
         let instance = Instance::new(User::Server);
         let mut server = stand_in(User::Server, KEY);
         record(&instance, User::Server, server.pid()).expect_code(0);
@@ -199,6 +204,7 @@ fn a_process_of_other_namespaces_is_refused() {
 #[test]
 fn a_directory_without_a_server_is_refused() {
     sandbox::run(|| {
+        need_to_look_into_others();
         let instance = Instance::new(User::Server);
         let data = sandbox::scratch().join("data");
         let try_it = || {
@@ -231,6 +237,25 @@ fn a_ledger_of_another_user_is_refused() {
         assert!(answer.stderr.contains("belongs to user 12345"), "{answer:?}");
         assert_eq!(instance.bytes(), bytes);
         server.outermost().signal(Signal::SIGKILL);
+    });
+}
+
+#[test]
+fn a_damaged_ledger_is_set_aside_and_a_fresh_one_begins() {
+    sandbox::run(|| {
+        need_to_look_into_others();
+        let instance = Instance::new(User::Server);
+        fs::write(instance.ledger(), "this is no ledger\n").unwrap();
+        User::Server.own(instance.ledger());
+        fs::set_permissions(instance.ledger(), PermissionsExt::from_mode(0o600)).unwrap();
+        let mut server = stand_in(User::Server, KEY);
+        let answer = record(&instance, User::Server, server.pid()).expect_code(0);
+        assert!(answer.stderr.contains("is damaged at line 1"), "{answer:?}");
+        assert_eq!(ids(&answer.json(), "live"), [i64::from(server.segment())]);
+        assert_eq!(instance.set_aside().len(), 1);
+        server.outermost().signal(Signal::SIGKILL);
+        server.outermost().wait(SOON);
+        assert_eq!(instance.sweep(&[]).expect_code(0).json()["removed"], 1);
     });
 }
 

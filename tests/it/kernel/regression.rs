@@ -17,8 +17,10 @@ use super::stand_in::{self, StandIn};
 use crate::support::cluster::Cluster;
 use crate::support::container::{Container, Own};
 use crate::support::holders::{self as holding, NUMBERS};
-use crate::support::objects::{Snapshot, remove_segment, segment, segments_of, shm_files};
-use crate::support::processes;
+use crate::support::objects::{
+    Snapshot, remove_segment, segment, segments, segments_of, shm_files,
+};
+use crate::support::processes::{self, Process};
 use crate::support::sandbox;
 use crate::support::skip;
 use crate::support::user::User;
@@ -109,16 +111,27 @@ fn a_forged_header_gets_nothing_by_roots_ledger() {
         let instance = Instance::new(User::Root);
         let name = "PostgreSQL.3000000002";
         crate::support::objects::create_shm_file(User::Root, name, 4096);
+        let program = sandbox::scratch().join("postgres");
+        fs::copy("/usr/bin/perl", &program).unwrap();
+        let data = sandbox::scratch().join("data");
+        User::Server.make_directory(&data);
+        fs::write(data.join("PG_VERSION"), "15\n").unwrap();
         let mut words = User::Server.prefix();
-        words.extend(["perl", "-e", FORGER].map(str::to_owned));
-        let forger = StandIn::spawn(instance.run(&[], &words));
-        instance.wait_recorded(1);
-        let id = forger.segment();
-        forger.kill_all();
+        words.extend([program.to_str().unwrap(), "-e", FORGER].map(str::to_owned));
+        let mut run = instance.run(&[], &words);
+        let mut launcher = Process::spawn(run.env("PGDATA", &data).stdout(Stdio::null()));
+        let recorded = || instance.ledger().exists() && instance.count("object") == 1;
+        wait_until("its segment is recorded", SOON, recorded);
+        let forger = processes::descendants(launcher.pid())[0];
+        let id = segments()[0].id;
+        launcher.signal(Signal::SIGSTOP);
+        processes::kill(forger, Signal::SIGKILL);
+        launcher.signal(Signal::SIGKILL);
+        launcher.wait(SOON);
+        processes::wait_end(forger, SOON);
         let sweep = instance.sweep(&[]).expect_code(0);
+        assert!(outcomes(&sweep).contains(&"kept foreign".to_owned()), "{sweep:?}");
         assert!(shm_files().iter().any(|file| file.name == name), "{sweep:?}");
-        let text = fs::read_to_string(instance.ledger()).unwrap();
-        assert!(text.contains(r#""role":"main""#), "the header was believed to be one: {text}");
         assert!(segment(id).is_some(), "what leads to a foreign object stays: {sweep:?}");
     });
 }
@@ -144,31 +157,40 @@ fn a_file_for_everybody_that_another_user_maps_is_kept() {
     });
 }
 
-/// What a backend has started and left is no server, and nobody waits for it.
+/// What a backend has started and left is no server: nobody waits for it.
 #[test]
-fn a_program_that_a_backend_left_behind_does_not_hold_up_a_clean_stop() {
-    sandbox::run(|| {
-        let before = Snapshot::take();
-        let instance = Instance::new(User::Server);
-        let mut cluster = Cluster::new(15, &[]);
-        cluster.start_under(&instance.prefix(&["--linger", "60s"]));
-        let pid = sandbox::scratch().join("left.pid");
-        fs::write(&pid, "").unwrap();
-        User::Server.own(&pid);
-        cluster.sql(&format!(
-            "copy (select 1) to program
-             'setsid sh -c ''echo $$ > {}; exec sleep 1000'' > /dev/null 2>&1 &'",
-            pid.display()
-        ));
-        let left = || fs::read_to_string(&pid).unwrap().trim().parse::<i32>();
-        wait_until("it is left", SOON, || left().is_ok());
-        let began = std::time::Instant::now();
-        assert_eq!(cluster.stop().code(), Some(0), "{}", cluster.log());
-        assert!(began.elapsed() < Duration::from_secs(30), "{}", cluster.log());
-        assert_eq!(before.left_over(), [""; 0]);
-        assert!(processes::lives(left().unwrap()), "it was not touched");
-        processes::kill(left().unwrap(), Signal::SIGKILL);
-    });
+fn a_program_that_a_backend_left_does_not_hold_up_a_clean_stop() {
+    sandbox::run(|| assert_a_left_program_is_in_nobodys_way(Signal::SIGINT));
+}
+
+/// The same after a crash: it keeps nothing.
+#[test]
+fn a_program_that_a_backend_left_keeps_nothing_of_a_crash() {
+    sandbox::run(|| assert_a_left_program_is_in_nobodys_way(Signal::SIGKILL));
+}
+
+fn assert_a_left_program_is_in_nobodys_way(signal: Signal) {
+    let before = Snapshot::take();
+    let instance = Instance::new(User::Server);
+    let mut cluster = Cluster::new(15, &[]);
+    cluster.start_under(&instance.prefix(&["--linger", "60s"]));
+    let pid = sandbox::scratch().join("left.pid");
+    fs::write(&pid, "").unwrap();
+    User::Server.own(&pid);
+    cluster.sql(&format!(
+        "copy (select 1) to program
+         'cat > /dev/null; setsid sh -c ''echo $$ > {}; exec sleep 1000'' > /dev/null 2>&1 &'",
+        pid.display()
+    ));
+    let left = || fs::read_to_string(&pid).unwrap().trim().parse::<i32>();
+    wait_until("it is left", SOON, || left().is_ok());
+    let began = std::time::Instant::now();
+    processes::kill(cluster.postmaster_pid(), signal);
+    cluster.wait_end();
+    assert!(began.elapsed() < Duration::from_secs(20), "{}", cluster.log());
+    assert_eq!(before.left_over(), [""; 0], "{}", cluster.log());
+    assert!(processes::lives(left().unwrap()), "it was not touched");
+    processes::kill(left().unwrap(), Signal::SIGKILL);
 }
 
 /// A ledger that is not to be trusted is in use all the same.
@@ -251,9 +273,13 @@ fn a_sibling_in_the_launchers_process_group_does_not_keep_what_is_left() {
         words.extend(stand_in::words(KEY));
         // No job control: all of it is in the shell's group.
         let mut shell = User::Server.command("sh");
-        shell.args(["-c", "\"$@\" & sleep 1000", "sh"]).args(&words).process_group(0);
+        let go = sandbox::scratch().join("go");
+        let wait = format!("while [ ! -e {} ]; do sleep 0.05; done", go.display());
+        let script = format!("\"$@\" & {wait}; sleep 1000");
+        shell.args(["-c", &script, "sh"]).args(&words).process_group(0);
         let mut server = StandIn::spawn(shell);
         instance.wait_recorded(1);
+        fs::write(go, "").unwrap(); // the sibling is to be the younger one
         let group = server.outermost().pid();
         let launcher = processes::parent(server.pid()).unwrap();
         let sibling = sibling_of(group, launcher);
@@ -292,12 +318,12 @@ fn an_orphan_that_became_another_user_is_left_alone() {
     });
 }
 
-/// Makes a segment that begins as a PostgreSQL's does, of this process, in `/`, with a control
-/// segment that is somebody else's.
+/// Makes a segment that begins as a PostgreSQL's does, of this process and its data directory, with
+/// a control segment that is somebody else's.
 const FORGER: &str = r#"
     $| = 1;
     my $id = shmget(0x00f42401, 8192, 03600);
-    my ($dev, $ino) = stat("/");
+    my ($dev, $ino) = stat($ENV{PGDATA});
     shmwrite($id, pack("l l Q Q L L Q Q Q", 679834894, $$, 8192, 56, 3000000002, 0, 0, $dev, $ino),
              0, 56) or die "shmwrite: $!\n";
     print $id + 0, "\n";
@@ -349,7 +375,7 @@ fn segment_of_pid(pid: i32) -> i32 {
 /// The other process of a group, beside its leader and the launcher.
 fn sibling_of(group: i32, launcher: i32) -> i32 {
     let all = || processes::descendants(group);
-    let is_it = |pid: &i32| *pid != launcher && processes::describe(*pid).contains("sleep");
+    let is_it = |pid: &i32| *pid != launcher && processes::describe(*pid).contains(" sleep 1000");
     wait_until("the sibling runs", SOON, || all().iter().any(is_it));
     all().into_iter().find(is_it).unwrap()
 }

@@ -94,9 +94,10 @@ fn any_place() -> impl Strategy<Value = Place> {
 
 fn any_run() -> impl Strategy<Value = Record> {
     let argv = prop::collection::vec(any_bytes(), 0..4);
-    let ids = (any::<u64>(), any::<u32>(), any::<u32>());
-    (ids, any_process(), argv, any_text()).prop_map(|((run, uid, gid), launcher, argv, version)| {
-        Record::Run(RunStart { run, launcher, uid, gid, argv, shmwarden: version })
+    let ids = (any::<u64>(), any::<u32>(), any::<u32>(), any::<bool>());
+    (ids, any_process(), argv, any_text()).prop_map(|(ids, launcher, argv, version)| {
+        let (run, uid, gid, recorded) = ids;
+        Record::Run(RunStart { run, launcher, uid, gid, argv, shmwarden: version, recorded })
     })
 }
 

@@ -70,6 +70,7 @@ pub fn run(run: u64) -> Record {
         gid: GID,
         argv: vec![bytes("postgres"), bytes("-D"), bytes("/srv/data")],
         shmwarden: "0.1.0".to_owned(),
+        recorded: false,
     })
 }
 

@@ -4,6 +4,7 @@ mod job;
 mod linger;
 mod notices;
 mod reap;
+mod ward;
 
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -31,12 +32,15 @@ use crate::exit::{self, Ending};
 use crate::render::text;
 use linger::Wait;
 use notices::Notices;
+pub(crate) use ward::Ward;
 
 /// Everything that the launcher knows.
 pub(crate) struct Launcher {
     state: State,
     program: PathBuf,
     child: Gated,
+    /// The server where it is no child, but a process beside this one.
+    ward: Option<Ward>,
     signals: SignalFd,
     book: Option<Watched>,
     orphans: Orphans,
@@ -66,6 +70,8 @@ pub(crate) struct Start {
     pub(crate) ledger: Option<(Ledger, u64)>,
     /// The child at the gate.
     pub(crate) child: Gated,
+    /// The same process, where it is no child.
+    pub(crate) ward: Option<Ward>,
     /// Signals that arrive.
     pub(crate) arriving: SignalFd,
     /// The segments that were there before the fork.
@@ -88,7 +94,7 @@ struct Watched {
 impl Launcher {
     /// Claims the child; the gate stays closed until that is on disk.
     pub(crate) fn new(args: &RunArgs, start: Start) -> Self {
-        let Start { program, server, ledger, child, arriving, rows, family, relay } = start;
+        let Start { program, server, ledger, child, ward, arriving, rows, family, relay } = start;
         let book = ledger.map(|(mut ledger, run)| {
             let claim = claim::of(run, child.pid, &server, &rows);
             if let Some(mut claim) = claim {
@@ -104,6 +110,7 @@ impl Launcher {
             state: State::Claiming,
             program,
             child,
+            ward,
             signals: arriving,
             book,
             orphans: args.orphans,
@@ -124,6 +131,12 @@ impl Launcher {
 
     /// Runs until nothing is left to be done; how this process is to end.
     pub(crate) fn watch_over(mut self) -> Ending {
+        self.guard();
+        self.ending()
+    }
+
+    /// Runs until nothing is left to be done.
+    pub(crate) fn guard(&mut self) {
         match &mut self.book {
             None => self.take(Event::Claimed),
             Some(book) => {
@@ -137,13 +150,13 @@ impl Launcher {
             self.wait_for_events();
             self.read_signals();
             self.read_gate();
+            self.look_at_ward();
             self.relay_notifications();
             self.look_when_due();
             self.count_when_due();
             self.speak_when_due();
         }
         self.end_relay();
-        self.ending()
     }
 
     fn ending(self) -> Ending {
@@ -168,6 +181,7 @@ impl Launcher {
             descriptors.push(self.child.report());
         }
         descriptors.extend(self.wait.holders.iter().map(AsFd::as_fd));
+        descriptors.extend(self.ward.as_ref().and_then(Ward::descriptor));
         let relay = self.relay.as_ref();
         descriptors.extend(relay.and_then(Relay::readable));
         let looks = matches!(self.state, State::Running | State::Daemonised) && self.book.is_some();
@@ -176,6 +190,7 @@ impl Launcher {
             looks.then(|| self.pace.next()),
             book.and_then(|book| book.scribe.retry_at(&book.ledger)).filter(|_| looks),
             self.linger_until(),
+            self.ward.as_ref().and_then(Ward::look_at),
             self.wait.next_count,
             self.wait.name_at.filter(|_| !self.wait.dealt_with),
             relay.and_then(Relay::retry_at),
@@ -190,7 +205,8 @@ impl Launcher {
         while let Ok(Some(arrived)) = self.signals.take() {
             // Sent by a process it is for the server; pending, it may stand for a child's too.
             children |= arrived.signal == SIGCHLD;
-            if self.is_for_server(&arrived) {
+            // A guardian passes nothing on, and is not the one that a service manager asks to stop.
+            if self.ward.is_none() && self.is_for_server(&arrived) {
                 self.take_signal(&arrived);
             }
         }
@@ -222,6 +238,7 @@ impl Launcher {
             }
             (State::Claiming, Written::Failed(_)) => {
                 log::error!("the server starts all the same, and no clean-up is promised");
+                self.child.is_not_durable();
                 self.take(Event::Claimed);
             }
             (State::Claiming, Written::Done) => self.take(Event::Claimed),
@@ -279,6 +296,11 @@ impl Launcher {
                 // A child that has died at the gate is told by SIGCHLD.
                 let _ = self.child.open();
                 self.pace = Pace::start(Instant::now());
+            }
+            // Told so, it gives up by itself.
+            Effect::DropChild if self.ward.is_some() => {
+                self.child.is_not_durable();
+                let _ = self.child.open();
             }
             Effect::DropChild => {
                 self.claim_refused = true;

@@ -50,7 +50,7 @@ impl Launcher {
         };
         self.ended = Some(how);
         let left = !self.daemons().is_empty();
-        self.take(Event::Ended(how, left));
+        self.take(Event::Ended(Some(how), left));
     }
 
     /// What COMMAND has left behind to go on without it: claimed servers that live; where there is
@@ -87,7 +87,7 @@ impl Launcher {
 
     /// Looks at the tables while the pid of an ended claimed process is still its own, and notes
     /// that it is given up. Where the look fails that is not noted: a later one may find more.
-    fn last_look(&mut self, pid: i32) {
+    pub(super) fn last_look(&mut self, pid: i32) {
         let Some(book) = &mut self.book else { return };
         if let Err(error) = book.watch.last_look(&mut book.ledger) {
             log::error!("the last look at the server's objects failed: {error}");

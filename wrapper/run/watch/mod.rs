@@ -231,8 +231,10 @@ impl Watch {
         };
         // Where the server is claimed, what has lost it as its parent is a backend, no server.
         let known = |c: &Claim| c.process.pid == top || c.engine != EngineName::Generic;
-        // Dead and unreaped, its backends are the launcher's children already.
-        let lives = |c: &Claim| c.ended.is_none() && is_there(c.process);
+        // Dead and unreaped, its backends are the launcher's children already; beside a server, it
+        // may be reaped as well.
+        let beside = self.family.is_beside();
+        let lives = |c: &Claim| c.ended.is_none() && (beside || is_there(c.process));
         if run.claims.iter().any(|claim| known(claim) && lives(claim)) {
             return Ok(());
         }

@@ -1,0 +1,121 @@
+//! A server that is no child of this process: its end is told by a pidfd, how it ended by the
+//! kernel where that knows (Linux 6.15), and its zombie is its parent's to reap.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use shmwarden::object::ProcessRef;
+use shmwarden::observe::processes;
+use shmwarden::sys::pidfd::PidFd;
+use shmwarden::sys::process::Ended;
+
+use super::{Event, Launcher, State};
+
+/// Longest wait for the parent to reap the server, so that the kernel tells how it ended.
+const FOR_PARENT: Duration = Duration::from_secs(1);
+/// How often it is asked.
+const ASK_EVERY: Duration = Duration::from_millis(5);
+/// How often a process is looked for before Linux 5.3, which has no pidfd.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The process that is watched.
+#[derive(Debug)]
+pub(crate) struct Ward {
+    process: ProcessRef,
+    pidfd: Option<PidFd>,
+    stage: Stage,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    /// It lives, as far as was seen; when to look where there is no pidfd.
+    Lives(Instant),
+    /// It is dead; until when its status is waited for.
+    Dead(Instant),
+    /// Its end was taken in.
+    Over,
+}
+
+impl Ward {
+    /// A process, with its pidfd where there are such.
+    pub(crate) fn new(process: ProcessRef, pidfd: Option<PidFd>) -> Self {
+        Self { process, pidfd, stage: Stage::Lives(Instant::now() + LOOK_EVERY) }
+    }
+
+    /// What becomes readable when it ends.
+    pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        let lives = matches!(self.stage, Stage::Lives(_));
+        self.pidfd.as_ref().filter(|_| lives).map(AsFd::as_fd)
+    }
+
+    /// When it has to be looked at, whatever happens.
+    pub(super) fn look_at(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::Lives(at) => self.pidfd.is_none().then_some(at),
+            Stage::Dead(_) => Some(Instant::now() + ASK_EVERY),
+            Stage::Over => None,
+        }
+    }
+
+    fn is_dead(&mut self) -> bool {
+        self.stage = Stage::Lives(Instant::now() + LOOK_EVERY);
+        match &self.pidfd {
+            Some(pidfd) => pidfd.has_ended().unwrap_or(false),
+            None => !processes::lives(self.process),
+        }
+    }
+
+    /// How it ended, once that is known or is not to be known; `None` as long as it may be.
+    fn told(&self, until: Instant) -> Option<Option<Ended>> {
+        match self.pidfd.as_ref().map(PidFd::exit) {
+            Some(Ok(None)) if Instant::now() < until => None,
+            Some(Ok(how)) => Some(how),
+            None | Some(Err(_)) => Some(None),
+        }
+    }
+}
+
+impl Launcher {
+    /// Takes in the end of a server that is no child.
+    pub(super) fn look_at_ward(&mut self) {
+        let Some(ward) = &mut self.ward else { return };
+        if let Stage::Lives(_) = ward.stage {
+            if !ward.is_dead() {
+                return;
+            }
+            let pid = ward.process.pid;
+            ward.stage = Stage::Dead(Instant::now() + FOR_PARENT);
+            // Dead, so the report is complete, whether the gate was open or not.
+            self.exec_error = self.exec_error.or(self.child.exec_error().map(|errno| errno as i32));
+            // At once: as long as it is a zombie, its pid is its own.
+            self.last_look(pid);
+        }
+        let Some(ward) = &mut self.ward else { return };
+        let Stage::Dead(until) = ward.stage else { return };
+        let Some(how) = ward.told(until) else { return };
+        ward.stage = Stage::Over;
+        self.ward_ended(how);
+    }
+
+    /// Goes on with a server that COMMAND has left, or with what is to be done after its end.
+    fn ward_ended(&mut self, how: Option<Ended>) {
+        if self.state != State::Daemonised {
+            self.ended = how;
+        }
+        let left = self.daemons();
+        let next = left.iter().find_map(|&pid| processes::by_pid(pid));
+        if let Some(process) = next {
+            self.ward = Some(Ward::new(process, PidFd::open(process.pid).ok()));
+        }
+        if self.state == State::Daemonised {
+            // Nobody's status but the daemon's own says how it ended.
+            (self.ended, self.daemon_ended) = (None, how);
+            if left.is_empty() {
+                self.take(Event::DaemonGone);
+            }
+        } else {
+            self.take(Event::Ended(how, !left.is_empty()));
+        }
+    }
+}
