@@ -11,6 +11,7 @@ mod infrastructure;
 mod kernel;
 mod launcher;
 mod notify;
+mod opengauss;
 mod pure;
 mod support;
 mod tidy;
