@@ -11,3 +11,4 @@ mod fenced;
 mod forsaken;
 mod large;
 mod many;
+mod ways;
