@@ -59,7 +59,7 @@ pub struct Book {
     /// The format that the first header names: what an older program goes by.
     pub first_version: u64,
     /// The highest numbers that were given to a run and to an object.
-    given: (u64, u64),
+    pub(super) given: (u64, u64),
 }
 
 impl Book {
@@ -123,6 +123,7 @@ impl Book {
                 self.open_claim(*run, *process)?.ended = Some(*end);
             }
             Record::Object(seen) => self.object(seen, entry)?,
+            Record::Adopted(adopted) => self.adopt(adopted, entry)?,
             Record::Used { run, identity } => {
                 self.run(*run)?;
                 self.can_name(identity)?;
@@ -193,6 +194,9 @@ impl Book {
         let Some(here) = self.place().cloned() else {
             return Err(Illegal("a run before a header"));
         };
+        if self.is_of_adopted() {
+            return Err(Illegal("a run in a ledger of adopted objects"));
+        }
         if start.run < self.next_run() || start.run == u64::MAX {
             return Err(Illegal("a run whose number was given before"));
         }
@@ -246,6 +250,9 @@ impl Book {
             }
             Some(old) if old.standing != Standing::Present => {
                 return Err(Illegal("an object that comes back"));
+            }
+            _ if seen.how.is_adopted() => {
+                return Err(Illegal("an adopted object of a run"));
             }
             None if seen.object < self.next_object() || seen.object == u64::MAX => {
                 return Err(Illegal("an object whose number was given before"));

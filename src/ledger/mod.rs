@@ -2,6 +2,7 @@
 //!
 //! `record` and `book` are pure; `file` and `compact` are the only ones that touch a disk.
 
+pub mod adopted;
 pub mod book;
 pub mod compact;
 pub mod file;

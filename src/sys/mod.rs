@@ -6,6 +6,7 @@
 
 pub mod apart;
 pub mod entry;
+pub mod features;
 pub mod files;
 pub mod gate;
 pub mod handover;

@@ -50,6 +50,9 @@ pub(crate) fn safe(text: &str) -> String {
 
 /// A foreign string that is safe for a terminal, whole.
 pub(crate) fn escaped(text: &str) -> String {
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'\\') {
+        return text.to_owned();
+    }
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

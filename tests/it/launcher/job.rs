@@ -7,8 +7,8 @@ use nix::sys::signal::Signal;
 
 use super::page::measure;
 use super::perl::RECORDER;
-use super::subject::{LIMIT, Subject};
-use super::terminal::{A_WHILE, Terminal};
+use super::subject::{A_WHILE, LIMIT, Subject};
+use super::terminal::Terminal;
 use crate::support::processes;
 use crate::support::sandbox;
 use crate::support::waiting::{happens_within, wait_until};
@@ -55,7 +55,7 @@ impl Recorder {
     /// How often a signal has come, once it has come and nothing more does.
     fn times(&self, name: &str) -> String {
         let count = || fs::read_to_string(&self.log).unwrap().matches(name).count();
-        happens_within(LIMIT / 3, || count() > 0);
+        happens_within(LIMIT, || count() > 0);
         happens_within(A_WHILE, || false);
         match count() {
             0 => "never".to_owned(),
@@ -179,8 +179,10 @@ fn a_stopped_job_that_is_killed_is_noticed() {
                 return "the job does not stop".to_owned();
             }
             processes::kill(recorder.pid, Signal::SIGKILL);
-            recorder.terminal.types("sleep 2\n\n");
-            let told = recorder.terminal.shows("Killed");
+            let told = happens_within(LIMIT / 2, || {
+                recorder.terminal.types("\n");
+                recorder.terminal.shows_within("Killed", A_WHILE)
+            });
             if told { "the shell says Killed" } else { "the job stays" }.to_owned()
         });
     });
@@ -242,10 +244,12 @@ fn a_command_in_the_background_stops_when_it_reads() {
         let title = "COMMAND in the background reads from the terminal";
         measure(title, "stops, and reads after `fg`", |subject| {
             let mut terminal = Terminal::shell();
-            terminal.runs(&subject.words(&[], &["perl", "-e", READER]), " & sleep 1");
-            happens_within(A_WHILE * 5, || false);
-            terminal.types("\njobs\n");
-            if !terminal.shows("Stopped") {
+            terminal.runs(&subject.words(&[], &["perl", "-e", READER]), " &");
+            let mut says_stopped = || {
+                terminal.types("jobs\n");
+                terminal.shows_within("Stopped", A_WHILE)
+            };
+            if !happens_within(LIMIT / 2, &mut says_stopped) {
                 return "the job does not stop".to_owned();
             }
             terminal.types("fg\n");

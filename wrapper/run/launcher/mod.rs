@@ -343,8 +343,12 @@ impl Launcher {
             (None, Some(Ended::Signaled(signal, _))) => End::Signal(signal),
             (None, None) => End::Unknown,
         };
-        if let Err(error) = book.watch.at_end(&mut book.ledger) {
-            log::error!("{error}");
+        // A server that is no child was looked at when it died, which may be a while ago; a daemon
+        // of which nothing is claimed was not.
+        if self.ward.is_none() {
+            if let Err(error) = book.watch.at_end(&mut book.ledger) {
+                log::error!("{error}");
+            }
         }
         let run = book.run;
         if let Err(error) = book.ledger.note(Record::End { run, end }, None) {
