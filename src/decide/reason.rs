@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::engine::opengauss;
 use crate::object::ProcessRef;
 use crate::orphan::Against;
 
@@ -25,7 +26,25 @@ pub struct Holder {
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let command = self.command.escape_debug();
-        write!(f, "process {} (state {}, {command})", self.process.pid, self.state)
+        write!(f, "process {} (state {}, {command}", self.process.pid, self.state)?;
+        match self.advice() {
+            Some(advice) => write!(f, "; {advice})"),
+            None => f.write_str(")"),
+        }
+    }
+}
+
+impl Holder {
+    /// What to do about an orphan that will not end by itself, where that is known.
+    #[must_use]
+    pub fn advice(&self) -> Option<String> {
+        let fenced = self.orphan && opengauss::is_fenced_master(&self.command);
+        let pid = self.process.pid;
+        fenced.then(|| {
+            format!(
+                "an openGauss server leaves it behind, it does no more work: end it by kill {pid}"
+            )
+        })
     }
 }
 

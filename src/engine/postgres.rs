@@ -44,7 +44,8 @@ pub fn header(bytes: &[u8]) -> Option<Header> {
         return None;
     }
     Some(Header {
-        pid: i32_at(bytes, 4)?,
+        // 0 is openGauss's header, which begins with the same number.
+        pid: i32_at(bytes, 4).filter(|&pid| pid != 0)?,
         control: u32_at(bytes, 24)?,
         dev: u64_at(bytes, 40)?,
         ino: u64_at(bytes, 48)?,

@@ -14,7 +14,7 @@ pub use report::{Fate, Report, Settled, State};
 
 use crate::attribute;
 use crate::decide::{self, Life, Policy, Reason};
-use crate::engine::postgres;
+use crate::engine;
 use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::ledger::book::Run;
@@ -243,7 +243,7 @@ fn attribute_all(ledger: &mut Ledger, look: &mut Observation) -> Result<Vec<attr
 fn read_contents(ledger: &Ledger, look: &mut Observation) -> Result<()> {
     let acting = ledger.as_owner()?;
     for id in attribute::headers_wanted(&ledger.book, look) {
-        if let Ok(bytes) = contents::of_dead(id, postgres::HEADER_BYTES) {
+        if let Ok(bytes) = contents::of_dead(id, engine::HEADER_BYTES) {
             look.headers.insert(id, bytes);
         }
     }

@@ -20,6 +20,7 @@ pub mod notify;
 pub mod pidfd;
 pub mod process;
 pub mod sem;
+pub mod server;
 pub mod shm;
 pub mod signals;
 pub mod taken;

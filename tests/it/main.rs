@@ -12,6 +12,7 @@ mod infrastructure;
 mod kernel;
 mod launcher;
 mod notify;
+mod opengauss;
 mod pure;
 mod support;
 mod tidy;

@@ -77,8 +77,9 @@ pub(crate) fn holder(holder: &Holder) -> String {
     } else {
         String::new()
     };
+    let advice = holder.advice().map_or_else(String::new, |advice| format!(" ({advice})"));
     format!(
-        "process {} of {user} (state {}{times}): {}",
+        "process {} of {user} (state {}{times}): {}{advice}",
         holder.process.pid,
         holder.state,
         safe(&holder.command)

@@ -3,7 +3,7 @@
 
 use shmwarden::attribute::living::{self, Member};
 use shmwarden::attribute::{self, bears_claim};
-use shmwarden::engine::{EngineName, postgres};
+use shmwarden::engine::{self, EngineName};
 use shmwarden::ledger::Ledger;
 use shmwarden::ledger::record::{Claim, DataDir, Record, Role};
 use shmwarden::object::{Identity, ProcessRef};
@@ -112,13 +112,13 @@ fn note_claim(
 /// Reads the first bytes of what bears the server's pid, through its memory.
 fn read_headers(claim: &Claim, target: &Target, look: &mut Observation) -> Doubts {
     let mut doubts = Doubts::default();
-    if target.engine != EngineName::Postgres {
+    if target.engine == EngineName::Generic {
         return doubts;
     }
     let ids: Vec<i32> =
         look.segments.iter().filter(|row| bears_claim(claim, row)).map(|row| row.id).collect();
     for id in ids {
-        match contents::of_living(target.process.pid, id, postgres::HEADER_BYTES) {
+        match contents::of_living(target.process.pid, id, engine::HEADER_BYTES) {
             Some(bytes) => drop(look.headers.insert(id, bytes)),
             None => doubts.closed |= holds(target.process, id),
         }
