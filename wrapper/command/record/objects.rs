@@ -1,14 +1,16 @@
 //! What the server holds, written into its ledger: what it made and what its own lists name is its
 //! own; what it only attaches or maps is noted as used.
 
+use std::collections::BTreeMap;
+
 use shmwarden::attribute::living::{self, Member};
 use shmwarden::attribute::{self, bears_claim};
-use shmwarden::engine::{self, EngineName};
+use shmwarden::engine::{self, EngineName, opengauss};
 use shmwarden::ledger::Ledger;
 use shmwarden::ledger::record::{Claim, DataDir, Record, Role};
 use shmwarden::object::ProcessRef;
-use shmwarden::observe::{self, Mapped, Observation, Seen, contents, processes};
-use shmwarden::{Result, settle};
+use shmwarden::observe::{self, Mapped, Observation, Seen, contents, processes, tables};
+use shmwarden::{Result, settle, sys};
 
 use super::target::Target;
 use crate::run::claim::{self, Server};
@@ -53,6 +55,7 @@ pub(super) fn note(
         ledger.note(Record::Object(seen), None)?;
     }
     note_lists(ledger, run, target, look)?;
+    note_sets(ledger, target, &claim, &server, look)?;
     let below = descendants(target.process, &claim, look);
     for seen in living::created_below(&ledger.book, &claim, &below, look) {
         ledger.note(Record::Object(seen), None)?;
@@ -61,6 +64,33 @@ pub(super) fn note(
         ledger.note(Record::Used { run, identity }, None)?;
     }
     Ok(doubts)
+}
+
+/// Records the sets of an openGauss; of another server nothing proves whose a set is.
+fn note_sets(
+    ledger: &mut Ledger,
+    target: &Target,
+    claim: &Claim,
+    server: &Member,
+    look: &mut Observation,
+) -> Result<()> {
+    if target.engine != EngineName::Opengauss {
+        return Ok(());
+    }
+    // As the ledger's owner, who is the server's user: that one may ask the members.
+    let acting = ledger.as_owner()?;
+    tables::add_calls(look, |uid| attribute::uid_fits(claim, uid));
+    let mark = opengauss::SET_MEMBERS - 1;
+    let marks = look.extra.sets.iter().filter_map(|set| {
+        let value = sys::server::value(set.row.id, mark).ok()?;
+        Some((set.row.id, (value, sys::server::last_operator(set.row.id, mark).ok()?)))
+    });
+    let marks: BTreeMap<i32, (i32, i32)> = marks.collect();
+    drop(acting);
+    for seen in living::marked_sets(&ledger.book, claim, server, look, &marks) {
+        ledger.note(Record::Object(seen), None)?;
+    }
+    Ok(())
 }
 
 /// The claim as it stands now; `None` where the server has just ended.
