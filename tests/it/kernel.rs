@@ -8,7 +8,7 @@ mod ledger_text;
 pub mod stand_in;
 
 mod alone;
-mod asked;
+pub mod asked;
 mod damage;
 mod disks;
 mod elsewhere;
