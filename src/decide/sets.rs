@@ -150,7 +150,9 @@ fn is_recorded_process(book: &Book, place: usize, pid: i32) -> bool {
     let claimed = runs.clone().flat_map(|run| &run.claims).any(|claim| claim.process.pid == pid);
     let descends = runs.flat_map(|run| &run.descendants).any(|known| known.pid == pid);
     let objects = book.objects.values().filter(|object| same(object.place));
-    claimed || descends || objects.filter_map(|object| object.creator).any(|creator| creator.pid == pid)
+    claimed
+        || descends
+        || objects.filter_map(|object| object.creator).any(|creator| creator.pid == pid)
 }
 
 /// The processes that wait for a set or queue, and those of its last users who live.

@@ -12,5 +12,6 @@ mod kernel;
 mod launcher;
 mod notify;
 mod pure;
+mod servers;
 mod support;
 mod tidy;

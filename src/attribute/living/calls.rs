@@ -88,12 +88,7 @@ fn last_used(look: &Observation) -> Vec<(Identity, LastUsers)> {
 }
 
 /// Whether it cannot be older than the server, nor have come from somebody who found it by its key.
-fn is_new(
-    identity: &Identity,
-    claim: &Claim,
-    since: Option<SystemTime>,
-    server: &Member,
-) -> bool {
+fn is_new(identity: &Identity, claim: &Claim, since: Option<SystemTime>, server: &Member) -> bool {
     let (key, id, ctime, before) = match identity {
         Identity::Sem(set) => (set.key.0, set.id, set.ctime, &claim.sets_before),
         Identity::Msg(queue) => (queue.key.0, queue.id, queue.ctime, &claim.queues_before),
