@@ -2,6 +2,7 @@
 //! ledgers that cannot be had, namespaces, commands that cannot be executed, slow disks. PostgreSQL
 //! 15 where it takes a server, else a stand-in that creates segments and nothing more.
 
+pub mod asked;
 mod disk;
 pub mod instance;
 mod ledger_text;
@@ -18,6 +19,7 @@ mod mount_roots;
 mod orphans;
 mod pods;
 mod record;
+mod record_sets;
 mod recycled;
 mod regression;
 mod sets;

@@ -6,7 +6,7 @@ use shmwarden::attribute::living::calls::{Calls, calls};
 use shmwarden::attribute::uid_fits;
 use shmwarden::ledger::Ledger;
 use shmwarden::ledger::book::{MOST_DESCENDANTS, Recorded};
-use shmwarden::ledger::record::{Claim, Record};
+use shmwarden::ledger::record::{Claim, ObjectSeen, Record};
 use shmwarden::object::{Identity, ProcessRef};
 use shmwarden::observe::{Observation, processes, tables};
 
@@ -46,6 +46,8 @@ pub(super) fn note(
     below: &[ProcessRef],
 ) -> Result<Vec<Identity>> {
     for seen in found.own {
+        // Others were recorded since it was found.
+        let seen = ObjectSeen { object: ledger.book.next_object(), ..seen };
         ledger.note(Record::Object(seen), None)?;
     }
     for identity in found.used.into_iter().take(MOST_USED) {

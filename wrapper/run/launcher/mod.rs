@@ -1,5 +1,6 @@
 //! The loop around the table: reads events, performs effects.
 
+mod daemon;
 mod job;
 mod linger;
 mod notices;
@@ -30,6 +31,7 @@ use super::{events, program};
 use crate::cli::{IfLedgerFails, NotifyAccess, Orphans, RunArgs};
 use crate::exit::{self, Ending};
 use crate::render::text;
+use daemon::Daemon;
 use linger::Wait;
 use notices::Notices;
 pub(crate) use ward::Ward;
@@ -50,6 +52,7 @@ pub(crate) struct Launcher {
     ended: Option<Ended>,
     /// The end of a server that COMMAND left as a daemon.
     daemon_ended: Option<Ended>,
+    daemon: Daemon,
     exec_error: Option<i32>,
     claim_refused: bool,
     /// The signal that stopped COMMAND last.
@@ -121,6 +124,7 @@ impl Launcher {
             pace: Pace::start(Instant::now()),
             ended: None,
             daemon_ended: None,
+            daemon: Daemon::default(),
             exec_error: None,
             claim_refused: false,
             stopped_by: SIGSTOP,
@@ -193,6 +197,7 @@ impl Launcher {
             looks.then(|| self.pace.next()),
             book.and_then(|book| book.scribe.retry_at(&book.ledger)).filter(|_| looks),
             self.linger_until(),
+            self.daemon_due(),
             self.ward.as_ref().and_then(Ward::look_at),
             self.wait.next_count,
             self.wait.name_at.filter(|_| !self.wait.dealt_with),
@@ -266,7 +271,10 @@ impl Launcher {
                 }
             }
             self.pace.looked(began, Instant::now());
+            self.note_daemons();
         }
+        self.name_what_a_daemon_left();
+        let Some(book) = &mut self.book else { return };
         book.scribe.start(&book.ledger, false, None);
         book.scribe.compact_if_long(&book.ledger);
     }
