@@ -9,7 +9,6 @@ mod ledger_text;
 pub mod stand_in;
 
 mod alone;
-pub mod asked;
 mod damage;
 mod disks;
 mod elsewhere;
