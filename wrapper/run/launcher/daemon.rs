@@ -91,7 +91,7 @@ impl Launcher {
         for holder in &holders {
             log::warn!("{holder} still holds what is the server's");
         }
-        orphans::deal_with(self.orphans, &holders, run, book.watch.family());
+        orphans::deal_with(self.orphans, &holders, &book.ledger.book, run, book.watch.family());
     }
 
     /// Those of these processes that hold a recorded object of the run.
