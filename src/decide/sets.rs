@@ -141,14 +141,18 @@ fn was_seen_to_end(run: &Run) -> bool {
     run.end.is_some_and(|(end, _)| end != End::Unknown)
 }
 
-/// Whether the ledger has a process of this pid as claimed, or as the creator or user of an object.
+/// Whether the ledger has a process of this pid as claimed, as a descendant of a server, or as the
+/// creator or user of an object.
 fn is_recorded_process(book: &Book, place: usize, pid: i32) -> bool {
     let pids_of = |at: usize| book.places.get(at).map(|place| (&place.boot, &place.pid_namespace));
     let same = |at: usize| pids_of(at) == pids_of(place);
     let runs = book.runs.values().filter(|run| same(run.place));
-    let claimed = runs.flat_map(|run| &run.claims).any(|claim| claim.process.pid == pid);
+    let claimed = runs.clone().flat_map(|run| &run.claims).any(|claim| claim.process.pid == pid);
+    let descends = runs.flat_map(|run| &run.descendants).any(|known| known.pid == pid);
     let objects = book.objects.values().filter(|object| same(object.place));
-    claimed || objects.filter_map(|object| object.creator).any(|creator| creator.pid == pid)
+    claimed
+        || descends
+        || objects.filter_map(|object| object.creator).any(|creator| creator.pid == pid)
 }
 
 /// The processes that wait for a set or queue, and those of its last users who live.

@@ -3,11 +3,11 @@
 //! `apply` judges a record before it changes anything; the writer and the replay both go through
 //! it, so a ledger that was written can be read, and one that reads was legal when written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::time::SystemTime;
 
-pub use super::kept::{Recorded, Run, Standing};
+pub use super::kept::{MOST_DESCENDANTS, Recorded, Run, Standing};
 use super::line;
 use super::record::{Claim, End, Entry, ObjectSeen, Place, Record, RunStart};
 use super::record::{VERSION, VERSION_OF_SETS};
@@ -129,6 +129,7 @@ impl Book {
                 self.can_name(identity)?;
                 self.used.push((*run, identity.clone()));
             }
+            Record::Descendant { run, process } => self.descendant(*run, *process)?,
             Record::Gone { object } => {
                 self.stand(*object, entry.at, Standing::Gone, |was| *was != Standing::Intended)?;
             }
@@ -213,7 +214,8 @@ impl Book {
             return Err(Illegal("a run while an earlier one has not ended"));
         }
         let place = self.places.len() - 1;
-        let run = Run { start: start.clone(), at, place, claims: vec![], end: None };
+        let (claims, descendants) = (Vec::new(), VecDeque::new());
+        let run = Run { start: start.clone(), at, place, claims, descendants, end: None };
         self.runs.insert(start.run, run);
         self.given.0 = start.run;
         Ok(())
@@ -237,6 +239,19 @@ impl Book {
                 Ok(())
             }
         }
+    }
+
+    fn descendant(&mut self, run: u64, process: ProcessRef) -> Result<(), Illegal> {
+        if self.version < VERSION_OF_SETS {
+            return Err(Illegal("a descendant in a ledger of version 1"));
+        }
+        let known = &mut self.open_run(run)?.descendants;
+        known.retain(|other| *other != process);
+        if known.len() >= MOST_DESCENDANTS {
+            known.pop_front();
+        }
+        known.push_back(process);
+        Ok(())
     }
 
     fn object(&mut self, seen: &ObjectSeen, entry: &Entry) -> Result<(), Illegal> {

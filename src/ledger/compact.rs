@@ -12,13 +12,13 @@ use std::path::PathBuf;
 use nix::libc::{O_CLOEXEC, O_NOFOLLOW};
 
 use super::adopted::NO_RUN;
-use super::book::{Book, Standing, Tail};
+use super::book::{Book, Recorded, Run, Standing, Tail};
 pub use super::file::Compacted;
 use super::file::Ledger;
 use super::line;
 use super::record::{Entry, Header, Record, VERSION};
 use crate::error::{Error, Result};
-use crate::object::ProcessRef;
+use crate::object::{Identity, ProcessRef};
 use crate::sys::user;
 
 /// Ended runs that stay readable.
@@ -75,7 +75,9 @@ fn says_the_same(old: &[u8], new: &[u8]) -> bool {
     let open = |book: &Book| -> Vec<_> {
         book.open_objects().map(|o| (o.number, o.identity.clone(), o.role)).collect()
     };
-    let runs = |book: &Book| -> Vec<_> { book.open_runs().map(|run| run.claims.clone()).collect() };
+    let runs = |book: &Book| -> Vec<_> {
+        book.open_runs().map(|run| (run.claims.clone(), run.descendants.clone())).collect()
+    };
     tail == Tail::Clean
         && old.seq == new.seq
         && open(&old) == open(&new)
@@ -182,12 +184,20 @@ fn render(
     let span = |record: &Record| subject(record).and_then(|subject| spans.get(&subject)).copied();
     let last_intent = |object: u64| spans.get(&Subject::Intent(object)).map_or(0, |span| span.1);
     let run_of = |object: &u64| book.objects.get(object).map_or(0, |object| object.run);
+    // Who used a set or queue matters as long as that is there.
+    let is_call = |o: &&Recorded| matches!(o.identity, Identity::Sem(_) | Identity::Msg(_));
+    let with_sets: BTreeSet<u64> = book.open_objects().filter(is_call).map(|o| o.run).collect();
     let wanted = |entry: &Entry| match &entry.record {
         Record::Header(_) | Record::Alive { .. } => false,
         Record::Run(start) => stays(start.run, None),
         Record::Claim(claim) => stays(claim.run, None),
         Record::Reaped { run, .. } | Record::End { run, .. } => stays(*run, None),
         Record::Used { run, .. } => used && stays(*run, None),
+        Record::Descendant { run, process } => {
+            let still = |run: &Run| run.end.is_none() || with_sets.contains(&run.start.run);
+            let known = |run: &Run| still(run) && run.descendants.contains(process);
+            stays(*run, None) && book.runs.get(run).is_some_and(known)
+        }
         Record::Object(seen) => stays(seen.run, Some(seen.object)),
         Record::Adopted(adopted) => stays(NO_RUN, Some(adopted.object)),
         Record::Gone { object } => stays(run_of(object), Some(*object)),

@@ -1,9 +1,14 @@
 //! What a book keeps of each run and each object. Pure.
 
+use std::collections::VecDeque;
 use std::time::SystemTime;
 
 use super::record::{Claim, End, EngineName, How, Outcome, Role, RunStart};
 use crate::object::{Identity, ProcessRef};
+
+/// Most descendants that are kept of a run: a server that replaces its workers all the time has no
+/// end of them.
+pub const MOST_DESCENDANTS: usize = 1024;
 
 /// One start of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +21,8 @@ pub struct Run {
     pub place: usize,
     /// Processes whose objects are ours, the newest claim of each.
     pub claims: Vec<Claim>,
+    /// Descendants of the server that may have used its sets or queues, the newest last.
+    pub descendants: VecDeque<ProcessRef>,
     /// How and when it ended.
     pub end: Option<(End, SystemTime)>,
 }

@@ -71,6 +71,14 @@ pub enum Record {
         #[serde(flatten)]
         identity: Identity,
     },
+    /// A process that descends from the server and may be who used one of its sets or queues last.
+    Descendant {
+        /// The run.
+        run: u64,
+        /// The process.
+        #[serde(flatten)]
+        process: ProcessRef,
+    },
     /// An object is there no more, without our doing.
     Gone {
         /// The object.

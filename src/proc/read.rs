@@ -24,8 +24,8 @@ mod uses;
 
 pub use limits::{kernel_number, meminfo, sem_limits};
 pub use process::{
-    FileId, cgroup, children, cmdline, cwd, environ_var, exe, exe_path, namespace_inode, pids,
-    stat, status,
+    FileId, auxiliary_vector, cgroup, children, cmdline, cwd, environ_var, exe, exe_path,
+    namespace_inode, pids, stat, status,
 };
 pub use threads::maps;
 pub use uses::{flocks, new_pids, open_files, waits};

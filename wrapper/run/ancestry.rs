@@ -95,6 +95,18 @@ impl Family {
         !self.chain(pid, run, &parent_of).is_empty()
     }
 
+    /// A process that descends from the server and its siblings, which then do too; without them
+    /// where the launcher has adopted it, whose children may be anybody's.
+    pub(crate) fn siblings(&self, process: ProcessRef, run: &Run) -> Vec<ProcessRef> {
+        match parent_of(process.pid) {
+            Some((known, parent)) if known == process && parent != self.launcher => {
+                let all = children_of(parent).into_iter();
+                all.filter(|&pid| self.descends(pid, run)).filter_map(processes::by_pid).collect()
+            }
+            _ => vec![process],
+        }
+    }
+
     /// The topmost process of a known server program above (or at) a process.
     pub(crate) fn server_above(&self, pid: i32, run: &Run) -> Option<i32> {
         let is_server = |pid: &i32| {

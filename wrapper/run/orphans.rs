@@ -2,8 +2,10 @@
 //! them: only such as map this server's objects, are of its user and descend from it.
 
 use nix::libc::{SIGKILL, SIGTERM};
+use shmwarden::attribute::uid_fits;
 use shmwarden::decide::Holder;
 use shmwarden::ledger::book::Run;
+use shmwarden::ledger::record::Claim;
 use shmwarden::observe::processes;
 use shmwarden::settle::Report;
 use shmwarden::sys::pidfd::PidFd;
@@ -29,8 +31,9 @@ pub(crate) fn deal_with(choice: Orphans, holders: &[Holder], run: &Run, family: 
     };
     for holder in holders {
         let pid = holder.process.pid;
-        let its_user =
-            run.claims.iter().any(|claim| holder.uid.is_some_and(|uid| claim.uids.contains(&uid)));
+        // A server that began as root has workers of other users.
+        let fits = |claim: &Claim| holder.uid.is_some_and(|uid| uid_fits(claim, uid));
+        let its_user = run.claims.iter().any(fits);
         // Opened before the checks: they are then of the process that the signal goes to.
         let Ok(process) = PidFd::open(pid) else {
             continue;

@@ -94,6 +94,14 @@ pub fn cmdline(pid: i32) -> Seen<Vec<u8>> {
     or_denied(via_threads(pid, "cmdline", look, Vec::is_empty))
 }
 
+/// The first 4,096 bytes of `/proc/<pid>/auxv` (proc_pid_auxv(5)). With its random addresses it
+/// tells one `execve` from another: a process that has executed nothing since `fork` has its
+/// parent's. Empty for kernel threads and zombies.
+pub fn auxiliary_vector(pid: i32) -> Seen<Vec<u8>> {
+    let look = |path: &str| up_to(path, 4096).map(|(bytes, _)| bytes);
+    or_denied(via_threads(pid, "auxv", look, Vec::is_empty))
+}
+
 /// The control group: the version 2 path where `/proc/<pid>/cgroup` has one, else its first line.
 /// Under systemd's hybrid hierarchy the version 2 path may be `/` for everybody.
 pub fn cgroup(pid: i32) -> Seen<Vec<u8>> {

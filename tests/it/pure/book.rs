@@ -315,6 +315,7 @@ pub fn record_of((kind, a, b, c): (u8, u8, u8, u8), book: &Book) -> Record {
             Record::Object(seen)
         }
         9 => Record::Used { run: run_number, identity: shm(&segment(id)) },
+        10 if c % 2 == 0 => Record::Descendant { run: run_number, process: claimed },
         10 => Record::Gone { object },
         11 | 12 => intent(object),
         13 => {

@@ -32,7 +32,12 @@ fn meaning(book: &Book) -> Meaning {
         let at = place(run.place);
         // A run that another boot ended has no time of its own for that.
         let end = run.end.map(|(how, _)| (how, run.at));
-        (Run { place: 0, end, ..run.clone() }, at)
+        // Who used an ended run's sets and queues is nobody's matter when those are gone.
+        let descendants = match run.end {
+            None => run.descendants.clone(),
+            Some(_) => Default::default(),
+        };
+        (Run { place: 0, end, descendants, ..run.clone() }, at)
     };
     Meaning {
         place: book.place().cloned(),

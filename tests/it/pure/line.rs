@@ -185,6 +185,8 @@ fn any_step() -> impl Strategy<Value = Record> {
         reaped,
         (any::<u64>(), any_process()).prop_map(|(run, process)| Record::Alive { run, process }),
         (any::<u64>(), any_identity()).prop_map(|(run, identity)| Record::Used { run, identity }),
+        (any::<u64>(), any_process())
+            .prop_map(|(run, process)| Record::Descendant { run, process }),
         any::<u64>().prop_map(|object| Record::Gone { object }),
         (any::<u64>(), any_text()).prop_map(|(object, reason)| Record::Intent { object, reason }),
         (any::<u64>(), outcome, any_text())
@@ -238,6 +240,7 @@ fn one_of_each() -> Vec<Entry> {
         Record::Object(seen(1, Role::Main, Identity::Shm(hostile.clone()))),
         Record::Object(seen(2, Role::Dynamic, Identity::Posix(file))),
         Record::Used { run: 1, identity: Identity::Shm(hostile) },
+        Record::Descendant { run: 1, process: ProcessRef { pid: 4711, start: 1000 } },
         Record::Gone { object: 1 },
         Record::End { run: 1, end: End::Signal(9) },
         Record::Intent { object: 2, reason: "its server is dead".to_owned() },

@@ -2,6 +2,7 @@
 //! way and removes nothing; run again, it adds what is new.
 
 mod book;
+mod calls;
 mod objects;
 pub(crate) mod target;
 
@@ -20,6 +21,9 @@ use crate::ledgers::{self, Named};
 use crate::render;
 use crate::render::shown::Shown;
 use target::Target;
+
+/// Most sets and queues that are named in warnings.
+const MOST_TOLD: usize = 20;
 
 /// The status to end with and a sentence.
 type Failure = (u8, String);
@@ -87,7 +91,7 @@ fn path(args: &RecordArgs, target: &Target) -> Result<PathBuf, Failure> {
         chosen: args.name.is_some(),
         ..Named::default()
     });
-    match data.filter(|data| path.starts_with(data)) {
+    match data.filter(|data| ledgers::lies_in(&path, data)) {
         Some(_) => Err((
             exit::USAGE,
             format!(
@@ -114,6 +118,15 @@ fn report(doubts: &objects::Doubts, target: &Target) {
             "segment {id} bears the pid {pid} and is not recorded: it may be left from an earlier \
              process of that number"
         );
+    }
+    for identity in doubts.calls.iter().take(MOST_TOLD) {
+        log::warn!(
+            "{identity} was last used by the server and is not recorded: that it is the server's \
+             own cannot be seen from one look (docs/operating.md, record)"
+        );
+    }
+    if doubts.calls.len() > MOST_TOLD {
+        log::warn!("so were {} more", doubts.calls.len() - MOST_TOLD);
     }
     if doubts.closed {
         log::warn!(

@@ -1,23 +1,22 @@
 //! What the server holds, written into its ledger: what it made and what its own lists name is its
 //! own; what it only attaches or maps is noted as used.
 
-use std::collections::BTreeMap;
-
 use shmwarden::attribute::living::{self, Member};
 use shmwarden::attribute::{self, bears_claim};
-use shmwarden::engine::{self, EngineName, opengauss};
+use shmwarden::engine::{self, EngineName};
 use shmwarden::ledger::Ledger;
 use shmwarden::ledger::record::{Claim, DataDir, Record, Role};
-use shmwarden::object::ProcessRef;
-use shmwarden::observe::{self, Mapped, Observation, Seen, contents, processes, tables};
-use shmwarden::{Result, settle, sys};
+use shmwarden::object::{Identity, ProcessRef};
+use shmwarden::observe::{self, Mapped, Observation, Process, Seen, contents, processes};
+use shmwarden::{Result, settle};
 
+use super::calls;
 use super::target::Target;
 use crate::run::claim::{self, Server};
-use crate::run::watch::Watch;
+use crate::run::watch::{Watch, sets};
 
 /// Most objects of others that one pass notes as used.
-const MOST_USED: usize = 1000;
+pub(super) const MOST_USED: usize = 1000;
 /// Rounds until every list is read: main segment, its role, control segment, what that lists.
 const ROUNDS: usize = 4;
 
@@ -26,6 +25,8 @@ const ROUNDS: usize = 4;
 pub(super) struct Doubts {
     /// Segments that bear the server's pid and may be older than it.
     pub(super) older: Vec<i32>,
+    /// Sets and queues that it used last and that are not provably its own.
+    pub(super) calls: Vec<Identity>,
     /// Whether the server's memory may not be read.
     pub(super) closed: bool,
 }
@@ -49,48 +50,25 @@ pub(super) fn note(
     let found = living::created(&ledger.book, &claim, known.is_some(), &server, look);
     doubts.older = found.1;
     claim.before.extend(&doubts.older);
+    let below: Vec<ProcessRef> =
+        descendants(target.process, look).map(|process| process.process).collect();
+    let found_calls = calls::look(ledger, &mut claim, known, &server, &below, look);
     note_claim(ledger, claim.clone(), known, look)?;
     Watch::follow(run, ledger, &look.segments)?;
+    sets::follow_once(run, ledger)?;
     for seen in found.0 {
         ledger.note(Record::Object(seen), None)?;
     }
     note_lists(ledger, run, target, look)?;
-    note_sets(ledger, target, &claim, &server, look)?;
-    let below = descendants(target.process, &claim, look);
-    for seen in living::created_below(&ledger.book, &claim, &below, look) {
+    let makers = makers(target.process, &claim, look);
+    for seen in living::created_below(&ledger.book, &claim, &makers, look) {
         ledger.note(Record::Object(seen), None)?;
     }
+    doubts.calls = calls::note(ledger, run, found_calls, &below)?;
     for identity in living::used(&ledger.book, run, &server, look).into_iter().take(MOST_USED) {
         ledger.note(Record::Used { run, identity }, None)?;
     }
     Ok(doubts)
-}
-
-/// Records the sets of an openGauss; of another server nothing proves whose a set is.
-fn note_sets(
-    ledger: &mut Ledger,
-    target: &Target,
-    claim: &Claim,
-    server: &Member,
-    look: &mut Observation,
-) -> Result<()> {
-    if target.engine != EngineName::Opengauss {
-        return Ok(());
-    }
-    // As the ledger's owner, who is the server's user: that one may ask the members.
-    let acting = ledger.as_owner()?;
-    tables::add_calls(look, |uid| attribute::uid_fits(claim, uid));
-    let mark = opengauss::SET_MEMBERS - 1;
-    let marks = look.extra.sets.iter().filter_map(|set| {
-        let value = sys::server::value(set.row.id, mark).ok()?;
-        Some((set.row.id, (value, sys::server::last_operator(set.row.id, mark).ok()?)))
-    });
-    let marks: BTreeMap<i32, (i32, i32)> = marks.collect();
-    drop(acting);
-    for seen in living::marked_sets(&ledger.book, claim, server, look, &marks) {
-        ledger.note(Record::Object(seen), None)?;
-    }
-    Ok(())
 }
 
 /// The claim as it stands now; `None` where the server has just ended.
@@ -213,22 +191,28 @@ fn member(process: ProcessRef, look: &Observation) -> Member {
     Member { process, began, holds }
 }
 
-/// The server's living descendants that seem to have made a segment: others are not looked into.
-fn descendants(server: ProcessRef, claim: &Claim, look: &Observation) -> Vec<Member> {
+/// The server's descendants that had not ended at the look.
+fn descendants(server: ProcessRef, look: &Observation) -> impl Iterator<Item = &Process> {
+    look.processes.iter().filter(move |process| {
+        let mut at = Some(*process);
+        let mut ours = (0..look.processes.len()).map(|_| {
+            at = at.and_then(|process| look.process(process.parent));
+            at
+        });
+        !process.ended
+            && process.process != server
+            && process.process.start >= server.start
+            && ours.by_ref().map_while(|at| at).any(|parent| parent.process == server)
+    })
+}
+
+/// Those that live and seem to have made a segment: others are not looked into.
+fn makers(server: ProcessRef, claim: &Claim, look: &Observation) -> Vec<Member> {
     let made = |pid: i32| {
         let fits = |uid: u32| attribute::uid_fits(claim, uid);
         look.segments.iter().any(|row| row.creator_pid == pid && fits(row.creator_uid))
     };
-    let below = look.processes.iter().filter(|process| {
-        !process.ended && process.process != server && made(process.process.pid) && {
-            let mut at = Some(*process);
-            let ours = (0..look.processes.len()).any(|_| {
-                at = at.and_then(|process| look.process(process.parent));
-                at.is_some_and(|parent| parent.process == server)
-            });
-            ours && process.process.start >= server.start
-        }
-    });
+    let below = descendants(server, look).filter(|process| made(process.process.pid));
     let members = below.map(|process| member(process.process, look));
     // Asked after the table was read: the number was this process's own then.
     members.filter(|member| processes::lives(member.process)).collect()

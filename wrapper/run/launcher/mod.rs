@@ -54,6 +54,8 @@ pub(crate) struct Launcher {
     claim_refused: bool,
     /// The signal that stopped COMMAND last.
     stopped_by: i32,
+    /// The helper that woke the launcher last when it was stopped.
+    waker: Option<u32>,
     wait: Wait,
     relay: Option<Relay>,
     notify_access: NotifyAccess,
@@ -122,6 +124,7 @@ impl Launcher {
             exec_error: None,
             claim_refused: false,
             stopped_by: SIGSTOP,
+            waker: None,
             wait: Wait::default(),
             relay,
             notify_access: args.notify_access,
@@ -328,7 +331,7 @@ impl Launcher {
             }
         } else if self.ended.is_none() {
             // Unreaped, so the pid is the server's: alive, or a zombie that no signal hurts.
-            let _ = signals::pass_on(self.child.pid, arrived);
+            self.pass_to_command(arrived);
         }
     }
 

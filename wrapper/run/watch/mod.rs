@@ -3,6 +3,7 @@
 
 mod header;
 pub(crate) mod sets;
+mod users;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -42,6 +43,7 @@ pub(crate) struct Watch {
     files: GenericFiles,
     mount: Option<String>,
     calls: sets::Calls,
+    asked: users::Asked,
 }
 
 impl Watch {
@@ -60,6 +62,7 @@ impl Watch {
             files: GenericFiles::start(),
             mount: observe::place::shm_mount(),
             calls: sets::Calls::start(),
+            asked: users::Asked::default(),
         }
     }
 

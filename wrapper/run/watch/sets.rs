@@ -106,6 +106,7 @@ impl Watch {
             self.refresh_claims(ledger)?;
             self.judge_new(ledger, &sets, &queues, rows, last)?;
         }
+        self.note_users(ledger, &sets, &queues)?;
         self.note_used_calls(ledger, &sets, &queues)?;
         self.calls.settled.retain(|number| there.contains(number));
         self.calls.waiting.retain(|number, _| there.contains(number));
@@ -298,6 +299,17 @@ impl New {
 fn numbers(sets: &[sem::Row], queues: &[msg::Row]) -> BTreeSet<Number> {
     let sets = sets.iter().map(|row| Number::Set(row.id));
     sets.chain(queues.iter().map(|row| Number::Queue(row.id))).collect()
+}
+
+/// Recorded sets and queues of a run that went, as `record` looks for them.
+///
+/// # Errors
+/// A record that may not follow is a mistake of this program.
+pub(crate) fn follow_once(run: u64, ledger: &mut Ledger) -> Result<()> {
+    match (sem::table(), msg::table()) {
+        (Ok(sets), Ok(queues)) => follow(ledger, run, &sets, &queues, false),
+        _ => Ok(()),
+    }
 }
 
 /// Recorded sets and queues that went; at the end also those that were changed, which happens all

@@ -1,0 +1,95 @@
+//! Semaphore sets and queues of a living server, and who of it may use them.
+
+use shmwarden::Result;
+use shmwarden::attribute::living::Member;
+use shmwarden::attribute::living::calls::{Calls, calls};
+use shmwarden::attribute::uid_fits;
+use shmwarden::engine::{EngineName, opengauss};
+use shmwarden::ledger::Ledger;
+use shmwarden::ledger::book::{MOST_DESCENDANTS, Recorded};
+use shmwarden::ledger::record::{Claim, ObjectSeen, Record};
+use shmwarden::object::{Identity, ProcessRef};
+use shmwarden::observe::{Observation, processes, tables};
+use shmwarden::sys;
+
+use super::objects::MOST_USED;
+use crate::run::watch::sets;
+
+/// Looks at the sets and queues; what is there at the first `record` and not proven is never taken
+/// for the server's by a later one.
+pub(super) fn look(
+    ledger: &Ledger,
+    claim: &mut Claim,
+    known: Option<&Claim>,
+    server: &Member,
+    below: &[ProcessRef],
+    look: &mut Observation,
+) -> Calls {
+    tables::add_calls(look, |uid| uid_fits(claim, uid));
+    let begun = ledger.book.runs.get(&claim.run).map(|run| run.at);
+    let since = begun.filter(|_| known.is_some());
+    // Asked after the tables were read: their numbers were their own then.
+    let below: Vec<ProcessRef> =
+        below.iter().copied().filter(|process| processes::lives(*process)).collect();
+    let marked = marked(claim, look);
+    let found = calls(&ledger.book, claim, since, server, &below, &marked, look);
+    if known.is_none() {
+        (claim.sets_before, claim.queues_before) = sets::before(claim);
+        claim.sets_before.retain(|id| !found.own.iter().any(|own| is_set(&own.identity, *id)));
+        claim.queues_before.retain(|id| !found.own.iter().any(|own| is_queue(&own.identity, *id)));
+    }
+    found
+}
+
+/// Of an openGauss, the sets whose mark it made.
+fn marked(claim: &Claim, look: &Observation) -> Vec<i32> {
+    if claim.engine != EngineName::Opengauss {
+        return Vec::new();
+    }
+    let (mark, magic) = (opengauss::SET_MEMBERS - 1, opengauss::SET_MAGIC);
+    let is_own = |set: &&tables::Set| {
+        let id = set.row.id;
+        set.row.members == u64::from(opengauss::SET_MEMBERS.unsigned_abs())
+            && sys::server::value(id, mark) == Ok(magic)
+            && sys::server::last_operator(id, mark) == Ok(claim.process.pid)
+    };
+    look.extra.sets.iter().filter(is_own).map(|set| set.row.id).collect()
+}
+
+/// Writes down what was found, and who of the server may have used it; gives back what is in doubt.
+pub(super) fn note(
+    ledger: &mut Ledger,
+    run: u64,
+    found: Calls,
+    below: &[ProcessRef],
+) -> Result<Vec<Identity>> {
+    for seen in found.own {
+        // Numbered when they were found; segments were noted since.
+        let seen = ObjectSeen { object: ledger.book.next_object(), ..seen };
+        ledger.note(Record::Object(seen), None)?;
+    }
+    for identity in found.used.into_iter().take(MOST_USED) {
+        ledger.note(Record::Used { run, identity }, None)?;
+    }
+    let is_call = |identity: &Identity| matches!(identity, Identity::Sem(_) | Identity::Msg(_));
+    let of_run = |object: &&Recorded| object.run == run && is_call(&object.identity);
+    let has_calls = ledger.book.open_objects().any(|object| of_run(&object));
+    if has_calls {
+        let known = ledger.book.runs.get(&run).map(|run| run.descendants.clone());
+        let known = known.unwrap_or_default();
+        let new = below.iter().filter(|process| !known.contains(process)).copied();
+        let new: Vec<ProcessRef> = new.filter(|process| processes::lives(*process)).collect();
+        for process in new.into_iter().take(MOST_DESCENDANTS) {
+            ledger.note(Record::Descendant { run, process }, None)?;
+        }
+    }
+    Ok(found.doubtful)
+}
+
+fn is_set(identity: &Identity, id: i32) -> bool {
+    matches!(identity, Identity::Sem(set) if set.id == id)
+}
+
+fn is_queue(identity: &Identity, id: i32) -> bool {
+    matches!(identity, Identity::Msg(queue) if queue.id == id)
+}
