@@ -72,7 +72,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "PATH")]
     pub(crate) ledger: Option<PathBuf>,
     /// Name of this instance (default: from the data directory, or COMMAND)
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = instance_name)]
     pub(crate) name: Option<String>,
     /// What kind of server COMMAND is
     #[arg(long, value_enum, default_value_t = EngineChoice::Auto)]
@@ -111,7 +111,7 @@ pub(crate) struct SweepArgs {
     #[arg(value_name = "LEDGER")]
     pub(crate) ledgers: Vec<PathBuf>,
     /// Sweep the ledger of this instance
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = instance_name)]
     pub(crate) name: Option<String>,
     /// Sweep the ledger of the server with this data directory
     #[arg(long, value_name = "DIR")]
@@ -140,7 +140,7 @@ pub(crate) struct HistoryArgs {
     #[arg(value_name = "LEDGER")]
     pub(crate) ledger: Option<PathBuf>,
     /// Tell the ledger of this instance
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = instance_name)]
     pub(crate) name: Option<String>,
     /// Tell the ledger of the server with this data directory
     #[arg(long, value_name = "DIR")]
@@ -218,5 +218,33 @@ fn duration(text: &str) -> Result<Duration, String> {
         "0" => Ok(Duration::ZERO),
         _ => humantime::parse_duration(text)
             .map_err(|error| format!("{error}; write it as in 10s, 500ms or 2m")),
+    }
+}
+
+/// A name is a part of the ledger's file name, and never leads out of its directory.
+fn instance_name(text: &str) -> Result<String, String> {
+    // 255 bytes is the longest file name; `.ledger` and what `set_aside` adds are part of it.
+    let fits = !text.is_empty() && text.len() <= 180 && !text.starts_with('.');
+    match fits && !text.contains(|c: char| c == '/' || c.is_control()) {
+        true => Ok(text.to_owned()),
+        false => Err("a name has 1 to 180 bytes, does not begin with a dot, and has neither a \
+                      slash nor a control character; name a path with --ledger"
+            .to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_never_leads_out_of_the_directory_of_ledgers() {
+        for good in ["main", "var-lib-postgresql-15-main", "a b", "x\\x2dy", &"n".repeat(180)] {
+            assert_eq!(instance_name(good).as_deref(), Ok(good));
+        }
+        for bad in ["", ".", "..", ".hidden", "../x", "a/b", "/x", "a\nb", "\x1b[2J"] {
+            assert!(instance_name(bad).is_err(), "{bad:?}");
+        }
+        assert!(instance_name(&"n".repeat(181)).is_err());
     }
 }

@@ -14,5 +14,6 @@ mod launcher;
 mod notify;
 mod opengauss;
 mod pure;
+mod servers;
 mod support;
 mod tidy;

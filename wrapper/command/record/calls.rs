@@ -64,7 +64,7 @@ pub(super) fn note(
     below: &[ProcessRef],
 ) -> Result<Vec<Identity>> {
     for seen in found.own {
-        // Numbered when they were found; segments were noted since.
+        // Others were recorded since it was found.
         let seen = ObjectSeen { object: ledger.book.next_object(), ..seen };
         ledger.note(Record::Object(seen), None)?;
     }
