@@ -75,7 +75,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "PATH")]
     pub(crate) ledger: Option<PathBuf>,
     /// Name of this instance (default: from the data directory, or COMMAND)
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = instance_name)]
     pub(crate) name: Option<String>,
     /// What kind of server COMMAND is
     #[arg(long, value_enum, default_value_t = EngineChoice::Auto)]
@@ -115,7 +115,7 @@ pub(crate) struct SweepArgs {
     #[arg(value_name = "LEDGER")]
     pub(crate) ledgers: Vec<PathBuf>,
     /// Sweep the ledger of this instance
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = instance_name)]
     pub(crate) name: Option<String>,
     /// Sweep the ledger of the server with this data directory
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -144,7 +144,7 @@ pub(crate) struct HistoryArgs {
     #[arg(value_name = "LEDGER")]
     pub(crate) ledger: Option<PathBuf>,
     /// Tell the ledger of this instance
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = instance_name)]
     pub(crate) name: Option<String>,
     /// Tell the ledger of the server with this data directory
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -222,6 +222,18 @@ fn duration(text: &str) -> Result<Duration, String> {
         "0" => Ok(Duration::ZERO),
         _ => humantime::parse_duration(text)
             .map_err(|error| format!("{error}; write it as in 10s, 500ms or 2m")),
+    }
+}
+
+/// A name is a part of the ledger's file name, and never leads out of its directory.
+fn instance_name(text: &str) -> Result<String, String> {
+    // 255 bytes is the longest file name; `.ledger` and what `set_aside` adds are part of it.
+    let fits = !text.is_empty() && text.len() <= 180 && !text.starts_with('.');
+    match fits && !text.contains(|c: char| c == '/' || c.is_control()) {
+        true => Ok(text.to_owned()),
+        false => Err("a name has 1 to 180 bytes, does not begin with a dot, and has neither a \
+                      slash nor a control character; name a path with --ledger"
+            .to_owned()),
     }
 }
 

@@ -149,6 +149,7 @@ fn is_named_like(claim: &Claim, process: &Process) -> bool {
 /// Processes that are left of a dead server.
 fn left_of(run: &Run, claim: &Claim, look: &Observation, policy: &Policy) -> Vec<Evidence> {
     let mut found = Vec::new();
+    let noted: Vec<ProcessRef> = run.descendants.iter().copied().collect();
     for process in &look.processes {
         if process.ended || policy.exempt.contains(&process.process.pid) {
             continue;
@@ -159,7 +160,7 @@ fn left_of(run: &Run, claim: &Claim, look: &Observation, policy: &Policy) -> Vec
                 found.push(Evidence::Descends(holder()));
             }
         } else if claim.engine == EngineName::Generic {
-            if is_known_descendant(run, claim, process) {
+            if is_known_descendant(run, claim, process) || descends(process, &noted, look) {
                 found.push(Evidence::Descends(holder()));
             }
         } else if claim.data.is_some() && claim.uids.iter().any(|&uid| has_uid(process, uid)) {

@@ -8,9 +8,9 @@ use std::fmt;
 use std::time::SystemTime;
 
 pub use super::kept::{MOST_DESCENDANTS, Recorded, Run, Standing};
-use super::line;
 use super::record::{Claim, End, Entry, ObjectSeen, Place, Record, RunStart};
 use super::record::{VERSION, VERSION_OF_SETS};
+pub use super::replay::Tail;
 use crate::object::{Identity, ProcessRef, Segment};
 
 /// Why a record may not follow what is there.
@@ -21,24 +21,6 @@ impl fmt::Display for Illegal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "a record that may not follow: {}", self.0)
     }
-}
-
-/// How the bytes of a ledger end.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Tail {
-    /// With a whole line.
-    Clean,
-    /// With a line that was cut short: dropped.
-    Torn,
-    /// A line does not check.
-    Damaged {
-        /// Its number, from 1.
-        line: u64,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// Written by a newer version.
-    Newer(u64),
 }
 
 /// What a ledger says, as a whole.
@@ -63,33 +45,6 @@ pub struct Book {
 }
 
 impl Book {
-    /// Reads the bytes of a ledger; gives back what it says up to the first line that does not
-    /// check, the length of that part in bytes, and how it ended.
-    #[must_use]
-    pub fn replay(bytes: &[u8]) -> (Self, usize, Tail) {
-        let mut book = Self::default();
-        let mut good = 0;
-        let mut number = 0;
-        for part in bytes.split_inclusive(|&byte| byte == b'\n') {
-            number += 1;
-            let Some(text) = part.strip_suffix(b"\n") else {
-                return (book, good, Tail::Torn);
-            };
-            if number == 1 {
-                if let Some(version) = line::newer_version(text) {
-                    return (book, good, Tail::Newer(version));
-                }
-            }
-            let entry = line::decode(text).map_err(|bad| bad.to_string());
-            let applied = entry.and_then(|e| book.apply(&e).map_err(|illegal| illegal.to_string()));
-            if let Err(why) = applied {
-                return (book, good, Tail::Damaged { line: number, why });
-            }
-            good += part.len();
-        }
-        (book, good, Tail::Clean)
-    }
-
     /// Takes in an entry.
     ///
     /// # Errors

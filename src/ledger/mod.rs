@@ -10,6 +10,7 @@ mod kept;
 pub mod line;
 mod owner;
 pub mod record;
+mod replay;
 
 pub use book::Book;
 pub use file::Ledger;

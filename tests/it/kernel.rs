@@ -2,13 +2,13 @@
 //! ledgers that cannot be had, namespaces, commands that cannot be executed, slow disks. PostgreSQL
 //! 15 where it takes a server, else a stand-in that creates segments and nothing more.
 
+pub mod asked;
 mod disk;
 pub mod instance;
 mod ledger_text;
 pub mod stand_in;
 
 mod alone;
-mod asked;
 mod damage;
 mod disks;
 mod elsewhere;
@@ -18,6 +18,7 @@ mod mount_roots;
 mod orphans;
 mod pods;
 mod record;
+mod record_sets;
 mod recycled;
 mod regression;
 mod sets;

@@ -15,5 +15,6 @@ mod notify;
 mod opengauss;
 mod pages;
 mod pure;
+mod servers;
 mod support;
 mod tidy;

@@ -14,6 +14,7 @@ mod listed;
 mod lists;
 mod living;
 mod make;
+mod opengauss;
 mod orphan;
 mod reasons;
 mod replay;

@@ -26,6 +26,6 @@ pub(crate) struct RecordArgs {
     #[arg(long, value_name = "PATH")]
     pub(crate) ledger: Option<PathBuf>,
     /// Name of this instance (default: from the data directory, or the program)
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = super::instance_name)]
     pub(crate) name: Option<String>,
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use clap::{Arg, Command, CommandFactory};
 use shmwarden::verdict::Verdict;
 
-use super::Cli;
 use super::completions::ShellChoice;
+use super::{Cli, instance_name};
 use crate::command::completions::script;
 
 const PAGE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/man/shmwarden.8"));
@@ -214,4 +214,15 @@ fn name_behind(line: &str, mark: &str) -> Option<String> {
         .next()
         .filter(|name| !name.is_empty())
         .map(|name| format!("--{name}"))
+}
+
+#[test]
+fn a_name_never_leads_out_of_the_directory_of_ledgers() {
+    for good in ["main", "var-lib-postgresql-15-main", "a b", "x\\x2dy", &"n".repeat(180)] {
+        assert_eq!(instance_name(good).as_deref(), Ok(good));
+    }
+    for bad in ["", ".", "..", ".hidden", "../x", "a/b", "/x", "a\nb", "\x1b[2J"] {
+        assert!(instance_name(bad).is_err(), "{bad:?}");
+    }
+    assert!(instance_name(&"n".repeat(181)).is_err());
 }

@@ -95,16 +95,12 @@ impl Family {
         !self.chain(pid, run, &parent_of).is_empty()
     }
 
-    /// A process that descends from the server and its siblings, which then do too; without them
-    /// where the launcher has adopted it, whose children may be anybody's.
-    pub(crate) fn siblings(&self, process: ProcessRef, run: &Run) -> Vec<ProcessRef> {
-        match parent_of(process.pid) {
-            Some((known, parent)) if known == process && parent != self.launcher => {
-                let all = children_of(parent).into_iter();
-                all.filter(|&pid| self.descends(pid, run)).filter_map(processes::by_pid).collect()
-            }
-            _ => vec![process],
-        }
+    /// The parent of a process that descends from the server, where that descends from it too: a
+    /// launcher that has adopted a process may have other children.
+    pub(crate) fn parent_below(&self, pid: i32, run: &Run) -> Option<ProcessRef> {
+        let (_, parent) = parent_of(pid).filter(|_| self.descends(pid, run))?;
+        let below = parent != self.launcher && self.descends(parent, run);
+        below.then(|| processes::by_pid(parent)).flatten()
     }
 
     /// The topmost process of a known server program above (or at) a process.
@@ -163,7 +159,7 @@ fn parent_of(pid: i32) -> Option<(ProcessRef, i32)> {
 }
 
 /// The children of a process.
-fn children_of(parent: i32) -> Vec<i32> {
+pub(crate) fn children_of(parent: i32) -> Vec<i32> {
     read::children(parent).here().unwrap_or_else(|| {
         // A kernel without CONFIG_PROC_CHILDREN keeps no list of them.
         let all = read::pids().unwrap_or_default().into_iter();

@@ -1,14 +1,19 @@
 //! Processes of a dead server that still hold its objects: naming them, and, where asked, ending
 //! them: only such as map this server's objects, are of its user and descend from it.
 
+use std::collections::BTreeSet;
+
 use nix::libc::{SIGKILL, SIGTERM};
 use shmwarden::attribute::uid_fits;
 use shmwarden::decide::Holder;
-use shmwarden::ledger::book::Run;
+use shmwarden::ledger::Book;
+use shmwarden::ledger::book::{Recorded, Run};
 use shmwarden::ledger::record::Claim;
+use shmwarden::object::Identity;
 use shmwarden::observe::processes;
 use shmwarden::settle::Report;
 use shmwarden::sys::pidfd::PidFd;
+use shmwarden::sys::{msg, sem, shm};
 
 use super::ancestry::Family;
 use crate::cli::Orphans;
@@ -22,18 +27,42 @@ pub(crate) fn holders(report: &Report) -> Vec<Holder> {
     all
 }
 
+/// The users that own a run's objects now: a server that began as root gives its workers' user what
+/// they share.
+fn owners(book: &Book, run: &Run) -> BTreeSet<u32> {
+    let open = book.open_objects().filter(|object| object.run == run.start.run);
+    let owner = |object: &Recorded| match &object.identity {
+        Identity::Shm(known) => shm::stat(known.id).ok().flatten().map(|row| row.uid),
+        Identity::Sem(known) => sem::stat(known.id).ok().flatten().map(|row| row.uid),
+        Identity::Msg(known) => msg::stat(known.id).ok().flatten().map(|row| row.uid),
+        Identity::Posix(known) => Some(known.uid),
+    };
+    open.filter_map(owner).collect()
+}
+
 /// Sends the signal that `--orphans` asks for.
-pub(crate) fn deal_with(choice: Orphans, holders: &[Holder], run: &Run, family: &Family) {
+pub(crate) fn deal_with(
+    choice: Orphans,
+    holders: &[Holder],
+    book: &Book,
+    run: &Run,
+    family: &Family,
+) {
     let (signal, name) = match choice {
         Orphans::Leave => return,
         Orphans::Term => (SIGTERM, "SIGTERM"),
         Orphans::Kill => (SIGKILL, "SIGKILL"),
     };
+    let owners = owners(book, run);
     for holder in holders {
         let pid = holder.process.pid;
-        // A server that began as root has workers of other users.
-        let fits = |claim: &Claim| holder.uid.is_some_and(|uid| uid_fits(claim, uid));
-        let its_user = run.claims.iter().any(fits);
+        let is_its = |uid: u32| {
+            let of_claim = |claim: &Claim| {
+                claim.uids.contains(&uid) || (uid_fits(claim, uid) && owners.contains(&uid))
+            };
+            run.claims.iter().any(of_claim)
+        };
+        let its_user = holder.uid.is_some_and(is_its);
         // Opened before the checks: they are then of the process that the signal goes to.
         let Ok(process) = PidFd::open(pid) else {
             continue;

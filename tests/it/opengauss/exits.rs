@@ -111,6 +111,13 @@ fn a_ledger_knows_the_server_as_one_process_with_its_segment_and_sets() {
         assert!(ledger.contains(r#""role":"main""#), "{ledger}");
         assert_eq!((segment.len(), sets.len()), (1, 2));
         assert_eq!(mark(sets[0]), (537, server.pid()));
+        let number = sets[0].to_string();
+        let who = warden::answer(User::Server, &["who", "--json", &number]).expect_code(0).json();
+        let objects = who["objects"].as_array().unwrap();
+        let set = objects.iter().find(|object| object["kind"] == "sem").unwrap();
+        let holders = set["holders"].as_array().unwrap();
+        assert!(holders.iter().all(|holder| holder["pid"] == server.pid()), "{who}");
+        assert!(!holders.is_empty(), "{who}");
         let mut server = server;
         server.end(Signal::SIGKILL);
         let history = ["history", "--json", instance.path()];

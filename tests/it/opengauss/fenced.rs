@@ -3,7 +3,7 @@
 
 use nix::sys::signal::Signal;
 
-use super::gauss::{Gauss, PORT};
+use super::gauss::{Gauss, PORT, data_directory, words};
 use crate::kernel::instance::{
     Instance, SOON, holders, need_to_look_into_others, only_ledger, outcomes,
 };
@@ -77,6 +77,21 @@ fn after_an_immediate_stop_the_sets_wait_for_the_master() {
     });
 }
 
+/// Where that was asked for, the launcher does what it would say.
+#[test]
+fn a_launcher_that_is_to_end_orphans_ends_the_master() {
+    sandbox::run(|| {
+        need_to_look_into_others();
+        let instance = Instance::new(User::Server);
+        let data = data_directory(User::Server);
+        let words = words(&data, PORT, FENCED);
+        let mut server = Gauss::spawn(instance.run(&["--orphans=term"], &words), data);
+        instance.wait_recorded(5);
+        server.end(Signal::SIGKILL);
+        assert_eq!((segments().len(), sets().len()), (0, 0));
+    });
+}
+
 #[test]
 fn a_living_servers_master_is_nobodys_orphan() {
     sandbox::run(|| {
@@ -96,7 +111,7 @@ fn the_next_start_is_refused_by_the_server_itself_while_the_master_lives() {
         let instance = Instance::new(User::Server);
         let (mut server, master) = with_master(&instance);
         server.end(Signal::SIGKILL);
-        let words = super::gauss::words(server.data(), PORT, FENCED);
+        let words = words(server.data(), PORT, FENCED);
         let again = Answer::of(&mut instance.run(&["--linger=0s"], &words));
         assert_eq!(again.code(), 1, "{again:?}");
         assert!(again.stderr.contains("is still in use"), "{again:?}");

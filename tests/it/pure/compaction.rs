@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use shmwarden::ledger::Book;
-use shmwarden::ledger::book::{Recorded, Run, Tail};
+use shmwarden::ledger::book::{MOST_DESCENDANTS, Recorded, Run, Tail};
 use shmwarden::ledger::compact::{KEPT_RUNS, LONG_BYTES, rewrite};
 use shmwarden::ledger::record::{Claim, End, Outcome, Record, Role, RunStart};
 use shmwarden::object::{Bytes, Identity, Place, ProcessRef};
@@ -83,6 +83,22 @@ fn a_short_ledger_keeps_all_that_it_says() {
         .end(1, End::Signal(9));
     let (book, _) = rewritten(&story);
     assert_eq!(book, story.book);
+}
+
+/// A server that replaces its workers all the time names more than are kept; each of them can come
+/// back into the list.
+#[test]
+fn the_newest_descendants_of_a_run_stay_in_their_order() {
+    let process = |pid: i32| ProcessRef { pid, start: 1000 };
+    let mut story = Story::of(claim(1));
+    for pid in (0..1500).chain([3, 1499, 700]) {
+        story = story.then(Record::Descendant { run: 1, process: process(5000 + pid) });
+    }
+    let kept = &story.book.runs[&1].descendants;
+    assert_eq!(kept.len(), MOST_DESCENDANTS);
+    assert_eq!(kept.iter().rev().take(3).map(|p| p.pid).collect::<Vec<_>>(), [5700, 6499, 5003]);
+    let (book, _) = rewritten(&story);
+    assert_eq!(&book.runs[&1].descendants, kept);
 }
 
 #[test]

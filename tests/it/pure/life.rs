@@ -272,6 +272,29 @@ fn who_is_or_descends_from_a_known_descendant_is_left_of_the_server() {
     assert_eq!(count(&look, &knowing(vec![earlier])), 0);
 }
 
+/// A daemon's workers are in a session of their own, and a dead launcher knows nobody.
+#[test]
+fn a_descendant_that_the_ledger_names_is_left_of_a_generic_server_and_so_is_what_it_started() {
+    let worker = ProcessRef { pid: 4800, start: SERVER.start + 10 };
+    let noted = Record::Descendant { run: 1, process: worker };
+    let story = Story::of(generic(1)).then(noted).end(1, End::Unknown);
+    let own_group = |pid: i32, start: u64| Process {
+        group: worker.pid,
+        session: worker.pid,
+        ..process(pid, start)
+    };
+    let child = Process { parent: worker.pid, ..own_group(4900, worker.start + 1) };
+    let judged = |processes: Vec<Process>| {
+        judge(&story.book, &Observation { processes, ..look() }, &Policy::default())
+    };
+    let alive = own_group(worker.pid, worker.start);
+    let life = judged(vec![alive.clone()]);
+    assert!(matches!(left(&life), Evidence::Descends(h) if h.process == worker));
+    let Life::Dead(both) = judged(vec![alive, child]) else { panic!() };
+    assert_eq!(both.len(), 2, "{both:?}");
+    assert_eq!(judged(vec![own_group(worker.pid, worker.start + 1)]), nobody(), "of that number");
+}
+
 #[test]
 fn a_circle_of_parents_ends_the_search() {
     let story = Story::of(generic(1));

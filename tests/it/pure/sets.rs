@@ -349,8 +349,7 @@ fn without_a_recorded_death_every_last_user_has_to_be_in_the_ledger() {
     let look = with_members(operated_by(&[SERVER.pid, WORKER.pid]));
     assert_eq!(codes_of(&knows_worker, &look).0, "removed");
     let descendant = Record::Descendant { run: 1, process: WORKER };
-    let open = Story::of(generic(1)).object(1, Role::Other, Identity::Sem(set()));
-    let of_both = open.then(descendant);
+    let of_both = recorded().then(descendant);
     assert_eq!(codes_of(&of_both, &look).0, "removed");
     let anew = Book::replay(&shmwarden::ledger::compact::rewrite(&of_both.bytes())).0;
     assert_eq!(anew.runs[&1].descendants, [WORKER], "as long as the set is open");

@@ -1,8 +1,8 @@
 //! The built-in stand-in for a database server: segments, and backends that have them attached.
 //!
 //! It takes keys as the older majors of PostgreSQL and openGauss do: port * 1000 + 1 and the next
-//! free ones, and what others have it leaves alone. It has no clean-up at all, so that whatever ends
-//! it leaks.
+//! free ones, and what others have it leaves alone. It has no clean-up at all, so that whatever
+//! ends it leaks.
 
 use nix::errno::Errno;
 use nix::libc::SIGKILL;

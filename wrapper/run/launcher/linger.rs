@@ -177,6 +177,7 @@ impl Launcher {
                 orphans::deal_with(
                     self.orphans,
                     &orphans::holders(report),
+                    &book.ledger.book,
                     run,
                     book.watch.family(),
                 );

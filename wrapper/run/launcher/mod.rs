@@ -1,5 +1,6 @@
 //! The loop around the table: reads events, performs effects.
 
+mod daemon;
 mod job;
 mod linger;
 mod notices;
@@ -30,9 +31,13 @@ use super::{events, program};
 use crate::cli::{IfLedgerFails, NotifyAccess, Orphans, RunArgs};
 use crate::exit::{self, Ending};
 use crate::render::text;
+use daemon::Daemon;
 use linger::Wait;
 use notices::Notices;
 pub(crate) use ward::Ward;
+
+/// Most signals that are read at a time.
+const MOST_SIGNALS: usize = 256;
 
 /// Everything that the launcher knows.
 pub(crate) struct Launcher {
@@ -50,6 +55,7 @@ pub(crate) struct Launcher {
     ended: Option<Ended>,
     /// The end of a server that COMMAND left as a daemon.
     daemon_ended: Option<Ended>,
+    daemon: Daemon,
     exec_error: Option<i32>,
     claim_refused: bool,
     /// The signal that stopped COMMAND last.
@@ -121,6 +127,7 @@ impl Launcher {
             pace: Pace::start(Instant::now()),
             ended: None,
             daemon_ended: None,
+            daemon: Daemon::default(),
             exec_error: None,
             claim_refused: false,
             stopped_by: SIGSTOP,
@@ -193,6 +200,7 @@ impl Launcher {
             looks.then(|| self.pace.next()),
             book.and_then(|book| book.scribe.retry_at(&book.ledger)).filter(|_| looks),
             self.linger_until(),
+            self.daemon_due(),
             self.ward.as_ref().and_then(Ward::look_at),
             self.wait.next_count,
             self.wait.name_at.filter(|_| !self.wait.dealt_with),
@@ -205,7 +213,9 @@ impl Launcher {
 
     fn read_signals(&mut self) {
         let mut children = false;
-        while let Ok(Some(arrived)) = self.signals.take() {
+        // A flood of signals must not keep the loop from everything else.
+        for _ in 0..MOST_SIGNALS {
+            let Ok(Some(arrived)) = self.signals.take() else { break };
             // Sent by a process it is for the server; pending, it may stand for a child's too.
             children |= arrived.signal == SIGCHLD;
             // A guardian passes nothing on, and is not the one that a service manager asks to stop.
@@ -266,7 +276,10 @@ impl Launcher {
                 }
             }
             self.pace.looked(began, Instant::now());
+            self.note_daemons();
         }
+        self.name_what_a_daemon_left();
+        let Some(book) = &mut self.book else { return };
         book.scribe.start(&book.ledger, false, None);
         book.scribe.compact_if_long(&book.ledger);
     }

@@ -26,6 +26,9 @@ impl Launcher {
                 break;
             };
             let written = self.book.as_mut().and_then(|b| b.scribe.ended(pid, how, &mut b.ledger));
+            if written.is_none() {
+                self.daemon_child_ended(pid, how);
+            }
             match written {
                 Some(written) => self.written(written),
                 None if self.state == State::Lingering => self.wait.settle_due = true,
@@ -55,6 +58,7 @@ impl Launcher {
         self.ended = Some(how);
         let left = !self.daemons().is_empty();
         self.take(Event::Ended(Some(how), left));
+        self.note_daemons();
     }
 
     /// What COMMAND has left behind to go on without it: claimed servers that live; where there is

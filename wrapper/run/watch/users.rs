@@ -8,13 +8,17 @@ use shmwarden::ledger::Ledger;
 use shmwarden::ledger::book::{MOST_DESCENDANTS, Run};
 use shmwarden::ledger::record::Record;
 use shmwarden::object::{Identity, ProcessRef};
-use shmwarden::observe;
+use shmwarden::observe::{self, processes};
 use shmwarden::sys::{msg, sem};
 
 use super::Watch;
+use crate::run::ancestry::children_of;
 
 /// Most sets whose operators are asked for in one look, those first that were not asked longest.
 const MOST_ASKED: usize = 16;
+
+/// Most processes whose children are looked at.
+const MOST_PARENTS: usize = 8;
 
 /// What a set or queue was used by when it was asked last.
 #[derive(Debug, Default)]
@@ -22,11 +26,13 @@ pub(super) struct Asked {
     /// Of each set the times of its last operation and change, and the number of the look.
     sets: BTreeMap<i32, (i64, i64, u64)>,
     looks: u64,
+    /// The parents of who used one.
+    parents: BTreeSet<ProcessRef>,
 }
 
 impl Watch {
-    /// Notes who used a recorded set or queue since it was looked at last, with those beside it:
-    /// where one of a server's workers has used a set, the others will.
+    /// Notes who used a recorded set or queue since it was looked at last, and who is beside such a
+    /// one: where one of a server's workers has used a set, the others will.
     pub(super) fn note_users(
         &mut self,
         ledger: &mut Ledger,
@@ -48,32 +54,41 @@ impl Watch {
         let forks = observe::forks();
         for pid in pids {
             let Some(run) = ledger.book.runs.get(&self.run) else { break };
-            if pid == 0 || knows(run, pid) {
+            if pid == 0 || is_claimed(run, pid) {
                 continue;
             }
-            if let Some(process) = self.known_descendant(pid, &run.clone(), forks) {
-                self.note_with_siblings(ledger, process)?;
+            let known = run.descendants.iter().any(|known| known.pid == pid);
+            let run = run.clone();
+            if let Some(process) = self.known_descendant(pid, &run, forks).filter(|_| !known) {
+                let run = self.run;
+                ledger.note(Record::Descendant { run, process }, None)?;
             }
+            self.asked.parents.extend(self.family.parent_below(pid, &run));
         }
-        Ok(())
+        self.note_siblings(ledger)
     }
 
-    fn note_with_siblings(&self, ledger: &mut Ledger, process: ProcessRef) -> Result<()> {
-        let Some(run) = ledger.book.runs.get(&self.run).cloned() else { return Ok(()) };
-        let siblings = self.family.siblings(process, &run).into_iter();
-        let new = siblings.filter(|sibling| *sibling != process).chain([process]);
-        let new = new.filter(|process| !run.descendants.contains(process));
-        let new: Vec<ProcessRef> = new.take(MOST_DESCENDANTS).collect();
+    /// Notes the children of whoever has a child that used a set or queue.
+    fn note_siblings(&mut self, ledger: &mut Ledger) -> Result<()> {
+        let Some(run) = ledger.book.runs.get(&self.run) else { return Ok(()) };
+        self.asked.parents.retain(|&parent| processes::lives(parent));
+        let parents = self.asked.parents.iter().take(MOST_PARENTS);
+        let children = parents.flat_map(|parent| children_of(parent.pid));
+        let is_new = |pid: &i32| !run.descendants.iter().any(|known| known.pid == *pid);
+        let new: Vec<i32> = children.filter(is_new).take(MOST_DESCENDANTS).collect();
+        let new: Vec<ProcessRef> = new
+            .into_iter()
+            .filter(|&pid| !is_claimed(run, pid) && self.family.descends(pid, run))
+            .filter_map(processes::by_pid)
+            .collect();
         let run = self.run;
         new.into_iter()
             .try_for_each(|process| ledger.note(Record::Descendant { run, process }, None))
     }
 }
 
-/// Whether a process of this number is known to the ledger already.
-fn knows(run: &Run, pid: i32) -> bool {
-    run.descendants.iter().any(|known| known.pid == pid)
-        || run.claims.iter().any(|claim| claim.process.pid == pid)
+fn is_claimed(run: &Run, pid: i32) -> bool {
+    run.claims.iter().any(|claim| claim.process.pid == pid && claim.ended.is_none())
 }
 
 impl Asked {

@@ -1,0 +1,112 @@
+//! What a COMMAND that became a daemon has left: known to the ledger by pid, so that it counts as
+//! alive without its launcher too; and named where its main process has died before the rest.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use shmwarden::decide::{self, Holder};
+use shmwarden::ledger::record::Record;
+use shmwarden::object::{Identity, ProcessRef};
+use shmwarden::observe::{self, Scope, processes, tables};
+use shmwarden::sys::process::Ended;
+
+use super::super::orphans;
+use super::{Launcher, State};
+
+/// Workers that notice the death of their parent end by themselves this soon: not worth a word.
+const GRACE: Duration = Duration::from_millis(1500);
+
+/// What is known of a daemon.
+#[derive(Debug, Default)]
+pub(super) struct Daemon {
+    /// The processes that COMMAND left to go on without it, and not what those left.
+    mains: BTreeSet<i32>,
+    /// How the last of them ended, where that was no end with status 0.
+    died: Option<(i32, Ended)>,
+    /// When what is left then is to be named.
+    name_at: Option<Instant>,
+}
+
+impl Launcher {
+    /// Writes down what goes on without COMMAND.
+    pub(super) fn note_daemons(&mut self) {
+        if self.state != State::Daemonised {
+            return;
+        }
+        let all = self.daemons();
+        if self.daemon.died.is_none() {
+            self.daemon.mains.extend(&all);
+        }
+        let Some(book) = &mut self.book else { return };
+        let run = book.run;
+        for process in all.into_iter().filter_map(processes::by_pid) {
+            let known = book.watch.run(&book.ledger);
+            let known = known.is_none_or(|run| {
+                let claimed = run.claims.iter().any(|claim| claim.process == process);
+                claimed || run.descendants.contains(&process)
+            });
+            if !known {
+                if let Err(error) = book.ledger.note(Record::Descendant { run, process }, None) {
+                    log::error!("{error}");
+                }
+            }
+        }
+    }
+
+    /// Takes in the end of a child while COMMAND is a daemon. One that ended with status 0 has been
+    /// replaced by what it left, as COMMAND was.
+    pub(super) fn daemon_child_ended(&mut self, pid: i32, how: Ended) {
+        let was_main = self.daemon.mains.remove(&pid);
+        if was_main && how != Ended::Exited(0) && self.daemon.mains.is_empty() {
+            self.daemon.died = Some((pid, how));
+            self.daemon.name_at = Some(Instant::now() + GRACE);
+        }
+    }
+
+    /// When something is to be said of a daemon.
+    pub(super) fn daemon_due(&self) -> Option<Instant> {
+        self.daemon.name_at.filter(|_| self.state == State::Daemonised)
+    }
+
+    /// Names what outlives the main process of a daemon, once, and deals with it as `--orphans`
+    /// says. What is left may be the server, so it is watched over as before.
+    pub(super) fn name_what_a_daemon_left(&mut self) {
+        let due = self.daemon_due().is_some_and(|at| Instant::now() >= at);
+        let Some((pid, how)) = self.daemon.died.filter(|_| due) else { return };
+        self.daemon.name_at = None;
+        let Some(book) = &self.book else { return };
+        let Some(run) = book.watch.run(&book.ledger) else { return };
+        let members = book.watch.family().members(run, book.scribe.helper());
+        let holders = self.holders_among(&members);
+        let how = match how {
+            Ended::Exited(status) => format!("ended with status {status}"),
+            Ended::Signaled(signal, _) => format!("died of signal {signal}"),
+        };
+        log::warn!(
+            "process {pid}, which COMMAND had left as a daemon, {how}, and {} that descend from it \
+             live on: nothing is removed, and a new server may find its port taken, until they \
+             have ended",
+            members.len()
+        );
+        for holder in &holders {
+            log::warn!("{holder} still holds what is the server's");
+        }
+        orphans::deal_with(self.orphans, &holders, &book.ledger.book, run, book.watch.family());
+    }
+
+    /// Those of these processes that hold a recorded object of the run.
+    fn holders_among(&self, members: &[ProcessRef]) -> Vec<Holder> {
+        let Some(book) = &self.book else { return Vec::new() };
+        let scope = Scope { processes: true, maps: true, ..Scope::default() };
+        let Ok(mut look) = observe::observe(scope) else { return Vec::new() };
+        let open = || book.ledger.book.open_objects().filter(|object| object.run == book.run);
+        let makers: Vec<u32> = open().filter_map(|object| object.identity.call_creator()).collect();
+        tables::add_calls(&mut look, |uid| makers.contains(&uid));
+        let identities: Vec<&Identity> = open().map(|object| &object.identity).collect();
+        let all = identities.into_iter().flat_map(|i| decide::holders(i, &look, true));
+        let mut all: Vec<Holder> = all.filter(|h| members.contains(&h.process)).collect();
+        all.sort_by_key(|holder| holder.process);
+        all.dedup_by_key(|holder| holder.process);
+        all
+    }
+}
