@@ -68,7 +68,9 @@ fn remove(removal: &Removal, ledger: &Ledger) -> Result<Done> {
             return Ok(done);
         }
     }
-    if let Identity::Sem(_) | Identity::Msg(_) = removal.identity() {
+    // Of adopted ones there may be tens of thousands: who lives is looked at for all of them, and
+    // again while it goes on (`settle/adopted.rs`).
+    if removal.identity().call_creator().is_some() && !removal.is_adopted() {
         if let Some(done) = call_in_use(removal, ledger) {
             return Ok(done);
         }

@@ -9,11 +9,13 @@
 pub mod act;
 pub mod attribute;
 pub mod decide;
+pub mod diagnose;
 pub mod engine;
 pub mod error;
 pub mod ledger;
 pub mod object;
 pub mod observe;
+pub mod orphan;
 pub mod proc;
 pub mod settle;
 pub mod sys;

@@ -186,12 +186,6 @@ impl Identity {
         }
     }
 
-    /// Whether its number means something within an IPC namespace only.
-    #[must_use]
-    pub fn is_sysv(&self) -> bool {
-        !matches!(self, Self::Posix(_))
-    }
-
     /// The user that created it, of a set or queue.
     #[must_use]
     pub fn call_creator(&self) -> Option<u32> {

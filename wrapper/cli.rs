@@ -1,7 +1,10 @@
 //! The command line: names, options and their help. A test holds man page and help together.
 
+pub(crate) mod adopt;
+pub(crate) mod doctor;
 pub(crate) mod listing;
 pub(crate) mod record;
+pub(crate) mod systemd;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -48,8 +51,16 @@ pub(crate) enum Command {
     List(listing::ListArgs),
     /// The processes that hold an object
     Who(listing::WhoArgs),
+    /// Put proven orphans of the past into a ledger, for `sweep` to remove
+    Adopt(adopt::AdoptArgs),
+    /// Limits, what is leaked, risky settings; error messages in words
+    Doctor(doctor::DoctorArgs),
     /// What was recorded, removed, kept, and why
     History(HistoryArgs),
+    /// The drop-in for a unit of this host, with what does not fit
+    ///
+    /// The drop-in goes to stdout, what does not fit in the unit to stderr; nothing is changed.
+    Systemd(systemd::SystemdArgs),
     /// The whole story on this machine, in a scratch directory
     Demo(DemoArgs),
 }

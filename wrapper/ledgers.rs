@@ -88,6 +88,16 @@ pub(crate) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
+/// Whether a path lies in a directory, whatever links lead to either.
+pub(crate) fn lies_in(path: &Path, directory: &Path) -> bool {
+    let real = |path: &Path| path.ancestors().find_map(|above| above.canonicalize().ok());
+    let within = || {
+        let (directory, above) = (directory.canonicalize().ok()?, real(path.parent()?)?);
+        Some(above.starts_with(directory))
+    };
+    path.starts_with(directory) || within().unwrap_or(false)
+}
+
 /// The name of an instance by its ledger: the file's stem.
 pub(crate) fn instance(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()

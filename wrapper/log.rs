@@ -21,7 +21,7 @@ pub(crate) fn start(common: &Common) {
         .parse_filters(&filter)
         .target(env_logger::Target::Pipe(Box::new(Unhurried)))
         .format(move |out, record| {
-            let text = record.args().to_string().replace('\n', " ");
+            let text = harmless(&record.args().to_string());
             if journal {
                 writeln!(out, "<{}>{text}", priority(record.level()))
             } else {
@@ -29,6 +29,19 @@ pub(crate) fn start(common: &Common) {
             }
         })
         .init();
+}
+
+/// A line without anything that a terminal would act on: paths and names come from strangers.
+fn harmless(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => line.push(' '),
+            '"' | '\'' | '\\' => line.push(c),
+            c => line.extend(c.escape_debug()),
+        }
+    }
+    line
 }
 
 /// Whether stderr is the journal's socket (`$JOURNAL_STREAM`, `systemd.exec(5)`).
@@ -80,5 +93,18 @@ impl Write for Unhurried {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_strangers_name_in_a_line_does_nothing_to_a_terminal() {
+        assert_eq!(
+            harmless("a\x1b[2Jb\r\u{202e}\nit's \"é\" \\"),
+            "a\\u{1b}[2Jb\\r\\u{202e} it's \"é\" \\"
+        );
     }
 }

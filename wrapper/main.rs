@@ -1,10 +1,12 @@
 //! `shmwarden`: what stands between the service manager and the database server.
 
+mod candidate;
 mod cli;
 mod command;
 mod exit;
 mod ledgers;
 mod log;
+mod output_file;
 mod render;
 mod run;
 mod swept;
@@ -25,7 +27,10 @@ fn main() -> ExitCode {
         cli::Command::Record(args) => command::record::run(args, &cli.common),
         cli::Command::List(args) => command::list::run(args, &cli.common),
         cli::Command::Who(args) => command::who::run(args, &cli.common),
+        cli::Command::Adopt(args) => command::adopt::run(args, &cli.common),
+        cli::Command::Doctor(args) => command::doctor::run(args, &cli.common),
         cli::Command::History(args) => command::history::run(args, &cli.common),
+        cli::Command::Systemd(args) => command::systemd::run(args, &cli.common),
         cli::Command::Demo(args) => command::demo::run(args, &cli.common),
     };
     ending.end()

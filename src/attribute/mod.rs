@@ -11,7 +11,7 @@ pub mod sets;
 pub use listed::{controls_wanted, headers_wanted};
 pub use proof::{bears_claim, pid_cannot_be_reused, uid_fits};
 
-use crate::engine::{EngineName, postgres};
+use crate::engine::{self, EngineName};
 use crate::ledger::Book;
 use crate::ledger::book::{Recorded, Run, Standing};
 use crate::ledger::record::{Claim, How, ObjectSeen, Role};
@@ -101,13 +101,14 @@ pub fn roles(book: &Book, look: &Observation) -> Vec<ObjectSeen> {
             continue;
         };
         let claim = book.runs.get(&object.run).and_then(|run| claim_of(run, segment.creator_pid));
-        let header = look.headers.get(&segment.id).and_then(|bytes| postgres::header(bytes));
-        if let (Some(claim), Some(header)) = (claim, header) {
-            if claim.engine != EngineName::Opengauss && header.pid == segment.creator_pid {
-                let mut seen = seen_again(object);
-                seen.role = Role::Main;
-                again.push(seen);
-            }
+        let header = claim.and_then(|claim| {
+            let bytes = look.headers.get(&segment.id)?;
+            engine::main_header(claim.engine, bytes)
+        });
+        if header.is_some_and(|header| header.pid == segment.creator_pid) {
+            let mut seen = seen_again(object);
+            seen.role = Role::Main;
+            again.push(seen);
         }
     }
     again.extend(listed::controls_known(book, look));
@@ -231,10 +232,11 @@ pub fn major(run: &Run, look: &Observation) -> Option<u32> {
 /// Whether a run's server is a PostgreSQL, by its claims or by the header of a segment of its own.
 #[must_use]
 pub fn is_postgres(book: &Book, run: &Run) -> bool {
-    run.claims.iter().any(|claim| claim.engine == EngineName::Postgres)
-        || book
-            .open_objects()
-            .any(|object| object.run == run.start.run && object.role == Role::Main)
+    let is = |engine| run.claims.iter().any(|claim| claim.engine == engine);
+    let has_main = || {
+        book.open_objects().any(|object| object.run == run.start.run && object.role == Role::Main)
+    };
+    is(EngineName::Postgres) || (!is(EngineName::Opengauss) && has_main())
 }
 
 /// Gives new objects their numbers.

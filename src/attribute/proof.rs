@@ -1,6 +1,6 @@
 //! What proves that a segment which bears a claimed pid is the claimed process's own. Pure.
 
-use crate::engine::postgres;
+use crate::engine;
 use crate::ledger::record::{Claim, How};
 use crate::observe::{Observation, Seen};
 use crate::sys::shm::{MODE_DEST, Row};
@@ -48,7 +48,8 @@ pub fn bears_claim(claim: &Claim, row: &Row) -> bool {
 /// `postmaster.pid`.
 pub(super) fn written(claim: &Claim, row: &Row, look: &Observation) -> Option<How> {
     let data = claim.data.as_ref();
-    if let Some(header) = look.headers.get(&row.id).and_then(|bytes| postgres::header(bytes)) {
+    let bytes = look.headers.get(&row.id);
+    if let Some(header) = bytes.and_then(|bytes| engine::main_header(claim.engine, bytes)) {
         let same_directory =
             data.is_some_and(|data| (data.file.dev, data.file.ino) == (header.dev, header.ino));
         if header.pid == claim.process.pid && same_directory {

@@ -2,6 +2,7 @@
 //!
 //! The only place that makes a [`Removal`]. Doubt keeps.
 
+pub mod adopted;
 mod common;
 pub mod life;
 mod own;
@@ -47,6 +48,10 @@ pub struct Removal {
     same_pids: bool,
     guard: Option<Segment>,
     seen: Option<CallState>,
+    /// What stays where one of them could not be removed; all of an instance are one group.
+    group: u64,
+    /// Users of whom no process may live.
+    alone: Option<[u32; 2]>,
 }
 
 /// A set or queue as it was when its removal was decided: whoever has used it since is told by the
@@ -100,6 +105,24 @@ impl Removal {
     #[must_use]
     pub fn guard(&self) -> Option<&Segment> {
         self.guard.as_ref()
+    }
+
+    /// The group that it belongs to: where one of it could not be removed, the rest stays.
+    #[must_use]
+    pub fn group(&self) -> u64 {
+        self.group
+    }
+
+    /// Whether the object was adopted, and is no server's.
+    #[must_use]
+    pub fn is_adopted(&self) -> bool {
+        self.group != 0
+    }
+
+    /// The users of whom no process may live, of an adopted object.
+    #[must_use]
+    pub fn alone(&self) -> Option<[u32; 2]> {
+        self.alone
     }
 }
 
@@ -242,6 +265,8 @@ fn removal(book: &Book, object: &Recorded, look: &Observation, guard: Option<Seg
         same_pids: place.is_some_and(|p| p.pid_namespace == look.place.pid_namespace),
         guard: guard.filter(|_| !is_call(object)),
         seen,
+        group: 0,
+        alone: None,
     }
 }
 

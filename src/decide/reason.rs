@@ -2,7 +2,9 @@
 
 use std::fmt;
 
+use crate::engine::opengauss;
 use crate::object::ProcessRef;
+use crate::orphan::Against;
 
 /// A process that holds an object, or is the reason why an instance counts as alive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +26,25 @@ pub struct Holder {
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let command = self.command.escape_debug();
-        write!(f, "process {} (state {}, {command})", self.process.pid, self.state)
+        write!(f, "process {} (state {}, {command}", self.process.pid, self.state)?;
+        match self.advice() {
+            Some(advice) => write!(f, "; {advice})"),
+            None => f.write_str(")"),
+        }
+    }
+}
+
+impl Holder {
+    /// What to do about an orphan that will not end by itself, where that is known.
+    #[must_use]
+    pub fn advice(&self) -> Option<String> {
+        let fenced = self.orphan && opengauss::is_fenced_master(&self.command);
+        let pid = self.process.pid;
+        fenced.then(|| {
+            format!(
+                "an openGauss server leaves it behind, it does no more work: end it by kill {pid}"
+            )
+        })
     }
 }
 
@@ -144,6 +164,12 @@ pub enum Reason {
     Unlisted,
     /// The server's list names it, and it is another user's.
     Foreign,
+    /// Adopted, and nobody uses it.
+    Adopted,
+    /// Adopted, and what it shows now speaks against its removal.
+    NotOrphan(Against),
+    /// An object that belongs to it, and is not adopted.
+    NotAdopted(String),
     /// So many threads wait for the set or queue.
     Waited(u64),
     /// A process that may wait for the queue may not be asked.
@@ -191,6 +217,9 @@ impl Reason {
             Self::PidReused => "pid-reused",
             Self::Unlisted => "unlisted",
             Self::Foreign => "foreign",
+            Self::Adopted => "adopted",
+            Self::NotOrphan(against) => against.code(),
+            Self::NotAdopted(_) => "not-adopted",
             Self::Waited(_) => "waited-for",
             Self::PerhapsWaited(_) => "perhaps-waited-for",
             Self::LastUserLives(_) => "last-user-lives",
@@ -233,7 +262,7 @@ impl Reason {
                 | Self::Waited(_)
                 | Self::PerhapsWaited(_)
                 | Self::LastUserLives(_)
-        )
+        ) || matches!(self, Self::NotOrphan(against) if against.is_use())
     }
 }
 
@@ -272,6 +301,12 @@ impl fmt::Display for Reason {
                  name it: it may be another's",
             ),
             Self::Foreign => f.write_str("the server's list names it, and it is another user's"),
+            Self::Adopted => f.write_str("it was adopted, and nobody uses it"),
+            Self::NotOrphan(against) => against.fmt(f),
+            Self::NotAdopted(what) => write!(
+                f,
+                "{what} belongs to the same server and is not adopted: adopt it too, then sweep"
+            ),
             Self::Waited(1) => f.write_str("a thread waits for it"),
             Self::Waited(n) => write!(f, "{n} threads wait for it"),
             Self::PerhapsWaited(h) => write!(f, "{h} may wait for it, and may not be asked"),

@@ -1,6 +1,7 @@
 //! What is known of each server: how to recognise it, what it leaves, what its lists say. Pure.
 
 pub mod generic;
+pub mod opengauss;
 pub mod postgres;
 
 use std::ffi::{OsStr, OsString};
@@ -34,6 +35,33 @@ pub fn leaks_on_clean_exit(engine: EngineName) -> bool {
 #[must_use]
 pub fn has_interlock(engine: EngineName) -> bool {
     matches!(engine, EngineName::Postgres | EngineName::Opengauss)
+}
+
+/// Bytes of a main segment's header that are looked at; both servers' have as many.
+pub const HEADER_BYTES: usize = postgres::HEADER_BYTES;
+const _: () = assert!(HEADER_BYTES == opengauss::HEADER_BYTES);
+
+/// What a server wrote at the beginning of its main segment, whichever server it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MainHeader {
+    /// The server that created the segment.
+    pub pid: i32,
+    /// Device of its data directory.
+    pub dev: u64,
+    /// Inode of its data directory.
+    pub ino: u64,
+}
+
+/// Reads the header of a main segment as a server of this kind lays it out; of a server of no known
+/// kind, as PostgreSQL does.
+#[must_use]
+pub fn main_header(engine: EngineName, bytes: &[u8]) -> Option<MainHeader> {
+    if engine == EngineName::Opengauss {
+        let opengauss::Header { pid, dev, ino, .. } = opengauss::header(bytes)?;
+        return Some(MainHeader { pid, dev, ino });
+    }
+    let postgres::Header { pid, dev, ino, .. } = postgres::header(bytes)?;
+    Some(MainHeader { pid, dev, ino })
 }
 
 /// The data directory that a command line or the environment names, made absolute.

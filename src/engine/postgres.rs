@@ -4,6 +4,8 @@
 //! Only what was measured on these majors is believed. A layout that does not check, or a major
 //! that is not known, gives an error, and then nothing of that server is removed.
 
+use std::collections::BTreeSet;
+
 use crate::object::Bytes;
 
 /// Bytes of a segment's header that are looked at (`storage/pg_shmem.h PGShmemHeader`, 64-bit).
@@ -15,6 +17,10 @@ pub const MAJORS: std::ops::RangeInclusive<u32> = 10..=18;
 const HEADER_MAGIC: i32 = 679_834_894;
 /// `PG_DYNSHMEM_CONTROL_MAGIC` (`dsm.c`).
 const CONTROL_MAGIC: u32 = 0x9a50_3d32;
+/// Length of an item up to 13.
+const NARROW_ITEM: usize = 24;
+/// Length of an item from 14 on.
+const WIDE_ITEM: usize = 40;
 /// Offset of the first item in the control segment.
 const FIRST_ITEM: usize = 16;
 
@@ -38,7 +44,8 @@ pub fn header(bytes: &[u8]) -> Option<Header> {
         return None;
     }
     Some(Header {
-        pid: i32_at(bytes, 4)?,
+        // 0 is openGauss's header, which begins with the same number.
+        pid: i32_at(bytes, 4).filter(|&pid| pid != 0)?,
         control: u32_at(bytes, 24)?,
         dev: u64_at(bytes, 40)?,
         ino: u64_at(bytes, 48)?,
@@ -71,7 +78,7 @@ pub fn listed(bytes: &[u8], major: Option<u32>) -> Result<Vec<u32>, String> {
     if items > room {
         return Err("its control segment counts more items than it has room for".to_owned());
     }
-    let item_bytes = if major <= 13 { 24 } else { 40 };
+    let item_bytes = if major <= 13 { NARROW_ITEM } else { WIDE_ITEM };
     let mut handles = Vec::new();
     for index in 0..items as usize {
         let at = FIRST_ITEM + index * item_bytes;
@@ -85,6 +92,65 @@ pub fn listed(bytes: &[u8], major: Option<u32>) -> Result<Vec<u32>, String> {
         }
     }
     Ok(handles)
+}
+
+/// Whether bytes begin as a control segment does.
+#[must_use]
+pub fn is_control(bytes: &[u8]) -> bool {
+    u32_at(bytes, 0) == Some(CONTROL_MAGIC)
+}
+
+/// Every number that could be a handle in a control segment: more than it lists, never less, and
+/// any number at all where its layout is not known. For what must stay while it is listed.
+#[must_use]
+pub fn perhaps_listed(bytes: &[u8]) -> BTreeSet<u32> {
+    let slots = slots(bytes).map(|slots| slots.map(|(handle, _)| handle).collect());
+    let all: BTreeSet<u32> = slots.unwrap_or_else(|| {
+        let words = bytes.get(FIRST_ITEM..).unwrap_or_default().chunks_exact(4);
+        words.filter_map(|word| u32_at(word, 0)).collect()
+    });
+    all.into_iter().filter(|&handle| handle != 0).collect()
+}
+
+/// The handles that a control segment lists, those inside the main segment left out, by the layout
+/// that its length shows; `None` where that is not known.
+#[must_use]
+pub fn listed_by_length(bytes: &[u8]) -> Option<Vec<u32>> {
+    let wide = item_bytes_by_length(bytes)? == WIDE_ITEM;
+    let items = u32_at(bytes, 4)? as usize;
+    let in_use = slots(bytes)?.take(items).filter(|(_, references)| *references != 0);
+    let handles = in_use.map(|(handle, _)| handle);
+    Some(handles.filter(|handle| !(wide && handle & 1 == 1)).collect())
+}
+
+/// Handle and references of each item that a control segment has room for.
+fn slots(bytes: &[u8]) -> Option<impl Iterator<Item = (u32, u32)>> {
+    let item_bytes = item_bytes_by_length(bytes)?;
+    let items = bytes.get(FIRST_ITEM..)?.chunks_exact(item_bytes);
+    Some(items.filter_map(|item| Some((u32_at(item, 0)?, u32_at(item, 4)?))))
+}
+
+/// A control segment is as long as its header and the items that it has room for
+/// (`dsm.c dsm_control_bytes_needed`).
+fn item_bytes_by_length(bytes: &[u8]) -> Option<usize> {
+    let room = u32_at(bytes, 8)? as usize;
+    let fits =
+        |item: &usize| room.checked_mul(*item).map(|all| all + FIRST_ITEM) == Some(bytes.len());
+    [NARROW_ITEM, WIDE_ITEM].into_iter().find(|item| room > 0 && fits(item))
+}
+
+/// The handle that a name below `/dev/shm` bears.
+#[must_use]
+pub fn handle_of_name(name: &[u8]) -> Option<u32> {
+    let digits = name.strip_prefix(b"PostgreSQL.").filter(|_| is_posix_name(name))?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// The handles that a System V key may stand for; none for a private segment.
+#[must_use]
+pub fn handles_of_key(key: i32) -> Vec<u32> {
+    let of = |key: i32| u32::from_ne_bytes(key.to_ne_bytes());
+    if key == 0 { Vec::new() } else { vec![of(key), of(key.wrapping_neg())] }
 }
 
 /// The name below `/dev/shm` of a handle (`dsm_impl.c dsm_impl_posix`).
@@ -199,6 +265,34 @@ mod tests {
     #[test]
     fn a_control_segment_that_was_not_filled_in_lists_nothing() {
         assert_eq!(listed(&[0; 4096], Some(15)).unwrap(), [0_u32; 0]);
+    }
+
+    #[test]
+    fn the_length_of_a_list_shows_its_layout() {
+        let items = [(10, 2), (11, 1), (12, 0), (0xffff_fff0, 1)];
+        for major in MAJORS {
+            let mut bytes = control(major, &items);
+            let unknown = perhaps_listed(&bytes);
+            assert!(items.iter().all(|(handle, _)| unknown.contains(handle)));
+            assert!(unknown.contains(&2), "any number, while the layout is not known");
+            assert_eq!(listed_by_length(&bytes), None);
+            // Its room is for five more.
+            bytes.resize(bytes.len() + 5 * if major <= 13 { 24 } else { 40 }, 0);
+            assert!(is_control(&bytes));
+            assert_eq!(perhaps_listed(&bytes), [10, 11, 12, 0xffff_fff0].into());
+            assert_eq!(listed_by_length(&bytes), listed(&bytes, Some(major)).ok());
+        }
+        assert!(perhaps_listed(&[1; 15]).is_empty() && !is_control(&[0; 64]));
+    }
+
+    #[test]
+    fn a_key_or_name_leads_back_to_its_handle() {
+        for handle in [1, 5, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff] {
+            assert!(handles_of_key(sysv_key(handle)).contains(&handle));
+            assert_eq!(handle_of_name(&posix_name(handle).0), Some(handle));
+        }
+        assert_eq!(handles_of_key(0), [0_u32; 0]);
+        assert_eq!(handle_of_name(b"PostgreSQL.99999999999"), None);
     }
 
     #[test]

@@ -8,9 +8,9 @@ use std::fmt;
 use std::time::SystemTime;
 
 pub use super::kept::{MOST_DESCENDANTS, Recorded, Run, Standing};
-use super::line;
 use super::record::{Claim, End, Entry, ObjectSeen, Place, Record, RunStart};
 use super::record::{VERSION, VERSION_OF_SETS};
+pub use super::replay::Tail;
 use crate::object::{Identity, ProcessRef, Segment};
 
 /// Why a record may not follow what is there.
@@ -21,24 +21,6 @@ impl fmt::Display for Illegal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "a record that may not follow: {}", self.0)
     }
-}
-
-/// How the bytes of a ledger end.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Tail {
-    /// With a whole line.
-    Clean,
-    /// With a line that was cut short: dropped.
-    Torn,
-    /// A line does not check.
-    Damaged {
-        /// Its number, from 1.
-        line: u64,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// Written by a newer version.
-    Newer(u64),
 }
 
 /// What a ledger says, as a whole.
@@ -59,37 +41,10 @@ pub struct Book {
     /// The format that the first header names: what an older program goes by.
     pub first_version: u64,
     /// The highest numbers that were given to a run and to an object.
-    given: (u64, u64),
+    pub(super) given: (u64, u64),
 }
 
 impl Book {
-    /// Reads the bytes of a ledger; gives back what it says up to the first line that does not
-    /// check, the length of that part in bytes, and how it ended.
-    #[must_use]
-    pub fn replay(bytes: &[u8]) -> (Self, usize, Tail) {
-        let mut book = Self::default();
-        let mut good = 0;
-        let mut number = 0;
-        for part in bytes.split_inclusive(|&byte| byte == b'\n') {
-            number += 1;
-            let Some(text) = part.strip_suffix(b"\n") else {
-                return (book, good, Tail::Torn);
-            };
-            if number == 1 {
-                if let Some(version) = line::newer_version(text) {
-                    return (book, good, Tail::Newer(version));
-                }
-            }
-            let entry = line::decode(text).map_err(|bad| bad.to_string());
-            let applied = entry.and_then(|e| book.apply(&e).map_err(|illegal| illegal.to_string()));
-            if let Err(why) = applied {
-                return (book, good, Tail::Damaged { line: number, why });
-            }
-            good += part.len();
-        }
-        (book, good, Tail::Clean)
-    }
-
     /// Takes in an entry.
     ///
     /// # Errors
@@ -123,6 +78,7 @@ impl Book {
                 self.open_claim(*run, *process)?.ended = Some(*end);
             }
             Record::Object(seen) => self.object(seen, entry)?,
+            Record::Adopted(adopted) => self.adopt(adopted, entry)?,
             Record::Used { run, identity } => {
                 self.run(*run)?;
                 self.can_name(identity)?;
@@ -194,6 +150,9 @@ impl Book {
         let Some(here) = self.place().cloned() else {
             return Err(Illegal("a run before a header"));
         };
+        if self.is_of_adopted() {
+            return Err(Illegal("a run in a ledger of adopted objects"));
+        }
         if start.run < self.next_run() || start.run == u64::MAX {
             return Err(Illegal("a run whose number was given before"));
         }
@@ -261,6 +220,9 @@ impl Book {
             }
             Some(old) if old.standing != Standing::Present => {
                 return Err(Illegal("an object that comes back"));
+            }
+            _ if seen.how.is_adopted() => {
+                return Err(Illegal("an adopted object of a run"));
             }
             None if seen.object < self.next_object() || seen.object == u64::MAX => {
                 return Err(Illegal("an object whose number was given before"));

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use nix::libc::{O_CLOEXEC, O_NOFOLLOW};
 
+use super::adopted::NO_RUN;
 use super::book::{Book, Recorded, Run, Standing, Tail};
 pub use super::file::Compacted;
 use super::file::Ledger;
@@ -122,7 +123,8 @@ pub fn rewrite(bytes: &[u8]) -> Vec<u8> {
         .map(|object| object.run)
         .chain(book.open_runs().map(|run| run.start.run))
         .collect();
-    let run_stays = |run: u64| kept_runs.contains(&run) || with_open.contains(&run);
+    let run_stays =
+        |run: u64| run == NO_RUN || kept_runs.contains(&run) || with_open.contains(&run);
     let first = render(&entries, &book, true, |run, object| {
         run_stays(run) && object.is_none_or(|o| open.contains(&o) || run_stays(run))
     });
@@ -131,7 +133,10 @@ pub fn rewrite(bytes: &[u8]) -> Vec<u8> {
     }
     // Objects that came and went are the bulk of a long run; then whole ended runs, oldest first.
     let passed = |object: u64| {
-        book.objects.get(&object).is_some_and(|object| object.standing == Standing::Gone)
+        book.objects.get(&object).is_some_and(|object| {
+            let settled = object.is_adopted() && !open.contains(&object.number);
+            object.standing == Standing::Gone || settled
+        })
     };
     let second =
         render(&entries, &book, false, |run, object| run_stays(run) && !object.is_some_and(passed));
@@ -140,7 +145,8 @@ pub fn rewrite(bytes: &[u8]) -> Vec<u8> {
     }
     let newest: BTreeSet<u64> = book.runs.keys().rev().take(10).copied().collect();
     render(&entries, &book, false, |run, object| {
-        (with_open.contains(&run) || newest.contains(&run)) && !object.is_some_and(passed)
+        (run == NO_RUN || with_open.contains(&run) || newest.contains(&run))
+            && !object.is_some_and(passed)
     })
 }
 
@@ -193,6 +199,7 @@ fn render(
             stays(*run, None) && book.runs.get(run).is_some_and(known)
         }
         Record::Object(seen) => stays(seen.run, Some(seen.object)),
+        Record::Adopted(adopted) => stays(NO_RUN, Some(adopted.object)),
         Record::Gone { object } => stays(run_of(object), Some(*object)),
         Record::Intent { object, .. } => {
             entry.seq == last_intent(*object) && stays(run_of(object), Some(*object))

@@ -86,6 +86,12 @@ pub struct Recorded {
 }
 
 impl Recorded {
+    /// Whether it was adopted, and is of no run.
+    #[must_use]
+    pub fn is_adopted(&self) -> bool {
+        self.how.is_adopted()
+    }
+
     /// Whether something may still have to be done about it.
     #[must_use]
     pub fn is_open(&self) -> bool {

@@ -2,6 +2,7 @@
 //!
 //! `record` and `book` are pure; `file` and `compact` are the only ones that touch a disk.
 
+pub mod adopted;
 pub mod book;
 pub mod compact;
 pub mod file;
@@ -9,6 +10,7 @@ mod kept;
 pub mod line;
 mod owner;
 pub mod record;
+mod replay;
 
 pub use book::Book;
 pub use file::Ledger;

@@ -11,7 +11,7 @@ pub use crate::object::{EngineName, Place};
 /// The format that this program writes, and the newest that it reads.
 pub const VERSION: u64 = 2;
 
-/// The oldest format that can name semaphore sets and queues.
+/// The oldest format that can name semaphore sets, queues and adopted objects.
 pub const VERSION_OF_SETS: u64 = 2;
 
 /// One line of a ledger.
@@ -61,6 +61,8 @@ pub enum Record {
     },
     /// An object is ours, or has moved on (the same number of `object` again).
     Object(ObjectSeen),
+    /// An orphan of the past that `adopt` took in: of no run.
+    Adopted(Adopted),
     /// An object that the server uses and did not create: never removed for it.
     Used {
         /// The run.
@@ -219,6 +221,20 @@ pub struct ObjectSeen {
     pub creator: Option<ProcessRef>,
 }
 
+/// An object that was there before any ledger, and that is judged by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adopted {
+    /// Its number in this ledger, from 1.
+    pub object: u64,
+    /// [`How::Adopted`] or [`How::Named`].
+    pub how: How,
+    /// What it was to its server.
+    pub role: Role,
+    /// What it is recognised by.
+    #[serde(flatten)]
+    pub identity: Identity,
+}
+
 /// How an object came into the ledger; with each, the proof that it is ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -240,6 +256,18 @@ pub enum How {
     PidFile,
     /// The server's own list (its control segment, or the header that names that) has it.
     Listed,
+    /// Adopted by a filter: no process of its owner or creator lived.
+    Adopted,
+    /// Adopted by its number or name: processes of its owner or creator may live.
+    Named,
+}
+
+impl How {
+    /// Whether it was adopted, and is no server's.
+    #[must_use]
+    pub fn is_adopted(self) -> bool {
+        matches!(self, Self::Adopted | Self::Named)
+    }
 }
 
 impl fmt::Display for How {
@@ -252,6 +280,8 @@ impl fmt::Display for How {
             Self::Header => "its header names the server's pid and data directory",
             Self::PidFile => "named by postmaster.pid",
             Self::Listed => "listed by the server's control segment",
+            Self::Adopted => "adopted: no process of its owner or creator lived",
+            Self::Named => "adopted by its number or name",
         })
     }
 }

@@ -3,6 +3,7 @@
 //! While the server lives, through `/proc/<pid>/mem`, which disturbs nobody. Attaching is for the
 //! dead only: it raises nattch for a moment, and a server that starts then refuses to.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
@@ -17,7 +18,7 @@ use crate::proc::{maps, read};
 use crate::sys::{files, memory, shm};
 
 /// Largest control segment that is read, in bytes (PostgreSQL's have 40 bytes an item).
-const LARGEST_CONTROL: usize = 64 << 20;
+pub const LARGEST_CONTROL: usize = 64 << 20;
 
 /// The first bytes of a segment in the memory of a living process that has it attached.
 #[must_use]
@@ -30,6 +31,22 @@ pub fn of_living(pid: i32, segment: i32, most_bytes: usize) -> Option<Vec<u8>> {
     let is_it = |m: &maps::Mapping<'_>| m.sysv_shmid_on(&devices) == Some(segment) && m.offset == 0;
     let mapping = maps::lines(&raw).find(is_it)?;
     memory::read(pid, mapping.start, most_bytes).ok()
+}
+
+/// The first bytes of several segments in the memory of one living process, by id; those that it
+/// does not have attached from their start, or does not let be read, are left out.
+#[must_use]
+pub fn each_of_living(pid: i32, ids: &[i32], most_bytes: usize) -> BTreeMap<i32, Vec<u8>> {
+    let Ok(Seen::Here(raw)) = read::maps(pid) else {
+        return BTreeMap::new();
+    };
+    let devices = read::sysv_devices();
+    let starts = maps::lines(&raw).filter(|mapping| mapping.offset == 0);
+    let wanted = starts.filter_map(|mapping| {
+        let id = mapping.sysv_shmid_on(&devices).filter(|id| ids.contains(id))?;
+        Some((id, memory::read(pid, mapping.start, most_bytes).ok()?))
+    });
+    wanted.collect()
 }
 
 /// The first bytes of a segment that nobody has attached.
@@ -47,7 +64,7 @@ pub fn of_dead(segment: i32, most_bytes: usize) -> io::Result<Vec<u8>> {
 pub fn of_control(identity: &Identity) -> io::Result<Vec<u8>> {
     match identity {
         Identity::Shm(segment) => of_dead(segment.id, LARGEST_CONTROL),
-        Identity::Posix(file) => of_file(file),
+        Identity::Posix(file) => of_file(file, LARGEST_CONTROL),
         Identity::Sem(_) | Identity::Msg(_) => Err(io::ErrorKind::InvalidInput.into()),
     }
 }
@@ -62,12 +79,16 @@ pub fn of_control_unattached(identity: &Identity, pids: &[i32]) -> Option<Vec<u8
             let bytes = bytes.min(LARGEST_CONTROL);
             pids.iter().find_map(|&pid| of_living(pid, segment.id, bytes))
         }
-        Identity::Posix(file) => of_file(file).ok(),
+        Identity::Posix(file) => of_file(file, LARGEST_CONTROL).ok(),
         Identity::Sem(_) | Identity::Msg(_) => None,
     }
 }
 
-fn of_file(wanted: &ShmFile) -> io::Result<Vec<u8>> {
+/// The first bytes of a file in `/dev/shm`.
+///
+/// # Errors
+/// What the kernel says; `NotFound` where it is no longer that file.
+pub fn of_file(wanted: &ShmFile, most_bytes: usize) -> io::Result<Vec<u8>> {
     use std::os::unix::ffi::OsStrExt;
     let name = std::ffi::OsStr::from_bytes(&wanted.name.0);
     let mut options = OpenOptions::new();
@@ -79,6 +100,6 @@ fn of_file(wanted: &ShmFile) -> io::Result<Vec<u8>> {
         return Err(io::ErrorKind::NotFound.into());
     }
     let mut bytes = Vec::new();
-    file.take(LARGEST_CONTROL as u64).read_to_end(&mut bytes)?;
+    file.take(most_bytes as u64).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

@@ -3,12 +3,17 @@
 //! What could not be looked at is said ([`Seen::Denied`], `None`), never left out silently:
 //! the decision counts it as in use.
 
+pub mod config;
 pub mod contents;
 pub mod data_dir;
+pub mod features;
+pub mod limits;
+pub mod lists;
 mod mapped;
 pub mod place;
 pub mod processes;
 pub mod shm_files;
+pub mod subject;
 pub mod tables;
 pub mod uses;
 

@@ -16,6 +16,12 @@ use crate::sys::{files, namespace};
 /// `PROC_IPC_INIT_INO`, `PROC_PID_INIT_INO` (`linux/proc_ns.h`): never given out again.
 const INITIAL: [u64; 2] = [0xEFFF_FFFF, 0xEFFF_FFFC];
 
+/// Whether an inode is that of a namespace that the machine started with.
+#[must_use]
+pub fn is_initial(inode: u64) -> bool {
+    INITIAL.contains(&inode)
+}
+
 /// The place of this process.
 ///
 /// # Errors
@@ -69,7 +75,7 @@ pub fn shows_all_pids() -> bool {
 /// Before Linux 6.18: the inode, with the start time of the namespace's first process.
 fn name_by_inode(inode: u64, first_process_start: Option<u64>) -> String {
     match first_process_start {
-        _ if INITIAL.contains(&inode) => format!("inode:{inode}"),
+        _ if is_initial(inode) => format!("inode:{inode}"),
         Some(start) => format!("inode:{inode}/first:{start}"),
         None => format!("inode:{inode}/first:unknown"),
     }

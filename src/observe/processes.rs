@@ -146,50 +146,13 @@ pub fn add_command(process: &mut Process) {
     }
 }
 
-/// Fewest processes that are worth a thread of their own.
-const SHARE: usize = 100;
-/// Most threads that look at once.
-const THREADS: usize = 4;
-
 fn look_at(pids: Vec<i32>, scope: Scope, found: &mut Vec<Process>, keys: &mut BTreeMap<i32, Key>) {
     let devices = Devices::find(scope);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = cores.min(THREADS).min(pids.len() / SHARE);
-    // A brief look is a listing's. Whoever looks in full may fork, or act as another user, and
-    // must have one thread only.
-    if !scope.brief || threads < 2 {
-        return look_at_share(&pids, scope, &devices, found, keys);
-    }
-    std::thread::scope(|threaded| {
-        let shares = pids.chunks(pids.len().div_ceil(threads));
-        let shares = shares.map(|share| {
-            let devices = &devices;
-            threaded.spawn(move || {
-                let (mut found, mut keys) = (Vec::new(), BTreeMap::new());
-                look_at_share(share, scope, devices, &mut found, &mut keys);
-                (found, keys)
-            })
-        });
-        let shares: Vec<_> = shares.collect();
-        for (more, made_under) in shares.into_iter().filter_map(|share| share.join().ok()) {
-            found.extend(more);
-            keys.extend(made_under);
-        }
-    });
-}
-
-fn look_at_share(
-    pids: &[i32],
-    scope: Scope,
-    devices: &Devices,
-    found: &mut Vec<Process>,
-    keys: &mut BTreeMap<i32, Key>,
-) {
-    for &pid in pids {
+    for pid in pids {
         // Who vanishes or cannot be parsed while being read is left to the re-check.
         if let Ok(Seen::Here(stat)) = read::stat(pid) {
             if !stat.is_kernel_thread() {
-                found.push(look_into(&stat, scope, devices, keys));
+                found.push(look_into(&stat, scope, &devices, keys));
             }
         }
     }

@@ -92,6 +92,10 @@ pub struct Extra {
     pub keys: BTreeMap<i32, Key>,
     /// Whether processes of other users may be hidden (`hidepid`, proc(5)).
     pub hides: bool,
+    /// What may be a server's list of its dynamic shared memory and could not be read.
+    pub unread: Vec<Identity>,
+    /// Whether processes were asked what they are blocked on.
+    pub waits_were_read: bool,
     /// What could not be looked at, as sentences.
     pub trouble: Vec<String>,
 }
@@ -159,6 +163,7 @@ pub fn add_calls(look: &mut Observation, of_interest: impl Fn(u32) -> bool) {
     let last = last_users(sets.clone(), queues.clone());
     if sets.count() + queues.count() > 0 {
         (extra.blocked, extra.unasked) = uses::blocked(&look.processes);
+        extra.waits_were_read = true;
     }
     let waits = |pid: i32| look.extra.blocked.iter().any(|found| found.pid == pid);
     for process in &mut look.processes {

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+pub mod limits;
 pub mod locks;
 pub mod maps;
 pub mod mountinfo;

@@ -17,13 +17,15 @@ use super::mountinfo::{self, Mount};
 use super::sysvipc::{self, ShmTable};
 use super::{Malformed, Seen, system};
 
+mod limits;
 mod process;
 mod threads;
 mod uses;
 
+pub use limits::{kernel_number, meminfo, sem_limits};
 pub use process::{
-    FileId, cgroup, children, cmdline, cwd, environ_var, exe, exe_path, namespace_inode, pids,
-    stat, status,
+    FileId, auxiliary_vector, cgroup, children, cmdline, cwd, environ_var, exe, exe_path,
+    namespace_inode, pids, stat, status,
 };
 pub use threads::maps;
 pub use uses::{flocks, new_pids, open_files, waits};
@@ -103,6 +105,17 @@ fn whole(path: &str, limit: usize) -> io::Result<Vec<u8>> {
     match up_to(path, limit)? {
         (bytes, true) => Ok(bytes),
         (_, false) => Err(io::ErrorKind::FileTooLarge.into()),
+    }
+}
+
+/// All of a file that the kernel hands out in one piece where there is room for it, ending with a
+/// line break (`fs/seq_file.c`, `single_open`): one read tells, and there are thousands of them.
+fn record(path: &str) -> io::Result<Vec<u8>> {
+    let mut chunk = [0; 4096];
+    let got = File::open(path)?.read(&mut chunk)?;
+    match chunk.get(..got) {
+        Some(bytes) if got < chunk.len() && bytes.ends_with(b"\n") => Ok(bytes.to_vec()),
+        _ => whole(path, SMALL),
     }
 }
 

@@ -16,12 +16,14 @@ pub struct Status {
     /// The pid in each PID namespace, the proc mount's first, the innermost last (`NSpid:`,
     /// since Linux 4.1); empty where the kernel does not say.
     pub nspid: Vec<i32>,
+    /// Effective capabilities, a bit each (`CapEff:`, capabilities(7)); 0 where it does not say.
+    pub capabilities: u64,
 }
 
 /// Reads the file; the first line of a name counts. Names cannot forge lines: the kernel escapes
 /// newlines in `Name:`.
 pub fn parse(bytes: &[u8]) -> Result<Status, Malformed> {
-    let (mut uids, mut gids, mut nspid) = (None, None, None);
+    let (mut uids, mut gids, mut nspid, mut capabilities) = (None, None, None, None);
     for line in bytes.split(|&byte| byte == b'\n') {
         let (slot, rest): (&mut Option<&[u8]>, _) = if let Some(rest) = line.strip_prefix(b"Uid:") {
             (&mut uids, rest)
@@ -29,6 +31,8 @@ pub fn parse(bytes: &[u8]) -> Result<Status, Malformed> {
             (&mut gids, rest)
         } else if let Some(rest) = line.strip_prefix(b"NSpid:") {
             (&mut nspid, rest)
+        } else if let Some(rest) = line.strip_prefix(b"CapEff:") {
+            (&mut capabilities, rest)
         } else {
             continue;
         };
@@ -42,7 +46,12 @@ pub fn parse(bytes: &[u8]) -> Result<Status, Malformed> {
             .map(decimal)
             .collect::<Option<_>>()
             .ok_or_else(|| bad("the NSpid line holds something else than pids"))?,
+        capabilities: capabilities.and_then(mask).unwrap_or(0),
     })
+}
+
+fn mask(line: &[u8]) -> Option<u64> {
+    u64::from_str_radix(std::str::from_utf8(line).ok()?.trim(), 16).ok()
 }
 
 fn four(line: &[u8]) -> Option<[u32; 4]> {
@@ -57,7 +66,8 @@ mod tests {
 
     const FILE: &[u8] = b"Name:\tpostgres\nUmask:\t0077\nState:\tS (sleeping)\nTgid:\t88\n\
         Pid:\t88\nPPid:\t1\nUid:\t100000\t4294967294\t2\t3\nGid:\t4\t5\t6\t7\nFDSize:\t64\n\
-        Groups:\t101 102 \nNStgid:\t88\t3\nNSpid:\t88\t3\nNSpgid:\t88\t3\nThreads:\t1\n";
+        Groups:\t101 102 \nNStgid:\t88\t3\nNSpid:\t88\t3\nNSpgid:\t88\t3\nThreads:\t1\n\
+        CapEff:\t0000000000080001\n";
 
     #[test]
     fn ids_are_thirty_two_bits_wide() {
@@ -65,6 +75,7 @@ mod tests {
         assert_eq!(status.uids, [100_000, 4_294_967_294, 2, 3]);
         assert_eq!(status.gids, [4, 5, 6, 7]);
         assert_eq!(status.nspid, [88, 3]);
+        assert_eq!(status.capabilities, 1 << 19 | 1);
     }
 
     #[test]

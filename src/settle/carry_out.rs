@@ -1,8 +1,10 @@
 //! Acting on the verdicts in their order; after a removal that did not succeed, what comes later
-//! stays.
+//! of the same group stays.
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
+use super::adopted::Alone;
 use super::report::{Fate, Settled};
 use crate::act::act;
 use crate::decide::{self, Reason, Removal, Verdict};
@@ -13,10 +15,15 @@ use crate::ledger::record::{Outcome, Record};
 use crate::object::Identity;
 use crate::observe::{self, Scope, tables};
 
-/// Acts on each verdict in turn; after a removal that did not succeed, what comes later stays.
-pub(super) fn carry_out(verdicts: Vec<Verdict>, ledger: &mut Ledger) -> Result<Vec<Settled>> {
+/// Acts on each verdict in turn; after a removal that did not succeed, what comes later of the same
+/// group stays.
+pub(super) fn carry_out(
+    verdicts: Vec<Verdict>,
+    ledger: &mut Ledger,
+    alone: &mut Alone,
+) -> Result<Vec<Settled>> {
     let mut done = Vec::new();
-    let mut stays: Option<String> = None;
+    let mut stays: BTreeMap<u64, String> = BTreeMap::new();
     for verdict in verdicts {
         if let Some(kept) = kept(&verdict) {
             done.push(kept);
@@ -29,8 +36,12 @@ pub(super) fn carry_out(verdicts: Vec<Verdict>, ledger: &mut Ledger) -> Result<V
             }
             Verdict::Remove(removal) => {
                 let identity = removal.identity().clone();
-                if let Some(earlier) = &stays {
-                    let reason = Reason::EarlierStays(earlier.clone());
+                let reason = match stays.get(&removal.group()) {
+                    Some(earlier) => Some(Reason::EarlierStays(earlier.clone())),
+                    None => alone.reason(&removal)?,
+                };
+                if let Some(reason) = reason {
+                    stays.entry(removal.group()).or_insert_with(|| identity.to_string());
                     let evidence = reason.to_string();
                     done.push(settled(&identity, Fate::Kept(reason), &evidence));
                     continue;
@@ -43,7 +54,7 @@ pub(super) fn carry_out(verdicts: Vec<Verdict>, ledger: &mut Ledger) -> Result<V
                 if !matches!(result.result, Fate::Removed | Fate::Gone | Fate::WouldRemove)
                     && !is_refused_call(&result)
                 {
-                    stays = Some(identity.to_string());
+                    stays.insert(removal.group(), identity.to_string());
                 }
                 done.push(result);
             }
@@ -51,7 +62,7 @@ pub(super) fn carry_out(verdicts: Vec<Verdict>, ledger: &mut Ledger) -> Result<V
     }
     match ledger.flush() {
         // Told with the object whose removal could not be begun.
-        Err(_) if stays.is_some() => Ok(done),
+        Err(_) if !stays.is_empty() => Ok(done),
         other => other.map(|()| done),
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+mod adopted;
 mod carry_out;
 mod report;
 
@@ -13,7 +14,7 @@ pub use report::{Fate, Report, Settled, State};
 
 use crate::attribute;
 use crate::decide::{self, Life, Policy, Reason};
-use crate::engine::postgres;
+use crate::engine;
 use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::ledger::book::Run;
@@ -40,6 +41,9 @@ pub fn settle(ledger: &mut Ledger, policy: &Policy) -> Result<Report> {
     if was_settled(ledger) && ledger.book.open_runs().next().is_none() && !may_have_unseen(ledger) {
         return nothing(State::Settled);
     }
+    if ledger.book.is_of_adopted() {
+        return adopted::settle(ledger, policy);
+    }
     if relies_on_a_dead_namespace(ledger, &place) {
         std::thread::sleep(NAMESPACE_DEATH);
     }
@@ -65,17 +69,19 @@ pub fn settle(ledger: &mut Ledger, policy: &Policy) -> Result<Report> {
         look.maps_were_read = true;
     }
     let verdicts = decide::decide(&ledger.book, &look, &life, &suspects, policy);
-    let objects = carry_out::carry_out(verdicts, ledger)?;
-    let elsewhere = |object: &Settled| {
-        use Reason::{OtherIpcNamespace, OtherMount, Unseen};
-        matches!(&object.result, Fate::Kept(OtherIpcNamespace | OtherMount | Unseen(_)))
-    };
+    let objects = carry_out::carry_out(verdicts, ledger, &mut adopted::Alone::new(policy))?;
     let state = match objects.as_slice() {
         [] => State::Settled,
         all if all.iter().all(elsewhere) => State::Void,
         _ => State::Dead,
     };
     Ok(Report { state, objects })
+}
+
+/// Whether an object lies where it cannot be reached, or its life cannot be seen, from here.
+fn elsewhere(object: &Settled) -> bool {
+    use Reason::{OtherIpcNamespace, OtherMount, Unseen};
+    matches!(&object.result, Fate::Kept(OtherIpcNamespace | OtherMount | Unseen(_)))
 }
 
 /// Whether the death of a server follows from that of its PID namespace alone. The first process of
@@ -237,7 +243,7 @@ fn attribute_all(ledger: &mut Ledger, look: &mut Observation) -> Result<Vec<attr
 fn read_contents(ledger: &Ledger, look: &mut Observation) -> Result<()> {
     let acting = ledger.as_owner()?;
     for id in attribute::headers_wanted(&ledger.book, look) {
-        if let Ok(bytes) = contents::of_dead(id, postgres::HEADER_BYTES) {
+        if let Ok(bytes) = contents::of_dead(id, engine::HEADER_BYTES) {
             look.headers.insert(id, bytes);
         }
     }

@@ -6,6 +6,7 @@
 
 pub mod apart;
 pub mod entry;
+pub mod features;
 pub mod files;
 pub mod gate;
 pub mod handover;
@@ -19,6 +20,7 @@ pub mod notify;
 pub mod pidfd;
 pub mod process;
 pub mod sem;
+pub mod server;
 pub mod shm;
 pub mod signals;
 pub mod taken;

@@ -165,16 +165,6 @@ pub fn create(key: i32, bytes: usize, mode: u32) -> Result<i32> {
     i32::try_from(id).map_err(|_| Errno::EOVERFLOW)
 }
 
-/// Attaches a segment for the rest of this process's life; for the demo and tests.
-///
-/// # Errors
-/// What `shmat` says.
-pub fn attach_for_life(id: i32) -> Result<()> {
-    // SAFETY: a null address lets the kernel choose a free range; the mapping is never used.
-    let start = unsafe { libc::shmat(id, std::ptr::null(), 0) };
-    if start as isize == -1 { Err(Errno::last()) } else { Ok(()) }
-}
-
 /// Attaches a segment and writes `bytes` at its start, then detaches; for the demo and tests.
 ///
 /// # Errors

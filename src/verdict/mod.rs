@@ -8,13 +8,12 @@ mod account;
 mod alone;
 pub mod holders;
 mod recorded;
-mod subject;
 
 use std::fmt;
 
+pub use crate::observe::subject::{Kind, Subject};
 pub use account::{Account, is_of_interest};
 pub use alone::Alone;
-pub use subject::{Kind, Subject};
 
 use crate::attribute::Doubt;
 use crate::decide::Reason;

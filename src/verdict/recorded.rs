@@ -216,6 +216,10 @@ impl<'a> Known<'a> {
                 .identity
                 .as_ref()
                 .and_then(|now| decide::file_in_use(&account.book, object, now, self.look)),
+            // Of adopted ones there may be tens of thousands: each is not looked up again.
+            Subject::Sem(set) if object.is_adopted() => {
+                decide::set_use(&account.book, object, set, self.look)
+            }
             Subject::Sem(_) | Subject::Msg(_) => {
                 decide::call_reason(&account.book, object, self.look)
             }
@@ -224,6 +228,7 @@ impl<'a> Known<'a> {
         let unseen = || decide::unseen_user(&account.book, &account.life, object);
         let clean = || decide::clean_end(&account.book, object, &Policy::default());
         match own.or_else(common).or_else(unseen).or_else(clean) {
+            None if object.is_adopted() => said(Verdict::Stale, Reason::Adopted),
             None => said(Verdict::Stale, Reason::Dead),
             Some(reason @ Reason::LeftClean) => said(Verdict::Left, reason),
             // What cannot be seen counts as alive.
@@ -254,7 +259,9 @@ impl<'a> Known<'a> {
         let all = self.segments.values().chain(self.files.values()).chain(self.calls.values());
         let all = all.flatten();
         for &(index, object) in all {
-            let Some(account) = self.accounts.get(index).filter(|a| !a.lives()) else {
+            let account = self.accounts.get(index).filter(|a| !a.lives());
+            // Adopted ones have no server in common.
+            let Some(account) = account.filter(|_| !object.is_adopted()) else {
                 continue;
             };
             let own = match &object.identity {

@@ -1,7 +1,10 @@
 //! What `list` and `who` say, against the real kernel and beside other programs that say it.
 
-mod make;
+pub mod make;
 
+pub mod adopt;
+mod adopt_asked;
+mod adopt_sets;
 mod agreement;
 mod hostile;
 mod ledgers;

@@ -1,6 +1,7 @@
 //! Real PostgreSQL servers behind `shmwarden run`, killed in every way: nothing of theirs is left,
 //! nothing of anybody else's is touched, and the database goes on with what was written to it.
 
+mod adopted;
 mod clean_end;
 mod crash;
 mod in_place;

@@ -7,10 +7,12 @@
 
 mod command;
 pub mod database;
+mod doctor;
 mod infrastructure;
 mod kernel;
 mod launcher;
 mod notify;
+mod opengauss;
 mod pure;
 mod servers;
 mod support;

@@ -1,6 +1,7 @@
 //! The pure heart, literal in and literal out: lines, replay, compaction, attribution, life,
 //! decision. Nothing here touches a kernel object, a disk or a clock.
 
+mod adopted;
 mod attribution;
 mod book;
 mod compaction;
@@ -13,6 +14,8 @@ mod listed;
 mod lists;
 mod living;
 mod make;
+mod opengauss;
+mod orphan;
 mod reasons;
 mod replay;
 mod sets;

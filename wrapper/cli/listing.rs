@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, ValueEnum};
 use shmwarden::verdict::{Kind, Verdict};
 
 use super::duration;
@@ -48,6 +48,13 @@ pub(crate) struct ListArgs {
     /// Sizes in bytes
     #[arg(long)]
     pub(crate) bytes: bool,
+    /// What to print: prometheus for the text format of node_exporter's textfile collector, with
+    /// limits and what the ledgers tell
+    #[arg(long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+    pub(crate) format: Format,
+    /// Write to this file instead, replacing it as a whole
+    #[arg(long, value_name = "PATH")]
+    pub(crate) output_file: Option<PathBuf>,
     /// Look for the processes that hold each object
     #[arg(long)]
     pub(crate) holders: bool,
@@ -58,6 +65,17 @@ pub(crate) struct ListArgs {
     #[arg(long, value_name = "INTERVAL", num_args = 0..=1, default_missing_value = "2s",
           value_parser = duration)]
     pub(crate) watch: Option<Duration>,
+}
+
+/// `--format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// A table
+    Table,
+    /// One document (as --json)
+    Json,
+    /// Numbers for monitoring
+    Prometheus,
 }
 
 /// Options of `who`.

@@ -2,15 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use nix::unistd::User;
+use shmwarden::diagnose::limits;
+use shmwarden::observe;
 use shmwarden::verdict::{Judged, Kind};
 
 use super::view::{View, Wanted};
 use crate::cli::Common;
-use crate::cli::listing::ListArgs;
+use crate::cli::listing::{Format, ListArgs};
 use crate::exit::{self, Ending};
+use crate::output_file;
 use crate::render;
 use crate::render::columns::Column;
 use crate::render::list::Looks;
@@ -56,9 +60,13 @@ pub(crate) fn run(args: &ListArgs, common: &Common) -> Ending {
 /// One listing; the status that it calls for, `None` where nobody reads it any more.
 fn once(filter: &Filter<'_>, common: &Common) -> Result<Option<u8>, u8> {
     let args = filter.args;
-    let screen = Screen::of_stdout(common);
+    let to_file = args.output_file.is_some();
+    let screen = if to_file { Screen::default() } else { Screen::of_stdout(common) };
     let columns = columns(args, common);
-    let kind = |kind| args.kind.is_empty() || args.kind.contains(&kind);
+    let format = if common.json { Format::Json } else { args.format };
+    // The limits are of all objects, whichever are asked for.
+    let all = format == Format::Prometheus;
+    let kind = |kind| all || args.kind.is_empty() || args.kind.contains(&kind);
     let holders = args.holders || columns.contains(&Column::Holders);
     let wanted = Wanted {
         sets: kind(Kind::Sem),
@@ -66,7 +74,9 @@ fn once(filter: &Filter<'_>, common: &Common) -> Result<Option<u8>, u8> {
         files: kind(Kind::Posix),
         maps: holders,
         owners: true,
-        details: common.json || columns.contains(&Column::Resident),
+        details: format == Format::Json || columns.contains(&Column::Resident),
+        ledgers: format == Format::Prometheus,
+        ..Wanted::default()
     };
     let mut view = View::take(&args.ledgers, wanted).map_err(|error| {
         log::error!("{error}");
@@ -78,21 +88,41 @@ fn once(filter: &Filter<'_>, common: &Common) -> Result<Option<u8>, u8> {
     }
     let shown = Shown::of(&view, holders);
     let mut objects = view.judge();
+    let limits = all.then(|| limits::table(&observe::limits::look(), &view.look, &objects));
     if filter.is_any() {
         objects.retain(|one| filter.takes(one, &shown));
     }
     if let Some((column, descending)) = args.sort {
         objects = sorted(objects, &shown, column, descending);
     }
-    let text = if common.json {
-        let document = render::list::document(&objects, &shown);
-        render::json_text(&document, args.watch.is_some())
-    } else {
-        let looks = Looks { columns, in_bytes: args.bytes, headings: !args.noheadings, screen };
-        let text = render::list::text(&objects, &shown, &looks);
-        on_screen(text, screen, args.watch.is_some())
+    let text = match format {
+        Format::Json => {
+            let document = render::list::document(&objects, &shown);
+            render::json_text(&document, args.watch.is_some())
+        }
+        Format::Prometheus => {
+            render::prometheus::text(&objects, &shown, &limits.unwrap_or_default())
+        }
+        Format::Table => {
+            let looks = Looks { columns, in_bytes: args.bytes, headings: !args.noheadings, screen };
+            let text = render::list::text(&objects, &shown, &looks);
+            on_screen(text, screen, args.watch.is_some())
+        }
     };
-    print(&text, view.status)
+    match &args.output_file {
+        Some(path) => write(path, &text).map(|()| Some(view.status)),
+        None => print(&text, view.status),
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<(), u8> {
+    output_file::replace(path, text).map_err(|error| {
+        log::error!("cannot replace {}: {error}", render::text::safe(&path.to_string_lossy()));
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => exit::PERMISSION,
+            _ => exit::FAILED,
+        }
+    })
 }
 
 fn print(text: &str, status: u8) -> Result<Option<u8>, u8> {
@@ -172,7 +202,7 @@ fn sorted<'a>(
 }
 
 /// A user by name, or by number where the account may be gone.
-fn uid(name: &str) -> Result<u32, String> {
+pub(super) fn uid(name: &str) -> Result<u32, String> {
     let named = User::from_name(name).ok().flatten();
     let number = || name.parse().map_err(|_| name.to_owned());
     named.map_or_else(number, |user| Ok(user.uid.as_raw()))

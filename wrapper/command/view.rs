@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use shmwarden::ledger::Book;
 use shmwarden::ledger::file::{For, Ledger};
 use shmwarden::ledger::record::Role;
 use shmwarden::object::{Identity, Place};
@@ -33,6 +34,10 @@ pub(crate) struct Wanted {
     pub(crate) owners: bool,
     /// Resident memory, and the command lines of creators.
     pub(crate) details: bool,
+    /// Which processes are servers, and where they work.
+    pub(crate) servers: bool,
+    /// Every ledger that was read, also those that bear on nothing that is here.
+    pub(crate) ledgers: bool,
 }
 
 /// What was seen.
@@ -46,6 +51,10 @@ pub(crate) struct View {
     pub(crate) sources: Vec<Source>,
     /// The exit status that the ledgers call for.
     pub(crate) status: u8,
+    /// Why a ledger could not be read.
+    pub(crate) errors: Vec<Error>,
+    /// Every ledger that was read, where they are wanted.
+    pub(crate) ledgers: Vec<Read>,
     /// What no map shows, where it was looked for.
     pub(crate) uses: Uses,
 }
@@ -57,23 +66,51 @@ pub(crate) struct Source {
     pub(crate) instance: String,
 }
 
+/// A ledger that was read, with what it says.
+#[derive(Debug, Clone)]
+pub(crate) struct Read {
+    pub(crate) source: Source,
+    /// Its owner.
+    pub(crate) uid: u32,
+    pub(crate) book: Book,
+}
+
 /// The ledgers that were read.
+#[derive(Default)]
 struct Books {
+    /// Those that bear on what is here.
     ledgers: Vec<Ledger>,
+    all: Vec<Read>,
+    errors: Vec<Error>,
     status: u8,
 }
 
+impl Source {
+    fn of(path: &Path) -> Self {
+        Self { path: path.to_owned(), instance: ledgers::instance(path) }
+    }
+}
+
 impl View {
-    /// Reads the ledgers, then looks.
+    /// Reads the ledgers, then looks; logs which ledgers could not be read.
     pub(crate) fn take(args: &LedgerArgs, wanted: Wanted) -> Result<Self> {
+        let view = Self::take_quietly(args, wanted)?;
+        for error in &view.errors {
+            log::error!("{error}");
+        }
+        Ok(view)
+    }
+
+    /// Reads the ledgers, then looks.
+    pub(crate) fn take_quietly(args: &LedgerArgs, wanted: Wanted) -> Result<Self> {
         // Ledgers first: who is claimed in one is in the look then, unless he has ended.
-        let books = read_all(args, &place::here()?);
+        let mut books = read_all(args, &place::here()?, wanted.ledgers);
         let scope = Scope {
             processes: true,
             maps: wanted.maps,
             // To judge the life of an instance takes a look into every process.
-            brief: books.ledgers.is_empty(),
-            control_groups: !books.ledgers.is_empty(),
+            brief: books.ledgers.is_empty() && !wanted.servers,
+            control_groups: !books.ledgers.is_empty() || wanted.servers,
             sets: wanted.sets,
             queues: wanted.queues,
             resident: wanted.details,
@@ -86,6 +123,8 @@ impl View {
             accounts: Vec::new(),
             sources: books.sources(),
             status: books.status,
+            errors: std::mem::take(&mut books.errors),
+            ledgers: std::mem::take(&mut books.all),
             uses: Uses::default(),
         };
         view.finish(&books, scope, wanted)?;
@@ -193,11 +232,7 @@ fn hides_processes() -> bool {
 
 impl Books {
     fn sources(&self) -> Vec<Source> {
-        let source = |ledger: &Ledger| Source {
-            path: ledger.path().to_owned(),
-            instance: ledgers::instance(ledger.path()),
-        };
-        self.ledgers.iter().map(source).collect()
+        self.ledgers.iter().map(|ledger| Source::of(ledger.path())).collect()
     }
 
     fn accounts(&self, look: &mut Observation) -> Result<Vec<Account>> {
@@ -243,32 +278,37 @@ fn lists(ledger: &Ledger) -> Result<Vec<(Identity, Vec<u8>)>> {
     Ok(found)
 }
 
-/// Reads every ledger that is meant and bears on what is here; what cannot be read is logged.
-fn read_all(args: &LedgerArgs, here: &Place) -> Books {
-    let (mut found, mut status) = (Vec::new(), 0);
-    let mut failed = |error: &Error| {
-        log::error!("{error}");
-        status = exit::worse(status, exit::status_of(error));
-    };
-    for path in paths(args, &mut failed) {
+/// Reads every ledger that is meant; `all` keeps those too that bear on nothing that is here.
+fn read_all(args: &LedgerArgs, here: &Place, all: bool) -> Books {
+    let mut books = Books::default();
+    let mut errors = Vec::new();
+    for path in paths(args, &mut |error| errors.push(error)) {
         let read = Ledger::open(&path, For::Reading).and_then(|mut ledger| {
             ledger.read_whole()?;
             Ok(ledger)
         });
         match read {
-            Ok(ledger) if verdict::is_of_interest(&ledger.book, here) => {
-                found.push(ledger);
+            Ok(ledger) => {
+                if all {
+                    let (source, uid) = (Source::of(&path), ledger.owner().0);
+                    books.all.push(Read { source, uid, book: ledger.book.clone() });
+                }
+                if verdict::is_of_interest(&ledger.book, here) {
+                    books.ledgers.push(ledger);
+                }
             }
-            Ok(_) => {}
             Err(error @ Error::Missing { .. }) => log::debug!("{error}"),
-            Err(error) => failed(&error),
+            Err(error) => errors.push(error),
         }
     }
-    Books { ledgers: found, status }
+    let statuses = errors.iter().map(exit::status_of);
+    books.status = statuses.fold(0, exit::worse);
+    books.errors = errors;
+    books
 }
 
 /// The ledgers that are meant: those named, else all of the default directory; and of `--dir`.
-fn paths(args: &LedgerArgs, failed: &mut impl FnMut(&Error)) -> Vec<PathBuf> {
+fn paths(args: &LedgerArgs, failed: &mut impl FnMut(Error)) -> Vec<PathBuf> {
     let absolute = |path: &PathBuf| ledgers::absolute(path);
     let mut paths: Vec<PathBuf> = args.ledger.iter().map(absolute).collect();
     let mut directories: Vec<PathBuf> = args.dir.iter().map(absolute).collect();
@@ -283,7 +323,7 @@ fn paths(args: &LedgerArgs, failed: &mut impl FnMut(&Error)) -> Vec<PathBuf> {
     for directory in directories {
         match ledgers::in_directory(&directory) {
             Ok(found) => paths.extend(found),
-            Err(error) => failed(&Error::io("cannot read the directory", &directory)(error)),
+            Err(error) => failed(Error::io("cannot read the directory", &directory)(error)),
         }
     }
     paths.sort();

@@ -40,6 +40,7 @@ pub(crate) fn run(args: &WhoArgs, common: &Common) -> Ending {
         maps: true,
         owners: false,
         details: common.json,
+        ..Wanted::default()
     };
     let mut view = match View::take(&args.ledgers, wanted) {
         Ok(view) => view,

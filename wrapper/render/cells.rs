@@ -200,7 +200,7 @@ fn size(bytes: u64, out: &mut String) {
 }
 
 /// A time span in its largest unit.
-fn span(seconds: u64, out: &mut String) {
+pub(crate) fn span(seconds: u64, out: &mut String) {
     let (count, unit) = match seconds {
         0..=99 => (seconds, 's'),
         100..=5_999 => (seconds / 60, 'm'),

@@ -11,7 +11,15 @@ use super::{json, text};
 /// The document of one ledger.
 pub(crate) fn document(path: &str, instance: &str, book: &Book) -> Value {
     let runs: Vec<Value> = book.runs.values().map(|run| document_of(run, book)).collect();
-    json!({ "schema": json::SCHEMA, "ledger": path, "instance": instance, "runs": runs })
+    let adopted: Vec<Value> =
+        book.objects.values().filter(|one| one.is_adopted()).map(object).collect();
+    json!({
+        "schema": json::SCHEMA,
+        "ledger": path,
+        "instance": instance,
+        "runs": runs,
+        "adopted": adopted,
+    })
 }
 
 /// One document of several ledgers.
@@ -48,7 +56,9 @@ fn object(object: &Recorded) -> Value {
 /// The story of one ledger.
 pub(crate) fn story(instance: &str, path: &str, book: &Book) -> String {
     let mut out = format!("{} ({})\n", text::safe(instance), text::safe(path));
-    if book.runs.is_empty() {
+    let adopted: Vec<&Recorded> = book.objects.values().filter(|one| one.is_adopted()).collect();
+    tell_adopted(&adopted, &mut out);
+    if book.runs.is_empty() && adopted.is_empty() {
         out.push_str("  nothing has run yet\n");
     }
     for run in book.runs.values() {
@@ -89,8 +99,25 @@ fn tell(run: &Run, book: &Book, out: &mut String) {
         Some((end, at)) => out.push_str(&format!("    {}  server ended: {end}\n", when(*at))),
         None => out.push_str("    no end is recorded: it runs, or nobody saw it end\n"),
     }
+    tell_changes(of(run, book), out);
+}
+
+/// Objects of the past, and what became of them.
+fn tell_adopted(adopted: &[&Recorded], out: &mut String) {
+    for object in adopted {
+        out.push_str(&format!(
+            "  {}  {}: {}\n",
+            when(object.since),
+            object.how,
+            text::object(&object.identity)
+        ));
+    }
+    tell_changes(adopted.iter().copied(), out);
+}
+
+fn tell_changes<'a>(objects: impl Iterator<Item = &'a Recorded>, out: &mut String) {
     let mut changed: Vec<&Recorded> =
-        of(run, book).filter(|object| object.standing != Standing::Present).collect();
+        objects.filter(|object| object.standing != Standing::Present).collect();
     changed.sort_by_key(|object| (object.changed, object.role, object.number));
     for object in changed {
         let detail = detail(&object.standing).map_or_else(String::new, |why| format!(": {why}"));

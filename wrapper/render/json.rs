@@ -59,6 +59,7 @@ pub(crate) fn holder(holder: &Holder, instance: &str) -> Value {
         "attachments": holder.attachments,
         "instance": if holder.orphan { Some(instance) } else { None },
         "orphan": holder.orphan,
+        "advice": holder.advice(),
     })
 }
 

@@ -1,6 +1,6 @@
 //! What `list` shows: a table with totals and advice, or a document.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use shmwarden::verdict::{Judged, Verdict};
@@ -82,6 +82,7 @@ fn table(objects: &[Judged<'_>], shown: &Shown<'_>, looks: &Looks) -> Table {
         may_shrink: column.may_shrink(),
     });
     let mut table = Table::new(columns.collect());
+    table.reserve(objects.len());
     for one in objects {
         for column in &looks.columns {
             table.add(|out| cells::write(*column, one, shown, looks.in_bytes, out));
@@ -109,8 +110,8 @@ fn closing(objects: &[Judged<'_>], shown: &Shown<'_>) -> Vec<String> {
         .collect();
     let mut lines = vec![String::new(), words.join("; ")];
     lines.extend(advice(&totals));
-    let gone = |one: &Judged<'_>| shown.user(one.subject.owner().0).is_none();
-    if objects.iter().any(gone) {
+    let owners: BTreeSet<u32> = objects.iter().map(|one| one.subject.owner().0).collect();
+    if owners.into_iter().any(|uid| shown.user(uid).is_none()) {
         lines.push("?  after an owner: there is no such account any more".to_owned());
     }
     lines
@@ -127,7 +128,8 @@ fn advice(totals: &BTreeMap<Verdict, (u64, u64)>) -> Vec<String> {
         ),
         (
             Verdict::Orphan,
-            "orphan: no ledger has it and nobody uses it; ask its owner before you remove it",
+            "orphan: no ledger has it and nobody uses it; `shmwarden adopt --dry-run` says what \
+             can be taken for `shmwarden sweep` to remove",
         ),
         (
             Verdict::Left,

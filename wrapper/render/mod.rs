@@ -1,11 +1,15 @@
 //! What people and scripts read: log sentences, text, JSON. Foreign strings are escaped here.
 
+pub(crate) mod adopt;
 pub(crate) mod cells;
 pub(crate) mod columns;
+pub(crate) mod doctor;
+pub(crate) mod drop_in;
 pub(crate) mod history;
 pub(crate) mod json;
 pub(crate) mod list;
 pub(crate) mod object;
+pub(crate) mod prometheus;
 pub(crate) mod record;
 pub(crate) mod screen;
 pub(crate) mod shown;

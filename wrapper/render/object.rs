@@ -66,6 +66,8 @@ struct Holder<'a> {
     how: &'static str,
     instance: Option<&'a str>,
     orphan: bool,
+    /// What to do about it, where that is known.
+    advice: Option<String>,
 }
 
 /// The document of an object.
@@ -140,6 +142,7 @@ fn holders<'a>(holding: &Holding, shown: &'a Shown<'_>) -> Vec<Holder<'a>> {
         how: held.how.word(),
         instance: shown.instance(held.account),
         orphan: held.holder.orphan,
+        advice: held.holder.advice(),
     };
     holding.holders.iter().map(one).collect()
 }

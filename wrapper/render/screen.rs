@@ -3,6 +3,7 @@
 use std::io::{IsTerminal, stdout};
 use std::os::fd::AsFd;
 
+use shmwarden::diagnose::Level;
 use shmwarden::sys::terminal;
 use shmwarden::verdict::Verdict;
 
@@ -50,6 +51,15 @@ impl Screen {
             Verdict::Used | Verdict::Unrecorded => return text,
         };
         self.paint(code, text)
+    }
+
+    /// Text in the colour of how bad a finding is.
+    pub(crate) fn level(self, level: Level, text: String) -> String {
+        match level {
+            Level::Bad => self.paint("31", text),
+            Level::Warn => self.paint("33", text),
+            Level::Ok => self.paint("32", text),
+        }
     }
 
     fn paint(self, code: &str, text: String) -> String {

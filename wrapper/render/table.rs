@@ -52,6 +52,14 @@ impl Table {
         Self { widths: vec![0; columns.len()], columns, ..Self::default() }
     }
 
+    /// Makes room for so many rows of usual cells.
+    pub(crate) fn reserve(&mut self, rows: usize) {
+        const USUAL_CELL_BYTES: usize = 8;
+        let cells = rows.saturating_mul(self.columns.len()).min(1 << 20);
+        self.cells.reserve(cells);
+        self.text.reserve(cells * USUAL_CELL_BYTES);
+    }
+
     /// Adds a cell, row by row and from left to right; `write` appends its text.
     pub(crate) fn add(&mut self, write: impl FnOnce(&mut String)) {
         let start = self.text.len();

@@ -50,6 +50,9 @@ pub(crate) fn safe(text: &str) -> String {
 
 /// A foreign string that is safe for a terminal, whole.
 pub(crate) fn escaped(text: &str) -> String {
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'\\') {
+        return text.to_owned();
+    }
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -74,8 +77,9 @@ pub(crate) fn holder(holder: &Holder) -> String {
     } else {
         String::new()
     };
+    let advice = holder.advice().map_or_else(String::new, |advice| format!(" ({advice})"));
     format!(
-        "process {} of {user} (state {}{times}): {}",
+        "process {} of {user} (state {}{times}): {}{advice}",
         holder.process.pid,
         holder.state,
         safe(&holder.command)

@@ -1,6 +1,7 @@
 //! What `who` shows of each object: the processes that hold it, and what cannot be seen.
 
 use serde::Serialize;
+use shmwarden::engine::opengauss;
 use shmwarden::object::Key;
 use shmwarden::sys::shm::MODE_DEST;
 use shmwarden::verdict::holders::{Held, Holding};
@@ -48,7 +49,31 @@ pub(crate) fn lines(
         lines.extend(table_text.lines().map(|line| format!("  {line}")));
     }
     lines.extend(unseen(one.subject, holding, shown).map(|line| format!("  {line}")));
+    let advised = holding.holders.iter().filter_map(|held| {
+        let advice = held.holder.advice()?;
+        Some(format!("  process {}: {advice}", held.holder.process.pid))
+    });
+    lines.extend(advised);
+    lines.extend(port(one.subject).map(|line| format!("  {line}")));
     lines
+}
+
+/// Keys above a port's thousandfold that are worth a hint: a segment for each of so many servers,
+/// or the sets of one with some hundred sessions.
+const FAMILY: i32 = 100;
+
+/// On which port a server would take such a key. Newer majors of PostgreSQL and other programs take
+/// keys that look the same.
+fn port(subject: Subject<'_>) -> Option<String> {
+    let key = match subject {
+        Subject::Shm(row) => row.key,
+        Subject::Sem(set) => set.row.key,
+        Subject::Msg(_) | Subject::Posix(_) => return None,
+    };
+    let port = opengauss::port_hint(key).filter(|&port| port >= 1024 && key % 1000 <= FAMILY)?;
+    Some(format!(
+        "openGauss, and PostgreSQL up to 12, take such a key on port {port} (a hint, no proof)"
+    ))
 }
 
 /// Whether somebody may hold the object who was not found.

@@ -3,8 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use shmwarden::engine::postgres::{self, Header};
-use shmwarden::engine::{self, EngineName};
+use shmwarden::engine::{self, EngineName, MainHeader, postgres};
 use shmwarden::ledger::record::{Claim, DataDir, Executable};
 use shmwarden::object::{Bytes, FileRef, ProcessRef};
 use shmwarden::observe::{self, processes};
@@ -101,7 +100,7 @@ pub(crate) fn again(old: &Claim, auto: bool) -> Option<Claim> {
 /// then is (`miscinit.c ChangeToDataDir`); `None` where it has it already, or that does not fit.
 ///
 /// The major version is left to a look after the server's death: nothing is read from a disk here.
-pub(crate) fn with_directory(old: &Claim, header: &Header) -> Option<Claim> {
+pub(crate) fn with_directory(old: &Claim, header: &MainHeader) -> Option<Claim> {
     let named = FileRef { dev: header.dev, ino: header.ino };
     if old.data.as_ref().is_some_and(|data| data.file == named) {
         return None;

@@ -126,7 +126,7 @@ impl Plan {
             ..Named::default()
         };
         let ledger = ledgers::path(&named);
-        if server.data.as_deref().is_some_and(|data| ledger.starts_with(data)) {
+        if server.data.as_deref().is_some_and(|data| ledgers::lies_in(&ledger, data)) {
             return Err(failed(format!(
                 "the ledger {} would lie in the server's data directory, where it does not \
                  belong; name another place with --ledger",

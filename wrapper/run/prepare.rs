@@ -71,11 +71,24 @@ pub(crate) fn ledger(
             ledger = locked(path, longest)?;
         }
     }
+    refuse_adopted(&ledger)?;
     settle_older(&mut ledger)?;
     if compact::is_due(&ledger) {
         shorten(&mut ledger);
     }
     Ok(ledger)
+}
+
+/// Refuses a ledger of adopted objects, which can have no server.
+///
+/// # Errors
+/// [`Error::Refused`].
+pub(crate) fn refuse_adopted(ledger: &Ledger) -> Result<()> {
+    if !ledger.book.is_of_adopted() {
+        return Ok(());
+    }
+    let why = "it holds adopted objects: a server needs a ledger of its own".to_owned();
+    Err(Error::Refused { path: ledger.path().to_owned(), why })
 }
 
 /// Stops the start where a process that a ledger claims is alive.

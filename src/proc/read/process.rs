@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use super::threads::{numeric_entries, tids, via_threads};
-use super::{SMALL, at, malformed, seen, up_to, whole};
+use super::{SMALL, at, malformed, record, seen, up_to, whole};
 use crate::proc::stat::{self, Stat};
 use crate::proc::status::{self, Status};
 use crate::proc::{Seen, system};
@@ -37,7 +37,7 @@ pub fn stat(pid: i32) -> io::Result<Seen<Stat>> {
 }
 
 pub(super) fn stat_at(path: &str) -> io::Result<Seen<Stat>> {
-    match seen(path, whole(path, SMALL))? {
+    match seen(path, record(path))? {
         // A process that ends between open and read may leave nothing.
         Seen::Here(bytes) if bytes.is_empty() => Ok(Seen::Gone),
         Seen::Here(bytes) => stat::parse(&bytes).map(Seen::Here).map_err(malformed),
@@ -49,7 +49,7 @@ pub(super) fn stat_at(path: &str) -> io::Result<Seen<Stat>> {
 /// `/proc/<pid>/status`.
 pub fn status(pid: i32) -> io::Result<Seen<Status>> {
     let path = format!("/proc/{pid}/status");
-    match seen(&path, whole(&path, SMALL))? {
+    match seen(&path, record(&path))? {
         Seen::Here(bytes) if bytes.is_empty() => Ok(Seen::Gone),
         Seen::Here(bytes) => status::parse(&bytes).map(Seen::Here).map_err(malformed),
         Seen::Gone => Ok(Seen::Gone),
@@ -92,6 +92,14 @@ pub fn namespace_inode(pid: i32, kind: &str) -> io::Result<Seen<u64>> {
 pub fn cmdline(pid: i32) -> Seen<Vec<u8>> {
     let look = |path: &str| up_to(path, 4096).map(|(bytes, _)| bytes);
     or_denied(via_threads(pid, "cmdline", look, Vec::is_empty))
+}
+
+/// The first 4,096 bytes of `/proc/<pid>/auxv` (proc_pid_auxv(5)). With its random addresses it
+/// tells one `execve` from another: a process that has executed nothing since `fork` has its
+/// parent's. Empty for kernel threads and zombies.
+pub fn auxiliary_vector(pid: i32) -> Seen<Vec<u8>> {
+    let look = |path: &str| up_to(path, 4096).map(|(bytes, _)| bytes);
+    or_denied(via_threads(pid, "auxv", look, Vec::is_empty))
 }
 
 /// The control group: the version 2 path where `/proc/<pid>/cgroup` has one, else its first line.

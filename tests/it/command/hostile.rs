@@ -13,10 +13,10 @@ use crate::support::{holders, sandbox, warden};
 
 /// Escape sequences in both forms, a newline, a bell, right-to-left, a quote, bytes that are no
 /// text.
-const HOSTILE: &[u8] = b"a\x1b[31m\x1b]0;t\x07\nb\xc2\x9b2J\xe2\x80\xae\"\\ c\xff\xfe";
+pub const HOSTILE: &[u8] = b"a\x1b[31m\x1b]0;t\x07\nb\xc2\x9b2J\xe2\x80\xae\"\\ c\xff\xfe";
 
 /// Fails unless a text has nothing that a terminal acts on but line breaks and colours of ours.
-fn assert_harmless(text: &str) {
+pub fn assert_harmless(text: &str) {
     let harmful = |c: char| {
         (c.is_control() && c != '\n') || ('\u{202a}'..='\u{202e}').contains(&c) || c == '\u{9b}'
     };

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::matrix::Kind;
 use crate::support::processes::Process;
-use crate::support::skip::skip;
+use crate::support::skip::skip_without_strace;
 use crate::support::waiting::wait_until;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -74,14 +74,14 @@ impl Hold {
 
     /// Adds what makes a command line run under `strace`, with everything it starts.
     pub fn command(&self, mut strace: Command, file: &Path, words: &[String]) -> Command {
-        skip_unless_installed();
+        skip_without_strace();
         strace.arg("-f").args(self.options(file)).arg("--").args(words);
         strace
     }
 
     /// Attaches to a process.
     pub fn attach(&self, pid: i32, file: &Path) -> Process {
-        skip_unless_installed();
+        skip_without_strace();
         let mut strace = Command::new("strace");
         strace.args(self.options(file)).arg("-p").arg(pid.to_string());
         let process = Process::spawn(strace.stdin(Stdio::null()).stderr(Stdio::null()));
@@ -106,11 +106,5 @@ impl Hold {
             let text = fs::read_to_string(file).unwrap_or_default();
             text.lines().any(is_it)
         });
-    }
-}
-
-fn skip_unless_installed() {
-    if Command::new("strace").arg("-V").output().is_err() {
-        skip("there is no strace here");
     }
 }

@@ -56,6 +56,21 @@ fn what_a_server_and_its_child_made_is_recorded_and_swept() {
     });
 }
 
+/// With the worker alone under a ledger its end would be taken for the server's.
+#[test]
+fn a_worker_that_a_server_has_forked_off_is_refused() {
+    sandbox::run(|| {
+        need_to_look_into_others();
+        let instance = Instance::new(User::Server);
+        let mut server = stand_in(User::Server, KEY);
+        let worker = server.fork();
+        let answer = record(&instance, User::Server, worker).expect_code(66);
+        let sentence = format!("use --pid {}", server.pid());
+        assert!(answer.stderr.contains(&sentence), "{answer:?}");
+        record(&instance, User::Server, server.pid()).expect_code(0);
+    });
+}
+
 #[test]
 fn what_a_server_only_attaches_is_used_and_stays() {
     sandbox::run(|| {

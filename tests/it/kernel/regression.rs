@@ -344,6 +344,42 @@ const CHANGELING: &str = r#"
     sleep 1 while 1;
 "#;
 
+/// An orphan is no daemon of COMMAND's as long as COMMAND is there.
+#[test]
+fn an_orphan_that_fails_does_not_make_a_clean_end_a_bad_one() {
+    sandbox::run(|| {
+        let instance = Instance::new(User::Server);
+        let body = r#"
+            shmget(0x00f42401, 4096, 0600 | 01000) // die;
+            if (!fork) { exit 0 if fork; select(undef, undef, undef, 0.3); exit 1 }
+            wait; sleep 2; exit 0;
+        "#;
+        let mut run = instance.run(&[], &["perl", "-e", body]);
+        let answer = Answer::of(&mut run).expect_code(0);
+        assert!(answer.stderr.contains("the server left it after a clean exit"), "{answer:?}");
+        assert_eq!(segments().len(), 1, "{answer:?}");
+    });
+}
+
+/// Whatever links lead there.
+#[test]
+fn no_ledger_is_made_in_a_data_directory_by_way_of_a_link() {
+    sandbox::run(|| {
+        let program = sandbox::scratch().join("postgres");
+        fs::copy("/bin/true", &program).unwrap();
+        let (data, link) = (sandbox::scratch().join("data"), sandbox::scratch().join("link"));
+        User::Server.make_directory(&data);
+        std::os::unix::fs::symlink(&data, &link).unwrap();
+        for (ledger, named) in [(&link, &data), (&data, &link)] {
+            let ledger = Instance::at(User::Server, &ledger.join("x.ledger"));
+            let words = [program.to_str().unwrap(), "-D", named.to_str().unwrap()];
+            let answer = Answer::of(&mut ledger.run(&[], &words)).expect_code(125);
+            assert!(answer.stderr.contains("in the server's data directory"), "{answer:?}");
+        }
+        assert_eq!(fs::read_dir(&data).unwrap().count(), 0);
+    });
+}
+
 fn mapping_server(instance: &Instance) -> StandIn {
     let script = format!("{NUMBERS}{MAPPER}");
     let server = StandIn::spawn(instance.run(&[], &["perl", "-e", &script]));

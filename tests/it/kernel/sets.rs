@@ -91,6 +91,21 @@ fn what_launcher_and_server_left_together_is_swept() {
     });
 }
 
+/// The guardian beside a server records and removes them as a launcher does.
+#[test]
+fn a_server_in_place_leaves_neither() {
+    sandbox::run(|| {
+        let (_, mut server, set, queue) = with_both(&["--in-place"]);
+        let made = sets()[0].ctime;
+        wait_until("it has set its semaphore anew", SOON, || {
+            server.ask(&format!("set({set}, 0, 1)"));
+            sets()[0].ctime > made
+        });
+        server.kill();
+        wait_until("both are gone", SOON, || !is_set(set) && !is_queue(queue));
+    });
+}
+
 /// As many as an openGauss for 5,000 sessions has.
 #[test]
 fn hundreds_of_sets_are_removed_at_once() {

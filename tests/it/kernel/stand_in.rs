@@ -42,7 +42,8 @@ const SERVER: &str = r#"
 /// The command line of a stand-in whose first segment gets this key.
 pub fn words(key: u32) -> Vec<String> {
     let script = format!("{NUMBERS}{SERVER}");
-    let words = ["perl", "-e", &script, &key.to_string()];
+    let key = key as i32; // Perl would saturate a larger number
+    let words = ["perl", "-e", &script, "--", &key.to_string()];
     words.map(str::to_owned).to_vec()
 }
 

@@ -111,7 +111,9 @@ fn that_a_core_was_dumped_is_not_told() {
 fn an_end_is_seen_though_sigchld_was_ignored() {
     sandbox::run(|| {
         measure("COMMAND ends, SIGCHLD was ignored at entry", "status 3", |subject| {
-            let ended = subject.answer(&["env", "--ignore-signal=CHLD"], &["sh", "-c", "exit 3"]);
+            // An end before the launcher waits for it is a matter of luck for the peers.
+            let command = ["sh", "-c", "sleep 0.5; exit 3"];
+            let ended = subject.answer(&["env", "--ignore-signal=CHLD"], &command);
             ended.map_or("hangs".to_owned(), |ended| in_words(ended.status))
         });
     });
@@ -126,7 +128,7 @@ fn orphans_become_the_launchers_children_and_are_reaped() {
             }
             let file = sandbox::scratch().join(format!("orphan-{}", subject.name()));
             let script = format!(
-                "(sleep 0.5 & echo $! >{}.new); mv {0}.new {0}; exec sleep 60",
+                "(sleep 3 & echo $! >{}.new); mv {0}.new {0}; exec sleep 60",
                 file.display()
             );
             let mut launcher = Process::spawn(&mut subject.command(&[], &["sh", "-c", &script]));
@@ -174,9 +176,14 @@ fn the_first_process_of_a_pid_namespace_passes_an_exit_status_on() {
 const ZOMBIES: &str = r#"
     if (fork == 0) { exit if fork; select(undef, undef, undef, 0.1); exit }
     wait;
-    select(undef, undef, undef, 0.4);
-    my $count = 0;
-    for (glob "/proc/[0-9]*/stat") { open my $f, "<", $_ or next; $count++ if <$f> =~ /\) Z / }
+    my $count;
+    for (1 .. 20) {
+        select(undef, undef, undef, 0.1);
+        $count = 0;
+        for (glob "/proc/[0-9]*/stat") { open my $f, "<", $_ or next; $count++ if <$f> =~ /\) Z / }
+        # Not before the orphan has ended.
+        last if $_ > 5 && !$count;
+    }
     print $count;
 "#;
 

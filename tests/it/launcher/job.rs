@@ -7,10 +7,11 @@ use nix::sys::signal::Signal;
 
 use super::page::measure;
 use super::perl::RECORDER;
-use super::subject::{LIMIT, Subject};
-use super::terminal::{A_WHILE, Terminal};
+use super::subject::{A_WHILE, LIMIT, Subject};
+use super::terminal::Terminal;
 use crate::support::processes;
 use crate::support::sandbox;
+use crate::support::skip::skip_without_strace;
 use crate::support::waiting::{happens_within, wait_until};
 
 /// A recorder behind a launcher, in a terminal.
@@ -52,12 +53,15 @@ impl Recorder {
         processes::state(self.pid) == Some('T')
     }
 
+    fn count(&self, name: &str) -> usize {
+        fs::read_to_string(&self.log).unwrap().matches(name).count()
+    }
+
     /// How often a signal has come, once it has come and nothing more does.
     fn times(&self, name: &str) -> String {
-        let count = || fs::read_to_string(&self.log).unwrap().matches(name).count();
-        happens_within(LIMIT / 3, || count() > 0);
+        happens_within(LIMIT, || self.count(name) > 0);
         happens_within(A_WHILE, || false);
-        match count() {
+        match self.count(name) {
             0 => "never".to_owned(),
             1 => "once".to_owned(),
             2 => "twice".to_owned(),
@@ -126,6 +130,8 @@ fn a_job_stops_and_continues_as_often_as_it_is_told_to() {
             wait_until("COMMAND is stopped", LIMIT, || recorder.is_stopped());
             recorder.terminal.types(if round % 2 == 0 { "fg\n" } else { "bg; fg\n" });
             wait_until("COMMAND runs", LIMIT, || !recorder.is_stopped());
+            // The next stop would discard a SIGCONT that is still pending (signal(7)).
+            wait_until("SIGCONT is handled", LIMIT, || recorder.count("CONT") >= round);
         }
         recorder.terminal.types("\x03");
         assert_eq!(recorder.times("INT"), "once");
@@ -179,8 +185,10 @@ fn a_stopped_job_that_is_killed_is_noticed() {
                 return "the job does not stop".to_owned();
             }
             processes::kill(recorder.pid, Signal::SIGKILL);
-            recorder.terminal.types("sleep 2\n\n");
-            let told = recorder.terminal.shows("Killed");
+            let told = happens_within(LIMIT / 2, || {
+                recorder.terminal.types("\n");
+                recorder.terminal.shows_within("Killed", A_WHILE)
+            });
             if told { "the shell says Killed" } else { "the job stays" }.to_owned()
         });
     });
@@ -220,6 +228,59 @@ fn a_service_does_not_stop_with_its_server() {
     });
 }
 
+/// `timeout` puts itself and what it starts into a group of its own, which without a launcher is
+/// the job's already.
+#[test]
+fn keys_reach_a_command_that_has_made_a_group_of_its_own() {
+    sandbox::run(|| {
+        let mut terminal = Terminal::shell();
+        let log = sandbox::scratch().join("signals");
+        let command = ["timeout", "60", "perl", "-e", RECORDER, log.to_str().unwrap()];
+        terminal.runs(&Subject::Ours.words(&[], &command), "");
+        let mut recorder = Recorder::with(terminal, log);
+        recorder.terminal.types("\x03");
+        assert_ne!(recorder.times("INT"), "never");
+        recorder.terminal.types("\x1a");
+        assert!(recorder.terminal.shows("Stopped"));
+        wait_until("COMMAND is stopped", LIMIT, || recorder.is_stopped());
+        recorder.terminal.types("fg\n");
+        assert_ne!(recorder.times("CONT"), "never");
+    });
+}
+
+/// A child of the launcher's other than the server, in a group of its own.
+fn helper_of(launcher: i32, server: i32) -> Option<i32> {
+    let group = |pid: i32| nix::unistd::getpgid(Some(nix::unistd::Pid::from_raw(pid)));
+    let own = |pid: &i32| group(*pid).is_ok_and(|group| group.as_raw() == *pid);
+    processes::descendants(launcher).into_iter().find(|pid| *pid != server && own(pid))
+}
+
+/// The helper's SIGCONT is for the launcher, which is held up here before it reads it.
+#[test]
+fn a_server_that_is_continued_and_stopped_again_stays_stopped() {
+    sandbox::run(|| {
+        skip_without_strace();
+        let slow = ["strace", "-o", "/dev/null", "-e", "inject=wait4:delay_enter=1500000"];
+        let (log, words) = Recorder::words(Subject::Ours);
+        let mut terminal = Terminal::shell();
+        terminal.runs(&[slow.map(str::to_owned).to_vec(), words].concat(), "");
+        let recorder = Recorder::with(terminal, log);
+        let launcher = processes::parent(recorder.pid).unwrap();
+        processes::kill(recorder.pid, Signal::SIGSTOP);
+        assert!(happens_within(LIMIT, || helper_of(launcher, recorder.pid).is_some()));
+        wait_until("the launcher has stopped", LIMIT, || {
+            recorder.is_stopped() && matches!(processes::state(launcher), Some('T' | 't'))
+        });
+        let helper = helper_of(launcher, recorder.pid).unwrap();
+        processes::kill(recorder.pid, Signal::SIGCONT);
+        // The launcher ends its helper, and is then held up before it reads signals.
+        wait_until("the launcher goes on", LIMIT, || processes::state(helper) == Some('Z'));
+        processes::kill(recorder.pid, Signal::SIGSTOP);
+        wait_until("the server is stopped", LIMIT, || recorder.is_stopped());
+        assert!(!happens_within(LIMIT, || !recorder.is_stopped()), "nobody has continued it");
+    });
+}
+
 /// Reads a line from the terminal, and says it.
 const READER: &str = r#"open my $t, "<", "/dev/tty" or die; my $line = <$t>; print "got $line";"#;
 
@@ -242,10 +303,12 @@ fn a_command_in_the_background_stops_when_it_reads() {
         let title = "COMMAND in the background reads from the terminal";
         measure(title, "stops, and reads after `fg`", |subject| {
             let mut terminal = Terminal::shell();
-            terminal.runs(&subject.words(&[], &["perl", "-e", READER]), " & sleep 1");
-            happens_within(A_WHILE * 5, || false);
-            terminal.types("\njobs\n");
-            if !terminal.shows("Stopped") {
+            terminal.runs(&subject.words(&[], &["perl", "-e", READER]), " &");
+            let mut says_stopped = || {
+                terminal.types("jobs\n");
+                terminal.shows_within("Stopped", A_WHILE)
+            };
+            if !happens_within(LIMIT / 2, &mut says_stopped) {
                 return "the job does not stop".to_owned();
             }
             terminal.types("fg\n");

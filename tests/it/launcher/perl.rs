@@ -2,9 +2,15 @@
 //! of what it was given.
 
 use std::io::{BufRead, BufReader};
+use std::os::fd::AsFd;
 use std::process::{ChildStdout, Command, Stdio};
+use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, poll};
+
+use super::subject::LIMIT;
 use crate::support::processes::Process;
+use crate::support::waiting::happens_within;
 
 /// Numbers of system calls that perl has no word for.
 pub const CALLS: &str = if cfg!(target_arch = "x86_64") {
@@ -61,16 +67,23 @@ impl Talker {
 
     /// The next line that comes soon, without its end.
     pub fn line(&mut self) -> Option<String> {
-        use std::os::fd::AsFd;
-        if self.lines.buffer().is_empty() {
-            let fd = self.lines.get_ref().as_fd();
-            let mut fds = [nix::poll::PollFd::new(fd, nix::poll::PollFlags::POLLIN)];
-            if nix::poll::poll(&mut fds, 3000_u16).unwrap_or(0) == 0 {
-                return None;
-            }
-        }
+        self.line_within(LIMIT / 3)
+    }
+
+    /// The next line, if it comes within `longest` or before the process has ended.
+    pub fn line_within(&mut self, longest: Duration) -> Option<String> {
+        let is_there = |lines: &BufReader<ChildStdout>| {
+            let mut fds = [PollFd::new(lines.get_ref().as_fd(), PollFlags::POLLIN)];
+            !lines.buffer().is_empty() || poll(&mut fds, 20_u16).unwrap_or(0) > 0
+        };
         let mut line = String::new();
-        self.lines.read_line(&mut line).unwrap();
+        let mut ended = false;
+        happens_within(longest, || {
+            is_there(&self.lines) || std::mem::replace(&mut ended, !self.process.is_running())
+        });
+        if is_there(&self.lines) {
+            self.lines.read_line(&mut line).unwrap();
+        }
         (!line.is_empty()).then(|| line.trim_end().to_owned())
     }
 }

@@ -15,7 +15,10 @@ use crate::support::waiting::happens_within;
 use crate::support::warden;
 
 /// How long a launcher may take for what happens at once; one that hangs takes all of it.
-pub const LIMIT: Duration = Duration::from_secs(5);
+pub const LIMIT: Duration = Duration::from_secs(8);
+
+/// How long something may take to come that ought not to come.
+pub const A_WHILE: Duration = Duration::from_millis(300);
 
 /// What stands between a test and the command that it starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -67,7 +67,12 @@ impl Terminal {
 
     /// Whether a text is shown soon; what was shown up to its end is gone then.
     pub fn shows(&mut self, text: &str) -> bool {
-        let until = Instant::now() + LIMIT;
+        self.shows_within(text, LIMIT)
+    }
+
+    /// The same with a limit of one's own.
+    pub fn shows_within(&mut self, text: &str, longest: Duration) -> bool {
+        let until = Instant::now() + longest;
         loop {
             if let Some(at) = self.seen.find(text) {
                 self.seen.drain(..at + text.len());
@@ -104,9 +109,6 @@ impl Terminal {
         count > 0
     }
 }
-
-/// How long something may take to come that ought not to come.
-pub const A_WHILE: Duration = Duration::from_millis(300);
 
 fn fd_number(fd: &OwnedFd) -> i32 {
     use std::os::fd::AsRawFd;

@@ -12,6 +12,7 @@ use super::notifier;
 use crate::kernel::instance::{Instance, SOON};
 use crate::support::processes::{self, Process};
 use crate::support::sandbox;
+use crate::support::skip::skip_without_strace;
 use crate::support::user::User;
 
 /// Many more than the manager's socket takes, and than the launcher keeps.
@@ -96,6 +97,25 @@ fn a_manager_that_opens_its_socket_anew_is_found_again() {
         let manager = Manager::new();
         launcher.signal(Signal::SIGUSR1);
         assert_eq!(manager.next().words(), "STATUS=again");
+    });
+}
+
+/// Where nothing can be received any more, the server must not wait for it.
+#[test]
+fn a_relay_that_has_failed_does_not_hold_the_server_up() {
+    sandbox::run(|| {
+        skip_without_strace();
+        let (instance, manager) = (Instance::new(User::Server), Manager::new());
+        let body = format!(r#"notify("WATCHDOG=1"), rest() for 1..{MANY}; exit 7"#);
+        let run = notifier::command(&instance, &manager, &[], &body);
+        let mut command = std::process::Command::new("strace");
+        command.args(["-o", "/dev/null", "-e", "inject=recvmsg:error=ENOMEM", "--"]);
+        command.arg(run.get_program()).args(run.get_args());
+        command.env("NOTIFY_SOCKET", &manager.address);
+        let mut launcher = Process::spawn(command.stderr(Stdio::piped()));
+        assert_eq!(launcher.wait(Duration::from_secs(40)).code(), Some(7));
+        let said = std::io::read_to_string(launcher.child().stderr.take().unwrap()).unwrap();
+        assert!(said.contains("no longer relayed"), "{said}");
     });
 }
 

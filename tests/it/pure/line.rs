@@ -4,8 +4,8 @@
 use proptest::prelude::*;
 use shmwarden::ledger::line::{self, Bad};
 use shmwarden::ledger::record::{
-    Claim, DataDir, End, EngineName, Entry, Executable, Header, How, ObjectSeen, Outcome, Record,
-    Role, RunStart,
+    Adopted, Claim, DataDir, End, EngineName, Entry, Executable, Header, How, ObjectSeen, Outcome,
+    Record, Role, RunStart,
 };
 use shmwarden::object::{Bytes, FileRef, Identity, Key, Place, ProcessRef, Queue, Segment};
 use shmwarden::object::{SemaphoreSet, ShmFile};
@@ -148,15 +148,18 @@ fn any_object() -> impl Strategy<Value = Record> {
         Just(How::ForkCount),
         Just(How::Header),
         Just(How::PidFile),
-        Just(How::Listed)
+        Just(How::Listed),
+        Just(How::Adopted),
+        Just(How::Named)
     ];
     let role =
         prop_oneof![Just(Role::Dynamic), Just(Role::Other), Just(Role::Control), Just(Role::Main)];
     let numbers = (any::<u64>(), any::<u64>());
     let creator = prop::option::of(any_process());
-    (numbers, how, role, any_identity(), creator).prop_map(
-        |((object, run), how, role, identity, creator)| {
-            Record::Object(ObjectSeen { object, run, how, role, identity, creator })
+    (numbers, how, role, any_identity(), creator, any::<bool>()).prop_map(
+        |((object, run), how, role, identity, creator, adopted)| match adopted {
+            true => Record::Adopted(Adopted { object, how, role, identity }),
+            false => Record::Object(ObjectSeen { object, run, how, role, identity, creator }),
         },
     )
 }

@@ -33,3 +33,10 @@ pub fn note(test: &str, reason: &str) {
     let mut log = OpenOptions::new().append(true).create(true).open(path).unwrap();
     log.write_all(line.as_bytes()).unwrap();
 }
+
+/// Skips where strace is not installed.
+pub fn skip_without_strace() {
+    if std::process::Command::new("strace").arg("-V").output().is_err() {
+        skip("there is no strace here");
+    }
+}

@@ -48,10 +48,19 @@ impl Answer {
 
 /// The program in a place where every user can read it: the build directory may be root's alone.
 pub fn binary() -> PathBuf {
-    let copy = sandbox::scratch().join("bin").join("shmwarden");
+    copy_of("shmwarden", env!("CARGO_BIN_EXE_shmwarden"))
+}
+
+/// The stand-in for an openGauss, likewise; `/proc/PID/exe` of it ends with this name.
+pub fn gaussdb() -> PathBuf {
+    copy_of("gaussdb", env!("CARGO_BIN_EXE_gaussdb"))
+}
+
+fn copy_of(name: &str, original: &str) -> PathBuf {
+    let copy = sandbox::scratch().join("bin").join(name);
     if !copy.exists() {
         fs::create_dir_all(copy.parent().unwrap()).unwrap();
-        fs::copy(env!("CARGO_BIN_EXE_shmwarden"), &copy).unwrap();
+        fs::copy(original, &copy).unwrap();
         fs::set_permissions(&copy, PermissionsExt::from_mode(0o755)).unwrap();
     }
     copy

@@ -10,8 +10,10 @@ use shmwarden::sys::taken::Taken;
 use super::account::Account;
 use super::trouble::{Outcome, Trouble, failed};
 
+/// The port of the known case.
+pub(super) const PORT: u16 = 16_000;
 /// Where the key family of a server on port 16000 begins: port * 1000 + 1.
-pub(super) const FIRST_KEY: i32 = 16_000 * 1_000 + 1;
+pub(super) const FIRST_KEY: i32 = PORT as i32 * 1_000 + 1;
 /// Keys that are tried one after the other where somebody has the first.
 const KEYS: i32 = 100;
 const BYTES: usize = 1 << 20;

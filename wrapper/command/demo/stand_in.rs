@@ -1,14 +1,17 @@
 //! The built-in stand-in for a database server: segments, and backends that have them attached.
 //!
 //! It takes keys as the older majors of PostgreSQL and openGauss do: port * 1000 + 1 and the next
-//! free ones. It has no clean-up at all, so that whatever ends it leaks.
+//! free ones, and what others have it leaves alone. It has no clean-up at all, so that whatever
+//! ends it leaks.
 
 use nix::errno::Errno;
 use nix::libc::SIGKILL;
 use nix::unistd::{getpid, getppid, pause};
-use shmwarden::sys::{process, shm};
+use shmwarden::engine::opengauss::keys;
+use shmwarden::sys::process;
+use shmwarden::sys::server::{Attached, Pages, create_segment};
 
-use super::bystanders::FIRST_KEY;
+use super::bystanders::PORT;
 use crate::exit::{self, Ending};
 
 /// The name of this part of the demo.
@@ -37,9 +40,9 @@ pub(super) fn run() -> Ending {
 }
 
 fn serve() -> Result<(), Errno> {
-    for bytes in SEGMENTS_BYTES {
-        shm::attach_for_life(create(bytes)?)?;
-    }
+    let attached: Result<Vec<Attached>, Errno> =
+        SEGMENTS_BYTES.into_iter().map(|bytes| Attached::attach(create(bytes)?)).collect();
+    let _for_life = attached?;
     let server = getpid();
     for _ in 0..BACKENDS {
         // A fork has attached what its parent has.
@@ -57,8 +60,8 @@ fn serve() -> Result<(), Errno> {
 }
 
 fn create(bytes: usize) -> Result<i32, Errno> {
-    for key in (FIRST_KEY..).take(KEYS) {
-        match shm::create(key, bytes, 0o600) {
+    for key in keys(PORT).take(KEYS) {
+        match create_segment(key, bytes, Pages::Usual) {
             Err(Errno::EEXIST) => {}
             other => return other,
         }

@@ -38,7 +38,9 @@ pub(super) fn open(path: &Path, target: &Target, is_default: bool) -> Result<Led
         prepare::make_directory(path).map_err(failed)?;
     }
     let mut ledger = locked(path, target)?;
-    let aside = match ledger.read().map_err(failed)? {
+    let tail = ledger.read().map_err(failed)?;
+    prepare::refuse_adopted(&ledger).map_err(failed)?;
+    let aside = match tail {
         Tail::Clean => None,
         Tail::Torn => {
             log::warn!("{} ended in the middle of a line, which is dropped", path.display());

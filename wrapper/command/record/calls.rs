@@ -68,7 +68,8 @@ pub(super) fn note(
     Ok(found.doubtful)
 }
 
-fn is_set(identity: &Identity, id: i32) -> bool {
+/// Whether that is the set of an id.
+pub(super) fn is_set(identity: &Identity, id: i32) -> bool {
     matches!(identity, Identity::Sem(set) if set.id == id)
 }
 

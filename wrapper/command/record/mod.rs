@@ -91,7 +91,7 @@ fn path(args: &RecordArgs, target: &Target) -> Result<PathBuf, Failure> {
         chosen: args.name.is_some(),
         ..Named::default()
     });
-    match data.filter(|data| path.starts_with(data)) {
+    match data.filter(|data| ledgers::lies_in(&path, data)) {
         Some(_) => Err((
             exit::USAGE,
             format!(

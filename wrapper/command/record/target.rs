@@ -107,6 +107,7 @@ fn look_at(pid: i32, named: Option<DataDirectory>) -> Result<Target, Failure> {
         }
         (EngineName::Generic, None) => {
             is_no_wrapper(pid, &program)?;
+            is_no_fork(pid)?;
             None
         }
         (_, named) => Some(of_server(pid, owner.0, engine, named)?),
@@ -236,6 +237,25 @@ fn is_no_wrapper(pid: i32, program: &FileId) -> Result<(), Failure> {
             ),
         )),
         None => Ok(()),
+    }
+}
+
+/// A worker that its server has forked off: with it alone under a ledger, what it made would pass
+/// for a dead server's while that and its other workers live.
+fn is_no_fork(pid: i32) -> Result<(), Failure> {
+    let Some(parent) = read::stat(pid).ok().and_then(Seen::here).map(|stat| stat.ppid) else {
+        return Err((exit::NO_SUCH_OBJECT, format!("process {pid} has just ended")));
+    };
+    let of = |pid| read::auxiliary_vector(pid).here().filter(|all| !all.is_empty());
+    match (of(pid), of(parent)) {
+        (Some(its), Some(parents)) if its == parents => Err((
+            exit::NO_SUCH_OBJECT,
+            format!(
+                "process {pid} is not the server, but one that process {parent} has forked off: \
+                 use --pid {parent}"
+            ),
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -22,12 +22,14 @@ impl Launcher {
     /// Whether the server is to get a signal that arrived here: not if it has it already, and not
     /// if the launcher brought it upon itself (SIGPIPE: a log line to a pipe without a reader).
     pub(super) fn is_for_server(&self, arrived: &Arrived) -> bool {
-        use libc::{SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGPROF, SIGVTALRM};
+        use libc::{SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGPROF, SIGQUIT, SIGTSTP};
+        use libc::{SIGVTALRM, SIGWINCH};
         if arrived.is_from_kernel() {
             return match arrived.signal {
                 // A terminal sends its signals to the whole foreground group, the server
                 // included; but its hang-up to the session's leader alone.
-                SIGHUP | SIGCONT => leads_session(),
+                SIGHUP | SIGCONT => leads_session() || self.own_group().is_some(),
+                SIGINT | SIGQUIT | SIGTSTP | SIGWINCH => self.own_group().is_some(),
                 // A timer that was armed before the launcher was executed.
                 SIGALRM | SIGVTALRM | SIGPROF => true,
                 _ => false,
@@ -36,9 +38,32 @@ impl Launcher {
         let from_child = arrived.signal == SIGCHLD && arrived.code > 0;
         // The server sends to its group, and has its own copy, or to its parent.
         let server = u32::try_from(self.child.pid).is_ok_and(|pid| pid == arrived.sender);
-        let own = arrived.sender == std::process::id() || (server && self.ended.is_none());
+        let waker = arrived.signal == SIGCONT && self.waker == Some(arrived.sender);
+        let own = arrived.sender == std::process::id() || waker || (server && self.ended.is_none());
         let continued = || arrived.signal == SIGCONT && self.was_continued();
         !from_child && !own && !continued()
+    }
+
+    /// The group that COMMAND has made for itself (`timeout(1)` does), where the launcher leads
+    /// the one that a terminal signals: without a launcher COMMAND would lead that.
+    fn own_group(&self) -> Option<i32> {
+        use nix::unistd::{Pid, getpgid, getpgrp, getpid, getsid};
+        let server = Pid::from_raw(self.child.pid);
+        let is_own = self.ended.is_none()
+            && getpgrp() == getpid()
+            && getpgid(Some(server)) == Ok(server)
+            && getsid(Some(server)) == getsid(None);
+        is_own.then_some(self.child.pid)
+    }
+
+    /// Sends COMMAND what arrived here. What a terminal or a shell's `fg` sends is for a whole
+    /// group: where COMMAND has made one of its own, for all of that.
+    pub(super) fn pass_to_command(&self, arrived: &Arrived) {
+        let for_group = arrived.is_from_kernel() || arrived.signal == libc::SIGCONT;
+        let _ = match self.own_group().filter(|_| for_group) {
+            Some(group) => signals::send(-group, arrived.signal),
+            None => signals::pass_on(self.child.pid, arrived),
+        };
     }
 
     /// Whether a SIGCONT that arrived here went to the whole group, as a shell's `fg` sends it:
@@ -67,14 +92,17 @@ impl Launcher {
     ///
     /// Only where such a shell is: nobody would continue the leader of a session or a process of
     /// an orphaned group, and signals would no longer reach the server.
-    pub(super) fn stop_too(&self) {
-        if is_orphaned() {
+    pub(super) fn stop_too(&mut self) {
+        let (launcher, server) = (std::process::id(), self.child.pid);
+        // A server that may not be looked at (hidepid) could not be seen to be continued.
+        if is_orphaned() || stat(server).is_none() {
             return;
         }
-        let (launcher, server) = (std::process::id(), self.child.pid);
         let Ok(waker) = process::fork_for(|| wake(launcher, server)) else {
             return;
         };
+        // Its SIGCONT is not for the server, which may have been stopped again meanwhile.
+        self.waker = u32::try_from(waker).ok();
         signals::stop_by(self.stopped_by);
         let _ = signals::send(waker, libc::SIGKILL);
         let _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(waker), None);

@@ -57,6 +57,8 @@ pub(crate) struct Launcher {
     claim_refused: bool,
     /// The signal that stopped COMMAND last.
     stopped_by: i32,
+    /// The helper that woke the launcher last when it was stopped.
+    waker: Option<u32>,
     wait: Wait,
     relay: Option<Relay>,
     notify_access: NotifyAccess,
@@ -126,6 +128,7 @@ impl Launcher {
             exec_error: None,
             claim_refused: false,
             stopped_by: SIGSTOP,
+            waker: None,
             wait: Wait::default(),
             relay,
             notify_access: args.notify_access,
@@ -336,7 +339,7 @@ impl Launcher {
             }
         } else if self.ended.is_none() {
             // Unreaped, so the pid is the server's: alive, or a zombie that no signal hurts.
-            let _ = signals::pass_on(self.child.pid, arrived);
+            self.pass_to_command(arrived);
         }
     }
 
@@ -351,8 +354,12 @@ impl Launcher {
             (None, Some(Ended::Signaled(signal, _))) => End::Signal(signal),
             (None, None) => End::Unknown,
         };
-        if let Err(error) = book.watch.at_end(&mut book.ledger) {
-            log::error!("{error}");
+        // A server that is no child was looked at when it died, which may be a while ago; a daemon
+        // of which nothing is claimed was not.
+        if self.ward.is_none() {
+            if let Err(error) = book.watch.at_end(&mut book.ledger) {
+                log::error!("{error}");
+            }
         }
         let run = book.run;
         if let Err(error) = book.ledger.note(Record::End { run, end }, None) {

@@ -32,8 +32,12 @@ impl Launcher {
             match written {
                 Some(written) => self.written(written),
                 None if self.state == State::Lingering => self.wait.settle_due = true,
-                // A daemon that nobody knows by name speaks for COMMAND if it ended badly.
-                None if claimed || how != Ended::Exited(0) => self.daemon_ended = Some(how),
+                None if claimed => self.daemon_ended = Some(how),
+                // A daemon that nobody knows by name speaks for COMMAND if it ended badly; while
+                // COMMAND is there, it is some orphan of the server's.
+                None if self.state == State::Daemonised && how != Ended::Exited(0) => {
+                    self.daemon_ended = Some(how);
+                }
                 None => {}
             }
         }

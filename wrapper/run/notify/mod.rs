@@ -42,7 +42,9 @@ const MOST_FAILURES: u32 = 100;
 
 /// The relay's two sockets, and what is between them.
 pub(crate) struct Relay {
-    listener: Listener,
+    /// `None` once nothing can be received: a socket that nobody reads would have the server wait
+    /// for ever in its `sendmsg`.
+    listener: Option<Listener>,
     /// Its name as `$NOTIFY_SOCKET` gives it.
     address: Vec<u8>,
     outlet: Outlet,
@@ -83,7 +85,7 @@ impl Relay {
         let listener = Listener::open(format!("shmwarden/{}", std::process::id()).as_bytes())?;
         let address = [b"@", listener.name()?.as_slice()].concat();
         Ok(Self {
-            listener,
+            listener: Some(listener),
             address,
             outlet,
             manager: manager.to_vec(),
@@ -103,8 +105,7 @@ impl Relay {
 
     /// What to wait for to become readable: nothing while as much waits as may.
     pub(crate) fn readable(&self) -> Option<BorrowedFd<'_>> {
-        let takes = self.queue.has(Room::USUAL) && self.failures < MOST_FAILURES;
-        takes.then(|| self.listener.as_fd())
+        self.listener.as_ref().filter(|_| self.queue.has(Room::USUAL)).map(AsFd::as_fd)
     }
 
     /// What to wait for to become writable: nothing while nothing is to be sent.
@@ -162,7 +163,8 @@ impl Relay {
             if !self.queue.has(room) {
                 return;
             }
-            match self.listener.receive(&mut self.buffer) {
+            let Some(listener) = &self.listener else { return };
+            match listener.receive(&mut self.buffer) {
                 Ok(received) => {
                     self.failures = 0;
                     self.judge(received, &may_send);
@@ -172,6 +174,7 @@ impl Relay {
                 Err(errno) => {
                     self.failures += 1;
                     if self.failures == MOST_FAILURES {
+                        self.listener = None;
                         log::error!(
                             "cannot receive the server's notifications: {}; they are no longer \
                              relayed",

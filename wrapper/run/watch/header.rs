@@ -1,9 +1,11 @@
-//! What a living PostgreSQL's own header names: its control segment.
+//! What a living server's own header tells: that this is its main segment, its data directory,
+//! and, of a PostgreSQL, its control segment.
+
+use std::collections::BTreeMap;
 
 use shmwarden::Result;
 use shmwarden::attribute;
-use shmwarden::engine::EngineName;
-use shmwarden::engine::postgres::{self, Header};
+use shmwarden::engine::{self, EngineName, MainHeader, postgres};
 use shmwarden::ledger::Ledger;
 use shmwarden::ledger::record::{How, ObjectSeen, Record, Role};
 use shmwarden::object::Identity;
@@ -17,9 +19,12 @@ use crate::run::claim;
 const HEADER_TRIES: u32 = 200;
 
 impl Watch {
-    /// Reads the server's header, through its memory, until it names the control segment.
+    /// Reads the server's header, through its memory, until it is there and, of a PostgreSQL, names
+    /// the control segment.
     pub(super) fn read_header(&mut self, ledger: &mut Ledger, rows: &[Row]) -> Result<()> {
-        if !self.is(ledger, EngineName::Postgres) || self.header_tries > HEADER_TRIES {
+        let has_control = self.is(ledger, EngineName::Postgres);
+        let has_header = has_control || self.is(ledger, EngineName::Opengauss);
+        if !has_header || self.header_tries > HEADER_TRIES {
             return Ok(());
         }
         let Some(run) = ledger.book.runs.get(&self.run) else {
@@ -31,39 +36,44 @@ impl Watch {
             .filter(|o| o.run == self.run && matches!(o.role, Role::Other | Role::Main))
             .map(attribute::seen_again)
             .collect();
-        let listed = ledger.book.open_objects().any(|object| object.role == Role::Control);
+        let listed =
+            !has_control || ledger.book.open_objects().any(|object| object.role == Role::Control);
         let main_known = ours.iter().any(|object| object.role == Role::Main);
         if main_known && listed {
             return Ok(());
         }
-        let pids: Vec<i32> = run.claims.iter().map(|claim| claim.process.pid).collect();
+        let engines: BTreeMap<i32, EngineName> =
+            run.claims.iter().map(|claim| (claim.process.pid, claim.engine)).collect();
         self.header_tries += 1;
         for seen in ours {
             let Identity::Shm(segment) = &seen.identity else {
                 continue;
             };
             let (pid, id, maker) = (segment.creator_pid, segment.id, segment.creator_uid);
-            if !pids.contains(&pid) {
+            let Some(&engine) = engines.get(&pid) else {
                 continue;
-            }
-            let bytes = contents::of_living(pid, id, postgres::HEADER_BYTES);
-            let header = bytes.and_then(|bytes| postgres::header(&bytes));
-            let Some(header) = header.filter(|header| header.pid == pid) else {
+            };
+            let Some(bytes) = contents::of_living(pid, id, engine::HEADER_BYTES) else {
+                continue;
+            };
+            let header = engine::main_header(engine, &bytes).filter(|header| header.pid == pid);
+            let Some(header) = header else {
                 continue;
             };
             self.note_directory(ledger, pid, &header)?;
             if seen.role != Role::Main {
                 ledger.note(Record::Object(ObjectSeen { role: Role::Main, ..seen }), None)?;
             }
-            if header.control != 0 {
-                self.note_control(ledger, header.control, maker, rows)?;
+            let control = postgres::header(&bytes).map_or(0, |header| header.control);
+            if control != 0 {
+                self.note_control(ledger, control, maker, rows)?;
             }
         }
         Ok(())
     }
 
     /// Claims the data directory that the header names, where the command line named another.
-    fn note_directory(&self, ledger: &mut Ledger, pid: i32, header: &Header) -> Result<()> {
+    fn note_directory(&self, ledger: &mut Ledger, pid: i32, header: &MainHeader) -> Result<()> {
         let claims = self.run(ledger).map_or(&[][..], |run| &run.claims);
         let old = claims.iter().find(|claim| claim.process.pid == pid && claim.ended.is_none());
         match old.and_then(|old| claim::with_directory(old, header)) {

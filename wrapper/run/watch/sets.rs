@@ -26,8 +26,20 @@ const TRIES: u32 = 10;
 /// Most sets of others whose operators are asked for in one look.
 const MOST_ASKED: usize = 16;
 
-/// Kind and id.
-type Number = (bool, i32);
+/// What tells one from another between two looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Number {
+    Set(i32),
+    Queue(i32),
+}
+
+/// A set or queue that was not there at an earlier look.
+struct New {
+    number: Number,
+    identity: Identity,
+    /// Who used it last; `None` where that may not be asked.
+    users: Option<LastUsers>,
+}
 
 /// What is known of sets and queues.
 #[derive(Debug, Default)]
@@ -70,8 +82,7 @@ impl Calls {
     pub(super) fn start() -> Self {
         let sets = sem::table().unwrap_or_default();
         let queues = msg::table().unwrap_or_default();
-        let settled = sets.iter().map(|row| (true, row.id));
-        let settled = settled.chain(queues.iter().map(|row| (false, row.id))).collect();
+        let settled = numbers(&sets, &queues);
         let operated = sets.iter().map(|row| (row.id, row.otime)).collect();
         Self { settled, operated, ..Self::default() }
     }
@@ -90,55 +101,58 @@ impl Watch {
             return Ok(());
         };
         follow(ledger, self.run, &sets, &queues, last)?;
-        let new = sets.iter().map(|row| (true, row.id, row.creator_uid));
-        let new = new.chain(queues.iter().map(|row| (false, row.id, row.creator_uid)));
-        let new = new.filter(|(set, id, _)| !self.calls.settled.contains(&(*set, *id)));
-        let new: Vec<(bool, i32, u32)> = new.collect();
-        if !new.is_empty() {
+        let there = numbers(&sets, &queues);
+        if !there.is_subset(&self.calls.settled) {
             self.refresh_claims(ledger)?;
-        }
-        for (is_set, id, uid) in new {
-            let Some(run) = ledger.book.runs.get(&self.run).cloned() else { break };
-            let fits = run.claims.iter().any(|claim| attribute::uid_fits(claim, uid));
-            let row = queues.iter().find(|row| row.id == id).filter(|_| !is_set);
-            let found = match (is_set, row) {
-                _ if !fits => None,
-                (true, _) => sets.iter().find(|row| row.id == id).map(users_of_set),
-                (false, row) => row.map(|row| {
-                    (Identity::Msg(queue_identity(row)), Some(LastUsers::of_queue(row)))
-                }),
-            };
-            match found {
-                Some((identity, users)) => {
-                    self.new_call(ledger, &run, (is_set, id), identity, users, rows, last)?;
-                }
-                None => {
-                    self.calls.settled.insert((is_set, id));
-                }
-            }
+            self.judge_new(ledger, &sets, &queues, rows, last)?;
         }
         self.note_users(ledger, &sets, &queues)?;
         self.note_used_calls(ledger, &sets, &queues)?;
-        let there: BTreeSet<Number> = sets.iter().map(|row| (true, row.id)).collect();
-        let there: BTreeSet<Number> =
-            there.into_iter().chain(queues.iter().map(|row| (false, row.id))).collect();
         self.calls.settled.retain(|number| there.contains(number));
         self.calls.waiting.retain(|number, _| there.contains(number));
-        self.calls.operated.retain(|id, _| there.contains(&(true, *id)));
+        self.calls.operated.retain(|id, _| there.contains(&Number::Set(*id)));
         Ok(())
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn new_call(
+    /// Those that were not judged at an earlier look; of users that no claim fits, none.
+    fn judge_new(
         &mut self,
         ledger: &mut Ledger,
-        run: &Run,
-        number: Number,
-        identity: Identity,
-        users: Option<LastUsers>,
+        sets: &[sem::Row],
+        queues: &[msg::Row],
         rows: &[Row],
         last: bool,
     ) -> Result<()> {
+        let Some(run) = ledger.book.runs.get(&self.run).cloned() else { return Ok(()) };
+        let fits = |uid| run.claims.iter().any(|claim| attribute::uid_fits(claim, uid));
+        let is_new = |number| !self.calls.settled.contains(&number);
+        let mut found = Vec::new();
+        let mut others = Vec::new();
+        for row in sets.iter().filter(|row| is_new(Number::Set(row.id))) {
+            match fits(row.creator_uid) {
+                true => found.push(New::set(row)),
+                false => others.push(Number::Set(row.id)),
+            }
+        }
+        for row in queues.iter().filter(|row| is_new(Number::Queue(row.id))) {
+            match fits(row.creator_uid) {
+                true => found.push(New::queue(row)),
+                false => others.push(Number::Queue(row.id)),
+            }
+        }
+        self.calls.settled.extend(others);
+        found.into_iter().try_for_each(|new| self.judge(ledger, &run, new, rows, last))
+    }
+
+    fn judge(
+        &mut self,
+        ledger: &mut Ledger,
+        run: &Run,
+        new: New,
+        rows: &[Row],
+        last: bool,
+    ) -> Result<()> {
+        let New { number, identity, users } = new;
         let may_be = run.claims.iter().any(|claim| may_be_of(claim, &identity));
         let whose = match users {
             Some(users) if may_be => self.whose(&identity, &users, run),
@@ -230,13 +244,13 @@ impl Watch {
         let mut found: Vec<(Number, Identity)> = Vec::new();
         for row in queues {
             if [row.last_sender, row.last_receiver].iter().any(|pid| claimed.contains(pid)) {
-                found.push(((false, row.id), Identity::Msg(queue_identity(row))));
+                found.push((Number::Queue(row.id), Identity::Msg(queue_identity(row))));
             }
         }
         let calls = &mut self.calls;
         let moved = all.iter().filter(|row| {
-            calls.settled.contains(&(true, row.id))
-                && !calls.used.contains(&(true, row.id))
+            calls.settled.contains(&Number::Set(row.id))
+                && !calls.used.contains(&Number::Set(row.id))
                 && calls.operated.get(&row.id) != Some(&row.otime)
         });
         for row in moved.take(MOST_ASKED).cloned().collect::<Vec<_>>() {
@@ -246,7 +260,7 @@ impl Watch {
                 && sem::operators(row.id, row.members)
                     .is_ok_and(|pids| pids.iter().any(|pid| claimed.contains(pid)))
             {
-                found.push(((true, row.id), identity));
+                found.push((Number::Set(row.id), identity));
             }
         }
         for (number, identity) in found {
@@ -267,11 +281,24 @@ impl Watch {
     }
 }
 
-fn users_of_set(row: &sem::Row) -> (Identity, Option<LastUsers>) {
-    let members = sem::members(row.id, row.members).ok();
-    let set = Set { row: row.clone(), members };
-    let users = LastUsers::of_set(&set, place::shows_all_pids());
-    (Identity::Sem(set.identity()), users)
+impl New {
+    fn set(row: &sem::Row) -> Self {
+        let members = sem::members(row.id, row.members).ok();
+        let set = Set { row: row.clone(), members };
+        let users = LastUsers::of_set(&set, place::shows_all_pids());
+        Self { number: Number::Set(row.id), identity: Identity::Sem(set.identity()), users }
+    }
+
+    fn queue(row: &msg::Row) -> Self {
+        let identity = Identity::Msg(queue_identity(row));
+        let users = Some(LastUsers::of_queue(row));
+        Self { number: Number::Queue(row.id), identity, users }
+    }
+}
+
+fn numbers(sets: &[sem::Row], queues: &[msg::Row]) -> BTreeSet<Number> {
+    let sets = sets.iter().map(|row| Number::Set(row.id));
+    sets.chain(queues.iter().map(|row| Number::Queue(row.id))).collect()
 }
 
 /// Recorded sets and queues of a run that went, as `record` looks for them.

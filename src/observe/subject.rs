@@ -1,7 +1,8 @@
 //! The objects of a look, of whatever kind, as one thing that a verdict can be about.
 
-use crate::observe::Observation;
-use crate::observe::tables::{ListedFile, Set};
+use super::tables::{ListedFile, Set, queue_identity};
+use super::{Observation, identity_of};
+use crate::object::Identity;
 use crate::sys::{msg, shm};
 
 /// An object of a look.
@@ -64,6 +65,17 @@ impl<'a> Subject<'a> {
             Self::Sem(_) => Kind::Sem,
             Self::Msg(_) => Kind::Msg,
             Self::Posix(_) => Kind::Posix,
+        }
+    }
+
+    /// What it is recognised by later; `None` where nothing tells it from a later one.
+    #[must_use]
+    pub fn identity(self) -> Option<Identity> {
+        match self {
+            Self::Shm(row) => Some(Identity::Shm(identity_of(row))),
+            Self::Sem(set) => Some(Identity::Sem(set.identity())),
+            Self::Msg(row) => Some(Identity::Msg(queue_identity(row))),
+            Self::Posix(file) => file.identity.clone().map(Identity::Posix),
         }
     }
 

@@ -1,0 +1,142 @@
+//! Who takes most of a limit, and what frees it. Pure.
+
+use std::collections::BTreeMap;
+
+use super::Names;
+use super::limits::{Limit, Taken, is_leaked, kind};
+use crate::proc::limits::SemLimits;
+use crate::verdict::{Alone, Judged, Verdict, Why};
+
+/// `IPCMNI` (`linux/ipc_namespace.h`): most ids of a kind, unless the kernel was started with
+/// `ipcmni_extend`.
+const MOST_IDS: u64 = 32_768;
+
+/// Who takes a limit.
+struct Crowd {
+    /// What all of them take together, and the part of it that nobody uses.
+    total: u64,
+    idle: u64,
+    /// How many users they are, who takes most, and how much.
+    users: usize,
+    first: u32,
+    most: u64,
+}
+
+impl Crowd {
+    fn sentence(&self, names: Names<'_>) -> String {
+        let name = names(self.first);
+        let whose = match self.users {
+            1 => format!("{name} has all of them"),
+            users => format!("{users} users have them, most of all {name} ({})", self.most),
+        };
+        match self.idle {
+            0 => format!("{whose}, and each is in use"),
+            idle if idle == self.total => format!("{whose}, and nobody uses any"),
+            idle => format!("{whose}, and nobody uses {idle} of these {}", self.total),
+        }
+    }
+}
+
+fn crowd(limit: &str, judged: &[Judged<'_>], page_bytes: u64) -> Option<Crowd> {
+    let mut users: BTreeMap<u32, u64> = BTreeMap::new();
+    let (mut total, mut idle) = (0_u64, 0_u64);
+    for one in judged.iter().filter(|one| one.subject.kind().word() == kind(limit)) {
+        let amount = Taken::of(one.subject, page_bytes).towards(limit);
+        let of_user = users.entry(one.subject.owner().0).or_default();
+        *of_user = of_user.saturating_add(amount);
+        total = total.saturating_add(amount);
+        if is_idle(one) {
+            idle = idle.saturating_add(amount);
+        }
+    }
+    users.retain(|_, amount| *amount > 0);
+    let (&first, &most) = users.iter().max_by_key(|(_, amount)| **amount)?;
+    Some(Crowd { total, idle, users: users.len(), first, most })
+}
+
+/// Who takes most of a limit, and what frees it or raises the limit, as sentences.
+pub(super) fn who_and_fix(
+    limit: &Limit,
+    judged: &[Judged<'_>],
+    page_bytes: u64,
+    sem: Option<SemLimits>,
+    names: Names<'_>,
+) -> (Option<String>, String) {
+    let who = crowd(limit.name, judged, page_bytes);
+    let sentence = who.as_ref().map(|who| who.sentence(names));
+    (sentence, fix(limit, judged, who.as_ref(), sem, names))
+}
+
+/// Whether nobody uses an object now, whoever may still want it.
+fn is_idle(one: &Judged<'_>) -> bool {
+    let unused = matches!(
+        one.why,
+        Why::Alone(
+            Alone::CreatorDead(_)
+                | Alone::NoUser
+                | Alone::CreatorLives(_)
+                | Alone::CreatorUnseen
+                | Alone::UserLives(_)
+                | Alone::Hidden
+        )
+    );
+    is_leaked(one.verdict) || unused
+}
+
+fn fix(
+    limit: &Limit,
+    judged: &[Judged<'_>],
+    who: Option<&Crowd>,
+    sem: Option<SemLimits>,
+    names: Names<'_>,
+) -> String {
+    let of_kind = |verdict: Verdict| {
+        judged
+            .iter()
+            .any(|one| one.subject.kind().word() == kind(limit.name) && one.verdict == verdict)
+    };
+    let free = match who {
+        _ if of_kind(Verdict::Stale) => "free what dead servers left: shmwarden sweep".to_owned(),
+        _ if of_kind(Verdict::Orphan) => {
+            "free what no ledger has: shmwarden adopt --dry-run, then adopt and sweep".to_owned()
+        }
+        Some(who) if who.idle > 0 => format!(
+            "see why each is kept: shmwarden list --kind {} --owner {} -v",
+            kind(limit.name),
+            names(who.first)
+        ),
+        _ => format!("see who takes it: shmwarden list --kind {} --holders", kind(limit.name)),
+    };
+    format!("{free}; {}", raise(limit, sem))
+}
+
+/// How to raise a limit.
+fn raise(limit: &Limit, sem: Option<SemLimits>) -> String {
+    let doubled = |most: u64| most.saturating_mul(2);
+    let most = limit.limit.unwrap_or(0);
+    let ids = matches!(limit.name, "shmmni" | "semmni" | "msgmni");
+    if ids && most >= MOST_IDS {
+        return format!(
+            "{} cannot be raised unless the kernel starts with ipcmni_extend",
+            limit.name
+        );
+    }
+    // Where it was lowered there may be more already than it allows.
+    let wanted = doubled(most.max(limit.used.unwrap_or(0)));
+    let wanted = if ids { wanted.min(MOST_IDS) } else { wanted };
+    match (limit.name, sem) {
+        ("semmni", Some(s)) => format!(
+            "or raise it: sysctl -w kernel.sem=\"{} {} {} {wanted}\"",
+            s.semmsl, s.semmns, s.semopm
+        ),
+        ("semmns", Some(s)) => format!(
+            "or raise it: sysctl -w kernel.sem=\"{} {wanted} {} {}\"",
+            s.semmsl, s.semopm, s.semmni
+        ),
+        ("/dev/shm", _) => {
+            "or make it larger: mount -o remount,size=SIZE /dev/shm (a container: --shm-size)"
+                .to_owned()
+        }
+        (name, _) => format!("or raise it: sysctl -w kernel.{name}={wanted}"),
+    }
+}

@@ -1,0 +1,161 @@
+//! Answers where an object or a process is in the way, or gone. Pure.
+
+use super::Answer;
+use crate::diagnose::explain::here::hex;
+use crate::diagnose::explain::{Call, Message, Scene, Topic};
+use crate::object::EngineName;
+use crate::observe::Process;
+use crate::proc::Seen;
+use crate::verdict::{Kind, Verdict};
+
+/// EACCES, EPERM.
+pub(super) fn not_mine(call: Call, message: &Message, scene: &Scene<'_>) -> Answer {
+    let mut answer = Answer::of(
+        "The key or name is taken by an object of another user, and its permissions keep this one \
+         out. Servers take the next key then, so a leaked segment of a former user goes unnoticed. \
+         (shmget with huge pages says so too, to a group that vm.hugetlb_shm_group does not name.)",
+    );
+    let one = match call {
+        Call::Semget | Call::Semop => scene.object(Kind::Sem, message),
+        Call::Msgget => scene.object(Kind::Msg, message),
+        Call::ShmOpen => message.name.as_deref().and_then(|name| scene.file(name)),
+        Call::Shmget | Call::Shmat | Call::HugeMmap => scene.object(Kind::Shm, message),
+    };
+    match one {
+        Some(one) => {
+            answer.here.extend(scene.describe(one));
+            answer.run(match one.verdict {
+                Verdict::Stale => "shmwarden sweep, as its owner or root: it is stale",
+                Verdict::Orphan => {
+                    "shmwarden adopt --dry-run, as its owner or root: it is an orphan"
+                }
+                _ => "give one of the two servers another port or data directory: it is in use",
+            });
+        }
+        None => {
+            if let Some(key) = message.key {
+                answer.here.push(format!("nothing has the key {} here now", hex(key)));
+            }
+            answer.run("shmwarden list shows every object with its owner and permissions");
+        }
+    }
+    answer
+}
+
+/// What was there is there no more, while a server used it.
+pub(super) fn vanished(message: &Message, scene: &Scene<'_>) -> Answer {
+    let mut answer = Answer::of(
+        "Somebody removed shared memory or semaphores from under a running server. Usually that is \
+         systemd: logind's RemoveIPC= when the server's user logged out, or RemoveIPC= of another \
+         unit of the same user. Else ipcrm, or a script that cleans up.",
+    );
+    let found = match (&message.name, message.topic) {
+        (Some(name), _) => scene.file(name),
+        (None, Topic::Failed(Call::Semop)) => scene.object(Kind::Sem, message),
+        (None, _) => scene.object(Kind::Shm, message),
+    };
+    match found {
+        Some(one) => answer.here.extend(scene.describe(one)),
+        None => {
+            let what = match (&message.name, message.id) {
+                (Some(name), _) => format!("/dev/shm/{}", (scene.safe)(name)),
+                (None, Some(id)) => format!("the object with the id {id}"),
+                (None, None) => "the object".to_owned(),
+            };
+            answer.here.push(format!("{what} is not here now"));
+        }
+    }
+    answer.run("shmwarden doctor says whether RemoveIPC= is a danger here, and how to end it");
+    answer.run("then restart the server: it cannot get back what was removed");
+    answer
+}
+
+/// "pre-existing shared memory block is still in use".
+pub(super) fn still_in_use(message: &Message, scene: &Scene<'_>) -> Answer {
+    let mut answer = Answer::of(
+        "The server died, but a process of it lives on and has its memory attached. PostgreSQL \
+         does not start beside it, and must not: two servers on one data directory destroy the \
+         data. Do not remove the block or postmaster.pid; end that process.",
+    );
+    match scene.object(Kind::Shm, message) {
+        Some(one) => {
+            answer.here.extend(scene.describe(one));
+            let holders = (scene.holding)(one).holders;
+            let pids: Vec<String> =
+                holders.iter().map(|held| held.holder.process.pid.to_string()).collect();
+            let id = one.subject.id().unwrap_or(0);
+            if pids.is_empty() && matches!(one.verdict, Verdict::Stale | Verdict::Orphan) {
+                answer.here.push("nobody holds it any more".to_owned());
+                answer.run("start the server again: it removes the block itself");
+            } else if pids.is_empty() {
+                answer.run(format!("sudo shmwarden who {id} names who holds it"));
+            } else {
+                answer.run(format!(
+                    "let its query end, or end it: kill {}; kill -9 only if it stays for minutes",
+                    pids.join(" ")
+                ));
+                answer.run("then start the server again");
+            }
+        }
+        None => {
+            let id = message.id.map_or_else(String::new, |id| format!(" {id}"));
+            answer
+                .here
+                .push(format!("there is no segment{id} here now: whoever held it has ended"));
+            answer.run("start the server again");
+        }
+    }
+    answer
+}
+
+/// "lock file already exists".
+pub(super) fn lock_file(message: &Message, scene: &Scene<'_>) -> Answer {
+    let mut answer = Answer::of(
+        "postmaster.pid names a process that lives, so the server takes the data directory for one \
+         in use. Either it is: then there is nothing to do. Or the number was given to another \
+         process after a crash.",
+    );
+    let Some(pid) = message.pid else {
+        answer.run("the first line of postmaster.pid is the process: ps -fp PID");
+        return answer;
+    };
+    match scene.look.process(pid) {
+        None => {
+            answer.here.push(format!("there is no process {pid} here now"));
+            answer.run("start the server again: a stale postmaster.pid is no obstacle to it");
+        }
+        Some(process) if process.ended => {
+            answer.here.push(format!(
+                "process {pid} is dead, but process {} has not taken notice of that (a zombie)",
+                process.parent
+            ));
+            answer.run(format!(
+                "end or restart process {}, its parent; then start the server again",
+                process.parent
+            ));
+        }
+        Some(process) => {
+            let command = (scene.safe)(&process.comm.lossy());
+            if is_server(process) {
+                answer.here.push(format!("process {pid} is a server: {command}"));
+                answer.run("it runs already: pg_ctl status -D DIR; stop it first if that is meant");
+            } else {
+                answer.here.push(format!("process {pid} is no server: {command}"));
+                answer.run(
+                    "make sure that no server works on that directory (shmwarden list), then \
+                     delete postmaster.pid and start it",
+                );
+            }
+        }
+    }
+    answer
+}
+
+fn is_server(process: &Process) -> bool {
+    let known = |path| crate::engine::recognise(path) != EngineName::Generic;
+    match &process.executable {
+        Seen::Here(path) => known(path),
+        // What may not be looked into still has a name.
+        _ => known(std::path::Path::new(&process.comm.lossy())),
+    }
+}

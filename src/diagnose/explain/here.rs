@@ -1,0 +1,141 @@
+//! What there is on this machine that bears on a message, as sentences. Pure: of a look that others
+//! took.
+
+use super::Message;
+use crate::diagnose::limits::Limit;
+use crate::diagnose::{NO_LIMIT, Names, crowd, share};
+use crate::observe::Observation;
+use crate::observe::limits::Limits;
+use crate::verdict::holders::Holding;
+use crate::verdict::{Judged, Kind, Subject};
+
+/// Most holders that are named.
+const NAMED: usize = 5;
+
+/// This machine, as far as an answer needs it.
+pub struct Scene<'a> {
+    /// The tables.
+    pub look: &'a Observation,
+    /// The verdicts on the objects in them.
+    pub judged: &'a [Judged<'a>],
+    /// The limits.
+    pub limits: &'a Limits,
+    /// The limits with their use.
+    pub table: &'a [Limit],
+    /// Who holds an object.
+    pub holding: &'a dyn Fn(&Judged<'_>) -> Holding,
+    /// Names of users.
+    pub names: Names<'a>,
+    /// A size for people.
+    pub size: &'a dyn Fn(u64) -> String,
+    /// A foreign string, safe for a terminal.
+    pub safe: &'a dyn Fn(&str) -> String,
+}
+
+/// A key as `ipcs` shows it.
+pub(super) fn hex(key: i32) -> String {
+    format!("0x{key:08x}")
+}
+
+impl Scene<'_> {
+    /// The object that a message means, by id, else by key; a key that is 0 means none.
+    pub(super) fn object(&self, kind: Kind, message: &Message) -> Option<&Judged<'_>> {
+        let of_kind = || self.judged.iter().filter(move |one| one.subject.kind() == kind);
+        let by_id = message.id.and_then(|id| of_kind().find(|one| one.subject.id() == Some(id)));
+        let key = message.key.filter(|key| *key != 0);
+        by_id.or_else(|| of_kind().find(|one| key.is_some() && one.subject.key() == key))
+    }
+
+    /// A file in `/dev/shm`.
+    pub(super) fn file(&self, name: &str) -> Option<&Judged<'_>> {
+        self.judged.iter().find(|one| match one.subject {
+            Subject::Posix(file) => file.name.0 == name.as_bytes(),
+            _ => false,
+        })
+    }
+
+    /// What an object is, whose, and who holds it.
+    pub(super) fn describe(&self, one: &Judged<'_>) -> Vec<String> {
+        let subject = one.subject;
+        let owner = (self.names)(subject.owner().0);
+        let size = subject.bytes().map(|bytes| format!("{}, ", (self.size)(bytes)));
+        let size = size.unwrap_or_default();
+        let what = match subject {
+            Subject::Shm(row) => format!(
+                "segment {} (key {}) is there: {size}of {owner}, nattch {}",
+                row.id,
+                hex(row.key),
+                row.nattch
+            ),
+            Subject::Sem(set) => format!(
+                "semaphore set {} (key {}) is there: {} semaphores, of {owner}",
+                set.row.id,
+                hex(set.row.key),
+                set.row.members
+            ),
+            Subject::Msg(row) => {
+                format!("queue {} (key {}) is there: of {owner}", row.id, hex(row.key))
+            }
+            Subject::Posix(file) => {
+                format!("/dev/shm/{} is there: {size}of {owner}", (self.safe)(&file.name.lossy()))
+            }
+        };
+        let mut lines = vec![format!("{what}; {}: {}", one.verdict.word(), one.why)];
+        let holding = (self.holding)(one);
+        for held in holding.holders.iter().take(NAMED) {
+            let holder = &held.holder;
+            let user = holder.uid.map_or_else(|| "an unknown user".to_owned(), self.names);
+            let orphan = if holder.orphan { ", which outlived its server" } else { "" };
+            lines.push(format!(
+                "process {} of {user}{orphan} holds it: {}",
+                holder.process.pid,
+                (self.safe)(&holder.command)
+            ));
+        }
+        if holding.holders.len() > NAMED {
+            lines.push(format!("and {} more processes", holding.holders.len() - NAMED));
+        }
+        let unexplained = holding.unexplained.filter(|count| *count > 0);
+        if let Some(count) = unexplained {
+            lines.push(format!(
+                "{count} attachments are of processes that cannot be seen from here (another PID \
+                 namespace, or not root)"
+            ));
+        }
+        lines
+    }
+
+    /// The limit of this name.
+    pub(super) fn limit(&self, name: &str) -> Option<&Limit> {
+        self.table.iter().find(|limit| limit.name == name)
+    }
+
+    /// Whether so much more does not fit under a limit, with a sentence that says so or not; `None`
+    /// where that is not known.
+    pub(super) fn room(&self, name: &str, more: u64) -> Option<(bool, String)> {
+        let limit = self.limit(name)?;
+        let (used, most) = (limit.used?, limit.limit?);
+        let full = used.saturating_add(more) > most;
+        let percent = share(used, most);
+        let unit = limit.unit;
+        let text = if full && used >= most {
+            format!("{name} is reached: {used} of {most} {unit} are taken")
+        } else if full {
+            format!(
+                "{name} does not allow it: {used} of {most} {unit} are taken, {more} more asked for"
+            )
+        } else if most >= NO_LIMIT {
+            format!("{name} is not reached: it is practically without limit")
+        } else {
+            format!("{name} is not reached now: {used} of {most} {unit} are taken ({percent} %)")
+        };
+        Some((full, text))
+    }
+
+    /// Who takes most of a limit, and what frees it.
+    pub(super) fn crowd(&self, name: &str) -> Option<(Option<String>, String)> {
+        let page = self.limits.page_bytes;
+        let limit = self.limit(name)?;
+        Some(crowd::who_and_fix(limit, self.judged, page, self.limits.sem, self.names))
+    }
+}

@@ -1,0 +1,192 @@
+//! Ledgers that cannot do their work, and servers whose data directories look the same. Pure.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::Finding;
+use crate::object::{FileRef, Place};
+
+/// How a ledger was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// Whole; of this place (`None` for one that is empty).
+    Read(Option<Place>),
+    /// A line does not check.
+    Damaged {
+        /// Which, from 1.
+        line: u64,
+        /// What is wrong.
+        why: String,
+    },
+    /// Of a newer version.
+    Newer(u64),
+    /// It must not be trusted, or could not be read: a sentence.
+    Unusable(String),
+}
+
+/// A ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Where.
+    pub path: PathBuf,
+    /// How it was found.
+    pub condition: Condition,
+}
+
+/// Findings on ledgers, seen from this place.
+#[must_use]
+pub fn judge(ledgers: &[Found], here: &Place) -> Vec<Finding> {
+    let mut findings: Vec<Finding> =
+        ledgers.iter().flat_map(|one| of_one(one, here).into_iter().chain(in_run(one))).collect();
+    if findings.is_empty() {
+        let text = match ledgers.len() {
+            0 => "no ledger was found".to_owned(),
+            1 => "the one ledger is whole".to_owned(),
+            many => format!("all {many} ledgers are whole"),
+        };
+        findings.push(Finding::ok("ledgers", text));
+    }
+    findings
+}
+
+fn of_one(one: &Found, here: &Place) -> Option<Finding> {
+    let path = one.path.display();
+    Some(match &one.condition {
+        Condition::Read(Some(place)) if place.boot != here.boot => Finding::ok(
+            "ledger-void",
+            format!("{path} is of an earlier boot: what it recorded is gone, and nothing is lost"),
+        ),
+        Condition::Read(Some(place)) if place.ipc_namespace != here.ipc_namespace => Finding::warn(
+            "ledger-void",
+            format!(
+                "{path} is of another IPC namespace (a container, or a unit with PrivateIPC=): \
+                 from here nothing of its System V part can be seen or removed"
+            ),
+            "run shmwarden sweep where its server runs",
+        ),
+        Condition::Read(_) => return None,
+        Condition::Damaged { line, why } => Finding::bad(
+            "ledger-damaged",
+            format!(
+                "{path} is damaged at line {line} ({why}): nothing in it is believed, and nothing \
+                 that it recorded is removed"
+            ),
+            "shmwarden list shows what is left; the next `run` sets it aside and starts afresh",
+        ),
+        Condition::Newer(version) => Finding::warn(
+            "ledger-newer",
+            format!("{path} has version {version}, which this shmwarden does not know"),
+            "use the shmwarden that wrote it, or a newer one",
+        ),
+        Condition::Unusable(why) => Finding::warn(
+            "ledger-unusable",
+            why.clone(),
+            "make it a regular file of its server's user with mode 0600, or run this as that user \
+             or root",
+        ),
+    })
+}
+
+/// What lies below /run is gone when its unit stops or the machine does.
+fn in_run(one: &Found) -> Option<Finding> {
+    let below = ["/run", "/var/run"].iter().any(|top| one.path.starts_with(Path::new(top)));
+    below.then(|| {
+        Finding::warn(
+            "ledger-in-run",
+            format!(
+                "{} lies where a unit's RuntimeDirectory= is: systemd deletes that when the unit \
+                 stops, and then nothing knows what a crash left",
+                one.path.display()
+            ),
+            "StateDirectory=shmwarden in the unit, or at least RuntimeDirectoryPreserve=yes",
+        )
+    })
+}
+
+/// A data directory, and who works in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataDirectory {
+    /// Its path.
+    pub path: String,
+    /// Device and inode.
+    pub file: FileRef,
+}
+
+/// A finding for each group of data directories that PostgreSQL makes one first key of.
+#[must_use]
+pub fn judge_directories(directories: &[DataDirectory]) -> Vec<Finding> {
+    let mut by_inode: BTreeMap<u64, BTreeMap<u64, &str>> = BTreeMap::new();
+    for one in directories {
+        by_inode.entry(one.file.ino).or_default().entry(one.file.dev).or_insert(&one.path);
+    }
+    // One path on two devices was mounted anew.
+    let differ = |devices: &BTreeMap<u64, &str>| {
+        devices.values().any(|path| Some(path) != devices.values().next())
+    };
+    let shared = by_inode.into_iter().filter(|(_, devices)| differ(devices));
+    shared
+        .map(|(inode, devices)| {
+            let paths: Vec<&str> = devices.into_values().collect();
+            Finding::warn(
+                "same-inode",
+                format!(
+                    "the data directories {} have one inode number, {inode}: PostgreSQL makes its \
+                     keys of it, so the later server takes the next key, and after a crash leaks \
+                     that segment for good",
+                    paths.join(" and ")
+                ),
+                "put one of them a directory below its mount point (a mount point's own inode \
+                 number is always the same), or start them with shmwarden run",
+            )
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::Level;
+
+    fn place(boot: &str, ipc: &str) -> Place {
+        Place {
+            boot: boot.to_owned(),
+            ipc_namespace: ipc.to_owned(),
+            pid_namespace: "p".to_owned(),
+            shm_mount: None,
+        }
+    }
+
+    fn said(path: &str, condition: Condition) -> Vec<(Level, &'static str)> {
+        let found = [Found { path: path.into(), condition }];
+        let findings = judge(&found, &place("b", "i"));
+        findings.iter().map(|finding| (finding.level, finding.id)).collect()
+    }
+
+    #[test]
+    fn a_ledger_is_judged_by_where_and_how_it_was_found() {
+        let read = |boot, ipc| Condition::Read(Some(place(boot, ipc)));
+        let path = "/var/lib/shmwarden/a.ledger";
+        assert_eq!(said(path, read("b", "i")), [(Level::Ok, "ledgers")]);
+        assert_eq!(said(path, Condition::Read(None)), [(Level::Ok, "ledgers")]);
+        assert_eq!(said(path, read("old", "other")), [(Level::Ok, "ledger-void")]);
+        assert_eq!(said(path, read("b", "other")), [(Level::Warn, "ledger-void")]);
+        let damaged = Condition::Damaged { line: 3, why: "its checksum".to_owned() };
+        assert_eq!(said(path, damaged), [(Level::Bad, "ledger-damaged")]);
+        assert_eq!(said(path, Condition::Newer(9)), [(Level::Warn, "ledger-newer")]);
+        assert_eq!(said("/run/a/a.ledger", read("b", "i")), [(Level::Warn, "ledger-in-run")]);
+        assert_eq!(said("/runner/a.ledger", read("b", "i")), [(Level::Ok, "ledgers")]);
+    }
+
+    #[test]
+    fn one_inode_on_two_devices_is_found_and_one_directory_seen_twice_is_not() {
+        let one = |path: &str, dev, ino| DataDirectory {
+            path: path.to_owned(),
+            file: FileRef { dev, ino },
+        };
+        let ids = |list: &[DataDirectory]| judge_directories(list).len();
+        assert_eq!(ids(&[one("/a", 1, 2), one("/b", 9, 2)]), 1);
+        assert_eq!(ids(&[one("/a", 1, 2), one("/b", 9, 2), one("/c", 7, 2)]), 1);
+        assert_eq!(ids(&[one("/a", 1, 2), one("/a", 1, 2), one("/b", 1, 3)]), 0);
+        assert_eq!(ids(&[one("/a", 1, 2), one("/a", 9, 2)]), 0, "mounted anew");
+    }
+}

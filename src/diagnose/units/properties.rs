@@ -1,0 +1,183 @@
+//! What `systemctl show UNIT` prints: `NAME=VALUE`, a line each, some names several times.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// How shmwarden stands in a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// In front of the server, as the unit's main process.
+    Prefix,
+    /// Beside a server that another tool starts (`run --in-place`).
+    InPlace,
+    /// In the hooks alone: `sweep` and `record`.
+    Record,
+}
+
+impl Way {
+    /// The word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Prefix => "prefix",
+            Self::InPlace => "in-place",
+            Self::Record => "record",
+        }
+    }
+}
+
+/// The properties of one unit, as text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UnitProperties(BTreeMap<String, Vec<String>>);
+
+/// One command of a unit, as systemd understood it: quotes are gone, so that words with blanks in
+/// them cannot be told apart. For looking at, not for writing into a unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    /// The file that is executed.
+    pub path: String,
+    /// All words, the first included, with a blank between them.
+    pub words: String,
+}
+
+impl Program {
+    /// Whether it is this program with that sub-command.
+    #[must_use]
+    pub fn is_ours(&self, command: &str) -> bool {
+        let name = Path::new(&self.path).file_name().unwrap_or_default();
+        let mut words = self.words.split_whitespace().skip(1);
+        name == "shmwarden" && words.find(|word| !word.starts_with('-')) == Some(command)
+    }
+}
+
+impl UnitProperties {
+    /// Takes the output apart; a line without `=` is left out.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let mut properties: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (name, value) in text.lines().filter_map(|line| line.split_once('=')) {
+            properties.entry(name.to_owned()).or_default().push(value.to_owned());
+        }
+        Self(properties)
+    }
+
+    /// The values of one property.
+    #[must_use]
+    pub fn all(&self, name: &str) -> &[String] {
+        self.0.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// The value of a property; empty where it has none, or this systemd does not know it.
+    #[must_use]
+    pub fn get(&self, name: &str) -> &str {
+        self.all(name).last().map_or("", String::as_str)
+    }
+
+    /// Whether a switch is on.
+    #[must_use]
+    pub fn is_on(&self, name: &str) -> bool {
+        self.get(name) == "yes"
+    }
+
+    /// The words of all values of a property.
+    pub fn words<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
+        self.all(name).iter().flat_map(|value| value.split_whitespace())
+    }
+
+    /// The commands of `ExecStart` and its like.
+    #[must_use]
+    pub fn programs(&self, name: &str) -> Vec<Program> {
+        self.all(name).iter().filter_map(|value| program(value)).collect()
+    }
+
+    /// How shmwarden stands in this unit now, if it does. In-place mode is seen only where the unit
+    /// itself says so, not where a tool starts it.
+    #[must_use]
+    pub fn way(&self) -> Option<Way> {
+        let any = |name: &str, command: &str| {
+            self.programs(name).iter().any(|program| program.is_ours(command))
+        };
+        if any("ExecStart", "run") {
+            let in_place = |program: &Program| {
+                program.words.split_whitespace().take_while(|&word| word != "--").any(in_place_word)
+            };
+            let starts = self.programs("ExecStart");
+            return Some(if starts.iter().any(in_place) { Way::InPlace } else { Way::Prefix });
+        }
+        any("ExecStartPost", "record").then_some(Way::Record)
+    }
+}
+
+fn in_place_word(word: &str) -> bool {
+    word == "--in-place"
+}
+
+/// `{ path=/bin/a ; argv[]=/bin/a b ; ignore_errors=no ; ... }`.
+fn program(value: &str) -> Option<Program> {
+    let rest = value.strip_prefix("{ path=")?;
+    let (path, rest) = rest.split_once(" ; argv[]=")?;
+    // A word may say the same: the last one is systemd's own.
+    let end = rest.rfind(" ; ignore_errors=").or_else(|| rest.rfind(" ; flags="))?;
+    Some(Program { path: path.to_owned(), words: rest.get(..end)?.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHOWN: &str = "\
+Type=notify
+PrivateTmp=yes
+ExecStart={ path=/opt/pg/postgres ; argv[]=/opt/pg/postgres -D /a ; b ; ignore_errors=no ; \
+start_time=[n/a] ; stop_time=[n/a] ; pid=0 ; code=(null) ; status=0/0 }
+RuntimeDirectory=postgresql shmwarden
+no property
+=
+";
+
+    fn start(words: &str) -> UnitProperties {
+        let path = words.split(' ').next().unwrap_or_default();
+        UnitProperties::parse(&format!(
+            "ExecStart={{ path={path} ; argv[]={words} ; ignore_errors=no ; start_time=[n/a] }}\n"
+        ))
+    }
+
+    #[test]
+    fn values_switches_and_words_are_found() {
+        let properties = UnitProperties::parse(SHOWN);
+        assert_eq!(properties.get("Type"), "notify");
+        assert_eq!(properties.get("Unheard"), "");
+        assert!(properties.is_on("PrivateTmp") && !properties.is_on("Type"));
+        let words: Vec<_> = properties.words("RuntimeDirectory").collect();
+        assert_eq!(words, ["postgresql", "shmwarden"]);
+    }
+
+    #[test]
+    fn a_command_keeps_all_of_its_words() {
+        let programs = UnitProperties::parse(SHOWN).programs("ExecStart");
+        let wanted = Program {
+            path: "/opt/pg/postgres".to_owned(),
+            words: "/opt/pg/postgres -D /a ; b".to_owned(),
+        };
+        assert_eq!(programs, [wanted]);
+    }
+
+    #[test]
+    fn how_shmwarden_stands_in_a_unit_is_seen() {
+        assert_eq!(start("/usr/bin/postgres run").way(), None);
+        assert_eq!(start("/usr/bin/shmwarden sweep").way(), None);
+        assert_eq!(start("/usr/bin/shmwarden -q run -- /a").way(), Some(Way::Prefix));
+        assert_eq!(start("/usr/bin/shmwarden run -- /a --in-place").way(), Some(Way::Prefix));
+        assert_eq!(start("/usr/bin/shmwarden run --in-place -- /a").way(), Some(Way::InPlace));
+        let hook = "ExecStartPost={ path=/usr/bin/shmwarden ; argv[]=/usr/bin/shmwarden record \
+            --pid $MAINPID ; ignore_errors=yes ; start_time=[n/a] }";
+        assert_eq!(UnitProperties::parse(hook).way(), Some(Way::Record));
+    }
+
+    #[test]
+    fn odd_output_is_no_harm() {
+        for text in ["", "=", "ExecStart=", "ExecStart={ path=", "ExecStart={ path=a ; argv[]=b"] {
+            assert!(UnitProperties::parse(text).programs("ExecStart").is_empty(), "{text}");
+        }
+    }
+}

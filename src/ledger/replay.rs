@@ -1,0 +1,52 @@
+//! From the bytes of a ledger to what it says: up to the first line that does not check, which is
+//! told and never guessed at. Pure.
+
+use super::book::Book;
+use super::line;
+
+/// How the bytes of a ledger end.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Tail {
+    /// With a whole line.
+    Clean,
+    /// With a line that was cut short: dropped.
+    Torn,
+    /// A line does not check.
+    Damaged {
+        /// Its number, from 1.
+        line: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Written by a newer version.
+    Newer(u64),
+}
+
+impl Book {
+    /// Reads the bytes of a ledger; gives back what it says up to the first line that does not
+    /// check, the length of that part in bytes, and how it ended.
+    #[must_use]
+    pub fn replay(bytes: &[u8]) -> (Self, usize, Tail) {
+        let mut book = Self::default();
+        let mut good = 0;
+        let mut number = 0;
+        for part in bytes.split_inclusive(|&byte| byte == b'\n') {
+            number += 1;
+            let Some(text) = part.strip_suffix(b"\n") else {
+                return (book, good, Tail::Torn);
+            };
+            if number == 1 {
+                if let Some(version) = line::newer_version(text) {
+                    return (book, good, Tail::Newer(version));
+                }
+            }
+            let entry = line::decode(text).map_err(|bad| bad.to_string());
+            let applied = entry.and_then(|e| book.apply(&e).map_err(|illegal| illegal.to_string()));
+            if let Err(why) = applied {
+                return (book, good, Tail::Damaged { line: number, why });
+            }
+            good += part.len();
+        }
+        (book, good, Tail::Clean)
+    }
+}

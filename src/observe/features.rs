@@ -1,0 +1,80 @@
+//! Which of the calls that older kernels lack this one has: by trying, since distributions carry
+//! calls back and filters forbid others.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+
+use super::place;
+use crate::proc::read;
+use crate::sys::pidfd::PidFd;
+use crate::sys::{features, files, namespace, shm};
+
+/// What was tried. `None` where nothing was there to try it on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Features {
+    /// `NS_GET_ID` (6.18): a namespace has a number that does not come back.
+    pub namespace_id: Option<bool>,
+    /// Whether this is the machine's own IPC namespace, which needs no such number.
+    pub initial_ipc: Option<bool>,
+    /// `SHM_STAT_ANY` (4.17): tables without a permission check.
+    pub stat_any: Option<bool>,
+    /// `pidfd_open` (5.3).
+    pub pidfd: Option<bool>,
+    /// `PIDFD_GET_INFO` (6.13).
+    pub pidfd_info: Option<bool>,
+    /// `close_range` (5.9).
+    pub close_range: Option<bool>,
+    /// `PROCMAP_QUERY` (6.11).
+    pub procmap_query: Option<bool>,
+    /// Birth times of files in `/dev/shm`.
+    pub birth_time: Option<bool>,
+}
+
+/// Tries each.
+#[must_use]
+pub fn try_all() -> Features {
+    let own = i32::try_from(std::process::id()).unwrap_or(0);
+    let ipc = File::open("/proc/self/ns/ipc").ok();
+    let pidfd = PidFd::open(own);
+    let shm_directory = File::open(super::shm_files::DIRECTORY).ok();
+    Features {
+        namespace_id: ipc.as_ref().map(|file| namespace::id(file.as_fd()).is_ok()),
+        initial_ipc: ipc.and_then(|file| Some(place::is_initial(file.metadata().ok()?.ino()))),
+        stat_any: stat_any(),
+        pidfd_info: pidfd.as_ref().ok().map(|pidfd| features::pidfd_info(pidfd.as_fd()).is_ok()),
+        pidfd: Some(pidfd.is_ok()),
+        close_range: Some(features::close_range().is_ok()),
+        procmap_query: File::open("/proc/self/maps")
+            .ok()
+            .map(|maps| features::procmap_query(&maps).is_ok()),
+        birth_time: shm_directory
+            .and_then(|directory| files::facts(directory.as_fd()).ok())
+            .map(|facts| facts.born.is_some()),
+    }
+}
+
+/// An old kernel answers as if each index were free, so the text table has to say what there is.
+fn stat_any() -> Option<bool> {
+    let quick = shm::table().ok()?;
+    if !quick.is_empty() {
+        return Some(true);
+    }
+    let rows = read::sysvipc_shm().ok()?.rows;
+    (!rows.is_empty()).then_some(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_tried_is_answered_and_closes_nothing() {
+        let mut open = File::open("/proc/self/stat").unwrap();
+        let first = try_all();
+        assert_eq!(first.pidfd, Some(true));
+        assert!(first.close_range.is_some() && first.namespace_id.is_some(), "{first:?}");
+        assert_eq!(first, try_all());
+        assert!(!std::io::read_to_string(&mut open).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,14 @@
+//! What an openGauss leaves behind, by a stand-in that makes, uses and loses what the real one
+//! does (`tests/gaussdb`): every end, collisions of keys, the fenced UDF master, many servers, big
+//! segments, DSS's keys, instances that never start again.
+
+mod gauss;
+
+mod collisions;
+mod dss;
+mod exits;
+mod fenced;
+mod forsaken;
+mod large;
+mod many;
+mod ways;

@@ -1,0 +1,94 @@
+//! What proves a segment or a set to be an openGauss's, and what of a PostgreSQL does not apply.
+
+use std::collections::BTreeMap;
+
+use shmwarden::attribute;
+use shmwarden::attribute::living::{self, Member};
+use shmwarden::engine::opengauss::{Header, header_bytes};
+use shmwarden::engine::{EngineName, MainHeader, main_header};
+use shmwarden::ledger::record::{Claim, Role};
+use shmwarden::observe::Observation;
+use shmwarden::observe::tables::{Extra, Set};
+use shmwarden::sys::sem::{Members, Row};
+
+use super::make::{self, DATA, GID, OTHER_UID, SERVER, UID, look, row, seconds, segment, shm};
+use super::story::Story;
+
+fn gauss() -> Claim {
+    Claim { engine: EngineName::Opengauss, major: None, ..make::claim(1) }
+}
+
+fn header() -> Vec<u8> {
+    let header = Header { pid: SERVER.pid, bytes: 1 << 30, dev: DATA.dev, ino: DATA.ino };
+    header_bytes(&header).to_vec()
+}
+
+#[test]
+fn each_server_is_read_as_it_writes() {
+    let known = Some(MainHeader { pid: SERVER.pid, dev: DATA.dev, ino: DATA.ino });
+    let postgres = make::main_header(SERVER.pid, 77, DATA);
+    assert_eq!(main_header(EngineName::Opengauss, &header()), known);
+    assert_eq!(main_header(EngineName::Postgres, &postgres), known);
+    assert_eq!(main_header(EngineName::Generic, &postgres), known);
+    assert_eq!(main_header(EngineName::Opengauss, &postgres), None);
+    assert_eq!(main_header(EngineName::Postgres, &header()), None);
+    assert_eq!(main_header(EngineName::Generic, &header()), None);
+}
+
+#[test]
+fn a_main_segment_of_an_opengauss_asks_for_no_major_version_of_postgresql() {
+    for (claim, is_main) in [(gauss(), true), (make::claim(1), false)] {
+        let story = Story::of(claim).object(1, Role::Other, shm(&segment(0)));
+        let mut look = Observation { segments: vec![row(&segment(0))], ..look() };
+        look.headers.insert(0, header());
+        let roles = attribute::roles(&story.book, &look);
+        assert_eq!(roles.iter().any(|seen| seen.role == Role::Main), is_main);
+    }
+    let story = Story::of(gauss()).object(1, Role::Main, shm(&segment(0)));
+    assert!(!attribute::is_postgres(&story.book, &story.book.runs[&1]));
+}
+
+/// The set of a living server, as the kernel shows it.
+fn set() -> Set {
+    let row = Row {
+        id: 3,
+        key: 0x00f4_2401,
+        mode: 0o600,
+        uid: UID,
+        gid: GID,
+        creator_uid: UID,
+        creator_gid: GID,
+        members: 17,
+        otime: seconds(30),
+        ctime: seconds(20),
+    };
+    Set { row, members: Some(Members { operators: vec![SERVER.pid], ..Members::default() }) }
+}
+
+fn is_own(set: Set, mark: (i32, i32), began: i64) -> bool {
+    let server = Member { process: SERVER, began, holds: None };
+    let extra = Extra { sets: vec![set], shows_all_pids: true, ..Extra::default() };
+    let look = Observation { extra, ..look() };
+    let story = Story::of(gauss());
+    let marks = BTreeMap::from([(3, mark)]);
+    !living::marked_sets(&story.book, &gauss(), &server, &look, &marks).is_empty()
+}
+
+#[test]
+fn a_set_is_a_living_opengausss_own_by_its_mark_alone() {
+    let mark = (537, SERVER.pid);
+    assert!(is_own(set(), mark, seconds(10)));
+    assert!(!is_own(set(), (536, SERVER.pid), seconds(10)), "no mark");
+    assert!(!is_own(set(), (537, SERVER.pid + 1), seconds(10)), "another's mark");
+    assert!(!is_own(set(), mark, seconds(22)), "an earlier process of the number may have made it");
+    let with = |change: fn(&mut Set)| {
+        let mut set = set();
+        change(&mut set);
+        is_own(set, mark, seconds(10))
+    };
+    assert!(!with(|set| set.row.members = 18));
+    assert!(!with(|set| set.row.creator_uid = OTHER_UID));
+    assert!(!with(|set| set.members = None));
+    assert!(!with(|set| set.members.as_mut().unwrap().operators.push(77)), "somebody uses it");
+    assert!(!with(|set| set.members.as_mut().unwrap().operators.clear()));
+}

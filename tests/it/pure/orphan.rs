@@ -1,0 +1,468 @@
+//! The proof that nobody wants an object, in literals: each test changes the one thing that speaks
+//! against it. What a name waives is asked twice, by a filter and by name.
+
+use std::time::Duration;
+
+use shmwarden::ledger::record::{How, Role};
+use shmwarden::object::{Identity, Key, Segment, ShmFile};
+use shmwarden::observe::subject::Subject;
+use shmwarden::observe::tables::{ListedFile, Set};
+use shmwarden::observe::uses::{Found, WaitsFor};
+use shmwarden::observe::{Mapped, Observation, Process, Seen};
+use shmwarden::orphan::{Against, Plan, Scene, Wish, plan};
+use shmwarden::sys::files::FileFacts;
+use shmwarden::sys::shm::{MODE_DEST, Row};
+use shmwarden::sys::{msg, sem};
+
+use super::make::{
+    CONTROL_HANDLE, DATA, DYNAMIC_HANDLE, OTHER_UID, SERVER, UID, control_list, file, look,
+    main_header, posix_of, process, row, seconds, segment, sysv_of, time,
+};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A look as root, two hours after the objects of `make` were made; nobody of their user lives.
+pub fn later() -> Observation {
+    let mut later = look();
+    (later.uid, later.now) = (0, time(2 * 3600 + 10));
+    later.processes = vec![of_user(1, 0), of_user(900, OTHER_UID)];
+    (later.extra.waits_were_read, later.extra.shows_all_pids) = (true, true);
+    later
+}
+
+/// A process of a user that maps nothing.
+pub fn of_user(pid: i32, uid: u32) -> Process {
+    Process { uids: Some([uid; 4]), ..process(pid, 5) }
+}
+
+/// Adds a segment that nobody has attached and that holds nothing of PostgreSQL's.
+pub fn add(look: &mut Observation, segment: &Segment) {
+    look.segments.push(row(segment));
+    look.headers.insert(segment.id, vec![0; 56]);
+}
+
+/// Adds a file.
+pub fn add_file(look: &mut Observation, file: &ShmFile) {
+    look.files.push(file.clone());
+    let facts = FileFacts {
+        dev: file.file.dev,
+        ino: file.file.ino,
+        born: Some(file.born),
+        uid: file.uid,
+        gid: file.uid,
+        mode: 0o100_600,
+        bytes: file.bytes,
+        resident_bytes: 0,
+        ctime: file.born.0,
+        mount_id: 1,
+    };
+    let (name, identity) = (file.name.clone(), Some(file.clone()));
+    look.extra.files.push(ListedFile { name, facts, identity });
+}
+
+fn row_of(look: &mut Observation, id: i32) -> &mut Row {
+    look.segments.iter_mut().find(|row| row.id == id).unwrap()
+}
+
+/// What is made of objects: kind, number or name, role, and the code of what speaks against it.
+type Made = (String, Role, &'static str);
+
+/// What is made of those that are wished.
+fn made(look: &Observation, how: How, wished: impl Fn(Subject<'_>) -> bool) -> Vec<Made> {
+    let (plan, _) = planned(look, how, wished, Some(HOUR));
+    plan
+}
+
+fn planned(
+    look: &Observation,
+    how: How,
+    wished: impl Fn(Subject<'_>) -> bool,
+    min_age: Option<Duration>,
+) -> (Vec<Made>, Vec<i32>) {
+    let scene = Scene::of(look, &[]);
+    let wishes = Subject::all(look).filter(|subject| wished(*subject));
+    let wishes: Vec<Wish<'_>> = wishes.map(|subject| Wish { subject, how }).collect();
+    let Plan { proposals, unread } = plan(&scene, &wishes, min_age, &|_| None);
+    let made = proposals.iter().map(|one| {
+        let name = match one.subject {
+            Subject::Posix(file) => file.name.lossy(),
+            other => format!("{} {}", other.kind().word(), other.id().unwrap()),
+        };
+        (name, one.role, one.against.as_ref().map_or("", Against::code))
+    });
+    (made.collect(), unread)
+}
+
+/// The codes by a filter and by name, of the segment with this id.
+fn both(look: &Observation, id: i32) -> [&'static str; 2] {
+    [How::Adopted, How::Named].map(|how| {
+        let made = made(look, how, |subject| matches!(subject, Subject::Shm(row) if row.id == id));
+        made[0].2
+    })
+}
+
+fn one() -> Observation {
+    let mut look = later();
+    add(&mut look, &segment(7));
+    look
+}
+
+#[test]
+fn nothing_speaks_against_an_old_segment_whose_user_has_no_process() {
+    assert_eq!(both(&one(), 7), ["", ""]);
+}
+
+#[test]
+fn a_process_of_its_owner_or_creator_keeps_it_from_every_filter() {
+    let mut look = one();
+    look.processes.push(of_user(50, UID));
+    assert_eq!(both(&look, 7), ["user-lives", ""]);
+    let mut look = one();
+    row_of(&mut look, 7).uid = OTHER_UID;
+    assert_eq!(both(&look, 7), ["user-lives", ""]);
+    // One of four places is enough.
+    let mut look = one();
+    look.processes.push(Process { uids: Some([0, 0, UID, 0]), ..of_user(50, 0) });
+    assert_eq!(both(&look, 7), ["user-lives", ""]);
+    let mut look = one();
+    look.processes.push(Process { ended: true, ..of_user(50, UID) });
+    assert_eq!(both(&look, 7), ["", ""]);
+}
+
+#[test]
+fn the_caller_itself_is_nobody_who_could_want_it() {
+    let mut look = one();
+    look.uid = UID;
+    look.processes.push(of_user(50, UID));
+    let wish = Wish { subject: Subject::Shm(&look.segments[0]), how: How::Adopted };
+    for (exempt, expected) in [(vec![], true), (vec![50], false)] {
+        let scene = Scene::of(&look, &exempt);
+        let plan = plan(&scene, &[wish], Some(HOUR), &|_| None);
+        assert_eq!(plan.proposals[0].against.is_some(), expected);
+    }
+}
+
+#[test]
+fn what_cannot_be_seen_counts_as_living() {
+    let mut look = one();
+    look.extra.hides = true;
+    assert_eq!(both(&look, 7), ["processes-hidden", ""]);
+    let mut look = one();
+    look.extra.shows_all_pids = false;
+    assert_eq!(both(&look, 7), ["pids-elsewhere", ""]);
+    // Another segment of the same user shows that it has processes elsewhere.
+    let mut look = one();
+    add(&mut look, &Segment { creator_pid: 0, ..segment(8) });
+    assert_eq!(both(&look, 7), ["creator-unseen", ""]);
+}
+
+#[test]
+fn what_is_in_use_is_refused_whoever_names_it() {
+    let mut look = one();
+    row_of(&mut look, 7).nattch = 1;
+    assert_eq!(both(&look, 7), ["attached"; 2]);
+    row_of(&mut look, 7).mode |= MODE_DEST;
+    assert_eq!(both(&look, 7), ["dest"; 2]);
+    let mut look = one();
+    look.processes.push(of_user(SERVER.pid, OTHER_UID));
+    assert_eq!(both(&look, 7), ["creator-lives"; 2]);
+}
+
+#[test]
+fn what_is_young_or_of_a_time_to_come_is_refused() {
+    let mut look = one();
+    look.now = time(10 + 3599);
+    assert_eq!(both(&look, 7), ["young"; 2]);
+    look.now = time(10 + 3600);
+    assert_eq!(both(&look, 7), ["", ""]);
+    row_of(&mut look, 7).ctime = seconds(10 + 3601);
+    assert_eq!(both(&look, 7), ["young"; 2]);
+}
+
+#[test]
+fn what_the_kernel_would_not_let_the_caller_remove_is_refused() {
+    let mut look = one();
+    look.uid = OTHER_UID;
+    assert_eq!(both(&look, 7), ["not-yours"; 2]);
+    row_of(&mut look, 7).uid = OTHER_UID;
+    assert_eq!(both(&look, 7)[1], "");
+}
+
+/// A list as long as its room, by which its layout is told.
+pub fn whole_list(wide: bool, handles: &[u32]) -> Vec<u8> {
+    let mut list = control_list(wide, handles);
+    list.resize(list.len() + 8 * if wide { 40 } else { 24 }, 0);
+    list
+}
+
+/// The segments of a living server with `dynamic_shared_memory_type=sysv`: list and statistics.
+fn living_list(wide: bool, handle: u32) -> Observation {
+    let mut look = later();
+    let list = sysv_of(CONTROL_HANDLE, 8);
+    look.segments.push(Row { nattch: 5, ..row(&list) });
+    look.controls.push((Identity::Shm(list), whole_list(wide, &[2, handle, 4])));
+    add(&mut look, &sysv_of(DYNAMIC_HANDLE, 9));
+    look
+}
+
+#[test]
+fn what_a_living_servers_list_may_name_is_refused_whoever_names_it() {
+    for wide in [false, true] {
+        assert_eq!(both(&living_list(wide, DYNAMIC_HANDLE), 9), ["listed"; 2]);
+        assert_eq!(both(&living_list(wide, 6), 9), ["", ""]);
+        // Handles below 1 as a signed number are negated in the key.
+        let negated = DYNAMIC_HANDLE.wrapping_neg();
+        assert_eq!(both(&living_list(wide, negated), 9), ["listed"; 2]);
+    }
+}
+
+#[test]
+fn a_list_that_nobody_maps_is_a_living_servers_if_an_attached_main_segment_leads_to_it() {
+    let mut look = later();
+    let (list, named) = (posix_of(CONTROL_HANDLE), posix_of(DYNAMIC_HANDLE));
+    add_file(&mut look, &list);
+    add_file(&mut look, &named);
+    look.controls.push((Identity::Posix(list), whole_list(true, &[DYNAMIC_HANDLE])));
+    let all = |look: &Observation| made(look, How::Named, |_| true);
+    let codes = |made: Vec<Made>| made.iter().map(|one| one.2).collect::<Vec<_>>();
+    assert_eq!(codes(all(&look)), ["", ""]);
+    look.segments.push(Row { nattch: 3, ..row(&segment(5)) });
+    look.headers.insert(5, main_header(SERVER.pid, CONTROL_HANDLE, DATA));
+    assert_eq!(codes(all(&look)), ["attached", "listed-stays", "listed"]);
+}
+
+#[test]
+fn what_may_be_a_list_and_cannot_be_read_refuses_all_of_its_users() {
+    let mut look = one();
+    let closed = Segment { creator_uid: OTHER_UID, ..segment(8) };
+    look.segments.push(Row { uid: UID, nattch: 1, ..row(&closed) });
+    assert_eq!(both(&look, 7), ["", ""]);
+    look.extra.unread.push(Identity::Shm(closed.clone()));
+    assert_eq!(both(&look, 7), ["list-unread"; 2], "its owner");
+    row_of(&mut look, 8).uid = OTHER_UID;
+    assert_eq!(both(&look, 7), ["", ""], "another's");
+    look.extra.unread.push(Identity::Posix(file("PostgreSQL.1", 1)));
+    assert_eq!(both(&look, 7), ["list-unread"; 2]);
+}
+
+#[test]
+fn a_segment_counts_only_when_its_first_bytes_were_read() {
+    let mut look = one();
+    look.headers.clear();
+    let all = planned(&look, How::Adopted, |_| true, Some(HOUR));
+    assert_eq!(all.1, [7]);
+    look.extra.unread.push(Identity::Shm(segment(7)));
+    let all = planned(&look, How::Adopted, |_| true, Some(HOUR));
+    assert_eq!((all.0[0].2, all.1.len()), ("unreadable", 0));
+}
+
+/// What a killed PostgreSQL left: main segment 5, its list and one more file.
+pub fn crashed() -> Observation {
+    let mut look = later();
+    add(&mut look, &segment(5));
+    look.headers.insert(5, main_header(SERVER.pid, CONTROL_HANDLE, DATA));
+    let list = posix_of(CONTROL_HANDLE);
+    add_file(&mut look, &list);
+    add_file(&mut look, &posix_of(DYNAMIC_HANDLE));
+    look.controls.push((Identity::Posix(list), whole_list(true, &[DYNAMIC_HANDLE])));
+    look
+}
+
+fn list_name() -> String {
+    format!("PostgreSQL.{CONTROL_HANDLE}")
+}
+
+fn dynamic_name() -> String {
+    format!("PostgreSQL.{DYNAMIC_HANDLE}")
+}
+
+#[test]
+fn a_main_segment_takes_its_dynamic_shared_memory_along() {
+    let expected = |code| {
+        vec![
+            ("shm 5".to_owned(), Role::Main, code),
+            (list_name(), Role::Control, code),
+            (dynamic_name(), Role::Dynamic, code),
+        ]
+    };
+    let only_main = |subject: Subject<'_>| matches!(subject, Subject::Shm(_));
+    for how in [How::Adopted, How::Named] {
+        assert_eq!(made(&crashed(), how, |_| true), expected(""));
+        assert_eq!(made(&crashed(), how, only_main), expected(""));
+    }
+}
+
+#[test]
+fn where_one_of_a_servers_objects_stays_all_of_them_stay() {
+    let mut look = crashed();
+    let mapped = Mapped::File(posix_of(DYNAMIC_HANDLE).file);
+    look.processes
+        .push(Process { maps: Some(Seen::Here(vec![(mapped, 1)])), ..of_user(60, OTHER_UID) });
+    let only_main = |subject: Subject<'_>| matches!(subject, Subject::Shm(_));
+    let all = made(&look, How::Named, only_main);
+    let codes: Vec<&str> = all.iter().map(|one| one.2).collect();
+    assert_eq!(codes, ["listed-stays", "listed-stays", "mapped"]);
+}
+
+#[test]
+fn what_a_next_start_would_clean_is_not_taken_piece_by_piece() {
+    let is = |subject: Subject<'_>, name: &str| match subject {
+        Subject::Posix(file) => file.name.lossy() == name,
+        _ => false,
+    };
+    let named = |name: String| move |subject: Subject<'_>| is(subject, &name);
+    let list = made(&crashed(), How::Named, named(list_name()));
+    assert_eq!(list[0].2, "main-stays");
+    let dynamic = made(&crashed(), How::Named, named(dynamic_name()));
+    assert_eq!(dynamic[0].2, "listed-by-dead");
+    // Without a main segment the list goes, and takes along what it names.
+    let mut look = crashed();
+    look.segments.clear();
+    assert_eq!(
+        made(&look, How::Named, named(list_name())),
+        [(list_name(), Role::Control, ""), (dynamic_name(), Role::Dynamic, "")]
+    );
+    assert_eq!(made(&look, How::Named, named(dynamic_name()))[0].2, "listed-by-dead");
+    // Without any list it is stranded.
+    look.controls.clear();
+    assert_eq!(made(&look, How::Named, named(dynamic_name()))[0].2, "");
+}
+
+#[test]
+fn a_number_in_a_list_that_is_no_handle_leads_to_nothing() {
+    // The key of a main segment is a small number where its data directory is a mount point; a
+    // list is full of small numbers.
+    let mut look = crashed();
+    let small = Segment { key: Key(2), ..segment(5) };
+    look.segments[0] = row(&small);
+    add(&mut look, &Segment { key: Key(2), ..segment(6) });
+    let all = made(&look, How::Adopted, |_| true);
+    let (main, other) = (("shm 5", Role::Main, ""), ("shm 6", Role::Other, ""));
+    for (name, role, code) in [main, other] {
+        assert!(all.contains(&(name.to_owned(), role, code)), "{all:?}");
+    }
+    assert_eq!(all.len(), 4);
+}
+
+#[test]
+fn a_dead_list_of_an_unknown_layout_keeps_its_server() {
+    let mut look = crashed();
+    look.controls[0].1.push(0);
+    let codes: Vec<&str> = made(&look, How::Named, |_| true).iter().map(|one| one.2).collect();
+    assert_eq!(codes, ["listed-stays", "unknown-layout", "listed-by-dead"]);
+}
+
+#[test]
+fn another_users_object_on_a_list_keeps_the_list() {
+    let mut look = crashed();
+    let file = look.extra.files.last_mut().unwrap();
+    file.facts.uid = OTHER_UID;
+    let only_main = |subject: Subject<'_>| matches!(subject, Subject::Shm(_));
+    let all = made(&look, How::Named, only_main);
+    assert_eq!(all.iter().map(|one| one.2).collect::<Vec<_>>(), ["listed-stays"; 2]);
+}
+
+#[test]
+fn a_list_that_is_not_here_keeps_its_main_segment_from_a_filter() {
+    let mut look = crashed();
+    (look.files, look.extra.files, look.controls) = (vec![], vec![], vec![]);
+    assert_eq!(both(&look, 5), ["list-elsewhere", ""]);
+    // openGauss has the same first bytes and no such list: its second word is 0.
+    look.headers.insert(5, main_header(0, 77, DATA));
+    assert_eq!(both(&look, 5), ["", ""]);
+    // A sweep that was interrupted has removed it itself.
+    look.headers.insert(5, main_header(SERVER.pid, CONTROL_HANDLE, DATA));
+    let again = planned(&look, How::Adopted, |_| true, None);
+    assert_eq!(again.0[0].2, "");
+}
+
+#[test]
+fn a_file_that_is_not_of_postgresqls_form_is_taken_by_its_name_only() {
+    let mut look = later();
+    add_file(&mut look, &file("backup.tar", 9));
+    assert_eq!(made(&look, How::Adopted, |_| true)[0].2, "any-file");
+    assert_eq!(made(&look, How::Named, |_| true)[0].2, "");
+}
+
+#[test]
+fn a_file_that_a_closed_process_may_map_is_refused() {
+    let mut look = later();
+    add_file(&mut look, &posix_of(DYNAMIC_HANDLE));
+    look.processes.push(Process { maps: Some(Seen::Denied), ..of_user(60, OTHER_UID) });
+    assert_eq!(made(&look, How::Named, |_| true)[0].2, "", "it could not have opened it");
+    look.extra.files[0].facts.mode |= 0o040;
+    assert_eq!(made(&look, How::Named, |_| true)[0].2, "perhaps-mapped");
+    look.processes.pop();
+    assert_eq!(made(&look, How::Named, |_| true)[0].2, "");
+    look.extra.hides = true;
+    assert_eq!(made(&look, How::Named, |_| true)[0].2, "use-unseen");
+}
+
+/// The code of a set whose members tell this.
+fn set(waiters: u64, operators: &[i32], otime: i64, readable: bool) -> Option<Against> {
+    let mut look = later();
+    look.extra.shows_all_pids = false;
+    let row = sem::Row {
+        id: 3,
+        key: 5,
+        mode: 0o600,
+        uid: UID,
+        gid: UID,
+        creator_uid: UID,
+        creator_gid: UID,
+        members: 17,
+        otime,
+        ctime: seconds(10),
+    };
+    let members = sem::Members { waiters, operators: operators.to_vec(), set_unseen: false };
+    let set = Set { row, members: readable.then_some(members) };
+    Scene::of(&look, &[]).in_use(Subject::Sem(&set))
+}
+
+#[test]
+fn a_set_with_a_waiter_or_a_living_operator_is_in_use() {
+    assert_eq!(set(0, &[0], 0, true), None);
+    assert_eq!(set(0, &[4711], 1, true), None);
+    assert_eq!(set(0, &[0, 4711], 1, true), Some(Against::LastUserUnseen));
+    assert_eq!(set(1, &[0, 4711], 1, true), Some(Against::Waited(1)));
+    assert_eq!(set(0, &[0, 4711, 900], 1, true), Some(Against::LastUserLives(900)));
+    assert_eq!(set(0, &[0], 1, true), Some(Against::LastUserUnseen));
+    assert_eq!(set(0, &[], 0, false), Some(Against::LastUserUnseen));
+}
+
+#[test]
+fn a_queue_with_a_living_user_or_somebody_who_waits_is_in_use() {
+    let row = msg::Row {
+        id: 3,
+        key: 5,
+        mode: 0o600,
+        uid: UID,
+        gid: UID,
+        creator_uid: UID,
+        creator_gid: UID,
+        messages: 0,
+        bytes: 0,
+        last_sender: 4711,
+        last_receiver: 0,
+        stime: 5,
+        rtime: 0,
+        ctime: seconds(10),
+    };
+    let of = |look: &Observation, row: &msg::Row| Scene::of(look, &[]).in_use(Subject::Msg(row));
+    let mut look = later();
+    assert_eq!(of(&look, &row), None);
+    let sender = msg::Row { last_sender: 900, ..row.clone() };
+    assert_eq!(of(&look, &sender), Some(Against::LastUserLives(900)));
+    let unseen = msg::Row { last_sender: 0, ..row.clone() };
+    assert_eq!(of(&look, &unseen), Some(Against::LastUserUnseen));
+    look.extra.unasked = vec![900];
+    assert_eq!(of(&look, &row), None, "900 may not open it");
+    let open = msg::Row { mode: 0o666, ..row.clone() };
+    assert_eq!(of(&look, &open), Some(Against::PerhapsBlocked(900)));
+    let blocked = |pid, what| Found { pid, what, times: 1 };
+    look.extra.blocked = vec![blocked(900, WaitsFor::Set(3)), blocked(1, WaitsFor::Queue(3))];
+    assert_eq!(of(&look, &row), Some(Against::Blocked(1)));
+    look.extra.waits_were_read = false;
+    look.extra.blocked.clear();
+    assert_eq!(of(&look, &row), Some(Against::LastUserUnseen), "nobody looked");
+}

@@ -1,0 +1,75 @@
+//! An object that `adopt` judged: made by the command, told by `render`.
+
+use std::time::Duration;
+
+use shmwarden::ledger::record::{How, Role};
+use shmwarden::object::{Bytes, Identity};
+use shmwarden::observe::subject::{Kind, Subject};
+use shmwarden::orphan::{Against, Proposal};
+
+/// An object that `adopt` judged.
+#[derive(Debug, Clone)]
+pub(crate) struct Candidate {
+    pub(crate) kind: Kind,
+    pub(crate) id: Option<i32>,
+    pub(crate) key: Option<i32>,
+    pub(crate) name: Option<Bytes>,
+    pub(crate) bytes: Option<u64>,
+    /// Owner.
+    pub(crate) uid: u32,
+    /// How long ago it was made or changed.
+    pub(crate) age: Option<Duration>,
+    /// What the ledger is to know of it; none where it cannot be recognised again.
+    pub(crate) identity: Option<Identity>,
+    pub(crate) how: How,
+    pub(crate) role: Role,
+    /// Whether it was not asked for, and belongs to what was.
+    pub(crate) along: bool,
+    /// What speaks against it.
+    pub(crate) against: Option<Against>,
+}
+
+impl Candidate {
+    /// What a plan makes of an object.
+    pub(crate) fn of(one: &Proposal<'_>, age: Option<Duration>) -> Self {
+        let name = match one.subject {
+            Subject::Posix(file) => Some(file.name.clone()),
+            _ => None,
+        };
+        Self {
+            kind: one.subject.kind(),
+            id: one.subject.id(),
+            key: one.subject.key(),
+            name,
+            bytes: one.subject.bytes(),
+            uid: one.subject.owner().0,
+            age,
+            identity: one.identity.clone(),
+            how: one.how,
+            role: one.role,
+            along: one.along,
+            against: one.against.clone(),
+        }
+    }
+
+    /// What no two objects have in common at one time.
+    pub(crate) fn number(&self) -> (Kind, Option<i32>, Option<&[u8]>) {
+        (self.kind, self.id, self.name.as_ref().map(|name| name.0.as_slice()))
+    }
+
+    /// What the ledger is to know of it, if nothing speaks against it.
+    pub(crate) fn taken(&self) -> Option<&Identity> {
+        self.identity.as_ref().filter(|_| self.against.is_none())
+    }
+
+    /// Why it is taken, or not: a word for scripts, and a sentence.
+    pub(crate) fn reason(&self) -> (&'static str, String) {
+        let said = |code, words: &str| (code, words.to_owned());
+        match &self.against {
+            Some(against) => (against.code(), against.to_string()),
+            None if self.along => said("belongs", "it belongs to what is adopted, and goes first"),
+            None if self.how == How::Named => said("named", "nobody uses it, and it was named"),
+            None => said("no-user", "nobody uses it, and no process of its owner or creator lives"),
+        }
+    }
+}

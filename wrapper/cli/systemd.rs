@@ -1,0 +1,27 @@
+//! The options of `systemd`.
+
+use clap::{Args, ValueEnum};
+
+/// Options of `systemd`.
+#[derive(Debug, Args)]
+pub(crate) struct SystemdArgs {
+    /// The service; `.service` may be left out, a template needs its instance
+    pub(crate) unit: String,
+    /// How shmwarden is to stand in it
+    #[arg(long, value_enum, default_value_t = WayChoice::Auto)]
+    pub(crate) way: WayChoice,
+}
+
+/// `--way`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WayChoice {
+    /// As it stands there; else a prefix where the unit itself starts the server, in-place for
+    /// Debian's pg_ctlcluster, record for other units that fork
+    Auto,
+    /// In front of the server, as the unit's main process
+    Prefix,
+    /// The server stays the main process; a guardian beside it cleans up
+    InPlace,
+    /// No process of shmwarden stays in the unit: sweep and record as hooks
+    Record,
+}

@@ -1,0 +1,174 @@
+//! Reads what `diagnose` judges, and puts its findings together: the worst first.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use shmwarden::Error;
+use shmwarden::diagnose::beside::{self, Server};
+use shmwarden::diagnose::leaks::{self, Leak};
+use shmwarden::diagnose::ledgers::{Condition, DataDirectory, Found};
+use shmwarden::diagnose::limits::{self, Limit};
+use shmwarden::diagnose::logind::{Interest, Keeper};
+use shmwarden::diagnose::{self, Finding, kernel, logind, settings};
+use shmwarden::engine::{self, EngineName};
+use shmwarden::object::{FileRef, ProcessRef};
+use shmwarden::observe::{self, Process, Seen, config, features};
+use shmwarden::verdict::{Judged, Subject};
+
+use super::{text_of, units};
+use crate::command::view::View;
+use crate::render::shown::Shown;
+use crate::render::text;
+
+/// The finding on what could not be seen: shown to people even where nothing is wrong.
+pub(crate) const UNSEEN: &str = "unseen";
+
+/// What was found.
+pub(crate) struct Checked {
+    pub(crate) limits: Vec<Limit>,
+    pub(crate) leaks: Vec<Leak>,
+    /// The worst first.
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// Checks everything.
+pub(crate) fn all(view: &View, shown: &Shown<'_>) -> Checked {
+    let names = |uid| shown.user_or_number(uid);
+    let judged = view.judge();
+    let kernel_limits = observe::limits::look();
+    let table = limits::table(&kernel_limits, &view.look, &judged);
+    let leaks = leaks::table(&judged);
+    let mut findings =
+        limits::judge(&table, &judged, kernel_limits.page_bytes, kernel_limits.sem, &names);
+    findings.extend(leaks::judge(&judged, &leaks, &names, &text::size));
+    findings.extend(settings::judge(&kernel_limits));
+    findings.extend(of_logind(view, &judged, shown));
+    if config::systemd_runs() {
+        findings.extend(units::findings(&running(view, shown)));
+    }
+    findings.extend(diagnose::ledgers::judge(&found(view), &view.look.place));
+    findings.extend(diagnose::ledgers::judge_directories(&data_directories(view)));
+    findings.extend(kernel::judge(&features::try_all()));
+    findings.extend(unseen(view));
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
+    Checked { limits: table, leaks, findings }
+}
+
+/// The processes that are servers which are known.
+fn servers(view: &View) -> impl Iterator<Item = &Process> {
+    view.look.processes.iter().filter(|process| match &process.executable {
+        Seen::Here(path) => engine::recognise(path) != EngineName::Generic,
+        Seen::Gone | Seen::Denied => false,
+    })
+}
+
+/// The servers that run, the first process of each only.
+fn running(view: &View, shown: &Shown<'_>) -> Vec<Server> {
+    let pids: BTreeSet<i32> = servers(view).map(|process| process.process.pid).collect();
+    let first = servers(view).filter(|process| !pids.contains(&process.parent));
+    let server = first.filter_map(|process| {
+        let [_, uid, ..] = process.uids?;
+        Some(Server {
+            pid: process.process.pid,
+            uid,
+            user: shown.user(uid),
+            unit: process.control_group.as_ref().and_then(|group| beside::unit_of(&group.0)),
+        })
+    });
+    server.collect()
+}
+
+/// Who is no root cannot tell which processes of others are servers.
+fn unseen(view: &View) -> Option<Finding> {
+    let closed = view.look.processes.iter().filter(|process| process.is_closed()).count();
+    let text = format!(
+        "{closed} processes could not be looked into, any of which may be a server: for what \
+         concerns other users' servers run this as root"
+    );
+    (closed > 0).then(|| Finding::ok(UNSEEN, text))
+}
+
+fn of_logind(view: &View, judged: &[Judged<'_>], shown: &Shown<'_>) -> Vec<Finding> {
+    let setting =
+        config::systemd_runs().then(|| logind::setting(&config::of_systemd("logind.conf")));
+    let sys_uid_max = logind::sys_uid_max(&config::file(PathBuf::from("/etc/login.defs")));
+    let keepers = keepers(view, judged, shown);
+    logind::judge(setting.as_ref(), sys_uid_max, &keepers, &|uid| shown.user_or_number(uid))
+}
+
+/// Users whose objects matter, with the strongest reason for each.
+fn keepers(view: &View, judged: &[Judged<'_>], shown: &Shown<'_>) -> Vec<Keeper> {
+    let mut reasons: BTreeMap<u32, Interest> = BTreeMap::new();
+    let mut objects: BTreeMap<u32, u64> = BTreeMap::new();
+    for one in judged {
+        let has_key = one.subject.key().is_some_and(|key| key != 0);
+        // What lies in /dev/shm is a browser's as often as a server's.
+        if has_key && !matches!(one.subject, Subject::Posix(_)) {
+            *objects.entry(one.subject.owner().0).or_default() += 1;
+        }
+    }
+    let objects = objects.into_iter().map(|(uid, count)| (uid, Interest::Objects(count)));
+    let recorded = view.ledgers.iter().flat_map(|read| {
+        let claims = read.book.runs.values().flat_map(|run| &run.claims);
+        let uids = claims.flat_map(|claim| claim.uids.iter().copied());
+        uids.chain([read.uid]).collect::<BTreeSet<u32>>()
+    });
+    let recorded = recorded.map(|uid| (uid, Interest::Ledger));
+    let running = servers(view).filter_map(|process| {
+        let ProcessRef { pid, .. } = process.process;
+        Some((process.uids?[1], Interest::Server(pid)))
+    });
+    // Later ones are stronger; of several servers the first is named.
+    for (uid, why) in objects.chain(recorded).chain(running) {
+        let known = reasons.entry(uid).or_insert(why);
+        if !matches!(known, Interest::Server(_)) {
+            *known = (*known).max(why);
+        }
+    }
+    let lingering: BTreeSet<String> = config::lingering().into_iter().collect();
+    let lingers = |uid| shown.user(uid).is_some_and(|name| lingering.contains(&name));
+    let keeper = |(uid, why)| Keeper { uid, why, lingers: lingers(uid) };
+    reasons.into_iter().map(keeper).collect()
+}
+
+/// How each ledger was found.
+fn found(view: &View) -> Vec<Found> {
+    let read = view.ledgers.iter().map(|read| Found {
+        path: read.source.path.clone(),
+        condition: Condition::Read(read.book.place().cloned()),
+    });
+    read.chain(view.errors.iter().map(unread)).collect()
+}
+
+fn unread(error: &Error) -> Found {
+    let (path, condition) = match error {
+        Error::Damaged { path, line, why } => {
+            (path.clone(), Condition::Damaged { line: *line, why: why.clone() })
+        }
+        Error::Newer { path, version, .. } => (path.clone(), Condition::Newer(*version)),
+        Error::Io { path, .. } | Error::Refused { path, .. } => {
+            (path.clone(), Condition::Unusable(error.to_string()))
+        }
+        other => (PathBuf::new(), Condition::Unusable(other.to_string())),
+    };
+    Found { path, condition }
+}
+
+/// The data directories of running servers, and those of the last run of each ledger.
+fn data_directories(view: &View) -> Vec<DataDirectory> {
+    let running = servers(view).filter_map(|process| match &process.cwd {
+        Seen::Here(cwd) => Some(DataDirectory {
+            path: text_of(&cwd.path),
+            file: FileRef { dev: cwd.dev, ino: cwd.ino },
+        }),
+        Seen::Gone | Seen::Denied => None,
+    });
+    let this_boot = |read: &&crate::command::view::Read| {
+        read.book.place().is_some_and(|place| place.boot == view.look.place.boot)
+    };
+    let recorded = view.ledgers.iter().filter(this_boot).filter_map(|read| {
+        let data = read.book.last_run()?.server()?.data.as_ref()?;
+        Some(DataDirectory { path: data.path.lossy(), file: data.file })
+    });
+    running.chain(recorded).collect()
+}

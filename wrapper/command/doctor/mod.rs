@@ -1,0 +1,69 @@
+//! `shmwarden doctor`: limits and how full they are, what is leaked and by whom, settings that hurt
+//! a server. Changes nothing.
+
+mod check;
+mod explain;
+mod units;
+
+use std::path::Path;
+
+pub(crate) use check::{Checked, UNSEEN};
+use shmwarden::diagnose::Level;
+
+use super::view::{View, Wanted};
+use crate::cli::Common;
+use crate::cli::doctor::DoctorArgs;
+use crate::exit::{self, Ending};
+use crate::render;
+use crate::render::screen::Screen;
+use crate::render::shown::Shown;
+
+/// `shmwarden doctor`.
+pub(crate) fn run(args: &DoctorArgs, common: &Common) -> Ending {
+    let wanted = Wanted {
+        sets: true,
+        queues: true,
+        files: true,
+        maps: args.explain.is_some(),
+        owners: true,
+        details: false,
+        servers: true,
+        ledgers: true,
+    };
+    if let Some(text) = &args.explain {
+        return explain::run(text, &args.ledgers, wanted, common);
+    }
+    let view = match View::take_quietly(&args.ledgers, wanted) {
+        Ok(view) => view,
+        Err(error) => {
+            log::error!("{error}");
+            return Ending::Status(exit::status_of(&error));
+        }
+    };
+    let shown = Shown::of(&view, false);
+    let checked = check::all(&view, &shown);
+    let act = checked.findings.iter().any(|finding| finding.level != Level::Ok);
+    let printed = if common.json {
+        render::print_json(&render::doctor::document(&checked, &shown))
+    } else {
+        let screen = Screen::of_stdout(common);
+        render::print(&render::doctor::text(&checked, &shown, screen, common.verbose))
+    };
+    ended(printed, if act { exit::ACT } else { 0 })
+}
+
+/// The status, unless the result could not be printed.
+fn ended(printed: std::io::Result<()>, status: u8) -> Ending {
+    match printed {
+        Ok(()) => Ending::Status(status),
+        Err(error) => {
+            log::error!("cannot write the result: {error}");
+            Ending::Status(exit::FAILED)
+        }
+    }
+}
+
+/// A path as text, with U+FFFD for what is none.
+fn text_of(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
