@@ -1,6 +1,7 @@
 //! The command line: names, options and their help. A test holds man page and help together.
 
 pub(crate) mod adopt;
+pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod listing;
 pub(crate) mod record;
@@ -10,7 +11,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 /// Crash-safe clean-up of shared memory for database servers.
 #[derive(Debug, Parser)]
@@ -63,6 +64,8 @@ pub(crate) enum Command {
     Systemd(systemd::SystemdArgs),
     /// The whole story on this machine, in a scratch directory
     Demo(DemoArgs),
+    /// Completion rules for a shell, on stdout
+    Completions(completions::CompletionsArgs),
 }
 
 /// Options of `run`.
@@ -100,7 +103,8 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) in_place: bool,
     /// The server and its arguments
-    #[arg(last = true, required = true, value_name = "COMMAND")]
+    #[arg(last = true, required = true, value_name = "COMMAND", 
+          value_hint = ValueHint::AnyPath)]
     pub(crate) command: Vec<OsString>,
 }
 
@@ -114,10 +118,10 @@ pub(crate) struct SweepArgs {
     #[arg(long, value_name = "NAME", value_parser = instance_name)]
     pub(crate) name: Option<String>,
     /// Sweep the ledger of the server with this data directory
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) data: Option<PathBuf>,
     /// Look for ledgers in this directory
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) dir: Option<PathBuf>,
     /// Say what would be removed, and change nothing
     #[arg(long)]
@@ -143,7 +147,7 @@ pub(crate) struct HistoryArgs {
     #[arg(long, value_name = "NAME", value_parser = instance_name)]
     pub(crate) name: Option<String>,
     /// Tell the ledger of the server with this data directory
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) data: Option<PathBuf>,
 }
 
@@ -234,17 +238,4 @@ fn instance_name(text: &str) -> Result<String, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_never_leads_out_of_the_directory_of_ledgers() {
-        for good in ["main", "var-lib-postgresql-15-main", "a b", "x\\x2dy", &"n".repeat(180)] {
-            assert_eq!(instance_name(good).as_deref(), Ok(good));
-        }
-        for bad in ["", ".", "..", ".hidden", "../x", "a/b", "/x", "a\nb", "\x1b[2J"] {
-            assert!(instance_name(bad).is_err(), "{bad:?}");
-        }
-        assert!(instance_name(&"n".repeat(181)).is_err());
-    }
-}
+mod tests;
