@@ -12,9 +12,13 @@ use shmwarden::sys::process::Ended;
 
 use super::super::orphans;
 use super::{Launcher, State};
+use crate::cli::Orphans;
 
 /// Workers that notice the death of their parent end by themselves this soon: not worth a word.
 const GRACE: Duration = Duration::from_millis(1500);
+
+/// Pause until those are looked for whom `--orphans` means and who held nothing before.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// What is known of a daemon.
 #[derive(Debug, Default)]
@@ -23,8 +27,11 @@ pub(super) struct Daemon {
     mains: BTreeSet<i32>,
     /// How the last of them ended, where that was no end with status 0.
     died: Option<(i32, Ended)>,
-    /// When what is left then is to be named.
+    /// When what is left then is to be named, or looked for again.
     name_at: Option<Instant>,
+    /// Whether it was said that it died, and who was named since.
+    told: bool,
+    named: BTreeSet<ProcessRef>,
 }
 
 impl Launcher {
@@ -73,21 +80,26 @@ impl Launcher {
     pub(super) fn name_what_a_daemon_left(&mut self) {
         let due = self.daemon_due().is_some_and(|at| Instant::now() >= at);
         let Some((pid, how)) = self.daemon.died.filter(|_| due) else { return };
-        self.daemon.name_at = None;
+        // Who did not hold anything yet may come to.
+        let again = self.orphans != Orphans::Leave;
+        self.daemon.name_at = again.then(|| Instant::now() + AGAIN);
         let Some(book) = &self.book else { return };
         let Some(run) = book.watch.run(&book.ledger) else { return };
         let members = book.watch.family().members(run, book.scribe.helper());
-        let holders = self.holders_among(&members);
+        let mut holders = self.holders_among(&members);
+        holders.retain(|holder| !self.daemon.named.contains(&holder.process));
         let how = match how {
             Ended::Exited(status) => format!("ended with status {status}"),
             Ended::Signaled(signal, _) => format!("died of signal {signal}"),
         };
-        log::warn!(
-            "process {pid}, which COMMAND had left as a daemon, {how}, and {} that descend from it \
-             live on: nothing is removed, and a new server may find its port taken, until they \
-             have ended",
-            members.len()
-        );
+        if !self.daemon.told {
+            log::warn!(
+                "process {pid}, which COMMAND had left as a daemon, {how}, and {} that descend \
+                 from it live on: nothing is removed, and a new server may find its port taken, \
+                 until they have ended",
+                members.len()
+            );
+        }
         for holder in &holders {
             log::warn!("{holder} still holds what is the server's");
         }

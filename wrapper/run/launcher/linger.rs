@@ -1,16 +1,18 @@
 //! After the server's death: settling what it left, and waiting, by events and not by sleeping,
 //! for orphans that still hold some of it.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use shmwarden::decide::{Evidence, Holder, Policy, Reason};
-use shmwarden::object::Identity;
+use shmwarden::object::{Identity, ProcessRef};
 use shmwarden::settle::{self, Fate, Report, State as Found};
 use shmwarden::sys::pidfd::PidFd;
 use shmwarden::sys::shm;
 
 use super::super::orphans;
 use super::{Event, Launcher, State};
+use crate::cli::Orphans;
 use crate::render::text;
 
 /// How often attachments are counted while orphans hold something: a detach without an exit gives
@@ -34,6 +36,7 @@ pub(super) struct Wait {
     /// When orphans are named and dealt with; set when the first is found.
     pub(super) name_at: Option<Instant>,
     pub(super) dealt_with: bool,
+    dealt: BTreeSet<ProcessRef>,
     pub(super) settle_due: bool,
     /// Whether everything was settled at least once.
     pub(super) settled: bool,
@@ -144,6 +147,9 @@ impl Launcher {
     /// Waits for the end of whoever holds something.
     pub(super) fn wait_for_orphans(&mut self) {
         self.wait.attached = self.is_attached();
+        if self.wait.dealt_with && self.orphans != Orphans::Leave {
+            self.deal_with_orphans();
+        }
         let Some(report) = &self.wait.report else {
             return;
         };
@@ -171,19 +177,29 @@ impl Launcher {
                 humantime::format_duration(self.linger)
             );
         }
-        let dead = report.state == Found::Dead;
-        if let Some(book) = self.book.as_ref().filter(|_| dead) {
+        self.wait.dealt_with = true;
+        self.deal_with_orphans();
+    }
+
+    /// Does what `--orphans` says with each holder once, also with one that held nothing before.
+    fn deal_with_orphans(&mut self) {
+        let Some(report) = &self.wait.report else { return };
+        if report.state != Found::Dead {
+            return;
+        }
+        let mut holders = orphans::holders(report);
+        holders.retain(|holder| self.wait.dealt.insert(holder.process));
+        if let Some(book) = self.book.as_ref() {
             if let Some(run) = book.ledger.book.runs.get(&book.run) {
                 orphans::deal_with(
                     self.orphans,
-                    &orphans::holders(report),
+                    &holders,
                     &book.ledger.book,
                     run,
                     book.watch.family(),
                 );
             }
         }
-        self.wait.dealt_with = true;
     }
 }
 

@@ -2,6 +2,7 @@
 //! which nobody saw a last user is known to be the server's own.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use shmwarden::Result;
 use shmwarden::ledger::Ledger;
@@ -16,6 +17,9 @@ use crate::run::ancestry::children_of;
 
 /// Most sets whose operators are asked for in one look, those first that were not asked longest.
 const MOST_ASKED: usize = 16;
+
+/// Most children that are noted for being beside one.
+const MOST_SIBLINGS: usize = MOST_DESCENDANTS / 2;
 
 /// Most processes whose children are looked at.
 const MOST_PARENTS: usize = 8;
@@ -73,11 +77,12 @@ impl Watch {
         let Some(run) = ledger.book.runs.get(&self.run) else { return Ok(()) };
         self.asked.parents.retain(|&parent| processes::lives(parent));
         let parents = self.asked.parents.iter().take(MOST_PARENTS);
-        let children = parents.flat_map(|parent| children_of(parent.pid));
+        // The same ones at each look, and fewer than are kept: else each look would name those
+        // again that the last one has pushed out.
+        let children = parents.flat_map(|parent| children_of(parent.pid)).take(MOST_SIBLINGS);
         let is_new = |pid: &i32| !run.descendants.iter().any(|known| known.pid == *pid);
-        let new: Vec<i32> = children.filter(is_new).take(MOST_DESCENDANTS).collect();
-        let new: Vec<ProcessRef> = new
-            .into_iter()
+        let new: Vec<ProcessRef> = children
+            .filter(is_new)
             .filter(|&pid| !is_claimed(run, pid) && self.family.descends(pid, run))
             .filter_map(processes::by_pid)
             .collect();
@@ -102,8 +107,13 @@ impl Asked {
         });
         sets.sort_by_key(|row| known.get(&row.id).map_or(0, |(_, _, look)| *look));
         let mut pids = Vec::new();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = i64::try_from(now).unwrap_or(i64::MAX);
         for row in sets.into_iter().take(MOST_ASKED) {
-            known.insert(row.id, (row.otime, row.ctime, self.looks));
+            // The kernel keeps whole seconds: in this one it may be used again unnoticed.
+            let is_over = row.otime.saturating_add(1) < now;
+            let operated = if is_over { row.otime } else { i64::MIN };
+            known.insert(row.id, (operated, row.ctime, self.looks));
             pids.extend(sem::operators(row.id, row.members).unwrap_or_default());
         }
         pids
