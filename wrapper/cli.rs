@@ -1,6 +1,7 @@
 //! The command line: names, options and their help. A test holds man page and help together.
 
 pub(crate) mod adopt;
+pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod listing;
 pub(crate) mod record;
@@ -10,7 +11,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 /// Crash-safe clean-up of shared memory for database servers.
 #[derive(Debug, Parser)]
@@ -63,6 +64,8 @@ pub(crate) enum Command {
     Systemd(systemd::SystemdArgs),
     /// The whole story on this machine, in a scratch directory
     Demo(DemoArgs),
+    /// Completion rules for a shell, on stdout
+    Completions(completions::CompletionsArgs),
 }
 
 /// Options of `run`.
@@ -72,7 +75,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "PATH")]
     pub(crate) ledger: Option<PathBuf>,
     /// Name of this instance (default: from the data directory, or COMMAND)
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = instance_name)]
     pub(crate) name: Option<String>,
     /// What kind of server COMMAND is
     #[arg(long, value_enum, default_value_t = EngineChoice::Auto)]
@@ -100,7 +103,8 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) in_place: bool,
     /// The server and its arguments
-    #[arg(last = true, required = true, value_name = "COMMAND")]
+    #[arg(last = true, required = true, value_name = "COMMAND", 
+          value_hint = ValueHint::AnyPath)]
     pub(crate) command: Vec<OsString>,
 }
 
@@ -111,13 +115,13 @@ pub(crate) struct SweepArgs {
     #[arg(value_name = "LEDGER")]
     pub(crate) ledgers: Vec<PathBuf>,
     /// Sweep the ledger of this instance
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = instance_name)]
     pub(crate) name: Option<String>,
     /// Sweep the ledger of the server with this data directory
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) data: Option<PathBuf>,
     /// Look for ledgers in this directory
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) dir: Option<PathBuf>,
     /// Say what would be removed, and change nothing
     #[arg(long)]
@@ -140,10 +144,10 @@ pub(crate) struct HistoryArgs {
     #[arg(value_name = "LEDGER")]
     pub(crate) ledger: Option<PathBuf>,
     /// Tell the ledger of this instance
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = instance_name)]
     pub(crate) name: Option<String>,
     /// Tell the ledger of the server with this data directory
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) data: Option<PathBuf>,
 }
 
@@ -220,3 +224,18 @@ fn duration(text: &str) -> Result<Duration, String> {
             .map_err(|error| format!("{error}; write it as in 10s, 500ms or 2m")),
     }
 }
+
+/// A name is a part of the ledger's file name, and never leads out of its directory.
+fn instance_name(text: &str) -> Result<String, String> {
+    // 255 bytes is the longest file name; `.ledger` and what `set_aside` adds are part of it.
+    let fits = !text.is_empty() && text.len() <= 180 && !text.starts_with('.');
+    match fits && !text.contains(|c: char| c == '/' || c.is_control()) {
+        true => Ok(text.to_owned()),
+        false => Err("a name has 1 to 180 bytes, does not begin with a dot, and has neither a \
+                      slash nor a control character; name a path with --ledger"
+            .to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         cli::Command::Doctor(args) => command::doctor::run(args, &cli.common),
         cli::Command::History(args) => command::history::run(args, &cli.common),
         cli::Command::Systemd(args) => command::systemd::run(args, &cli.common),
+        cli::Command::Completions(args) => command::completions::run(args),
         cli::Command::Demo(args) => command::demo::run(args, &cli.common),
     };
     ending.end()

@@ -6,18 +6,13 @@
 
 pub mod calls;
 
-use std::collections::BTreeMap;
-
 use super::listed;
 use super::proof::{bears_claim, pid_cannot_be_reused, uid_fits, written};
-use super::sets::{LastUsers, may_be_of};
 use super::{Found, is_recorded, number};
-use crate::engine::opengauss;
 use crate::ledger::Book;
 use crate::ledger::book::Run;
 use crate::ledger::record::{Claim, How, ObjectSeen, Role};
 use crate::object::{Identity, ProcessRef};
-use crate::observe::tables::Set;
 use crate::observe::{Mapped, Observation, identity_of};
 use crate::sys::shm::{MODE_DEST, Row};
 
@@ -73,32 +68,6 @@ pub fn created(
         }
     }
     (number(book, found), doubtful)
-}
-
-/// Sets of a living openGauss: the mark of a set is made by who creates it, and by nobody after
-/// that (`sysv_sema.cpp IpcSemaphoreCreate`), and none but the server has operated a member.
-///
-/// `marks` has of each set of the look the value of the marking member, and who operated that last.
-#[must_use]
-pub fn marked_sets(
-    book: &Book,
-    claim: &Claim,
-    server: &Member,
-    look: &Observation,
-    marks: &BTreeMap<i32, (i32, i32)>,
-) -> Vec<ObjectSeen> {
-    let pid = claim.process.pid;
-    let of_this_boot = pid_cannot_be_reused(Some(0), look.forks, [look.pid_max, look.pid_max]);
-    let is_own = |set: &&Set| {
-        let users = LastUsers::of_set(set, look.extra.shows_all_pids);
-        set.row.members == u64::from(opengauss::SET_MEMBERS.unsigned_abs())
-            && marks.get(&set.row.id) == Some(&(opengauss::SET_MAGIC, pid))
-            && users.is_some_and(|users| users.pids == [pid] && !users.perhaps_unseen)
-            && (of_this_boot || set.row.ctime + ROUNDING >= server.began)
-    };
-    let sets = look.extra.sets.iter().filter(is_own).map(|set| Identity::Sem(set.identity()));
-    let new = sets.filter(|set| may_be_of(claim, set) && !is_recorded(book, set));
-    number(book, new.map(|set| (claim.run, How::Claim, Role::Other, set)).collect())
 }
 
 /// Segments that living descendants of the server made, as far as that is proven.

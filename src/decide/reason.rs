@@ -184,6 +184,8 @@ pub enum Reason {
     UserUnrecorded(i32),
     /// The set or queue was changed after the end of its server.
     ChangedSince,
+    /// A stranger used it after the server had ended.
+    UsedSince,
     /// The name of this IPC namespace may have been another's.
     UnsureSpace,
     /// Nobody saw the set or queue appear, and the server used it last.
@@ -227,6 +229,7 @@ impl Reason {
             Self::Unreadable => "unreadable",
             Self::UserUnrecorded(_) => "user-unrecorded",
             Self::ChangedSince => "changed-since",
+            Self::UsedSince => "used-since",
             Self::UnsureSpace => "unsure-namespace",
             Self::Unwitnessed => "unwitnessed",
             Self::Gone => "gone",
@@ -323,6 +326,10 @@ impl fmt::Display for Reason {
                  it last"
             ),
             Self::ChangedSince => f.write_str("it was changed after the server had ended"),
+            Self::UsedSince => f.write_str(
+                "after the server had ended it was used by somebody whom the ledger does not \
+                 know, and another process of its user lives",
+            ),
             Self::UnsureSpace => f.write_str(
                 "this IPC namespace cannot be told from an earlier one (that takes Linux 6.18)",
             ),

@@ -3,6 +3,8 @@
 //! Neither has an nattch: nobody waiting does not mean that nobody uses it. A holder inside its
 //! critical section shows as the last operator of a member, and as nothing else.
 
+use std::time::SystemTime;
+
 use super::{Holder, Reason, life};
 use crate::attribute::sets::{LastUsers, queue_differs, set_differs};
 use crate::ledger::Book;
@@ -61,6 +63,16 @@ pub fn set_use(book: &Book, object: &Recorded, set: &Set, look: &Observation) ->
     blocked(WaitsFor::Set(set.row.id), look)
         .or_else(|| in_use(&last, look))
         .or_else(|| moved(book, object, set.row.ctime, &last, look))
+        .or_else(|| {
+            used_since(
+                book,
+                object,
+                (set.row.key, set.row.otime),
+                [set.row.uid, set.row.creator_uid],
+                &last,
+                look,
+            )
+        })
 }
 
 /// Whether somebody uses a queue of a dead instance, or may.
@@ -76,6 +88,16 @@ pub fn queue_use(
         .or_else(|| perhaps_blocked(row, look).map(Reason::PerhapsWaited))
         .or_else(|| in_use(&last, look))
         .or_else(|| moved(book, object, row.ctime, &last, look))
+        .or_else(|| {
+            used_since(
+                book,
+                object,
+                (row.key, row.stime.max(row.rtime)),
+                [row.uid, row.creator_uid],
+                &last,
+                look,
+            )
+        })
 }
 
 fn blocked(what: WaitsFor, look: &Observation) -> Option<Reason> {
@@ -125,15 +147,44 @@ fn moved(
         // is set back would make what was changed later look older.
         return (ctime != known).then_some(Reason::ChangedSince);
     }
+    if last.is_nobody() {
+        return (ctime != known).then_some(Reason::ChangedSince);
+    }
+    unrecorded(book, object, last, look).map(Reason::UserUnrecorded)
+}
+
+/// Whether somebody whom the ledger does not know used it after its server was seen to die: a next
+/// server, which another tool started, finds it by its key, and may leave its use to processes that
+/// come and go. Without a key only what descends from the server knows the number; and once nobody
+/// of its owner or creator lives, there is no such server.
+fn used_since(
+    book: &Book,
+    object: &Recorded,
+    (key, used): (i32, i64),
+    uids: [u32; 2],
+    last: &LastUsers,
+    look: &Observation,
+) -> Option<Reason> {
+    let (_, ended) = book.runs.get(&object.run)?.end?;
+    let ended = ended.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let later = u64::try_from(used).is_ok_and(|used| used > ended);
+    let by_others = later && key != 0 && unrecorded(book, object, last, look).is_some();
+    let own = i32::try_from(std::process::id()).unwrap_or(0);
+    let may_go_on = |process: &Process| {
+        let its = uids.iter().any(|&uid| life::has_uid(process, uid));
+        its && !process.ended && process.process.pid != own
+    };
+    (by_others && look.processes.iter().any(may_go_on)).then_some(Reason::UsedSince)
+}
+
+/// A last user that the ledger does not know.
+fn unrecorded(book: &Book, object: &Recorded, last: &LastUsers, look: &Observation) -> Option<i32> {
     let same_pids = book
         .places
         .get(object.place)
         .is_some_and(|place| place.pid_namespace == look.place.pid_namespace);
-    if last.is_nobody() {
-        return (ctime != known).then_some(Reason::ChangedSince);
-    }
-    let recorded = |pid: &i32| same_pids && is_recorded_process(book, object.place, *pid);
-    last.pids.iter().find(|pid| !recorded(pid)).map(|&pid| Reason::UserUnrecorded(pid))
+    let recorded = |pid: &&i32| same_pids && is_recorded_process(book, object.place, **pid);
+    last.pids.iter().find(|pid| !recorded(pid)).copied()
 }
 
 /// Whether a launcher saw the run end: it has then recorded the sets and queues as they were.

@@ -13,6 +13,7 @@ mod kernel;
 mod launcher;
 mod notify;
 mod opengauss;
+mod pages;
 mod pure;
 mod servers;
 mod support;

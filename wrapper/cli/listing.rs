@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 use shmwarden::verdict::{Kind, Verdict};
 
 use super::duration;
@@ -17,7 +17,7 @@ pub(crate) struct LedgerArgs {
     #[arg(long, value_name = "PATH")]
     pub(crate) ledger: Vec<PathBuf>,
     /// Read the ledgers of this directory too
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) dir: Vec<PathBuf>,
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct ListArgs {
     #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = kinds())]
     pub(crate) kind: Vec<Kind>,
     /// Only objects of these owners, by name or number
-    #[arg(long, value_name = "USER", value_delimiter = ',')]
+    #[arg(long, value_name = "USER", value_delimiter = ',', value_hint = ValueHint::Username)]
     pub(crate) owner: Vec<String>,
     /// Only objects with these verdicts
     #[arg(long, value_name = "VERDICT", value_delimiter = ',', value_parser = verdicts())]

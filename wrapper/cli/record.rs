@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args};
+use clap::{ArgGroup, Args, ValueHint};
 
 /// Options of `record`.
 #[derive(Debug, Args)]
@@ -20,12 +20,12 @@ pub(crate) struct RecordArgs {
           group = "server")]
     pub(crate) pid: Option<i32>,
     /// The server that runs in this data directory, as its postmaster.pid says
-    #[arg(long, value_name = "DIR", group = "server")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, group = "server")]
     pub(crate) data: Option<PathBuf>,
     /// Ledger of this instance (default: NAME.ledger in the state directory)
     #[arg(long, value_name = "PATH")]
     pub(crate) ledger: Option<PathBuf>,
     /// Name of this instance (default: from the data directory, or the program)
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = super::instance_name)]
     pub(crate) name: Option<String>,
 }

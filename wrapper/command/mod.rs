@@ -1,6 +1,7 @@
 //! One file a sub-command, each short: what it reads, what it asks the library, what it prints.
 
 pub(crate) mod adopt;
+pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod history;

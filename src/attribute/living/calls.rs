@@ -3,7 +3,9 @@
 //! The kernel keeps no creator of theirs, so one look proves less than a watch does: a set with a
 //! key may be anybody's who knows the key. One without a key is known to those alone who were given
 //! its number; made within the server's life and last used by the server and nobody else it is the
-//! server's. What came after an earlier `record` is judged as the watch judges what is new.
+//! server's. So is one that bears the mark which an openGauss makes of its own sets (`sysv_sema.cpp
+//! IpcSemaphoreCreate`), where this server made the mark. What came after an earlier `record` is
+//! judged as the watch judges what is new.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -29,7 +31,8 @@ pub struct Calls {
 
 /// Judges every set and queue that the server or one of its living `descendants` used last.
 ///
-/// `since` is when the run began, where the claim was in the ledger before this look.
+/// `since` is when the run began, where the claim was in the ledger before this look; `marked` are
+/// the sets whose mark the server made, if it is an openGauss.
 #[must_use]
 pub fn calls(
     book: &Book,
@@ -37,6 +40,7 @@ pub fn calls(
     since: Option<SystemTime>,
     server: &Member,
     descendants: &[ProcessRef],
+    marked: &[i32],
     look: &Observation,
 ) -> Calls {
     let mut found: Vec<(Found, Option<ProcessRef>)> = Vec::new();
@@ -54,7 +58,9 @@ pub fn calls(
         let is_alive = |pid: &i32| look.process(*pid).is_some_and(|process| !process.ended);
         let others = last.pids.iter().filter(|pid| !is_family(pid));
         let alone = ours.len() == last.pids.len() && !last.perhaps_unseen;
-        if fits && alone && is_new(&identity, claim, since, server) {
+        let is_own =
+            is_marked(&identity, marked, server) || is_new(&identity, claim, since, server);
+        if fits && alone && is_own {
             let by_server = ours.contains(&server.process.pid);
             let user = descendants.iter().find(|process| ours.contains(&process.pid)).copied();
             let how = if by_server { How::Claim } else { How::Watch };
@@ -85,6 +91,12 @@ fn last_used(look: &Observation) -> Vec<(Identity, LastUsers)> {
     let queues = look.extra.queues.iter();
     let queues = queues.map(|row| (Identity::Msg(queue_identity(row)), LastUsers::of_queue(row)));
     sets.chain(queues).collect()
+}
+
+/// Whether it is a set that the server marked as its own, and not an earlier process of its number.
+fn is_marked(identity: &Identity, marked: &[i32], server: &Member) -> bool {
+    matches!(identity, Identity::Sem(set)
+        if marked.contains(&set.id) && set.ctime.saturating_add(ROUNDING) >= server.began)
 }
 
 /// Whether it cannot be older than the server, nor have come from somebody who found it by its key.

@@ -280,6 +280,30 @@ fn sets_go_after_the_holders_of_segments() {
     });
 }
 
+/// What a next server of another tool's has found by its key, and leaves to its children: none of
+/// them lives, but it does.
+#[test]
+fn what_a_next_servers_children_have_used_after_the_death_is_kept() {
+    sandbox::run(|| {
+        let instance = Instance::new(User::Server);
+        let mut server = Asked::start(&instance, &["--linger", "0s"]);
+        let segment = server.ask(&format!("shmget({KEY}, 4096, 03600) + 0"));
+        let (set, queue) = (server.make_set(KEY, 1), server.make_queue(KEY));
+        instance.wait_recorded(3);
+        let holder = crate::support::holders::attach(User::Server, segment);
+        server.kill();
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+        let mut next = Asked::stranger(User::Server);
+        let uses = format!("op({set}, 0, -1); op({set}, 0, 1); put({queue}, 'more')");
+        next.ask(&format!("my $pid = fork; if (!$pid) {{ {uses}; exit }} waitpid($pid, 0)"));
+        drop(holder);
+        let sweep = instance.sweep(&[]).expect_code(0);
+        assert_eq!(outcomes(&sweep), ["kept used-since", "removed dead"]);
+        assert!(is_set(set) && is_queue(queue));
+        assert_eq!(next.ask(&format!("op({set}, 0, -1)")), 0, "it goes on");
+    });
+}
+
 #[test]
 fn a_set_that_was_changed_after_the_death_is_kept() {
     sandbox::run(|| {

@@ -50,7 +50,7 @@ fn behind_a_script_that_starts_it_a_server_is_known_for_what_it_is() {
     });
 }
 
-/// Nobody saw its sets appear: their marks prove whose they are. Another set of its user stays.
+/// With its sets, which nobody else has used. Another set of its user stays.
 #[test]
 fn one_that_was_recorded_while_it_ran_is_swept_with_its_sets() {
     sandbox::run(|| {

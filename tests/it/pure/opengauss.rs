@@ -1,9 +1,8 @@
 //! What proves a segment or a set to be an openGauss's, and what of a PostgreSQL does not apply.
 
-use std::collections::BTreeMap;
-
 use shmwarden::attribute;
-use shmwarden::attribute::living::{self, Member};
+use shmwarden::attribute::living::Member;
+use shmwarden::attribute::living::calls::calls;
 use shmwarden::engine::opengauss::{Header, header_bytes};
 use shmwarden::engine::{EngineName, MainHeader, main_header};
 use shmwarden::ledger::record::{Claim, Role};
@@ -65,30 +64,25 @@ fn set() -> Set {
     Set { row, members: Some(Members { operators: vec![SERVER.pid], ..Members::default() }) }
 }
 
-fn is_own(set: Set, mark: (i32, i32), began: i64) -> bool {
+fn is_own(set: Set, marked: &[i32], began: i64) -> bool {
     let server = Member { process: SERVER, began, holds: None };
     let extra = Extra { sets: vec![set], shows_all_pids: true, ..Extra::default() };
     let look = Observation { extra, ..look() };
     let story = Story::of(gauss());
-    let marks = BTreeMap::from([(3, mark)]);
-    !living::marked_sets(&story.book, &gauss(), &server, &look, &marks).is_empty()
+    !calls(&story.book, &gauss(), None, &server, &[], marked, &look).own.is_empty()
 }
 
 #[test]
-fn a_set_is_a_living_opengausss_own_by_its_mark_alone() {
-    let mark = (537, SERVER.pid);
-    assert!(is_own(set(), mark, seconds(10)));
-    assert!(!is_own(set(), (536, SERVER.pid), seconds(10)), "no mark");
-    assert!(!is_own(set(), (537, SERVER.pid + 1), seconds(10)), "another's mark");
-    assert!(!is_own(set(), mark, seconds(22)), "an earlier process of the number may have made it");
+fn a_set_is_a_living_opengausss_own_by_its_mark() {
+    assert!(is_own(set(), &[3], seconds(10)));
+    assert!(!is_own(set(), &[4], seconds(10)), "its key may be known to anybody");
+    assert!(!is_own(set(), &[3], seconds(22)), "an earlier process of the number may have made it");
     let with = |change: fn(&mut Set)| {
         let mut set = set();
         change(&mut set);
-        is_own(set, mark, seconds(10))
+        is_own(set, &[3], seconds(10))
     };
-    assert!(!with(|set| set.row.members = 18));
     assert!(!with(|set| set.row.creator_uid = OTHER_UID));
     assert!(!with(|set| set.members = None));
     assert!(!with(|set| set.members.as_mut().unwrap().operators.push(77)), "somebody uses it");
-    assert!(!with(|set| set.members.as_mut().unwrap().operators.clear()));
 }

@@ -4,11 +4,13 @@ use shmwarden::Result;
 use shmwarden::attribute::living::Member;
 use shmwarden::attribute::living::calls::{Calls, calls};
 use shmwarden::attribute::uid_fits;
+use shmwarden::engine::{EngineName, opengauss};
 use shmwarden::ledger::Ledger;
 use shmwarden::ledger::book::{MOST_DESCENDANTS, Recorded};
 use shmwarden::ledger::record::{Claim, ObjectSeen, Record};
 use shmwarden::object::{Identity, ProcessRef};
 use shmwarden::observe::{Observation, processes, tables};
+use shmwarden::sys;
 
 use super::objects::MOST_USED;
 use crate::run::watch::sets;
@@ -29,13 +31,29 @@ pub(super) fn look(
     // Asked after the tables were read: their numbers were their own then.
     let below: Vec<ProcessRef> =
         below.iter().copied().filter(|process| processes::lives(*process)).collect();
-    let found = calls(&ledger.book, claim, since, server, &below, look);
+    let marked = marked(claim, look);
+    let found = calls(&ledger.book, claim, since, server, &below, &marked, look);
     if known.is_none() {
         (claim.sets_before, claim.queues_before) = sets::before(claim);
         claim.sets_before.retain(|id| !found.own.iter().any(|own| is_set(&own.identity, *id)));
         claim.queues_before.retain(|id| !found.own.iter().any(|own| is_queue(&own.identity, *id)));
     }
     found
+}
+
+/// Of an openGauss, the sets whose mark it made.
+fn marked(claim: &Claim, look: &Observation) -> Vec<i32> {
+    if claim.engine != EngineName::Opengauss {
+        return Vec::new();
+    }
+    let (mark, magic) = (opengauss::SET_MEMBERS - 1, opengauss::SET_MAGIC);
+    let is_own = |set: &&tables::Set| {
+        let id = set.row.id;
+        set.row.members == u64::from(opengauss::SET_MEMBERS.unsigned_abs())
+            && sys::server::value(id, mark) == Ok(magic)
+            && sys::server::last_operator(id, mark) == Ok(claim.process.pid)
+    };
+    look.extra.sets.iter().filter(is_own).map(|set| set.row.id).collect()
 }
 
 /// Writes down what was found, and who of the server may have used it; gives back what is in doubt.
@@ -68,8 +86,7 @@ pub(super) fn note(
     Ok(found.doubtful)
 }
 
-/// Whether that is the set of an id.
-pub(super) fn is_set(identity: &Identity, id: i32) -> bool {
+fn is_set(identity: &Identity, id: i32) -> bool {
     matches!(identity, Identity::Sem(set) if set.id == id)
 }
 

@@ -1,16 +1,14 @@
 //! What the server holds, written into its ledger: what it made and what its own lists name is its
 //! own; what it only attaches or maps is noted as used.
 
-use std::collections::BTreeMap;
-
 use shmwarden::attribute::living::{self, Member};
 use shmwarden::attribute::{self, bears_claim};
-use shmwarden::engine::{self, EngineName, opengauss};
+use shmwarden::engine::{self, EngineName};
 use shmwarden::ledger::Ledger;
 use shmwarden::ledger::record::{Claim, DataDir, Record, Role};
 use shmwarden::object::{Identity, ProcessRef};
-use shmwarden::observe::{self, Mapped, Observation, Process, Seen, contents, processes, tables};
-use shmwarden::{Result, settle, sys};
+use shmwarden::observe::{self, Mapped, Observation, Process, Seen, contents, processes};
+use shmwarden::{Result, settle};
 
 use super::calls;
 use super::target::Target;
@@ -54,11 +52,7 @@ pub(super) fn note(
     claim.before.extend(&doubts.older);
     let below: Vec<ProcessRef> =
         descendants(target.process, look).map(|process| process.process).collect();
-    let marks = marks(ledger, target, &claim, look)?;
-    let marked = living::marked_sets(&ledger.book, &claim, &server, look, &marks);
     let found_calls = calls::look(ledger, &mut claim, known, &server, &below, look);
-    let is_marked = |id: i32| marked.iter().any(|seen| calls::is_set(&seen.identity, id));
-    claim.sets_before.retain(|id| !is_marked(*id));
     note_claim(ledger, claim.clone(), known, look)?;
     Watch::follow(run, ledger, &look.segments)?;
     sets::follow_once(run, ledger)?;
@@ -71,38 +65,10 @@ pub(super) fn note(
         ledger.note(Record::Object(seen), None)?;
     }
     doubts.calls = calls::note(ledger, run, found_calls, &below)?;
-    for seen in living::marked_sets(&ledger.book, &claim, &server, look, &marks) {
-        ledger.note(Record::Object(seen), None)?;
-    }
-    doubts.calls.retain(|identity| !marked.iter().any(|seen| seen.identity == *identity));
     for identity in living::used(&ledger.book, run, &server, look).into_iter().take(MOST_USED) {
         ledger.note(Record::Used { run, identity }, None)?;
     }
     Ok(doubts)
-}
-
-/// What the marking member of each set of an openGauss says: its value, and who operated it last.
-/// Nothing for another server, where no set has a mark.
-fn marks(
-    ledger: &Ledger,
-    target: &Target,
-    claim: &Claim,
-    look: &mut Observation,
-) -> Result<BTreeMap<i32, (i32, i32)>> {
-    if target.engine != EngineName::Opengauss {
-        return Ok(BTreeMap::new());
-    }
-    // As the ledger's owner, who is the server's user: that one may ask the members.
-    let acting = ledger.as_owner()?;
-    tables::add_calls(look, |uid| attribute::uid_fits(claim, uid));
-    let mark = opengauss::SET_MEMBERS - 1;
-    let marks = look.extra.sets.iter().filter_map(|set| {
-        let value = sys::server::value(set.row.id, mark).ok()?;
-        Some((set.row.id, (value, sys::server::last_operator(set.row.id, mark).ok()?)))
-    });
-    let marks = marks.collect();
-    drop(acting);
-    Ok(marks)
 }
 
 /// The claim as it stands now; `None` where the server has just ended.

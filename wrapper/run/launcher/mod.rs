@@ -36,6 +36,9 @@ use linger::Wait;
 use notices::Notices;
 pub(crate) use ward::Ward;
 
+/// Most signals that are read at a time.
+const MOST_SIGNALS: usize = 256;
+
 /// Everything that the launcher knows.
 pub(crate) struct Launcher {
     state: State,
@@ -210,7 +213,9 @@ impl Launcher {
 
     fn read_signals(&mut self) {
         let mut children = false;
-        while let Ok(Some(arrived)) = self.signals.take() {
+        // A flood of signals must not keep the loop from everything else.
+        for _ in 0..MOST_SIGNALS {
+            let Ok(Some(arrived)) = self.signals.take() else { break };
             // Sent by a process it is for the server; pending, it may stand for a child's too.
             children |= arrived.signal == SIGCHLD;
             // A guardian passes nothing on, and is not the one that a service manager asks to stop.
