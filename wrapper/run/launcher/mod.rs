@@ -11,7 +11,7 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use nix::libc::{SIGCHLD, SIGKILL, SIGSTOP};
+use nix::libc::{SIGCHLD, SIGCONT, SIGKILL, SIGSTOP};
 use shmwarden::ledger::Ledger;
 use shmwarden::ledger::record::{End, Record};
 use shmwarden::observe;
@@ -157,7 +157,10 @@ impl Launcher {
             }
         }
         while self.state != State::Done {
-            self.wait_for_events();
+            let due = self.wait_for_events();
+            if let Some(ward) = &mut self.ward {
+                ward.has_waited(due);
+            }
             self.read_signals();
             self.read_gate();
             self.look_at_ward();
@@ -185,7 +188,8 @@ impl Launcher {
         }
     }
 
-    fn wait_for_events(&self) {
+    /// Waits; until when that was to be at the latest.
+    fn wait_for_events(&self) -> Option<Instant> {
         let mut descriptors = vec![self.signals.as_fd()];
         if self.state == State::Opening {
             descriptors.push(self.child.report());
@@ -208,7 +212,9 @@ impl Launcher {
             self.notices.next(),
         ];
         let writable = relay.and_then(Relay::writable);
-        events::wait_also(&descriptors, writable, times.into_iter().flatten().min());
+        let due = times.into_iter().flatten().min();
+        events::wait_also(&descriptors, writable, due);
+        due
     }
 
     fn read_signals(&mut self) {
@@ -219,13 +225,21 @@ impl Launcher {
             // Sent by a process it is for the server; pending, it may stand for a child's too.
             children |= arrived.signal == SIGCHLD;
             // A guardian passes nothing on, and is not the one that a service manager asks to stop.
-            if self.ward.is_none() && self.is_for_server(&arrived) {
-                self.take_signal(&arrived);
+            match &mut self.ward {
+                Some(ward) if arrived.signal == SIGCONT => ward.was_continued(),
+                Some(_) => {}
+                None => self.pass_to_server(&arrived),
             }
         }
         if children {
             self.job_changed();
             self.reap();
+        }
+    }
+
+    fn pass_to_server(&mut self, arrived: &Arrived) {
+        if self.is_for_server(arrived) {
+            self.take_signal(arrived);
         }
     }
 
@@ -352,9 +366,14 @@ impl Launcher {
         self.wait.until = Instant::now().checked_add(self.linger);
         self.begin_notices();
         let how = self.daemon_ended.or(self.ended);
+        let late = self.ward.as_ref().is_some_and(Ward::is_late);
         let Some(book) = &mut self.book else { return };
         let end = match (self.exec_error, how) {
             (Some(errno), _) => End::NotStarted(errno),
+            // What it left may be meant to stay: that is kept, whoever has used it since.
+            (None, Some(Ended::Exited(0))) => End::Exit(0),
+            // Nobody saw how sets and queues were when it died: their users must be known.
+            (None, _) if late => End::Unknown,
             (None, Some(Ended::Exited(status))) => End::Exit(status),
             (None, Some(Ended::Signaled(signal, _))) => End::Signal(signal),
             (None, None) => End::Unknown,

@@ -15,6 +15,9 @@ use super::{Event, Launcher, State};
 const FOR_PARENT: Duration = Duration::from_secs(1);
 /// How often it is asked.
 const ASK_EVERY: Duration = Duration::from_millis(5);
+/// A wait that is this much longer than was asked for: something has kept this process from running
+/// (a frozen control group, a debugger).
+const OVERSLEPT: Duration = Duration::from_secs(2);
 /// How often a process is looked for before Linux 5.3, which has no pidfd.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -24,6 +27,9 @@ pub(crate) struct Ward {
     process: ProcessRef,
     pidfd: Option<PidFd>,
     stage: Stage,
+    /// Whether this process may not have run when the server died, so that what is there now may be
+    /// a next server's work.
+    late: bool,
 }
 
 /// How far it is.
@@ -40,7 +46,7 @@ enum Stage {
 impl Ward {
     /// A process, with its pidfd where there are such.
     pub(crate) fn new(process: ProcessRef, pidfd: Option<PidFd>) -> Self {
-        Self { process, pidfd, stage: Stage::Lives(Instant::now() + LOOK_EVERY) }
+        Self { process, pidfd, stage: Stage::Lives(Instant::now() + LOOK_EVERY), late: false }
     }
 
     /// What becomes readable when it ends.
@@ -56,6 +62,23 @@ impl Ward {
             Stage::Dead(_) => Some(Instant::now() + ASK_EVERY),
             Stage::Over => None,
         }
+    }
+
+    /// Takes in that this process was stopped and is continued: SIGCONT stays to be read, though it
+    /// is blocked.
+    pub(super) fn was_continued(&mut self) {
+        self.late = true;
+    }
+
+    /// Takes in that a wait is over that was to end at `due` at the latest.
+    pub(super) fn has_waited(&mut self, due: Option<Instant>) {
+        let latest = due.and_then(|due| due.checked_add(OVERSLEPT));
+        self.late |= latest.is_some_and(|latest| Instant::now() > latest);
+    }
+
+    /// Whether the end, where there is one, was not seen when it came.
+    pub(super) fn is_late(&self) -> bool {
+        self.late
     }
 
     fn is_dead(&mut self) -> bool {
@@ -82,14 +105,18 @@ impl Launcher {
         let Some(ward) = &mut self.ward else { return };
         if let Stage::Lives(_) = ward.stage {
             if !ward.is_dead() {
+                ward.late = false;
                 return;
             }
-            let pid = ward.process.pid;
+            let (pid, late) = (ward.process.pid, ward.late);
             ward.stage = Stage::Dead(Instant::now() + FOR_PARENT);
             // Dead, so the report is complete, whether the gate was open or not.
             self.exec_error = self.exec_error.or(self.child.exec_error().map(|errno| errno as i32));
-            // At once: as long as it is a zombie, its pid is its own.
-            self.last_look(pid);
+            // At once: as long as it is a zombie, its pid is its own. What is found late may be a
+            // next server's, and how it is now is not how it was left.
+            if !late {
+                self.last_look(pid);
+            }
         }
         let Some(ward) = &mut self.ward else { return };
         let Stage::Dead(until) = ward.stage else { return };

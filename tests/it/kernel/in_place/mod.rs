@@ -6,6 +6,7 @@ mod given;
 mod guardian;
 mod refused;
 mod server;
+mod stopped;
 
 use super::instance::{Instance, SOON};
 use crate::support::processes;
