@@ -7,7 +7,7 @@ use super::Key;
 /// What a System V semaphore set is recognised by, within one boot and one IPC namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SemaphoreSet {
-    /// Identifier; comes round after more than two thousand million creations at one index.
+    /// Identifier; comes round after 4,194,240 creations.
     pub id: i32,
     /// Key at its creation.
     pub key: Key,
@@ -33,7 +33,7 @@ impl SemaphoreSet {
 /// What a System V message queue is recognised by, within one boot and one IPC namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Queue {
-    /// Identifier.
+    /// Identifier; comes round after 4,194,240 creations.
     pub id: i32,
     /// Key at its creation.
     pub key: Key,

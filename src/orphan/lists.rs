@@ -49,10 +49,9 @@ impl<'a> Lists<'a> {
         for (id, start) in &look.headers {
             let row = scene.segments.get(id);
             if let (Some(header), Some(row)) = (postgres::header(start), row) {
-                // What is attached is believed as it stands: to believe it keeps.
-                if row.nattch > 0 || header.pid == row.creator_pid {
-                    lists.mains.push((header, row));
-                }
+                // Believed though its pid may differ from the creator's, as it does where the server
+                // ran in another PID namespace: not to believe it strands what it leads to.
+                lists.mains.push((header, row));
             }
         }
         for (identity, content) in &look.controls {

@@ -292,6 +292,20 @@ fn a_main_segment_takes_its_dynamic_shared_memory_along() {
     }
 }
 
+/// Seen from outside, a container's server is not called what it calls itself.
+#[test]
+fn a_main_segment_of_another_pid_namespace_takes_its_dynamic_shared_memory_along() {
+    for creator_pid in [0, SERVER.pid + 1] {
+        let mut look = crashed();
+        row_of(&mut look, 5).creator_pid = creator_pid;
+        let only_main = |subject: Subject<'_>| matches!(subject, Subject::Shm(_));
+        let taken = made(&look, How::Named, only_main);
+        let roles: Vec<Role> = taken.iter().map(|one| one.1).collect();
+        assert_eq!(roles, [Role::Main, Role::Control, Role::Dynamic]);
+        assert!(taken.iter().all(|one| one.2.is_empty()));
+    }
+}
+
 #[test]
 fn where_one_of_a_servers_objects_stays_all_of_them_stay() {
     let mut look = crashed();
