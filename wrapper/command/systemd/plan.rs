@@ -26,7 +26,8 @@ pub(super) fn service_name(unit: &str) -> Result<String, NoAnswer> {
     };
     if !is_valid(&name) {
         let text = format!(
-            "{unit:?} is no name of a unit: letters, digits and :-_.\\@ are all that one may have"
+            "{unit} is no name of a unit: letters, digits, backslashes and :-_.@ are all that one \
+             may have"
         );
         return Err(refused(exit::USAGE, text));
     }
