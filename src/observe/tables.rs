@@ -9,6 +9,7 @@ use super::uses::{self, Found, WaitsFor};
 use super::{Observation, Scope, Seen, processes, shm_files};
 use crate::error::Result;
 use crate::object::{Bytes, Identity, Key, Queue, SemaphoreSet, ShmFile};
+use crate::proc::sysvipc::ShmRow;
 use crate::sys::files::FileFacts;
 use crate::sys::sem::Members;
 use crate::sys::{msg, sem};
@@ -125,7 +126,9 @@ pub(super) fn look(scope: Scope, extra: &mut Extra) {
         match crate::proc::read::sysvipc_shm() {
             Ok(table) => {
                 let rows = table.rows.into_iter();
-                extra.resident = Some(rows.map(|row| (row.id, row.rss)).collect());
+                // Of huge pages Linux 6.18 counts 512 times as much as there is.
+                let resident = |row: &ShmRow| row.rss.min(row.bytes.saturating_add(4095) & !4095);
+                extra.resident = Some(rows.map(|row| (row.id, resident(&row))).collect());
             }
             Err(error) => extra.trouble.push(format!("cannot tell what is resident: {error}")),
         }

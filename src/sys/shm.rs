@@ -15,7 +15,8 @@ const SHM_STAT_ANY: libc::c_int = 15;
 pub const MODE_DEST: u32 = 0o1000;
 /// `SHM_LOCKED` (`linux/shm.h`): not swapped.
 pub const MODE_LOCKED: u32 = 0o2000;
-/// `SHM_HUGETLB` (`linux/shm.h`): made of huge pages.
+/// `SHM_HUGETLB` (`linux/shm.h`): made of huge pages. Linux 6.18 does not show it: `shmget` keeps
+/// only the permissions of its flags (`ipc/shm.c newseg`).
 pub const MODE_HUGETLB: u32 = 0o4000;
 
 /// One row of the kernel's table, as `SHM_STAT_ANY` gives it (`shmctl(2)`).

@@ -16,7 +16,7 @@ use crate::support::warden;
 #[test]
 fn a_segment_of_4_gb_is_recorded_and_removed_and_the_history_says_when() {
     sandbox::run(|| {
-        is_recorded_and_removed(User::Server, &["shared_memory=4294967296"], 4 << 30, "");
+        is_recorded_and_removed(User::Server, &["shared_memory=4294967296"], 4 << 30);
     });
 }
 
@@ -32,12 +32,12 @@ fn a_segment_in_huge_pages_is_recorded_and_removed() {
         }
         let bytes = format!("shared_memory={}", page + 1);
         let settings = ["enable_huge_pages=on", &bytes];
-        is_recorded_and_removed(User::Root, &settings, 2 * page, "hugetlb");
+        is_recorded_and_removed(User::Root, &settings, 2 * page);
         assert_eq!(meminfo("HugePages_Free:"), free, "they are given back");
     });
 }
 
-fn is_recorded_and_removed(user: User, settings: &[&str], bytes: u64, status: &str) {
+fn is_recorded_and_removed(user: User, settings: &[&str], bytes: u64) {
     for is_seen in [true, false] {
         let instance = Instance::new(user);
         let data = data_directory(user);
@@ -50,7 +50,7 @@ fn is_recorded_and_removed(user: User, settings: &[&str], bytes: u64, status: &s
         let all = list["objects"].as_array().unwrap();
         let shown = all.iter().find(|one| one["kind"] == "shm" && one["id"] == id).unwrap();
         assert_eq!((&shown["bytes"], &shown["verdict"]), (&Value::from(bytes), &"live".into()));
-        assert!(status.is_empty() || shown["status"].to_string().contains(status), "{shown}");
+        assert!(shown["resident_bytes"].as_u64().unwrap() <= bytes, "{shown}");
         if is_seen {
             server.end(Signal::SIGKILL);
         } else {

@@ -150,8 +150,12 @@ impl Subject {
         let before = there();
         let words = self.words(mode);
         let mut command = self.user.command(&words[0]);
-        let outermost = Process::spawn(quiet(command.args(&words[1..])));
+        let mut outermost = Process::spawn(quiet(command.args(&words[1..])));
         self.wait_started(before);
+        if mode == Mode::Daemon {
+            // What forked the daemon off may live a moment longer.
+            wait_until("the daemon is alone", LONG, || !outermost.is_running());
+        }
         outermost
     }
 

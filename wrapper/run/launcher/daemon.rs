@@ -41,7 +41,10 @@ impl Launcher {
             return;
         }
         let all = self.daemons();
-        if self.daemon.died.is_none() {
+        // Asked after the list was made: what a main process leaves that has just died, and is not
+        // reaped yet, is in the list too, and is none.
+        let alive = |&pid: &i32| processes::by_pid(pid).is_some_and(processes::lives);
+        if self.daemon.died.is_none() && self.daemon.mains.iter().all(alive) {
             self.daemon.mains.extend(&all);
         }
         let Some(book) = &mut self.book else { return };
