@@ -112,7 +112,6 @@ fn fix(
 
 /// How to raise a limit.
 fn raise(limit: &Limit, sem: Option<SemLimits>) -> String {
-    let doubled = |most: u64| most.saturating_mul(2);
     let most = limit.limit.unwrap_or(0);
     let ids = matches!(limit.name, "shmmni" | "semmni" | "msgmni");
     if ids && most >= MOST_IDS {
@@ -122,8 +121,18 @@ fn raise(limit: &Limit, sem: Option<SemLimits>) -> String {
         );
     }
     // Where it was lowered there may be more already than it allows.
-    let wanted = doubled(most.max(limit.used.unwrap_or(0)));
+    let wanted = match most.max(limit.used.unwrap_or(0)) {
+        0 => usual(limit.name),
+        taken => taken.saturating_mul(2),
+    };
     let wanted = if ids { wanted.min(MOST_IDS) } else { wanted };
+    // One set takes all four numbers: those that are 0 allow none either.
+    let sem = sem.map(|s| SemLimits {
+        semmsl: at_least_usual(s.semmsl, "semmsl"),
+        semmns: at_least_usual(s.semmns, "semmns"),
+        semopm: at_least_usual(s.semopm, "semopm"),
+        semmni: at_least_usual(s.semmni, "semmni"),
+    });
     match (limit.name, sem) {
         ("semmni", Some(s)) => format!(
             "or raise it: sysctl -w kernel.sem=\"{} {} {} {wanted}\"",
@@ -139,4 +148,19 @@ fn raise(limit: &Limit, sem: Option<SemLimits>) -> String {
         }
         (name, _) => format!("or raise it: sysctl -w kernel.{name}={wanted}"),
     }
+}
+
+/// What the kernel has where nobody set it (`include/uapi/linux/{shm,sem,msg}.h`).
+fn usual(limit: &str) -> u64 {
+    match limit {
+        "shmmni" => 4096,
+        "shmall" => u64::MAX - (1 << 24),
+        "semmsl" | "semmni" | "msgmni" => 32_000,
+        "semmns" => 1_024_000_000,
+        _ => 500,
+    }
+}
+
+fn at_least_usual(value: u64, limit: &str) -> u64 {
+    if value == 0 { usual(limit) } else { value }
 }

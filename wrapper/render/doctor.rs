@@ -12,7 +12,7 @@ use super::screen::Screen;
 use super::shown::Shown;
 use super::table::{Heading, Paint, Style, Table};
 use super::text;
-use crate::command::doctor::{Checked, UNSEEN};
+use crate::command::doctor::{Checked, is_unseen};
 
 /// Characters of a bar.
 const BAR: u64 = 8;
@@ -68,7 +68,7 @@ pub(crate) fn text(checked: &Checked, shown: &Shown<'_>, screen: Screen, all: bo
         leaks(&checked.leaks, shown, screen, &mut out);
     }
     out.push('\n');
-    let is_shown = |finding: &&Finding| all || finding.level != Level::Ok || finding.id == UNSEEN;
+    let is_shown = |finding: &&Finding| all || finding.level != Level::Ok || is_unseen(finding);
     for finding in checked.findings.iter().filter(is_shown) {
         let level = finding.level.word();
         let head = screen.level(finding.level, format!("{level:<4}"));

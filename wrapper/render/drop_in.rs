@@ -177,8 +177,14 @@ impl DropIn {
             _ if self.passes_all => " --notify-access all",
             _ => "",
         };
-        let (marks, path, rest) = (&line.marks, &line.path, &line.rest);
-        format!("{marks}{program} run{option} -- {path} {rest}").trim_end().to_owned()
+        let (marks, rest) = (&line.marks, &line.rest);
+        // Variables are put into arguments, which it becomes, and not into a program's path.
+        let path = match marks.contains(':') {
+            true => line.path.clone(),
+            false => line.path.replace('$', "$$"),
+        };
+        let text = format!("{marks}{program} run{option} -- {path} {rest}");
+        printable(text.trim_end_matches([' ', '\t']))
     }
 
     fn after_start(&self, text: &mut String) {
@@ -205,7 +211,7 @@ impl DropIn {
     fn sweep(&self) -> String {
         let program = self.quoted_program();
         let place = match &self.cluster {
-            Some(cluster) => format!(" --dir {}", quoted(&cluster.ledgers)),
+            Some(cluster) => format!(" --dir {}", quoted(&cluster.ledgers).replace('$', "$$")),
             None => String::new(),
         };
         format!("{}{program} sweep{place}", self.marks())
@@ -260,14 +266,32 @@ fn comment(text: &mut String, lines: &[&str]) {
     }
 }
 
-/// A path as a word of a command line in a unit (`systemd.syntax(7)`, `systemd.unit(5)`).
+/// A path as a word of a command line in a unit (`systemd.syntax(7)`, `systemd.unit(5)`). As an
+/// argument, not as the program, it needs its `$` doubled.
 fn quoted(path: &str) -> String {
-    let path = path.replace('%', "%%").replace('$', "$$");
+    let path = path.replace('%', "%%");
     if path.contains(|c: char| c.is_whitespace() || "\"'\\;".contains(c)) {
         format!("\"{}\"", path.replace('\\', "\\\\").replace('"', "\\\""))
     } else {
         path
     }
+}
+
+/// A command line of a unit with what a terminal would act on written as systemd's `\xNN`, which
+/// is the same to it, quoted or not.
+fn printable(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    for c in line.chars() {
+        if c == '\t' || "\"'\\".contains(c) || c.escape_debug().eq([c]) {
+            out.push(c);
+        } else {
+            let mut bytes = [0; 4];
+            for byte in c.encode_utf8(&mut bytes).bytes() {
+                let _ = write!(out, "\\x{byte:02x}");
+            }
+        }
+    }
+    out
 }
 
 /// A path as a word of a shell's command line.

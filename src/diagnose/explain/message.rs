@@ -19,6 +19,8 @@ pub enum Call {
     ShmOpen,
     /// `mmap` of huge pages.
     HugeMmap,
+    /// `mmap` of a server's main memory, of huge pages or not: the message does not say.
+    Mmap,
 }
 
 impl Call {
@@ -32,7 +34,7 @@ impl Call {
             Self::Semop => "semop",
             Self::Msgget => "msgget",
             Self::ShmOpen => "shm_open",
-            Self::HugeMmap => "mmap",
+            Self::HugeMmap | Self::Mmap => "mmap",
         }
     }
 }
@@ -187,6 +189,8 @@ fn topic(lower: &str, errno: Option<Errno>) -> Option<Topic> {
         Some(Topic::LockFile)
     } else if says("map_hugetlb") {
         Some(Topic::Failed(Call::HugeMmap))
+    } else if says("could not map anonymous shared memory") {
+        Some(Topic::Failed(Call::Mmap))
     } else if calls("shmget")
         || says("could not create shared memory segment")
         || says("could not get shared memory segment")
@@ -252,6 +256,7 @@ fn numbers_of(call: Call, lower: &str, message: &mut Message) {
             message.id = numbers.first().map(|&number| low_bits(number));
         }
         Call::HugeMmap => message.bytes = first,
+        Call::Mmap => message.bytes = number_after(lower, "(currently "),
     }
 }
 

@@ -1,6 +1,11 @@
 //! The text of a unit with its drop-ins, as `systemctl cat UNIT` prints it, and the command lines
 //! in it as they were written: quotes, specifiers (`%i`) and variables stay what they are.
 
+/// What ends a line, and what parts words, for systemd (`read_line`, `extract_first_word`). A blank
+/// of Unicode is a letter like any other.
+const ENDS: [char; 3] = ['\n', '\r', '\0'];
+const BLANKS: [char; 4] = [' ', '\t', '\n', '\r'];
+
 /// The settings of `[Service]`, in their order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UnitText(Vec<(String, String)>);
@@ -14,31 +19,38 @@ impl UnitText {
         let mut in_service = false;
         let mut pending: Option<String> = None;
         let mut leave_out = false;
-        for line in text.lines() {
-            let line = line.trim();
+        for line in text.split(ENDS) {
+            let bare = line.trim_matches(BLANKS);
             // `systemctl cat` puts the path in front of each file.
-            if let Some(path) = line.strip_prefix("# /") {
+            if let Some(path) = bare.strip_prefix("# /") {
                 leave_out = path.rsplit('/').next() == Some(left_out);
             }
             if leave_out {
                 continue;
             }
             // A comment inside of a line that goes on does not end it.
-            if line.starts_with(['#', ';']) {
+            if bare.starts_with(['#', ';']) {
                 continue;
             }
+            // Blanks at the begin of a line may stand in quotes that an earlier one opened.
             let mut whole = pending.take().unwrap_or_default();
-            if let Some(begun) = line.strip_suffix('\\') {
+            if let Some(begun) = line.strip_suffix('\\').filter(|_| goes_on(line)) {
                 whole.push_str(begun);
                 whole.push(' ');
                 pending = Some(whole);
                 continue;
             }
             whole.push_str(line);
+            let whole = whole.trim_matches(BLANKS);
+            // What was no UTF-8; systemd ignores such a line.
+            if whole.contains('\u{fffd}') {
+                continue;
+            }
             if whole.starts_with('[') {
                 in_service = whole == "[Service]";
             } else if let (true, Some((key, value))) = (in_service, whole.split_once('=')) {
-                settings.push((key.trim().to_owned(), value.trim().to_owned()));
+                let (key, value) = (key.trim_matches(BLANKS), value.trim_matches(BLANKS));
+                settings.push((key.to_owned(), value.to_owned()));
             }
         }
         Self(settings)
@@ -87,6 +99,12 @@ impl ExecLine {
     }
 }
 
+/// Whether its last backslash is none that another one escapes. One before a blank ends no line.
+fn goes_on(line: &str) -> bool {
+    let others = line.trim_end_matches('\\');
+    (line.len() - others.len()) % 2 == 1
+}
+
 /// `systemd.service(5)`, "Command lines": words with quotes; a lone `;` parts two commands.
 fn commands(value: &str) -> Vec<ExecLine> {
     let mut all = Vec::new();
@@ -102,16 +120,16 @@ fn commands(value: &str) -> Vec<ExecLine> {
 }
 
 fn command(text: &str) -> Option<ExecLine> {
-    let text = text.trim();
+    let text = text.trim_matches(BLANKS);
     let path_at = text.find(|c: char| !"-@:+!|".contains(c))?;
     let (marks, line) = text.split_at(path_at);
     let (_, path) = words(line).next()?;
-    let mut rest = line.get(path.len()..)?.trim_start();
+    let mut rest = line.get(path.len()..)?.trim_start_matches(BLANKS);
     let mut argv0 = None;
     if marks.contains('@') {
         let (_, name) = words(rest).next()?;
         argv0 = Some(name.to_owned());
-        rest = rest.get(name.len()..)?.trim_start();
+        rest = rest.get(name.len()..)?.trim_start_matches(BLANKS);
     }
     Some(ExecLine {
         marks: marks.replace('@', ""),
@@ -126,7 +144,7 @@ fn words(line: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut at = 0;
     std::iter::from_fn(move || {
         let rest = line.get(at..)?;
-        let begin = at + rest.find(|c: char| !c.is_whitespace())?;
+        let begin = at + rest.find(|c: char| !BLANKS.contains(&c))?;
         let mut quote = None;
         let mut escaped = false;
         let mut end = line.len();
@@ -136,7 +154,7 @@ fn words(line: &str) -> impl Iterator<Item = (usize, &str)> {
                 ('\\', _) => escaped = true,
                 ('"' | '\'', None) => quote = Some(c),
                 (_, Some(open)) if c == open => quote = None,
-                (_, None) if c.is_whitespace() => {
+                (_, None) if BLANKS.contains(&c) => {
                     end = begin + offset;
                     break;
                 }
@@ -186,8 +204,24 @@ mod tests {
     #[test]
     fn a_line_goes_on_after_a_backslash_and_past_comments() {
         let text = "[Service]\nExecStart=/a \\\n# not this\n  -D /data \\\n; nor this\n  -c x=1\n";
-        assert_eq!(UnitText::parse(text, "").list("ExecStart"), ["/a  -D /data  -c x=1"]);
+        assert_eq!(UnitText::parse(text, "").list("ExecStart"), ["/a    -D /data    -c x=1"]);
         assert!(UnitText::parse("[Service]\nExecStart=/a \\", "").list("ExecStart").is_empty());
+    }
+
+    #[test]
+    fn blanks_and_backslashes_are_what_systemd_takes_them_for() {
+        let list = |text: &str| {
+            let text = UnitText::parse(&format!("[Service]\n{text}"), "");
+            text.list("ExecStart").into_iter().map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(list("ExecStart=/a b\\\\\nUser=c\n"), ["/a b\\\\"], "no line that goes on");
+        assert_eq!(list("ExecStart=/a b \\ \nUser=c\n"), ["/a b \\"], "nor this");
+        assert_eq!(list("ExecStart=/a \"b\\\n  c\"\n"), ["/a \"b   c\""], "blanks in quotes");
+        assert_eq!(list("ExecStart=/a b\rExecStart=/c\0User=d"), ["/a b", "/c"]);
+        assert_eq!(list("ExecStart=/a\nExecStart=\u{fffd}\n"), ["/a"], "it is no UTF-8");
+        assert_eq!(one("/a\u{a0}b\u{2003}c -D"), line("", None, "/a\u{a0}b\u{2003}c", "-D"));
+        assert_eq!(one("/a \u{a0};\u{a0} d"), line("", None, "/a", "\u{a0};\u{a0} d"));
+        assert_eq!(one("/a b\u{a0}"), line("", None, "/a", "b\u{a0}"));
     }
 
     #[test]

@@ -51,6 +51,37 @@ fn a_server_whose_segment_is_too_large() {
     });
 }
 
+#[test]
+fn a_server_that_gets_no_memory_for_its_mapping() {
+    sandbox::run(|| {
+        for major in [12, 15, 18] {
+            // More huge pages than any machine keeps: refused before anything is taken.
+            let settings = [("huge_pages", "on"), ("shared_buffers", "4TB")];
+            let message = complaint(&mut Cluster::new(major, &settings));
+            assert!(message.contains("could not map anonymous shared memory"), "{message}");
+            let answer = explained(&message);
+            assert_eq!((&answer["call"], &answer["errno"]), (&"mmap".into(), &"ENOMEM".into()));
+            assert!(answer["bytes"].as_u64().unwrap() > 4 << 40, "{answer:#}");
+            assert!(part(&answer, "run").contains("vm.nr_hugepages="), "{answer:#}");
+        }
+    });
+}
+
+#[test]
+fn a_limit_of_none_is_raised_to_what_is_usual() {
+    sandbox::run(|| {
+        set_limit("shmmni", "0");
+        set_limit("sem", "0 0 0 0");
+        let said = explained("shmget: No space left on device");
+        assert!(part(&said, "run").contains("kernel.shmmni=4096"), "{said:#}");
+        let said = explained("semget: No space left on device");
+        assert!(
+            part(&said, "run").contains("kernel.sem=\"32000 1024000000 500 32000\""),
+            "{said:#}"
+        );
+    });
+}
+
 /// Runs a test with the whole buffer pool in System V memory, on each major that is here.
 fn for_each_major(test: impl Fn(&mut Cluster)) {
     need_root("to set a limit of an IPC namespace");

@@ -125,6 +125,29 @@ fn logind_removes_the_ipc_of_a_server_that_is_no_system_user() {
 }
 
 #[test]
+fn units_that_systemctl_does_not_tell_of_are_no_check_that_is_fine() {
+    sandbox::run(|| {
+        pretend_systemd();
+        let _server = server_of(User::Server, Path::new("/"));
+        let tools = sandbox::scratch().join("tools");
+        write(
+            tools.join("systemctl").to_str().unwrap(),
+            "#!/bin/sh\nprintf 'no \\033[31mbus\\n' >&2; exit 1\n",
+        );
+        fs::set_permissions(tools.join("systemctl"), PermissionsExt::from_mode(0o755)).unwrap();
+        let path = format!("{}:/usr/bin:/bin", tools.display());
+        let mut command = warden::command(User::Root, &["doctor"]);
+        let said = warden::Answer::of(command.env("PATH", path)).expect_code(0);
+        let words = said.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            words.contains("ok the units of servers could not be looked at: systemctl"),
+            "{words}"
+        );
+        assert!(words.contains("no \\u{1b}[31mbus"), "{words}");
+    });
+}
+
+#[test]
 fn hostile_configuration_is_read_escaped_or_named_as_unread() {
     sandbox::run(|| {
         pretend_systemd();

@@ -20,8 +20,14 @@ use crate::command::view::View;
 use crate::render::shown::Shown;
 use crate::render::text;
 
-/// The finding on what could not be seen: shown to people even where nothing is wrong.
-pub(crate) const UNSEEN: &str = "unseen";
+/// The finding on processes that could not be looked into.
+const UNSEEN: &str = "unseen";
+
+/// Whether a finding says that something could not be looked at: shown to people even where nothing
+/// is wrong.
+pub(crate) fn is_unseen(finding: &Finding) -> bool {
+    [UNSEEN, units::UNASKED].contains(&finding.id)
+}
 
 /// What was found.
 pub(crate) struct Checked {

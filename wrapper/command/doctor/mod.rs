@@ -7,7 +7,7 @@ mod units;
 
 use std::path::Path;
 
-pub(crate) use check::{Checked, UNSEEN};
+pub(crate) use check::{Checked, is_unseen};
 use shmwarden::diagnose::Level;
 
 use super::view::{View, Wanted};

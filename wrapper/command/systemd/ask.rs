@@ -1,8 +1,8 @@
 //! What `systemctl` says, within a time limit.
 
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::os::fd::AsFd;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -11,6 +11,10 @@ use crate::exit;
 
 /// Longest wait for an answer, in the middle of a restart of systemd too.
 const LONGEST: Duration = Duration::from_secs(15);
+/// Longest wait for the end of one that was killed.
+const KILLED: Duration = Duration::from_secs(1);
+/// Between two looks whether it has ended.
+const PAUSE: Duration = Duration::from_millis(5);
 /// Far more than any unit has.
 const MOST_BYTES: usize = 4 << 20;
 
@@ -36,13 +40,9 @@ pub(in crate::command) fn systemctl(args: &[&str]) -> Result<String, NoAnswer> {
         }
         _ => no_answer(exit::FAILED, format!("cannot start systemctl: {error}")),
     })?;
-    let read = read_all(&mut child);
-    if read.is_none() {
-        let _ = child.kill();
-    }
-    let ended = child.wait();
-    let Some((out, err)) = read else {
-        let text = format!("systemctl {} did not answer in {LONGEST:?}", args.join(" "));
+    let Some(Said { out, err, ended }) = listen(&mut child, LONGEST) else {
+        let args = args.join(" ");
+        let text = format!("systemctl {args} said too much, or did not end in {LONGEST:?}");
         return Err(no_answer(exit::FAILED, text));
     };
     match ended {
@@ -58,9 +58,40 @@ pub(in crate::command) fn systemctl(args: &[&str]) -> Result<String, NoAnswer> {
     }
 }
 
+/// What a process said, and how it ended.
+struct Said {
+    out: Vec<u8>,
+    err: Vec<u8>,
+    ended: io::Result<ExitStatus>,
+}
+
+/// Hears a process out; kills it where that takes too long, or is too much.
+fn listen(child: &mut Child, longest: Duration) -> Option<Said> {
+    let deadline = Instant::now() + longest;
+    let said = read_all(child, deadline)
+        .and_then(|(out, err)| Some(Said { out, err, ended: wait(child, deadline)? }));
+    if said.is_none() {
+        let _ = child.kill();
+        // Reaped where it can be; one that the kernel holds is not waited for.
+        let _ = wait(child, Instant::now() + KILLED);
+    }
+    said
+}
+
+/// How it ended; `None` where it has not until then. It may close its outputs and live on.
+fn wait(child: &mut Child, deadline: Instant) -> Option<io::Result<ExitStatus>> {
+    loop {
+        match child.try_wait() {
+            Ok(None) if Instant::now() >= deadline => return None,
+            Ok(None) => std::thread::sleep(PAUSE),
+            Ok(Some(ended)) => return Some(Ok(ended)),
+            Err(error) => return Some(Err(error)),
+        }
+    }
+}
+
 /// Both outputs to their ends; `None` where that takes too long, or is too much.
-fn read_all(child: &mut Child) -> Option<(Vec<u8>, Vec<u8>)> {
-    let deadline = Instant::now() + LONGEST;
+fn read_all(child: &mut Child, deadline: Instant) -> Option<(Vec<u8>, Vec<u8>)> {
     let (mut stdout, mut stderr) = (child.stdout.take()?, child.stderr.take()?);
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let (mut out_open, mut err_open) = (true, true);
@@ -95,4 +126,36 @@ fn take(from: &mut impl Read, into: &mut Vec<u8>) -> Option<bool> {
     };
     into.extend_from_slice(room.get(..count)?);
     (into.len() <= MOST_BYTES).then_some(count > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str, longest: Duration) -> Option<Said> {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).stdin(Stdio::null());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let said = listen(&mut child, longest);
+        assert!(child.try_wait().unwrap().is_some(), "nothing is left behind: {script}");
+        said
+    }
+
+    #[test]
+    fn one_that_closes_its_outputs_and_lives_on_is_not_waited_for() {
+        let begun = Instant::now();
+        for script in ["exec >&- 2>&-; exec sleep 60", "exec sleep 60", "echo a; exec sleep 60"] {
+            assert!(shell(script, Duration::from_millis(200)).is_none(), "{script}");
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn too_much_is_cut_off_and_both_outputs_come_with_the_status() {
+        assert!(shell("exec cat /dev/zero", LONGEST).is_none());
+        assert!(shell("exec cat /dev/zero >&2", LONGEST).is_none());
+        let said = shell("printf a; printf b >&2; exit 3", LONGEST).unwrap();
+        assert_eq!((said.out.as_slice(), said.err.as_slice()), (&b"a"[..], &b"b"[..]));
+        assert_eq!(said.ended.unwrap().code(), Some(3));
+    }
 }

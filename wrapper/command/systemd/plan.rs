@@ -24,12 +24,27 @@ pub(super) fn service_name(unit: &str) -> Result<String, NoAnswer> {
         Some(_) => return Err(refused(exit::USAGE, format!("{unit} is no service"))),
         None => format!("{unit}.service"),
     };
+    if !is_valid(&name) {
+        let text = format!(
+            "{unit} is no name of a unit: letters, digits, backslashes and :-_.@ are all that one \
+             may have"
+        );
+        return Err(refused(exit::USAGE, text));
+    }
     if name.contains("@.") {
         let example = name.replacen("@.", "@NAME.", 1);
         let text = format!("{name} is a template; name an instance of it: {example}");
         return Err(refused(exit::USAGE, text));
     }
     Ok(name)
+}
+
+/// Whether it may name one unit (`systemd.unit(5)`). `systemctl` takes others for patterns, which
+/// name many, and for paths, which it turns into another name.
+fn is_valid(name: &str) -> bool {
+    const MOST_BYTES: usize = 255;
+    let is_part = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
+    name.len() <= MOST_BYTES && !name.starts_with(['.', '@']) && name.chars().all(is_part)
 }
 
 /// That systemd has the unit.
@@ -150,4 +165,26 @@ fn own_path() -> String {
     let path =
         std::env::current_exe().ok().and_then(|path| path.into_os_string().into_string().ok());
     path.unwrap_or_else(|| "/usr/bin/shmwarden".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_names_one_service_is_asked_about() {
+        for (given, whole) in [
+            ("pg", "pg.service"),
+            ("-x", "-x.service"),
+            ("postgresql@15-main.service", "postgresql@15-main.service"),
+            ("a\\x2db@c\\x2fd", "a\\x2db@c\\x2fd.service"),
+        ] {
+            assert_eq!(service_name(given).unwrap(), whole);
+        }
+        let long = "x".repeat(250);
+        let hostile = ["*", "pg?", "[a-z]", "../x", "/etc/x.service", "a\nb", "a b", "%n", "\"a\""];
+        for given in hostile.into_iter().chain(["", "a\u{1b}[31m", "\u{e9}", "a@", "@b", &long]) {
+            assert_eq!(service_name(given).unwrap_err().status, exit::USAGE, "{given:?}");
+        }
+    }
 }

@@ -76,6 +76,25 @@ fn marks_and_arguments_stay_what_they_were() {
 }
 
 #[test]
+fn a_dollar_in_a_path_is_no_variable_where_it_was_none() {
+    let mut drop_in = documented(Way::Prefix);
+    drop_in.program = "/opt/a$b/shmwarden".to_owned();
+    drop_in.starts = vec![line("", "/opt/${HOME}/pg", "-D ${HOME}"), line(":", "/opt/$c", "$c")];
+    let text = drop_in.text();
+    assert!(text.contains("\nExecStart=/opt/a$b/shmwarden run -- /opt/$${HOME}/pg -D ${HOME}\n"));
+    assert!(text.contains("\nExecStart=:/opt/a$b/shmwarden run -- /opt/$c $c\n"), "{text}");
+}
+
+#[test]
+fn a_command_line_does_nothing_to_a_terminal() {
+    let mut drop_in = documented(Way::Prefix);
+    drop_in.starts = vec![line("", "/a", "'\u{1b}[31m' \u{9b}\t\u{202e}\u{e9} \\x41")];
+    let text = drop_in.text();
+    let wanted = " run -- /a '\\x1b[31m' \\xc2\\x9b\t\\xe2\\x80\\xae\u{e9} \\x41\n";
+    assert!(text.contains(wanted), "{text:?}");
+}
+
+#[test]
 fn a_comment_is_never_taken_for_the_begin_of_a_file() {
     for drop_in in [documented(Way::Prefix), documented(Way::Record), debian()] {
         let text = drop_in.text();

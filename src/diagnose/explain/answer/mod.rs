@@ -55,7 +55,9 @@ fn failed(call: Call, errno: Errno, message: &Message, scene: &Scene<'_>) -> Ans
         (Call::Msgget, Errno::NoSpace) => no_ids(Kind::Msg, message, scene),
         (Call::Shmget, Errno::Invalid) => too_large(message, scene),
         (Call::Semget, Errno::Invalid) => too_many_members(message, scene),
-        (Call::Shmget | Call::HugeMmap, Errno::NoMemory) => no_memory(call, message, scene),
+        (Call::Shmget | Call::HugeMmap | Call::Mmap, Errno::NoMemory) => {
+            no_memory(call, message, scene)
+        }
         (Call::ShmOpen, Errno::NoSpace) => resize(message, scene),
         (Call::ShmOpen, Errno::Missing) => vanished(message, scene),
         (Call::Semop | Call::Shmat, Errno::Invalid | Errno::Removed) => vanished(message, scene),
@@ -93,7 +95,7 @@ fn without_errno(call: Call, message: &Message, scene: &Scene<'_>) -> Answer {
     let kind = match call {
         Call::Semget | Call::Semop => Kind::Sem,
         Call::Msgget => Kind::Msg,
-        Call::Shmget | Call::Shmat | Call::ShmOpen | Call::HugeMmap => Kind::Shm,
+        Call::Shmget | Call::Shmat | Call::ShmOpen | Call::HugeMmap | Call::Mmap => Kind::Shm,
     };
     if let Some(one) = scene.object(kind, message) {
         answer.here.extend(scene.describe(one));

@@ -124,13 +124,16 @@ pub(super) fn no_memory(call: Call, message: &Message, scene: &Scene<'_>) -> Ans
         ));
         let wanted = message.bytes.map(|bytes| bytes.div_ceil(huge.page_bytes.max(1)));
         let wanted = wanted.filter(|wanted| *wanted > free);
-        if let Some(wanted) = wanted.filter(|_| call == Call::HugeMmap) {
+        if let Some(wanted) = wanted.filter(|_| matches!(call, Call::HugeMmap | Call::Mmap)) {
             let more = huge.total.saturating_add(wanted - free);
-            answer.run(format!("sysctl -w vm.nr_hugepages={more}; or huge_pages=try"));
+            let unless = if call == Call::Mmap { "where huge_pages is on: " } else { "" };
+            answer.run(format!("{unless}sysctl -w vm.nr_hugepages={more}; or huge_pages=try"));
         }
     }
+    // What is mapped without a key does not count there.
+    let counted = message.bytes.filter(|_| call != Call::Mmap);
     if let Some((true, sentence)) =
-        message.bytes.and_then(|b| scene.room("shmall", b.div_ceil(scene.limits.page_bytes.max(1))))
+        counted.and_then(|b| scene.room("shmall", b.div_ceil(scene.limits.page_bytes.max(1))))
     {
         answer.here.push(sentence);
     }

@@ -19,7 +19,9 @@ pub(super) fn not_mine(call: Call, message: &Message, scene: &Scene<'_>) -> Answ
         Call::Semget | Call::Semop => scene.object(Kind::Sem, message),
         Call::Msgget => scene.object(Kind::Msg, message),
         Call::ShmOpen => message.name.as_deref().and_then(|name| scene.file(name)),
-        Call::Shmget | Call::Shmat | Call::HugeMmap => scene.object(Kind::Shm, message),
+        Call::Shmget | Call::Shmat | Call::HugeMmap | Call::Mmap => {
+            scene.object(Kind::Shm, message)
+        }
     };
     match one {
         Some(one) => {
