@@ -330,9 +330,9 @@ fn what_was_used_after_the_death_is_kept_while_another_than_the_onlooker_may_go_
         set.members = Some(operated_by(&[9000]));
     });
     let of_user = |pid| Process { uids: Some([UID; 4]), ..process(pid, 5) };
-    assert_eq!(set_code(&used), "");
+    assert_eq!(set_code(&used), "removed");
     assert_eq!(set_code(&with(used.clone(), of_user(used.pid + 1))), "used-since");
-    assert_eq!(set_code(&with(used.clone(), of_user(used.pid))), "");
+    assert_eq!(set_code(&with(used.clone(), of_user(used.pid))), "removed");
 }
 
 #[test]
