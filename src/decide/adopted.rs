@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::life::has_uid;
 use super::sets::is_named_for_good;
 use super::{CallState, Kept, Reason, Removal, Verdict, differs};
 use crate::attribute::sets::{queue_differs, set_differs};
@@ -10,8 +11,8 @@ use crate::ledger::Book;
 use crate::ledger::book::Recorded;
 use crate::ledger::record::How;
 use crate::object::{Identity, Place};
-use crate::observe::Observation;
 use crate::observe::subject::{Kind, Subject};
+use crate::observe::{Observation, Process};
 use crate::orphan::{Against, Plan, Scene, Wish, plan};
 
 /// The objects of a look by kind, and by number or name.
@@ -179,9 +180,16 @@ fn removal(
     }
 }
 
-/// The reason for an object of whose owner or creator a process has come to live.
+/// The reason for an object of whose owner or creator a process has come to live, or may have:
+/// whoever's user could not be read counts. `exempt` are pids of the caller itself.
 #[must_use]
-pub fn no_longer_alone(uids: [u32; 2], users: &BTreeMap<u32, i32>) -> Option<Reason> {
-    let found = uids.into_iter().find_map(|uid| Some((uid, *users.get(&uid)?)));
-    found.map(|(uid, pid)| Reason::NotOrphan(Against::UserLives { pid, uid }))
+pub fn no_longer_alone(uids: [u32; 2], processes: &[Process], exempt: &[i32]) -> Option<Reason> {
+    let others = || processes.iter().filter(|one| !one.ended && !exempt.contains(&one.process.pid));
+    let lives = others().find_map(|one| {
+        let (pid, uid) = (one.process.pid, uids.into_iter().find(|&uid| has_uid(one, uid))?);
+        Some(Against::UserLives { pid, uid })
+    });
+    let unread = || others().find(|one| one.uids.is_none());
+    let unread = || unread().map(|one| Against::UserUnread(one.process.pid));
+    lives.or_else(unread).map(Reason::NotOrphan)
 }

@@ -169,10 +169,9 @@ fn used_since(
     let ended = ended.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let later = u64::try_from(used).is_ok_and(|used| used > ended);
     let by_others = later && key != 0 && unrecorded(book, object, last, look).is_some();
-    let own = i32::try_from(std::process::id()).unwrap_or(0);
     let may_go_on = |process: &Process| {
         let its = uids.iter().any(|&uid| life::has_uid(process, uid));
-        its && !process.ended && process.process.pid != own
+        its && !process.ended && process.process.pid != look.pid
     };
     (by_others && look.processes.iter().any(may_go_on)).then_some(Reason::UsedSince)
 }

@@ -139,11 +139,13 @@ fn item_bytes_by_length(bytes: &[u8]) -> Option<usize> {
     [NARROW_ITEM, WIDE_ITEM].into_iter().find(|item| room > 0 && fits(item))
 }
 
-/// The handle that a name below `/dev/shm` bears.
+/// The handle that a name below `/dev/shm` bears; `None` where a server would write it otherwise,
+/// or a stranger's file `PostgreSQL.07` could pass for a server's `PostgreSQL.7`.
 #[must_use]
 pub fn handle_of_name(name: &[u8]) -> Option<u32> {
-    let digits = name.strip_prefix(b"PostgreSQL.").filter(|_| is_posix_name(name))?;
-    std::str::from_utf8(digits).ok()?.parse().ok()
+    let digits = name.strip_prefix(b"PostgreSQL.")?;
+    let handle = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    (posix_name(handle).0 == name).then_some(handle)
 }
 
 /// The handles that a System V key may stand for; none for a private segment.
@@ -162,8 +164,7 @@ pub fn posix_name(handle: u32) -> Bytes {
 /// Whether a name below `/dev/shm` is of PostgreSQL's form.
 #[must_use]
 pub fn is_posix_name(name: &[u8]) -> bool {
-    name.strip_prefix(b"PostgreSQL.")
-        .is_some_and(|digits| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit))
+    handle_of_name(name).is_some()
 }
 
 /// The System V key of a handle (`dsm_impl.c dsm_impl_sysv`): negated if below 1.
@@ -292,7 +293,10 @@ mod tests {
             assert_eq!(handle_of_name(&posix_name(handle).0), Some(handle));
         }
         assert_eq!(handles_of_key(0), [0_u32; 0]);
-        assert_eq!(handle_of_name(b"PostgreSQL.99999999999"), None);
+        for other in ["99999999999", "07", "+7", "7 ", ""] {
+            let name = format!("PostgreSQL.{other}");
+            assert!(!is_posix_name(name.as_bytes()), "{name}");
+        }
     }
 
     #[test]

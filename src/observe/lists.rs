@@ -71,7 +71,7 @@ pub fn read_unattached(look: &mut Observation, ids: &[i32]) {
 }
 
 /// Asks again for the users of processes that seemed to vanish while they were looked at.
-fn settle_owners(processes: &mut Vec<Process>) {
+pub(crate) fn settle_owners(processes: &mut Vec<Process>) {
     processes::add_owners(processes);
     processes.retain(|process| {
         process.ended || process.uids.is_some() || processes::lives(process.process)

@@ -69,6 +69,8 @@ pub struct Observation {
     pub place: Place,
     /// Effective user of the onlooker.
     pub uid: u32,
+    /// Pid of the onlooker.
+    pub pid: i32,
     /// `processes` of `/proc/stat`: forks since the boot.
     pub forks: Option<u64>,
     /// `/proc/sys/kernel/pid_max`.
@@ -194,6 +196,7 @@ pub fn observe(scope: Scope) -> Result<Observation> {
     Ok(Observation {
         now: SystemTime::now(),
         uid: crate::sys::user::effective(),
+        pid: i32::try_from(std::process::id()).unwrap_or(0),
         forks: forks(),
         pid_max: pid_max(),
         segments,

@@ -59,6 +59,8 @@ pub enum Against {
         /// Whose.
         uid: u32,
     },
+    /// This process lives, and whose it is could not be read.
+    UserUnread(i32),
     /// Processes of other users are hidden from the caller.
     Hidden,
     /// Processes of another PID namespace, which cannot be seen, may use what is here.
@@ -100,6 +102,7 @@ impl Against {
             Self::Unreadable => "unreadable",
             Self::NotYours(_) => "not-yours",
             Self::UserLives { .. } => "user-lives",
+            Self::UserUnread(_) => "user-unread",
             Self::Hidden => "processes-hidden",
             Self::PidsElsewhere => "pids-elsewhere",
             Self::CreatorUnseen(_) => "creator-unseen",
@@ -115,6 +118,7 @@ impl Against {
             self,
             Self::Suspect(_)
                 | Self::UserLives { .. }
+                | Self::UserUnread(_)
                 | Self::Hidden
                 | Self::PidsElsewhere
                 | Self::CreatorUnseen(_)
@@ -202,6 +206,11 @@ impl fmt::Display for Against {
             Self::UserLives { pid, uid } => write!(
                 f,
                 "process {pid} of its user {uid} lives, and may want it: adopt it by its number or \
+                 name if you know better"
+            ),
+            Self::UserUnread(pid) => write!(
+                f,
+                "process {pid} lives, and whose it is cannot be read: adopt it by its number or \
                  name if you know better"
             ),
             Self::Hidden => f.write_str(

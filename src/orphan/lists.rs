@@ -49,8 +49,8 @@ impl<'a> Lists<'a> {
         for (id, start) in &look.headers {
             let row = scene.segments.get(id);
             if let (Some(header), Some(row)) = (postgres::header(start), row) {
-                // Believed though its pid may differ from the creator's, as it does where the
-                // server ran in another PID namespace: else what it leads to is stranded.
+                // Believed though its pid may differ from the creator's, as of a server in another
+                // PID namespace: not to believe it strands what it leads to.
                 lists.mains.push((header, row));
             }
         }

@@ -22,6 +22,8 @@ pub struct Scene<'a> {
     pub(super) lists: Lists<'a>,
     /// A living process of each user, exempt ones left out.
     users: BTreeMap<u32, i32>,
+    /// A living process of an unknown user.
+    of_unknown: Option<i32>,
     pids: BTreeSet<i32>,
     mapped: BTreeMap<FileRef, i32>,
     /// A process that is blocked on each set or queue.
@@ -41,6 +43,7 @@ impl<'a> Scene<'a> {
             look,
             lists: Lists::default(),
             users: BTreeMap::new(),
+            of_unknown: None,
             pids: BTreeSet::new(),
             mapped: BTreeMap::new(),
             blocked: look.extra.blocked.iter().map(|found| (found.what, found.pid)).collect(),
@@ -64,6 +67,9 @@ impl<'a> Scene<'a> {
         if !exempt.contains(&pid) {
             for uid in process.uids.into_iter().flatten() {
                 self.users.entry(uid).or_insert(pid);
+            }
+            if process.uids.is_none() {
+                self.of_unknown = self.of_unknown.or(Some(pid));
             }
         }
         match &process.maps {
@@ -163,6 +169,9 @@ impl<'a> Scene<'a> {
         let lives = uids.iter().find_map(|uid| Some((*uid, *self.users.get(uid)?)));
         if let Some((uid, pid)) = lives {
             return Some(Against::UserLives { pid, uid });
+        }
+        if let Some(pid) = self.of_unknown {
+            return Some(Against::UserUnread(pid));
         }
         if self.look.extra.hides {
             return Some(Against::Hidden);

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::object::Identity;
 use crate::observe::uses::{Found, WaitsFor};
-use crate::observe::{Scope, lists, processes, uses};
+use crate::observe::{Process, Scope, lists, processes, uses};
 use crate::orphan::Against;
 
 /// How long a look at who lives counts: thousands of removals cannot have one each.
@@ -62,7 +62,7 @@ fn queue(found: &Found<WaitsFor>) -> Option<(i32, i32)> {
 /// long sweep goes on.
 pub(super) struct Alone {
     exempt: Vec<i32>,
-    users: BTreeMap<u32, i32>,
+    processes: Vec<Process>,
     /// Queues that somebody waits for, by id: the queue itself does not tell.
     waits: BTreeMap<i32, i32>,
     looked: Option<Instant>,
@@ -72,7 +72,7 @@ impl Alone {
     pub(super) fn new(policy: &Policy) -> Self {
         Self {
             exempt: policy.exempt.clone(),
-            users: BTreeMap::new(),
+            processes: Vec::new(),
             waits: BTreeMap::new(),
             looked: None,
         }
@@ -92,22 +92,17 @@ impl Alone {
         }
         let waits = queue.and_then(|id| self.waits.get(&id)).map(|pid| Against::Blocked(*pid));
         let users = removal.alone();
-        let users = users.and_then(|uids| decide::adopted::no_longer_alone(uids, &self.users));
+        let users = users
+            .and_then(|uids| decide::adopted::no_longer_alone(uids, &self.processes, &self.exempt));
         Ok(waits.map(Reason::NotOrphan).or(users))
     }
 
     fn look(&mut self) -> Result<()> {
         let scope = Scope { processes: true, ..Scope::default() };
-        self.users.clear();
-        let processes = processes::all(scope)?;
-        let (blocked, _) = uses::blocked(&processes);
+        self.processes = processes::all(scope)?;
+        lists::settle_owners(&mut self.processes);
+        let (blocked, _) = uses::blocked(&self.processes);
         self.waits = blocked.iter().filter_map(queue).collect();
-        for process in processes.iter().filter(|process| !process.ended) {
-            let pid = process.process.pid;
-            if !self.exempt.contains(&pid) {
-                self.users.extend(process.uids.into_iter().flatten().map(|uid| (uid, pid)));
-            }
-        }
         self.looked = Some(Instant::now());
         Ok(())
     }

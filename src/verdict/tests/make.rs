@@ -38,6 +38,7 @@ pub(super) fn look() -> Observation {
         now: now(),
         place: place(),
         uid: 0,
+        pid: 77,
         forks: Some(1000),
         pid_max: Some(32768),
         segments: Vec::new(),

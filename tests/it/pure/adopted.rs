@@ -7,11 +7,11 @@ use shmwarden::ledger::book::{Illegal, Tail};
 use shmwarden::ledger::compact::{LONG_BYTES, rewrite};
 use shmwarden::ledger::record::{Adopted, How, Outcome, Record, Role};
 use shmwarden::object::{Identity, Place, Segment};
-use shmwarden::observe::Observation;
+use shmwarden::observe::{Observation, Process};
 
 use super::make::{
-    CONTROL_HANDLE, DYNAMIC_HANDLE, UID, header, here, in_boot, in_ipc, in_pids, posix, posix_of,
-    run, seen, segment, shm,
+    CONTROL_HANDLE, DYNAMIC_HANDLE, OTHER_UID, UID, header, here, in_boot, in_ipc, in_pids, posix,
+    posix_of, run, seen, segment, shm,
 };
 use super::orphan::{add, add_file, crashed, later, of_user, whole_list};
 use super::story::Story;
@@ -177,4 +177,17 @@ fn what_came_to_a_list_since_keeps_all_of_its_server() {
     look.controls[0].1 = list;
     let codes = [(3, "not-adopted"), (2, "not-adopted"), (1, "not-adopted")];
     assert_eq!(decided(&server().book, &look), codes);
+}
+
+#[test]
+fn who_came_during_a_long_sweep_counts_and_so_does_who_cannot_be_read() {
+    let code = |processes: &[Process]| {
+        let reason = adopted::no_longer_alone([UID, UID], processes, &[70]);
+        reason.map_or("", |reason| reason.code())
+    };
+    assert_eq!(code(&[of_user(60, OTHER_UID), of_user(70, UID)]), "");
+    assert_eq!(code(&[of_user(60, UID)]), "user-lives");
+    let unread = Process { uids: None, ..of_user(60, UID) };
+    assert_eq!(code(&[unread.clone()]), "user-unread");
+    assert_eq!(code(&[Process { ended: true, ..unread }]), "");
 }

@@ -197,6 +197,7 @@ pub fn look() -> Observation {
         now: time(1000),
         place: here(),
         uid: UID,
+        pid: 77,
         forks: Some(FORKS + 100),
         pid_max: Some(PID_MAX),
         segments: vec![],

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use shmwarden::ledger::record::{How, Role};
-use shmwarden::object::{Identity, Key, Segment, ShmFile};
+use shmwarden::object::{Bytes, Identity, Key, Segment, ShmFile};
 use shmwarden::observe::subject::Subject;
 use shmwarden::observe::tables::{ListedFile, Set};
 use shmwarden::observe::uses::{Found, WaitsFor};
@@ -147,6 +147,9 @@ fn what_cannot_be_seen_counts_as_living() {
     let mut look = one();
     look.extra.hides = true;
     assert_eq!(both(&look, 7), ["processes-hidden", ""]);
+    let mut look = one();
+    look.processes.push(Process { uids: None, ..of_user(50, 0) });
+    assert_eq!(both(&look, 7), ["user-unread", ""]);
     let mut look = one();
     look.extra.shows_all_pids = false;
     assert_eq!(both(&look, 7), ["pids-elsewhere", ""]);
@@ -304,6 +307,19 @@ fn a_main_segment_of_another_pid_namespace_takes_its_dynamic_shared_memory_along
         assert_eq!(roles, [Role::Main, Role::Control, Role::Dynamic]);
         assert!(taken.iter().all(|one| one.2.is_empty()));
     }
+}
+
+#[test]
+fn a_strangers_file_of_nearly_the_same_name_does_not_take_a_lists_place() {
+    let mut look = crashed();
+    let mut stranger = posix_of(CONTROL_HANDLE);
+    stranger.name = Bytes(format!("PostgreSQL.0{CONTROL_HANDLE}").into_bytes());
+    (stranger.file.ino, stranger.uid) = (4711, OTHER_UID);
+    add_file(&mut look, &stranger);
+    let only_main = |subject: Subject<'_>| matches!(subject, Subject::Shm(_));
+    let taken = made(&look, How::Named, only_main);
+    let names: Vec<&str> = taken.iter().map(|one| one.0.as_str()).collect();
+    assert_eq!(names, ["shm 5", &list_name(), &dynamic_name()]);
 }
 
 #[test]

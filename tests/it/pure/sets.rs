@@ -324,6 +324,18 @@ fn what_was_changed_since_the_last_look_is_kept() {
 }
 
 #[test]
+fn what_was_used_after_the_death_is_kept_while_another_than_the_onlooker_may_go_on() {
+    let used = with_set(|set| {
+        set.row.otime = seconds(900);
+        set.members = Some(operated_by(&[9000]));
+    });
+    let of_user = |pid| Process { uids: Some([UID; 4]), ..process(pid, 5) };
+    assert_eq!(set_code(&used), "removed");
+    assert_eq!(set_code(&with(used.clone(), of_user(used.pid + 1))), "used-since");
+    assert_eq!(set_code(&with(used.clone(), of_user(used.pid))), "removed");
+}
+
+#[test]
 fn the_last_look_records_a_set_as_it_is_then() {
     let moved = SemaphoreSet { ctime: seconds(25), ..set() };
     let again = seen(1, Role::Other, Identity::Sem(moved));
