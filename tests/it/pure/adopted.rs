@@ -188,6 +188,6 @@ fn who_came_during_a_long_sweep_counts_and_so_does_who_cannot_be_read() {
     assert_eq!(code(&[of_user(60, OTHER_UID), of_user(70, UID)]), "");
     assert_eq!(code(&[of_user(60, UID)]), "user-lives");
     let unread = Process { uids: None, ..of_user(60, UID) };
-    assert_eq!(code(&[unread.clone()]), "user-unread");
+    assert_eq!(code(std::slice::from_ref(&unread)), "user-unread");
     assert_eq!(code(&[Process { ended: true, ..unread }]), "");
 }
