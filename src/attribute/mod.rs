@@ -209,7 +209,14 @@ fn claimed(
             if is_recorded(book, &identity) {
                 continue;
             }
-            match proof::of(claim, row, look) {
+            let proof = proof::of(claim, row, look);
+            // The recorded one, which somebody has changed since, be it a next server: no other one
+            // of the server's, and its pid says nothing of who uses it now.
+            let by_pid = matches!(proof, None | Some(How::ForkCount));
+            if by_pid && is_recorded_but_for_time(book, run, row) {
+                continue;
+            }
+            match proof {
                 Some(how) => found.push((run.start.run, how, Role::Other, identity)),
                 None => {
                     suspects.push(Suspect { run: run.start.run, identity, doubt: Doubt::PidReused })
@@ -217,6 +224,15 @@ fn claimed(
             }
         }
     }
+}
+
+/// Whether a run's objects have this segment with another change time.
+fn is_recorded_but_for_time(book: &Book, run: &Run, row: &Row) -> bool {
+    let now = identity_of(row);
+    book.objects.values().filter(|object| object.run == run.start.run).any(|object| {
+        matches!(&object.identity, Identity::Shm(known)
+            if now == Segment { ctime: now.ctime, ..known.clone() })
+    })
 }
 
 /// The major version of a run's server: as claimed, else as its data directory says now.

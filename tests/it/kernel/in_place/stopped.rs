@@ -8,6 +8,7 @@ use super::super::asked::{self, Asked};
 use super::super::instance::{Instance, SOON, need_root};
 use super::{guardian_of, wait_guardian};
 use crate::support::calls::{is_queue, is_set};
+use crate::support::objects::Snapshot;
 use crate::support::processes;
 use crate::support::sandbox;
 use crate::support::user::User;
@@ -21,11 +22,13 @@ const KEY: u32 = 0x00f4_2401;
 fn nothing_of_a_next_server_is_removed_by_a_guardian_that_was_stopped() {
     sandbox::run(|| {
         need_root("for processes that may look into each other");
+        let before = Snapshot::take();
         let instance = Instance::new(User::Server);
         let mut server = Asked::spawn(instance.run(&["--in-place"], &asked::words()));
+        let segment = server.ask(&format!("shmget({KEY}, 4096, 03600) + 0"));
         let set = server.make_set(KEY, 1);
         let queue = server.make_queue(KEY);
-        instance.wait_recorded(2);
+        instance.wait_recorded(3);
         let guardian = guardian_of(&instance);
         processes::kill(guardian, Signal::SIGSTOP);
         wait_until("it is stopped", SOON, || processes::state(guardian) == Some('T'));
@@ -43,13 +46,18 @@ fn nothing_of_a_next_server_is_removed_by_a_guardian_that_was_stopped() {
         };
         by_child(&format!("set({set}, 0, 5); op({set}, 0, -1)"));
         by_child(&format!("put({queue}, 'again')"));
+        by_child(&format!("my $b; shmctl({segment}, 2, $b) && shmctl({segment}, 1, $b) or die"));
         std::thread::sleep(Duration::from_millis(1500));
 
+        let there = before.left_over();
+        assert_eq!(there.len(), 1, "{there:?}");
         processes::kill(guardian, Signal::SIGCONT);
         wait_guardian(&instance);
         assert!(is_set(set) && is_queue(queue));
+        assert_eq!(before.left_over(), there);
         instance.sweep(&[]);
         assert!(is_set(set) && is_queue(queue));
+        assert_eq!(before.left_over(), there);
         next.kill();
     });
 }
