@@ -92,8 +92,13 @@ impl<'a> Scene<'a> {
             Subject::Shm(row) if row.mode & MODE_DEST != 0 => Some(Against::Dest),
             Subject::Shm(row) if row.nattch > 0 => Some(Against::Attached(row.nattch)),
             Subject::Shm(row) => {
-                let lives = row.creator_pid != 0 && self.pids.contains(&row.creator_pid);
-                lives.then_some(Against::CreatorLives(row.creator_pid))
+                let lives = |pid: i32| pid != 0 && self.pids.contains(&pid);
+                if lives(row.creator_pid) {
+                    return Some(Against::CreatorLives(row.creator_pid));
+                }
+                // It may have detached for a while only. The onlooker attached it to read it.
+                let user = row.last_pid;
+                (lives(user) && user != self.look.pid).then_some(Against::LastUserLives(user))
             }
             Subject::Sem(set) => self.set_in_use(set),
             Subject::Msg(row) => self.queue_in_use(row),

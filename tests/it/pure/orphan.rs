@@ -169,6 +169,12 @@ fn what_is_in_use_is_refused_whoever_names_it() {
     let mut look = one();
     look.processes.push(of_user(SERVER.pid, OTHER_UID));
     assert_eq!(both(&look, 7), ["creator-lives"; 2]);
+    let mut look = one();
+    look.processes.push(of_user(SERVER.pid + 1, OTHER_UID));
+    row_of(&mut look, 7).last_pid = SERVER.pid + 1;
+    assert_eq!(both(&look, 7), ["last-user-lives"; 2]);
+    look.pid = SERVER.pid + 1;
+    assert_eq!(both(&look, 7), [""; 2], "the onlooker's own look into it");
 }
 
 #[test]
