@@ -1,10 +1,11 @@
 //! ^C at any moment: the demo ends of it and leaves nothing.
 
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 
 use super::stage::{self, Before, PATIENCE, without_namespaces};
 use crate::kernel::instance::need_root;
@@ -35,10 +36,11 @@ fn is_interrupted(command: impl Fn() -> Command) {
     for moment in MOMENTS_MS {
         let mut command = command();
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut demo = Process::spawn(&mut command);
+        let mut demo = Process::spawn(command.process_group(0));
         // Before it has asked for signals, and before `setpriv` has become it, ^C ends it at once.
         std::thread::sleep(Duration::from_millis(moment));
-        demo.signal(Signal::SIGINT);
+        // As a terminal does: to the whole foreground group.
+        let _ = killpg(Pid::from_raw(demo.pid()), Signal::SIGINT);
         let status = demo.wait(PATIENCE);
         let by_signal = status.signal() == Some(Signal::SIGINT as i32);
         assert!(by_signal || status.success(), "after {moment} ms: {status:?}");

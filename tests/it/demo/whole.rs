@@ -95,7 +95,7 @@ fn without_a_postgresql_the_stand_in_plays() {
         let before = Before::look();
         let mut command = stage::command(User::Root, &["--no-color"]);
         let answer = Answer::of(command.env("PATH", "/usr/bin:/bin")).expect_code(0);
-        let wanted = format!("no PostgreSQL 10 to 18 was found, so {STAND_IN} as user");
+        let wanted = format!("no PostgreSQL 10 to 18 was found, so\n{STAND_IN} as user");
         assert!(answer.stdout.contains(&wanted), "{answer:?}");
         assert!(!answer.stdout.contains("FAILED"), "{answer:?}");
         for claim in OF_AN_OPENGAUSS {

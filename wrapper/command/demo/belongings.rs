@@ -5,7 +5,9 @@
 
 use shmwarden::object::{Segment, SemaphoreSet, ShmFile};
 use shmwarden::observe::tables::set_identity;
-use shmwarden::observe::{self, Mapped, Scope, identity_of, place, shm_files};
+use shmwarden::observe::{
+    self, Mapped, Observation, Process, Scope, identity_of, place, shm_files,
+};
 use shmwarden::sys::sem;
 use shmwarden::sys::shm::{self, Row};
 use shmwarden::sys::taken::{Taken, TakenSet};
@@ -26,18 +28,15 @@ impl Belongings {
     pub(super) fn of(server: i32, account: &Account) -> Outcome<Self> {
         let scope = Scope { files: true, processes: true, maps: true, ..Scope::default() };
         // As the server's user: root may lack the right to look into others (`CAP_SYS_PTRACE`).
-        let seen = account
-            .act(|| observe::observe(scope))?
-            .map_err(failed("cannot look at shared memory"))?;
-        let mut found = Self::default();
-        let own: Vec<_> = seen
-            .processes
-            .iter()
-            .filter(|process| process.process.pid == server || process.parent == server)
-            .collect();
-        let pids: Vec<i32> = own.iter().map(|process| process.process.pid).collect();
-        found.sets = account.act(|| sets_used_by(&pids))?;
-        let maps = own.iter().filter_map(|process| process.maps.clone()?.here());
+        let (seen, sets) = account.act(|| {
+            let seen = observe::observe(scope);
+            let sets = seen.as_ref().map(|seen| sets_used_by(seen, server)).unwrap_or_default();
+            (seen, sets)
+        })?;
+        let seen = seen.map_err(failed("cannot look at shared memory"))?;
+        let mut found = Self { sets, ..Self::default() };
+        let own = seen.processes.iter().filter(|process| is_of(process, server));
+        let maps = own.filter_map(|process| process.maps.clone()?.here());
         for (mapped, _) in maps.flatten() {
             match mapped {
                 Mapped::Segment(id) => found.segments.extend(seen.segment(id).map(identity_of)),
@@ -129,8 +128,15 @@ impl Belongings {
     }
 }
 
-/// The sets of which one of these processes operated a member last.
-fn sets_used_by(pids: &[i32]) -> Vec<SemaphoreSet> {
+/// Whether it is the server or a child of it.
+fn is_of(process: &Process, server: i32) -> bool {
+    process.process.pid == server || process.parent == server
+}
+
+/// The sets of which a process of the server operated a member last.
+fn sets_used_by(seen: &Observation, server: i32) -> Vec<SemaphoreSet> {
+    let own = seen.processes.iter().filter(|process| is_of(process, server));
+    let pids: Vec<i32> = own.map(|process| process.process.pid).collect();
     let used = |row: &&sem::Row| {
         // What may not be asked is another user's.
         let operators = sem::operators(row.id, row.members).unwrap_or_default();

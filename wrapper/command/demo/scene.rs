@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use nix::libc::SIGKILL;
 use shmwarden::ledger::file::{For, Ledger};
-use shmwarden::ledger::record::Claim;
 use shmwarden::object::{EngineName, Identity, SemaphoreSet};
 use shmwarden::sys::process::Ended;
 
@@ -113,7 +112,7 @@ impl Scene {
         let ledger = self.ledger.clone();
         let server = self.processes.wait_until("the claim of the server", |all| {
             let claim = last_claim(&ledger, launcher);
-            match (claim.map(|claim| claim.process.pid), all.has_ended(launcher)) {
+            match (claim.map(|(pid, _)| pid), all.has_ended(launcher)) {
                 (None, Some(_)) => Err(Trouble::Failed(format!(
                     "shmwarden run has ended before the server began: {}",
                     last_lines(&read(&log))
@@ -178,7 +177,7 @@ impl Scene {
 
     /// What a launcher takes its server for, by its claim.
     pub(super) fn engine_of(&self, launched: &Launched) -> Option<EngineName> {
-        last_claim(&self.ledger, launched.launcher).map(|claim| claim.engine)
+        last_claim(&self.ledger, launched.launcher).map(|(_, engine)| engine)
     }
 
     fn new_log(&mut self) -> PathBuf {
@@ -187,12 +186,12 @@ impl Scene {
     }
 }
 
-/// What a launcher has claimed last in the ledger.
-fn last_claim(ledger: &Path, launcher: i32) -> Option<Claim> {
+/// Whom a launcher has claimed last in the ledger, and as what.
+fn last_claim(ledger: &Path, launcher: i32) -> Option<(i32, EngineName)> {
     let ledger = read_ledger(ledger)?;
     let run = ledger.book.last_run()?;
     let claim = run.claims.last()?;
-    (run.start.launcher.pid == launcher).then(|| claim.clone())
+    (run.start.launcher.pid == launcher).then_some((claim.process.pid, claim.engine))
 }
 
 fn read_ledger(path: &Path) -> Option<Ledger> {

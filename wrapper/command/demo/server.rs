@@ -40,7 +40,7 @@ impl Server {
     pub(super) fn introduction(&self) -> String {
         match self {
             Self::StandIn { for_want: true } => format!(
-                "no PostgreSQL {} to {} was found, so {}",
+                "no PostgreSQL {} to {} was found, so\n{}",
                 postgres::MAJORS.start(),
                 postgres::MAJORS.end(),
                 self.name()
