@@ -51,12 +51,18 @@ fn each_signal_that_can_be_caught_arrives_once() {
                     line.split(' ').next()?.parse::<i32>().ok()
                 };
                 let mut found = Vec::new();
-                let count = if signal == libc::SIGUSR2 { 1 } else { 2 };
+                let mut count = if signal == libc::SIGUSR2 { 1 } else { 2 };
                 while found.len() < count {
-                    // What has not come long before the next one is lost.
+                    // What has not come long before the next one, and one more, is lost.
                     let next_is_there = found.contains(&libc::SIGUSR2);
-                    let Some(number) = told(&mut talker, next_is_there) else { break };
-                    found.push(number);
+                    match told(&mut talker, next_is_there) {
+                        Some(number) => found.push(number),
+                        None if next_is_there && count == 2 => {
+                            count = 3;
+                            let _ = send(talker.process.pid(), libc::SIGUSR2);
+                        }
+                        None => break,
+                    }
                 }
                 let own = found.iter().filter(|&&number| number == signal).count();
                 if found.len() == count && own == 1 {
