@@ -13,10 +13,9 @@ mod segment;
 pub(crate) mod sets;
 mod threads;
 
-use std::ffi::OsString;
 use std::io::Write;
 
-use options::Options;
+pub(crate) use options::Options;
 
 /// What the server prints when it serves.
 pub(crate) const READY: &str = "ready";
@@ -33,16 +32,15 @@ pub(crate) struct Collisions {
 }
 
 /// Is the server, until a signal ends it; its status.
-pub(crate) fn run(words: impl Iterator<Item = OsString>, collisions: &Collisions) -> u8 {
-    let options = match Options::parse(words) {
-        Ok(options) => options,
-        Err(why) => return fatal(&why),
-    };
+pub(crate) fn run(options: &Options, collisions: &Collisions) -> u8 {
     // Before there is a thread: all of them have these blocked (pmdie and reaper run in the first).
     let signals = ends::block();
-    match serve(&options, collisions) {
+    match serve(options, collisions) {
         Ok(server) => ends::wait(&signals, server),
-        Err(why) => fatal(&why),
+        Err(why) => {
+            complain("FATAL", &why);
+            FATAL
+        }
     }
 }
 
@@ -68,11 +66,6 @@ fn serve(options: &Options, collisions: &Collisions) -> Result<Server, String> {
     let fenced = if options.fenced { Some(fenced::start()?) } else { None };
     threads::start(&sets, options.threads)?;
     Ok(Server { lock_file, segment, sets, fenced, starts: options.starts })
-}
-
-fn fatal(why: &str) -> u8 {
-    complain("FATAL", why);
-    FATAL
 }
 
 /// A line of the server's log, where that can be written.

@@ -4,7 +4,7 @@
 //! What others have under its keys it leaves alone, whatever they look like: the story may have to
 //! be told in the machine's own tables.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -19,21 +19,33 @@ use super::scene::{Launched, Scene};
 use super::story::Story;
 use super::trouble::{Outcome, failed};
 use crate::exit::Ending;
-use crate::stand_in::{self, Collisions};
+use crate::stand_in::{self, Collisions, Options};
 
 /// The name of this part of the demo.
 pub(super) const PART: &str = "stand-in";
 /// Where its data directory is, from the server's directory.
 const DATA: &str = "data";
 /// Its segment, buffer pool included: never touched, so it takes no memory.
-const BYTES: u64 = 64 << 20;
+const BYTES: usize = 64 << 20;
 /// As for 48 sessions.
 const SETS: usize = 3;
+/// How many use them.
+const THREADS: usize = 4;
 
 /// Is the server, until a signal ends it.
-pub(super) fn run(words: &[OsString]) -> Ending {
+pub(super) fn run(data: &OsStr) -> Ending {
+    let options = Options {
+        data: data.into(),
+        port: PORT,
+        bytes: BYTES,
+        huge_pages: false,
+        sets: SETS,
+        threads: THREADS,
+        fenced: false,
+        starts: false,
+    };
     let left_alone = Collisions { segment: |_| false, set: |_| false };
-    Ending::Status(stand_in::run(words.iter().cloned(), &left_alone))
+    Ending::Status(stand_in::run(&options, &left_alone))
 }
 
 /// Makes its data directory, and a copy of this program under the name of the real server, by which
@@ -48,9 +60,6 @@ pub(super) fn command(scene: &Scene) -> Vec<OsString> {
     let mut words = vec![scene.program("gaussdb").into_os_string()];
     words.extend(["demo", "--part", PART, "--", "-D"].map(OsString::from));
     words.push(scene.home.join(DATA).into());
-    let settings = [format!("shared_memory={BYTES}"), format!("sets={SETS}")];
-    words.extend(["-p".into(), PORT.to_string().into()]);
-    words.extend(settings.into_iter().flat_map(|setting| ["-c".into(), setting.into()]));
     words
 }
 
@@ -88,7 +97,7 @@ fn names_server(own: &Belongings, pid: i32, data: &Path) -> std::io::Result<bool
     let [segment] = own.segments.as_slice() else { return Ok(false) };
     let bytes = Attached::attach(segment.id)?.read(HEADER_BYTES);
     let directory = std::fs::metadata(data)?;
-    let wanted = Header { pid, bytes: BYTES, dev: directory.dev(), ino: directory.ino() };
+    let wanted = Header { pid, bytes: BYTES as u64, dev: directory.dev(), ino: directory.ino() };
     Ok(header(&bytes) == Some(wanted))
 }
 
