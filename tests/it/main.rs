@@ -14,6 +14,7 @@ mod launcher;
 mod notify;
 mod opengauss;
 mod pages;
+mod patroni;
 mod pure;
 mod servers;
 mod support;
