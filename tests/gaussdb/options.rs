@@ -40,6 +40,8 @@ impl Options {
             match word.to_str() {
                 Some("-D") => options.data = std::path::absolute(&value).map_err(message)?,
                 Some("-p") => options.port = number(value.to_str().unwrap_or_default())?,
+                // The role (primary, standby, pending): nothing here depends on it.
+                Some("-M") => {}
                 Some("-c") => options.set(value.to_str().unwrap_or_default())?,
                 _ => return Err(format!("invalid argument: {word:?}")),
             }
