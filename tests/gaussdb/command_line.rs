@@ -24,6 +24,8 @@ pub(crate) fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Options
                 options.data = std::path::absolute(&value).map_err(|error| error.to_string())?
             }
             Some("-p") => options.port = number(value.to_str().unwrap_or_default())?,
+            // The role (primary, standby, pending): nothing here depends on it.
+            Some("-M") => {}
             Some("-c") => set(&mut options, value.to_str().unwrap_or_default())?,
             _ => return Err(format!("invalid argument: {word:?}")),
         }

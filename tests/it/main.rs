@@ -15,6 +15,7 @@ mod launcher;
 mod notify;
 mod opengauss;
 mod pages;
+mod patroni;
 mod pure;
 mod servers;
 mod support;

@@ -9,6 +9,7 @@ mod dss;
 mod exits;
 mod fenced;
 mod forsaken;
+mod gs_ctl;
 mod large;
 mod many;
 mod ways;
