@@ -46,7 +46,7 @@ pub enum Doubt {
 /// Whether the ledger has this very object already, whatever became of it.
 #[must_use]
 pub fn is_recorded(book: &Book, identity: &Identity) -> bool {
-    book.objects.values().any(|object| object.identity.is(identity))
+    book.has(identity)
 }
 
 /// What claimed processes of a run have created and the ledger has not; `is_there` tells whether a
@@ -229,7 +229,7 @@ fn claimed(
 /// Whether a run's objects have this segment with another change time.
 fn is_recorded_but_for_time(book: &Book, run: &Run, row: &Row) -> bool {
     let now = identity_of(row);
-    book.objects.values().filter(|object| object.run == run.start.run).any(|object| {
+    book.segments_of(row.id).filter(|object| object.run == run.start.run).any(|object| {
         matches!(&object.identity, Identity::Shm(known)
             if now == Segment { ctime: now.ctime, ..known.clone() })
     })

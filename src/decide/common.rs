@@ -1,5 +1,7 @@
 //! What speaks against removing anything of an instance. Pure.
 
+use std::collections::BTreeSet;
+
 use super::{Evidence, Life, Policy, Reason};
 use crate::attribute::{self, Doubt, Suspect};
 use crate::engine::{self, postgres};
@@ -44,10 +46,12 @@ pub(super) fn reason(
     if let Some((object, _)) = elsewhere {
         return Some(Reason::ListedStays(object.identity.to_string()));
     }
-    judged.iter().find_map(|(object, own)| match own {
-        Some(_) => None,
-        None => not_understood(book, object, look).map(Reason::UnknownLayout),
-    })
+    // Asked once a run: it takes a walk over all objects.
+    let mut runs: BTreeSet<u64> = judged.iter().map(|(object, _)| object.run).collect();
+    runs.retain(|run| book.runs.get(run).is_some_and(|run| attribute::is_postgres(book, run)));
+    let left = judged.iter().filter(|(object, own)| own.is_none() && runs.contains(&object.run));
+    let mut unknown = left.filter_map(|(object, _)| not_understood(book, object, look));
+    unknown.next().map(Reason::UnknownLayout)
 }
 
 /// A run whose life cannot be seen from here and whose server could come by the object.
@@ -63,12 +67,10 @@ pub fn unseen_user(book: &Book, life: &Life, object: &Recorded) -> Option<Reason
     left.iter().find(may_use).map(|evidence| Reason::Unseen(evidence.clone()))
 }
 
-/// What is not known of a server whose main segment must go last and whose lists must be complete.
+/// What is not known of a PostgreSQL, whose main segment must go last and whose lists must be
+/// complete.
 fn not_understood(book: &Book, object: &Recorded, look: &Observation) -> Option<String> {
     let run = book.runs.get(&object.run)?;
-    if !attribute::is_postgres(book, run) {
-        return None;
-    }
     match attribute::major(run, look) {
         None => return Some("the major version of the server is not known".to_owned()),
         Some(major) if !postgres::MAJORS.contains(&major) => {

@@ -16,6 +16,8 @@ pub use own::{file_in_use, file_use};
 pub use reason::{Evidence, Holder, Reason};
 pub use sets::{queue_use, reason as call_reason, set_use};
 
+use std::collections::BTreeMap;
+
 use crate::attribute::{Doubt, Suspect};
 use crate::ledger::Book;
 use crate::ledger::book::Recorded;
@@ -167,6 +169,7 @@ pub fn decide(
         objects.iter().map(|object| (*object, own::reason(book, object, look))).collect();
     let common = common::reason(book, look, life, &judged, suspects);
     let unseen = |object: &Recorded| common::unseen_user(book, life, object);
+    let mains = main_segments(&judged);
     let mut verdicts = Vec::new();
     for (object, own) in &judged {
         let reason = match own {
@@ -191,7 +194,7 @@ pub fn decide(
                 };
                 Verdict::Keep(Kept { object: Some(object.number), identity, reason, holders })
             }
-            None => Verdict::Remove(removal(book, object, look, main_segment(&judged, object.run))),
+            None => Verdict::Remove(removal(book, object, look, mains.get(&object.run).copied())),
         });
     }
     verdicts.extend(suspects.iter().map(|suspect| {
@@ -208,14 +211,18 @@ pub fn decide(
     verdicts
 }
 
-/// The main segment of a run, if it is there and unattached.
-fn main_segment(judged: &[(&Recorded, Option<Reason>)], run: u64) -> Option<Segment> {
-    judged.iter().find_map(|(object, own)| match (&object.identity, own) {
-        (Identity::Shm(segment), None) if object.role == Role::Main && object.run == run => {
-            Some(segment.clone())
-        }
+/// The main segment of each run, where it is there and unattached.
+fn main_segments<'a>(judged: &[(&'a Recorded, Option<Reason>)]) -> BTreeMap<u64, &'a Segment> {
+    let mains = judged.iter().filter_map(|(object, own)| match (&object.identity, own) {
+        (Identity::Shm(segment), None) if object.role == Role::Main => Some((object.run, segment)),
         _ => None,
-    })
+    });
+    // The first of a run counts.
+    let mut first = BTreeMap::new();
+    for (run, segment) in mains {
+        first.entry(run).or_insert(segment);
+    }
+    first
 }
 
 /// Whether it is a set or queue.
@@ -234,7 +241,7 @@ impl CallState {
     }
 }
 
-fn removal(book: &Book, object: &Recorded, look: &Observation, guard: Option<Segment>) -> Removal {
+fn removal(book: &Book, object: &Recorded, look: &Observation, guard: Option<&Segment>) -> Removal {
     let place = book.places.get(object.place);
     let server = book.runs.get(&object.run).map_or_else(String::new, |run| {
         let pids: Vec<String> =
@@ -263,7 +270,7 @@ fn removal(book: &Book, object: &Recorded, look: &Observation, guard: Option<Seg
         role: object.role,
         evidence: format!("{server} is dead, nobody uses it; {creator}; {}", object.how),
         same_pids: place.is_some_and(|p| p.pid_namespace == look.place.pid_namespace),
-        guard: guard.filter(|_| !is_call(object)),
+        guard: guard.filter(|_| !is_call(object)).cloned(),
         seen,
         group: 0,
         alone: None,

@@ -47,7 +47,7 @@ impl Book {
             changed: entry.at,
         };
         self.given.1 = adopted.object;
-        self.objects.insert(adopted.object, recorded);
+        self.put(recorded);
         Ok(())
     }
 }

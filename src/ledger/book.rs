@@ -3,7 +3,7 @@
 //! `apply` judges a record before it changes anything; the writer and the replay both go through
 //! it, so a ledger that was written can be read, and one that reads was legal when written.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::time::SystemTime;
 
@@ -42,6 +42,8 @@ pub struct Book {
     pub first_version: u64,
     /// The highest numbers that were given to a run and to an object.
     pub(super) given: (u64, u64),
+    /// Ids of the recorded segments, each with the object's number.
+    pub(super) segment_ids: BTreeSet<(i32, u64)>,
 }
 
 impl Book {
@@ -135,6 +137,7 @@ impl Book {
     /// were.
     pub(super) fn forget_history(&mut self) {
         self.objects.retain(|_, object| object.is_open());
+        self.segment_ids.retain(|(_, number)| self.objects.contains_key(number));
     }
 
     /// Objects that something may still have to be done about, of this boot.
@@ -243,7 +246,7 @@ impl Book {
             changed: entry.at,
         };
         self.given.1 = self.given.1.max(seen.object);
-        self.objects.insert(seen.object, recorded);
+        self.put(recorded);
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 
 pub mod adopted;
 pub mod book;
+mod by_id;
 pub mod compact;
 pub mod file;
 mod kept;

@@ -101,7 +101,7 @@ impl Observation {
     /// A segment by id.
     #[must_use]
     pub fn segment(&self, id: i32) -> Option<&Row> {
-        self.segments.iter().find(|row| row.id == id)
+        row_of(&self.segments, id)
     }
 
     /// A file of `/dev/shm` by name.
@@ -121,6 +121,17 @@ impl Observation {
     pub fn data_dir(&self, path: &crate::object::Bytes) -> Option<&DataDirectory> {
         self.data_dirs.iter().find(|dir| dir.path == *path)
     }
+}
+
+/// The row of an id. A table is in the order of the kernel's slots, which are the low 15 bits of
+/// the ids: a search in halves, since this is asked for each of perhaps tens of thousands. Where
+/// there are more slots (`ipcmni_extend`) or the order is another, the walk finds it all the same.
+#[must_use]
+pub fn row_of(table: &[Row], id: i32) -> Option<&Row> {
+    let slot = |id: i32| id & 0x7fff;
+    let at = table.partition_point(|row| slot(row.id) < slot(id));
+    let there = table.get(at).filter(|row| row.id == id);
+    there.or_else(|| table.iter().find(|row| row.id == id))
 }
 
 /// What a row of the table is recognised by later.
@@ -255,4 +266,40 @@ pub fn boot_ticks() -> u64 {
 pub fn ticks_a_second() -> u64 {
     let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten();
     ticks.and_then(|ticks| u64::try_from(ticks).ok()).unwrap_or(100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(id: i32) -> Row {
+        Row {
+            id,
+            key: 0,
+            mode: 0o600,
+            bytes: 1,
+            uid: 0,
+            gid: 0,
+            creator_uid: 0,
+            creator_gid: 0,
+            creator_pid: 1,
+            last_pid: 1,
+            nattch: 0,
+            ctime: 0,
+        }
+    }
+
+    #[test]
+    fn a_row_is_found_in_whatever_order_the_table_is() {
+        // Slots in order with other sequence numbers; no order; one slot twice, as where there are
+        // more of them.
+        for ids in [vec![3 << 15, 1, (7 << 15) | 2], vec![9, 4, 0, 8], vec![5, (1 << 15) | 5]] {
+            let table: Vec<Row> = ids.iter().map(|id| row(*id)).collect();
+            for id in &ids {
+                assert_eq!(row_of(&table, *id).map(|row| row.id), Some(*id), "{ids:?}");
+            }
+            assert!(row_of(&table, (2 << 15) | 1).is_none(), "{ids:?}");
+        }
+        assert!(row_of(&[], 0).is_none());
+    }
 }

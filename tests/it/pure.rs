@@ -14,6 +14,7 @@ mod listed;
 mod lists;
 mod living;
 mod make;
+mod many;
 mod opengauss;
 mod orphan;
 mod reasons;

@@ -148,7 +148,7 @@ impl Watch {
         let mut records = Vec::new();
         for object in ledger.book.open_objects().filter(|object| object.run == run) {
             let gone = match &object.identity {
-                Identity::Shm(segment) => match rows.iter().find(|row| row.id == segment.id) {
+                Identity::Shm(segment) => match observe::row_of(rows, segment.id) {
                     None => true,
                     Some(row) => {
                         let now = identity_of(row);
