@@ -226,8 +226,8 @@ impl<'a> Planning<'a, '_> {
     }
 
     /// Segments that nobody has attached, and that may be what leads to something that was asked
-    /// for: to be read as what is taken itself. A list stays where one of them has to be left alone.
-    /// When a ledger is settled, all that was asked when it was written.
+    /// for: to be read as what is taken itself. A list stays where one of them has to be left
+    /// alone. When a ledger is settled, all that was asked when it was written.
     fn leaders_unread(&mut self) -> Vec<i32> {
         let (look, mut users, mut lists) = (self.scene.look, BTreeMap::new(), Vec::new());
         for (at, one) in self.proposals.iter().enumerate() {
