@@ -155,7 +155,9 @@ impl Against {
 impl fmt::Display for Against {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Recorded(what) => write!(f, "a ledger has it, or may have it: {what}"),
+            Self::Recorded(what) => {
+                write!(f, "a ledger has it, or may have it, so that `sweep` judges it: {what}")
+            }
             Self::Suspect(what) => {
                 write!(f, "a dead server's, perhaps; adopt it by its number or name: {what}")
             }
