@@ -33,6 +33,10 @@ pub(crate) fn run(args: &SweepArgs, common: &Common) -> Ending {
             return Ending::Status(exit::status_of(&error));
         }
     };
+    if paths.is_empty() && args.dry_run {
+        // Who asks wants an answer; a hook before the first start wants none.
+        log::info!("there is no ledger here, and nothing to sweep; --dir names another place");
+    }
     let mut worst = 0;
     let mut all = Vec::new();
     for path in paths {
