@@ -166,8 +166,13 @@ fn used_since(
     look: &Observation,
 ) -> Option<Reason> {
     let (_, ended) = book.runs.get(&object.run)?.end?;
-    let ended = ended.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let later = u64::try_from(used).is_ok_and(|used| used > ended);
+    let seconds = |time: SystemTime| {
+        time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    };
+    let (ended, now) = (seconds(ended), seconds(look.now));
+    // The kernel tells the last use in whole seconds of a clock that may be set: the second of the
+    // death counts as after it, and a clock that stands before the death tells nothing.
+    let later = u64::try_from(used).is_ok_and(|used| used >= ended) || now < ended;
     let by_others = later && key != 0 && unrecorded(book, object, last, look).is_some();
     let may_go_on = |process: &Process| {
         let its = uids.iter().any(|&uid| life::has_uid(process, uid));

@@ -54,17 +54,19 @@ fn crowd(limit: &str, judged: &[Judged<'_>], page_bytes: u64) -> Option<Crowd> {
     Some(Crowd { total, idle, users: users.len(), first, most })
 }
 
-/// Who takes most of a limit, and what frees it or raises the limit, as sentences.
+/// Who takes most of a limit, and what frees it or raises the limit, as sentences; `more` was asked
+/// for in vain, in the limit's own units.
 pub(super) fn who_and_fix(
     limit: &Limit,
     judged: &[Judged<'_>],
     page_bytes: u64,
     sem: Option<SemLimits>,
     names: Names<'_>,
+    more: u64,
 ) -> (Option<String>, String) {
     let who = crowd(limit.name, judged, page_bytes);
     let sentence = who.as_ref().map(|who| who.sentence(names));
-    (sentence, fix(limit, judged, who.as_ref(), sem, names))
+    (sentence, fix(limit, judged, who.as_ref(), names, &raise(limit, sem, more)))
 }
 
 /// Whether nobody uses an object now, whoever may still want it.
@@ -87,8 +89,8 @@ fn fix(
     limit: &Limit,
     judged: &[Judged<'_>],
     who: Option<&Crowd>,
-    sem: Option<SemLimits>,
     names: Names<'_>,
+    raise: &str,
 ) -> String {
     let of_kind = |verdict: Verdict| {
         judged
@@ -107,12 +109,13 @@ fn fix(
         ),
         _ => format!("see who takes it: shmwarden list --kind {} --holders", kind(limit.name)),
     };
-    format!("{free}; {}", raise(limit, sem))
+    format!("{free}; {raise}")
 }
 
-/// How to raise a limit.
-fn raise(limit: &Limit, sem: Option<SemLimits>) -> String {
+/// How to raise a limit, so that it holds what there is and what was asked for.
+fn raise(limit: &Limit, sem: Option<SemLimits>, more: u64) -> String {
     let most = limit.limit.unwrap_or(0);
+    let needed = limit.used.unwrap_or(0).saturating_add(more);
     let ids = matches!(limit.name, "shmmni" | "semmni" | "msgmni");
     if ids && most >= MOST_IDS {
         return format!(
@@ -125,6 +128,7 @@ fn raise(limit: &Limit, sem: Option<SemLimits>) -> String {
         0 => usual(limit.name),
         taken => taken.saturating_mul(2),
     };
+    let wanted = wanted.max(needed);
     let wanted = if ids { wanted.min(MOST_IDS) } else { wanted };
     // One set takes all four numbers: those that are 0 allow none either.
     let sem = sem.map(|s| SemLimits {
@@ -141,6 +145,10 @@ fn raise(limit: &Limit, sem: Option<SemLimits>) -> String {
         ("semmns", Some(s)) => format!(
             "or raise it: sysctl -w kernel.sem=\"{} {wanted} {} {}\"",
             s.semmsl, s.semopm, s.semmni
+        ),
+        ("/dev/shm", _) if more > 0 => format!(
+            "or make it larger: mount -o remount,size={}m /dev/shm (a container: --shm-size)",
+            needed.div_ceil(1 << 20)
         ),
         ("/dev/shm", _) => {
             "or make it larger: mount -o remount,size=SIZE /dev/shm (a container: --shm-size)"

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+
 use super::Finding;
 use crate::object::{FileRef, Place};
 
@@ -20,8 +22,10 @@ pub enum Condition {
     },
     /// Of a newer version.
     Newer(u64),
-    /// It must not be trusted, or could not be read: a sentence.
+    /// It must not be trusted: a sentence.
     Unusable(String),
+    /// A call on it failed: a sentence, and the errno.
+    Failed(String, Option<i32>),
 }
 
 /// A ledger.
@@ -78,6 +82,9 @@ fn of_one(one: &Found, here: &Place) -> Option<Finding> {
             format!("{path} has version {version}, which this shmwarden does not know"),
             "use the shmwarden that wrote it, or a newer one",
         ),
+        Condition::Failed(why, errno) => {
+            Finding::warn("ledger-unusable", why.clone(), advice(errno.map(Errno::from_raw)))
+        }
         Condition::Unusable(why) => Finding::warn(
             "ledger-unusable",
             why.clone(),
@@ -85,6 +92,29 @@ fn of_one(one: &Found, here: &Place) -> Option<Finding> {
              or root",
         ),
     })
+}
+
+/// What to do where a call on a ledger has failed.
+fn advice(errno: Option<Errno>) -> &'static str {
+    match errno {
+        Some(Errno::EIO) => {
+            "its disk fails: see dmesg; a server that runs is not hurt by that, but nothing new is \
+             recorded; move the ledgers to a sound disk (--ledger, StateDirectory=)"
+        }
+        Some(Errno::ENOSPC | Errno::EDQUOT) => {
+            "free space on its file system, or the quota of its user: nothing new is recorded as \
+             long as it is full"
+        }
+        Some(Errno::EFBIG) => "raise LimitFSIZE= of the unit, or ulimit -f",
+        Some(Errno::EROFS) => {
+            "mount its file system for writing (a disk that fails is made read-only: dmesg), or \
+             name a writable place: --ledger, StateDirectory=, ReadWritePaths="
+        }
+        Some(Errno::EACCES | Errno::EPERM) => {
+            "run this as its owner or as root; it is no fault of the ledger"
+        }
+        _ => "see what the kernel said of it, and run this again as its owner or as root",
+    }
 }
 
 /// What lies below /run is gone when its unit stops or the machine does.
@@ -173,8 +203,29 @@ mod tests {
         let damaged = Condition::Damaged { line: 3, why: "its checksum".to_owned() };
         assert_eq!(said(path, damaged), [(Level::Bad, "ledger-damaged")]);
         assert_eq!(said(path, Condition::Newer(9)), [(Level::Warn, "ledger-newer")]);
+        let failed = Condition::Failed("cannot read it".to_owned(), Some(5));
+        assert_eq!(said(path, failed), [(Level::Warn, "ledger-unusable")]);
         assert_eq!(said("/run/a/a.ledger", read("b", "i")), [(Level::Warn, "ledger-in-run")]);
         assert_eq!(said("/runner/a.ledger", read("b", "i")), [(Level::Ok, "ledgers")]);
+    }
+
+    #[test]
+    fn a_call_that_failed_is_advised_on_by_its_errno() {
+        let fix = |errno| {
+            let condition = Condition::Failed("cannot read it".to_owned(), Some(errno as i32));
+            let found = [Found { path: "/a.ledger".into(), condition }];
+            judge(&found, &place("b", "i"))[0].fix.clone().unwrap_or_default()
+        };
+        let pairs = [
+            (Errno::EIO, "dmesg"),
+            (Errno::ENOSPC, "free space"),
+            (Errno::EROFS, "for writing"),
+            (Errno::EACCES, "as its owner or as root"),
+        ];
+        for (errno, words) in pairs {
+            let said = fix(errno);
+            assert!(said.contains(words) && !said.contains("mode 0600"), "{errno}: {said}");
+        }
     }
 
     #[test]

@@ -211,7 +211,7 @@ pub fn judge(
             continue;
         }
         let percent = share(used, most);
-        let (who, fix) = crowd::who_and_fix(limit, judged, page_bytes, sem, names);
+        let (who, fix) = crowd::who_and_fix(limit, judged, page_bytes, sem, names, 0);
         let text = format!(
             "{}: {used} of {most} {} are taken ({percent} %); {}{}",
             limit.name,

@@ -177,8 +177,10 @@ pub fn sysv_key(handle: u32) -> i32 {
 /// What `postmaster.pid` says (`utils/pidfile.h`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PidFile {
-    /// Line 1: the postmaster; negated by a standalone backend.
+    /// Line 1: the postmaster, or a standalone backend.
     pub pid: i32,
+    /// Whether that is a standalone backend (`postgres --single`), which writes its pid negated.
+    pub standalone: bool,
     /// Line 7: key and id of the main segment, once it is there.
     pub segment: Option<(i32, i32)>,
 }
@@ -196,7 +198,8 @@ pub fn pid_file(text: &[u8]) -> Option<PidFile> {
     let key = key
         .and_then(|key| u32::try_from(key & 0xffff_ffff).ok())
         .map(|word| i32::from_ne_bytes(word.to_ne_bytes()));
-    (pid != 0).then_some(PidFile { pid: pid.wrapping_abs(), segment: key.zip(id) })
+    let pid = (pid, pid.checked_abs().filter(|pid| *pid != 0)?);
+    Some(PidFile { pid: pid.1, standalone: pid.0 < 0, segment: key.zip(id) })
 }
 
 /// The major version that `PG_VERSION` names.
@@ -312,10 +315,12 @@ mod tests {
             b"4711\n/data\n1700000000\n5432\n/tmp\nlocalhost\n  16007937   32769\nready   \n";
         assert_eq!(
             pid_file(whole),
-            Some(PidFile { pid: 4711, segment: Some((16_007_937, 32769)) })
+            Some(PidFile { pid: 4711, standalone: false, segment: Some((16_007_937, 32769)) })
         );
-        assert_eq!(pid_file(b"4711\n/data\n"), Some(PidFile { pid: 4711, segment: None }));
-        assert_eq!(pid_file(b"-4711\n").unwrap().pid, 4711);
+        let without = |standalone| Some(PidFile { pid: 4711, standalone, segment: None });
+        assert_eq!(pid_file(b"4711\n/data\n"), without(false));
+        assert_eq!(pid_file(b"-4711\n"), without(true));
+        assert_eq!(pid_file(b"-2147483648\n"), None);
         assert_eq!(pid_file(b""), None);
         assert_eq!(pid_file(b"x\n"), None);
         let negative = b"1\n\n\n\n\n\n18446744073709551615 7\n";

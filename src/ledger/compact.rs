@@ -140,14 +140,55 @@ pub fn rewrite(bytes: &[u8]) -> Vec<u8> {
     };
     let second =
         render(&entries, &book, false, |run, object| run_stays(run) && !object.is_some_and(passed));
-    if (second.len() as u64) < LONG_BYTES / 2 {
-        return second;
+    let room = (LONG_BYTES / 2).saturating_sub(second.len() as u64);
+    if room > 0 {
+        let oldest = oldest_that_fits(&entries, &book, &open, room);
+        let third = render(&entries, &book, false, |run, object| {
+            let settled = object.is_some_and(|o| passed(o) && oldest.is_none_or(|least| o < least));
+            run_stays(run) && !settled
+        });
+        return if (third.len() as u64) < LONG_BYTES / 2 { third } else { second };
     }
     let newest: BTreeSet<u64> = book.runs.keys().rev().take(10).copied().collect();
     render(&entries, &book, false, |run, object| {
         (run == NO_RUN || with_open.contains(&run) || newest.contains(&run))
             && !object.is_some_and(passed)
     })
+}
+
+/// Of the adopted objects that are settled, the newest whose lines fit in so many bytes: the number
+/// of the first of them. What a sweep has removed is not forgotten by the compaction behind it.
+fn oldest_that_fits(
+    entries: &[Entry],
+    book: &Book,
+    open: &BTreeSet<u64>,
+    room: u64,
+) -> Option<u64> {
+    let mut sizes: BTreeMap<u64, u64> = BTreeMap::new();
+    for entry in entries {
+        let object = match &entry.record {
+            Record::Adopted(adopted) => adopted.object,
+            Record::Gone { object }
+            | Record::Intent { object, .. }
+            | Record::Outcome { object, .. } => *object,
+            _ => continue,
+        };
+        *sizes.entry(object).or_default() += line::encode(entry).len() as u64;
+    }
+    let is_settled = |number: &u64| {
+        !open.contains(number) && book.objects.get(number).is_some_and(Recorded::is_adopted)
+    };
+    // Headers that are then needed take room too.
+    let mut left = room.saturating_sub(room / 8);
+    let mut oldest = None;
+    for (number, bytes) in sizes.iter().rev().filter(|(number, _)| is_settled(number)) {
+        match left.checked_sub(*bytes) {
+            Some(rest) => left = rest,
+            None => break,
+        }
+        oldest = Some(*number);
+    }
+    oldest
 }
 
 /// What a line is about, where a later line of the same subject makes the ones between needless.

@@ -34,8 +34,13 @@ pub enum Against {
     CreatorLives(i32),
     /// This list of a living server may name it.
     Listed(String),
-    /// This list of a dead server names it, and goes with its server's main segment.
-    ListedByDead(String),
+    /// A list of a dead server names it.
+    ListedByDead {
+        /// The list.
+        list: String,
+        /// What it is to be taken with: the server's main segment, or the list.
+        first: String,
+    },
     /// This may be a list of its user's, and could not be read.
     ListUnread(String),
     /// It is younger than was asked for.
@@ -46,6 +51,8 @@ pub enum Against {
     ListedStays(String, Box<Against>),
     /// This main segment names it as its list, and is not taken.
     MainStays(String),
+    /// This may be the main segment that names it as its list, and cannot be read, and why.
+    MayLead(String, Box<Against>),
     /// It is a list, and how it is laid out is not known.
     UnknownLayout,
     /// What the server wrote into it could not be read.
@@ -92,12 +99,13 @@ impl Against {
             Self::LastUserUnseen => "last-user-unseen",
             Self::CreatorLives(_) => "creator-lives",
             Self::Listed(_) => "listed",
-            Self::ListedByDead(_) => "listed-by-dead",
+            Self::ListedByDead { .. } => "listed-by-dead",
             Self::ListUnread(_) => "list-unread",
             Self::Young(_) => "young",
             Self::NoIdentity => "no-identity",
             Self::ListedStays(..) => "listed-stays",
             Self::MainStays(_) => "main-stays",
+            Self::MayLead(..) => "may-lead",
             Self::UnknownLayout => "unknown-layout",
             Self::Unreadable => "unreadable",
             Self::NotYours(_) => "not-yours",
@@ -147,7 +155,9 @@ impl Against {
 impl fmt::Display for Against {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Recorded(what) => write!(f, "a ledger has it, or may have it: {what}"),
+            Self::Recorded(what) => {
+                write!(f, "a ledger has it, or may have it, so that `sweep` judges it: {what}")
+            }
             Self::Suspect(what) => {
                 write!(f, "a dead server's, perhaps; adopt it by its number or name: {what}")
             }
@@ -177,10 +187,9 @@ impl fmt::Display for Against {
             Self::Listed(list) => {
                 write!(f, "{list}, the list of a server that may live, names it")
             }
-            Self::ListedByDead(list) => write!(
+            Self::ListedByDead { list, first } => write!(
                 f,
-                "{list}, the list of a dead server, names it: adopt what that belongs to, and it \
-                 comes along"
+                "{list}, the list of a dead server, names it: adopt {first}, and it comes along"
             ),
             Self::ListUnread(what) => {
                 write!(f, "{what} of the same user may be a server's list, and cannot be read")
@@ -197,6 +206,9 @@ impl fmt::Display for Against {
             }
             Self::MainStays(what) => {
                 write!(f, "{what} leads to it: adopt that, and it comes along")
+            }
+            Self::MayLead(what, why) => {
+                write!(f, "{what} of the same user may lead to it, and is left alone: {why}")
             }
             Self::UnknownLayout => {
                 f.write_str("it is a server's list in a form that this shmwarden does not know")

@@ -126,7 +126,24 @@ impl<'a> Lists<'a> {
 
     /// The main segment whose header leads to a list.
     pub(super) fn leading_to(&self, subject: Subject<'_>) -> Option<&'a Row> {
-        let handles = handles(subject);
+        self.leading_to_one_of(&handles(subject))
+    }
+
+    /// The same of a list that was read.
+    pub(super) fn leading_to_list(&self, list: &List<'a>) -> Option<&'a Row> {
+        match list.identity {
+            Identity::Shm(segment) => {
+                self.leading_to_one_of(&postgres::handles_of_key(segment.key.0))
+            }
+            Identity::Posix(file) => {
+                let handle = postgres::handle_of_name(&file.name.0);
+                self.leading_to_one_of(handle.as_slice())
+            }
+            Identity::Sem(_) | Identity::Msg(_) => None,
+        }
+    }
+
+    fn leading_to_one_of(&self, handles: &[u32]) -> Option<&'a Row> {
         let leads = |header: &Header| header.control != 0 && handles.contains(&header.control);
         self.mains.iter().find(|(header, _)| leads(header)).map(|(_, row)| *row)
     }

@@ -15,6 +15,7 @@ use crate::engine::postgres;
 use crate::ledger::record::{How, Role};
 use crate::object::Identity;
 use crate::observe::subject::{Kind, Subject};
+use crate::sys::shm::Row;
 
 /// An object that is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -89,8 +90,13 @@ pub fn plan<'a>(
     }
     planning.proposals.iter_mut().skip(wished).for_each(|one| one.along = true);
     planning.refuse_what_belongs_elsewhere();
+    let leaders = planning.leaders_unread();
     planning.together_or_not_at_all();
-    Plan { unread: planning.unread(), proposals: planning.proposals }
+    let mut unread = planning.unread();
+    if unread.is_empty() {
+        unread = leaders;
+    }
+    Plan { unread, proposals: planning.proposals }
 }
 
 impl<'a> Planning<'a, '_> {
@@ -207,15 +213,53 @@ impl<'a> Planning<'a, '_> {
                     main.map(|main| Against::MainStays(name(Subject::Shm(main))))
                 }
                 Role::Main => None,
-                Role::Dynamic | Role::Other => {
-                    let list = lists.naming(one.subject);
-                    list.map(|list| Against::ListedByDead(list.identity.to_string()))
-                }
+                Role::Dynamic | Role::Other => lists.naming(one.subject).map(|list| {
+                    let main = lists.leading_to_list(list).map(|main| name(Subject::Shm(main)));
+                    let list = list.identity.to_string();
+                    Against::ListedByDead { first: main.unwrap_or_else(|| list.clone()), list }
+                }),
             };
             if let Some(why) = why {
                 one.against.get_or_insert(why);
             }
         }
+    }
+
+    /// Segments that nobody has attached, and that may be what leads to something that was asked
+    /// for: to be read as what is taken itself. A list stays where one of them has to be left
+    /// alone. When a ledger is settled, all that was asked when it was written.
+    fn leaders_unread(&mut self) -> Vec<i32> {
+        let (look, mut users, mut lists) = (self.scene.look, BTreeMap::new(), Vec::new());
+        for (at, one) in self.proposals.iter().enumerate() {
+            let taken = matches!(one.against, None | Some(Against::ListedByDead { .. }));
+            let alone = taken && one.leader.is_none() && self.min_age.is_some();
+            if alone && one.role != Role::Main && is_perhaps_listed(one.subject) {
+                users.extend(uids(one.subject).into_iter().map(|uid| (uid, one.how)));
+                lists.extend(Some(at).filter(|_| one.role == Role::Control));
+            }
+        }
+        let mut unread = Vec::new();
+        let alone = |row: &&Row| row.nattch == 0 && !look.headers.contains_key(&row.id);
+        for row in look.segments.iter().filter(alone).filter(|_| !users.is_empty()) {
+            let subject = Subject::Shm(row);
+            let wanted = uids(subject).iter().find_map(|uid| users.get(uid).copied());
+            let Some(how) = wanted else { continue };
+            let Some(against) = self.against(subject, how) else {
+                unread.push(row.id);
+                continue;
+            };
+            for &at in &lists {
+                let one = self.proposals.get_mut(at);
+                let its = |one: &&mut Proposal<'_>| {
+                    uids(one.subject).iter().any(|uid| uids(subject).contains(uid))
+                };
+                if let Some(one) = one.filter(its) {
+                    let why = Against::MayLead(name(subject), Box::new(against.clone()));
+                    one.against.get_or_insert(why);
+                }
+            }
+        }
+        unread
     }
 
     /// Where one of a group has to stay, all of it stays.
@@ -243,6 +287,15 @@ impl<'a> Planning<'a, '_> {
             _ => None,
         });
         ids.collect()
+    }
+}
+
+/// Whether a list, or what one names, can look so.
+fn is_perhaps_listed(subject: Subject<'_>) -> bool {
+    match subject {
+        Subject::Shm(row) => row.key != 0,
+        Subject::Posix(file) => postgres::is_posix_name(&file.name.0),
+        Subject::Sem(_) | Subject::Msg(_) => false,
     }
 }
 

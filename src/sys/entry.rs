@@ -1,12 +1,14 @@
 //! What this process was given before std's start-up changed it.
 //!
 //! std sets SIGPIPE to ignored and opens `/dev/null` on closed descriptors 0 to 2 before `main`.
-//! A constructor runs earlier still (`.init_array`, ELF) and remembers what was inherited.
+//! A constructor runs earlier still (`.init_array`, ELF) and remembers what was inherited; so it
+//! does of SIGXFSZ, which this program ignores: a file that may not grow is an error then.
 
 use std::ffi::{CStr, CString};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 static SIGPIPE_IGNORED: AtomicBool = AtomicBool::new(false);
+static SIGXFSZ_IGNORED: AtomicBool = AtomicBool::new(false);
 static CLOSED: AtomicU8 = AtomicU8::new(0);
 
 #[used]
@@ -14,6 +16,7 @@ static CLOSED: AtomicU8 = AtomicU8::new(0);
 static LOOK: extern "C" fn() = {
     extern "C" fn look() {
         SIGPIPE_IGNORED.store(super::signals::is_ignored(libc::SIGPIPE), Ordering::Relaxed);
+        SIGXFSZ_IGNORED.store(super::signals::is_ignored(libc::SIGXFSZ), Ordering::Relaxed);
         let mut closed = 0;
         for fd in 0..3_u8 {
             // SAFETY: F_GETFD touches no memory, whatever the descriptor.
@@ -30,6 +33,17 @@ static LOOK: extern "C" fn() = {
 #[must_use]
 pub fn sigpipe_was_ignored() -> bool {
     SIGPIPE_IGNORED.load(Ordering::Relaxed)
+}
+
+/// Whether SIGXFSZ was ignored when this program was executed.
+#[must_use]
+pub fn sigxfsz_was_ignored() -> bool {
+    SIGXFSZ_IGNORED.load(Ordering::Relaxed)
+}
+
+/// From now on a write beyond RLIMIT_FSIZE fails with `EFBIG` (`setrlimit(2)`), and ends nothing.
+pub fn outlive_the_file_size_limit() {
+    super::signals::dispose(libc::SIGXFSZ, true);
 }
 
 /// Which of the descriptors 0, 1, 2 were closed when this program was executed.

@@ -42,6 +42,8 @@ pub struct Program {
     pub mask: Mask,
     /// Whether SIGPIPE was ignored at the launcher's start.
     pub ignore_sigpipe: bool,
+    /// Whether SIGXFSZ was ignored at the launcher's start.
+    pub ignore_sigxfsz: bool,
     /// Whether SIGCHLD was ignored at the launcher's start.
     pub ignore_sigchld: bool,
     /// Which of the descriptors 0 to 2 were closed at the launcher's start.
@@ -53,9 +55,17 @@ impl Program {
     #[must_use]
     pub fn new(path: CString, args: Vec<CString>, environment: Vec<CString>, mask: Mask) -> Self {
         let environment = environment.into_iter().map(CString::into_bytes_with_nul).collect();
-        let (ignore_sigpipe, ignore_sigchld, closed) = (false, false, [false; 3]);
-        let own_numbers = Vec::new();
-        Self { path, args, environment, own_numbers, mask, ignore_sigpipe, ignore_sigchld, closed }
+        Self {
+            path,
+            args,
+            environment,
+            own_numbers: Vec::new(),
+            mask,
+            ignore_sigpipe: false,
+            ignore_sigxfsz: false,
+            ignore_sigchld: false,
+            closed: [false; 3],
+        }
     }
 
     /// Gives a variable that is in the environment another value.
@@ -194,6 +204,7 @@ unsafe fn child(
     report: &OwnedFd,
 ) -> ! {
     signals::dispose(libc::SIGPIPE, program.ignore_sigpipe);
+    signals::dispose(libc::SIGXFSZ, program.ignore_sigxfsz);
     signals::dispose(libc::SIGCHLD, program.ignore_sigchld);
     // With the inherited mask back, a signal ends the child at the gate as it would a server.
     signals::set_mask(&program.mask);

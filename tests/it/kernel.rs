@@ -12,6 +12,7 @@ mod alone;
 mod damage;
 mod disks;
 mod elsewhere;
+mod file_size;
 mod growth;
 mod in_place;
 mod mount_roots;

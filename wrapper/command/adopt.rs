@@ -24,7 +24,7 @@ use crate::cli::adopt::AdoptArgs;
 use crate::exit::{self, Ending};
 use crate::ledgers::{self, Named};
 use crate::render;
-use crate::run::prepare::make_directory;
+use crate::run::directory;
 
 /// How long a sweep may hold the lock.
 const WAIT_FOR_LOCK: Duration = Duration::from_secs(10);
@@ -117,7 +117,7 @@ fn confirmed(plan: &str, candidates: &[Candidate]) -> bool {
 /// Opens and locks the ledger, made where it is missing.
 fn open(path: &Path, is_default_place: bool) -> Result<Ledger> {
     if is_default_place {
-        make_directory(path)?;
+        directory::make(path)?;
     }
     let until = Instant::now() + WAIT_FOR_LOCK;
     let mut ledger = loop {

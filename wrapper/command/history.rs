@@ -32,6 +32,10 @@ pub(crate) fn run(args: &HistoryArgs, common: &Common) -> Ending {
             }
         }
     }
+    if !common.json && documents.is_empty() && worst == 0 && !is_named(args) {
+        let directory = ledgers::default_directory();
+        stories = format!("no ledger is in {}\n", render::text::safe(&directory.to_string_lossy()));
+    }
     let printed = match (common.json, documents.as_slice()) {
         (false, _) => render::print(&stories),
         (true, []) if is_named(args) => Ok(()),

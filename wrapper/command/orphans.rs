@@ -23,7 +23,7 @@ use crate::exit;
 use crate::render;
 
 /// Rounds in which what is read leads to more that has to be read.
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 6;
 
 /// An object by its kind, and its number or name.
 type Number = (Kind, i32, Vec<u8>);

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use shmwarden::decide::Policy;
 use shmwarden::ledger::book::Tail;
+use shmwarden::ledger::compact;
 use shmwarden::ledger::file::{For, Ledger};
 use shmwarden::observe::{place, processes};
 use shmwarden::settle::{self, Fate, Report, Settled, State};
@@ -15,6 +16,7 @@ use crate::cli::{Common, SweepArgs};
 use crate::exit::{self, Ending};
 use crate::ledgers::{self, Named};
 use crate::render;
+use crate::run::prepare;
 use crate::swept::{Finding, Swept};
 
 /// How long another sweep may hold a lock.
@@ -31,6 +33,10 @@ pub(crate) fn run(args: &SweepArgs, common: &Common) -> Ending {
             return Ending::Status(exit::status_of(&error));
         }
     };
+    if paths.is_empty() && args.dry_run {
+        // Who asks wants an answer; a hook before the first start wants none.
+        log::info!("there is no ledger here, and nothing to sweep; --dir names another place");
+    }
     let mut worst = 0;
     let mut all = Vec::new();
     for path in paths {
@@ -154,7 +160,12 @@ fn try_once(path: &Path, args: &SweepArgs) -> Result<Finding> {
     let own = i32::try_from(std::process::id()).unwrap_or(0);
     let policy =
         Policy { include_clean: args.include_clean, exempt: vec![own], ..Policy::default() };
-    Ok(Finding::Settled(settle::settle(&mut ledger, &policy)?))
+    let report = settle::settle(&mut ledger, &policy)?;
+    // Of a server's ledger the next `run` or `record` does it; of this one perhaps nobody.
+    if !args.dry_run && ledger.book.is_of_adopted() && compact::is_due(&ledger) {
+        prepare::shorten(&mut ledger);
+    }
+    Ok(Finding::Settled(report))
 }
 
 /// The launcher and server of a run that holds the lock.

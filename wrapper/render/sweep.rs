@@ -128,6 +128,6 @@ fn summary(swept: &Swept) -> String {
         },
         Finding::Busy(why) => format!("live: {why}; nothing was touched"),
         Finding::Missing => "there is no ledger yet".to_owned(),
-        Finding::Damaged(why) | Finding::Refused(_, why) => text::safe(why),
+        Finding::Damaged(why) | Finding::Refused(_, why) => text::escaped(why),
     }
 }

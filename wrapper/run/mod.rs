@@ -3,6 +3,7 @@
 
 mod ancestry;
 pub(crate) mod claim;
+pub(crate) mod directory;
 mod events;
 mod generic_files;
 mod in_place;

@@ -1,6 +1,5 @@
 //! Before the start: the ledger is opened, locked and read, and what older runs left is settled.
 
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -14,6 +13,7 @@ use shmwarden::observe::{place, processes};
 use shmwarden::settle::{self, State};
 use shmwarden::{Error, Result};
 
+use super::directory;
 use crate::render::text;
 
 /// How long a sweep may hold the lock before the start is given up.
@@ -47,7 +47,7 @@ pub(crate) fn ledger(
     longest: Duration,
 ) -> std::result::Result<Ledger, Trouble> {
     if is_default_place {
-        make_directory(path)?;
+        directory::make(path)?;
     }
     let mut ledger = locked(path, longest)?;
     match ledger.read()? {
@@ -174,19 +174,6 @@ fn shortened(argv: &[Bytes]) -> Vec<Bytes> {
         kept.push(arg.clone());
     }
     kept
-}
-
-/// Makes the directory of a ledger.
-///
-/// # Errors
-/// [`Error::Io`].
-pub(crate) fn make_directory(path: &Path) -> Result<()> {
-    let Some(parent) = path.parent() else {
-        return Ok(());
-    };
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true).mode(0o755);
-    builder.create(parent).map_err(Error::io("cannot create the directory", parent))
 }
 
 /// Opens and locks, waiting for a sweep and never for another run.

@@ -67,6 +67,7 @@ pub(crate) fn build(path: &Path, command: &[OsString], mask: Mask) -> Result<Pro
     program.rewrite_pids(&PID_VARIABLES);
     program.rewrite_pidfd_inode(PIDFD_VARIABLE);
     program.ignore_sigpipe = entry::sigpipe_was_ignored();
+    program.ignore_sigxfsz = entry::sigxfsz_was_ignored();
     program.ignore_sigchld = signals::is_ignored(nix::libc::SIGCHLD);
     program.closed = entry::closed_descriptors();
     Ok(program)

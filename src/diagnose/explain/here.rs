@@ -132,10 +132,10 @@ impl Scene<'_> {
         Some((full, text))
     }
 
-    /// Who takes most of a limit, and what frees it.
-    pub(super) fn crowd(&self, name: &str) -> Option<(Option<String>, String)> {
+    /// Who takes most of a limit, and what frees it or makes room for so much more.
+    pub(super) fn crowd(&self, name: &str, more: u64) -> Option<(Option<String>, String)> {
         let page = self.limits.page_bytes;
         let limit = self.limit(name)?;
-        Some(crowd::who_and_fix(limit, self.judged, page, self.limits.sem, self.names))
+        Some(crowd::who_and_fix(limit, self.judged, page, self.limits.sem, self.names, more))
     }
 }

@@ -48,6 +48,16 @@ pub enum Topic {
     StillInUse,
     /// "lock file already exists"
     LockFile,
+    /// "lock file is empty"
+    LockFileEmpty,
+    /// "bogus data in lock file"
+    LockFileDamaged,
+    /// "could not lock file" (openGauss)
+    LockFileLocked,
+    /// "could not remove old lock file"
+    LockFileStays,
+    /// "data directory lock file is invalid"
+    LockFileLost,
     /// "could not resize shared memory segment"
     Resize,
     /// A web server's mutex.
@@ -64,6 +74,11 @@ impl Topic {
             Self::Failed(_) => "call-failed",
             Self::StillInUse => "block-in-use",
             Self::LockFile => "lock-file",
+            Self::LockFileEmpty => "lock-file-empty",
+            Self::LockFileDamaged => "lock-file-damaged",
+            Self::LockFileLocked => "lock-file-locked",
+            Self::LockFileStays => "lock-file-stays",
+            Self::LockFileLost => "lock-file-lost",
             Self::Resize => "resize",
             Self::Mutex => "mutex",
             Self::Bare => "errno",
@@ -171,7 +186,13 @@ fn take_apart(text: &str) -> Option<Message> {
         }
         Topic::Failed(Call::ShmOpen) => message.name = shm_name(text, &lower),
         Topic::Failed(call) => numbers_of(call, &lower, &mut message),
-        Topic::Mutex | Topic::Bare => {}
+        Topic::LockFileEmpty
+        | Topic::LockFileDamaged
+        | Topic::LockFileLocked
+        | Topic::LockFileStays
+        | Topic::LockFileLost
+        | Topic::Mutex
+        | Topic::Bare => {}
     }
     Some(message)
 }
@@ -185,8 +206,8 @@ fn topic(lower: &str, errno: Option<Errno>) -> Option<Topic> {
         Some(Topic::StillInUse)
     } else if says("could not resize shared memory segment") {
         Some(Topic::Resize)
-    } else if says("lock file") && says("already exists") && !says(".s.pgsql.") {
-        Some(Topic::LockFile)
+    } else if let Some(topic) = lock_file(lower) {
+        Some(topic)
     } else if says("map_hugetlb") {
         Some(Topic::Failed(Call::HugeMmap))
     } else if says("could not map anonymous shared memory") {
@@ -211,6 +232,30 @@ fn topic(lower: &str, errno: Option<Errno>) -> Option<Topic> {
     } else {
         errno.filter(|errno| is_alone(lower, *errno)).map(|_| Topic::Bare)
     }
+}
+
+/// What is said of `postmaster.pid`; a socket's lock file is another matter.
+fn lock_file(lower: &str) -> Option<Topic> {
+    let says = |phrase: &str| lower.contains(phrase);
+    let of_directory = !says(".s.pgsql.") && !says("using socket file");
+    let runs = ["postmaster", "postgres", "opengauss"];
+    let runs = runs.iter().any(|name| says(&format!("is another {name} (pid ")));
+    let topic = if says("bogus data in lock file") || says("bogus lock file") {
+        Topic::LockFileDamaged
+    } else if says("could not remove old lock file") {
+        Topic::LockFileStays
+    } else if says("could not lock file") && says(".pid") {
+        Topic::LockFileLocked
+    } else if says("lock file is invalid") || (says("lock file") && says("contains wrong pid")) {
+        Topic::LockFileLost
+    } else if says("lock file") && says("is empty") {
+        Topic::LockFileEmpty
+    } else if runs || (says("lock file") && says("already exists")) {
+        Topic::LockFile
+    } else {
+        return None;
+    };
+    of_directory.then_some(topic)
 }
 
 fn is_mutex(lower: &str) -> bool {

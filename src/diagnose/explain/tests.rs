@@ -84,6 +84,59 @@ fn a_lock_file_gives_the_pid_and_one_of_a_socket_is_something_else() {
     assert_eq!(recognise("FATAL:  lock file \"/tmp/.s.PGSQL.5432.lock\" already exists"), None);
 }
 
+/// As PostgreSQL (`miscinit.c`) and openGauss (`miscinit.cpp`) have them.
+#[test]
+fn each_message_about_postmaster_pid_is_known() {
+    for (text, topic) in [
+        (
+            "FATAL:  lock file \"postmaster.pid\" is empty\nHINT:  Either another server is \
+             starting, or the lock file is the remnant of a previous server startup crash.",
+            Topic::LockFileEmpty,
+        ),
+        ("FATAL:  bogus data in lock file \"postmaster.pid\": \"x\"", Topic::LockFileDamaged),
+        (
+            "FATAL:  bogus data in lock file \"postmaster.pid\": \"x\", please kill the instance \
+             process, than remove the damaged lock file",
+            Topic::LockFileDamaged,
+        ),
+        (
+            "FATAL:  bogus lock file \"postmaster.pid\",could not unlink it : Permission denied",
+            Topic::LockFileDamaged,
+        ),
+        (
+            "FATAL:  could not lock file \"postmaster.pid.lock\": Resource temporarily unavailable",
+            Topic::LockFileLocked,
+        ),
+        (
+            "FATAL:  could not remove old lock file \"postmaster.pid\": Permission denied",
+            Topic::LockFileStays,
+        ),
+        (
+            "LOG:  lock file \"postmaster.pid\" contains wrong PID: 5 instead of 7",
+            Topic::LockFileLost,
+        ),
+        (
+            "LOG:  performing immediate shutdown because data directory lock file is invalid",
+            Topic::LockFileLost,
+        ),
+        (
+            "HINT:  Is another openGauss (PID 4711) running in data directory \"/d\"?",
+            Topic::LockFile,
+        ),
+        (
+            "HINT:  Is another postgres (PID 4711) running in data directory \"/d\"?",
+            Topic::LockFile,
+        ),
+    ] {
+        let message = known(text);
+        assert_eq!(message.topic, topic, "{text}");
+        let pid = (topic == Topic::LockFile).then_some(4711);
+        assert_eq!(message.pid, pid, "{text}");
+    }
+    let socket = "lock file \"/tmp/.s.PGSQL.5432.lock\" is empty";
+    assert_eq!(recognise(socket), None);
+}
+
 #[test]
 fn files_of_dev_shm_are_named() {
     let message = known(

@@ -84,13 +84,15 @@ impl Waiting {
 
 impl Program {
     /// Makes this process execute the program, with the environment that it was given itself;
-    /// comes back only where that failed. Of the signals only SIGPIPE is given back, which std's
-    /// start-up took: setting another one to what it is would discard it where it is pending.
+    /// comes back only where that failed. Of the signals only SIGPIPE and SIGXFSZ are given back,
+    /// which std's start-up and `entry` took: setting another one to what it is would discard it
+    /// where it is pending.
     #[must_use]
     pub fn execute_here(&self) -> Errno {
         let mut args: Vec<*const libc::c_char> = self.args.iter().map(|a| a.as_ptr()).collect();
         args.push(std::ptr::null());
         signals::dispose(libc::SIGPIPE, self.ignore_sigpipe);
+        signals::dispose(libc::SIGXFSZ, self.ignore_sigxfsz);
         // SAFETY: args ends with null; nothing here has changed what environ points to.
         unsafe { execute(self, &args, environ) }
     }

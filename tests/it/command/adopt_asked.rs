@@ -1,8 +1,10 @@
 //! What `adopt` can be asked, what it refuses to be asked, and what it says to whom.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 
 use super::adopt::{adopt, ledger_of, said};
 use super::hostile::{HOSTILE, assert_harmless};
@@ -132,6 +134,35 @@ fn hostile_names_are_escaped_and_exact_in_the_document() {
         let mut missing = warden::command(User::Root, &["adopt", "--dry-run"]);
         let answer = Answer::of(missing.arg(OsStr::from_bytes(&path))).expect_code(66);
         assert_harmless(&answer.stderr);
+    });
+}
+
+/// The directory is chosen by whoever made the link: that is judged before anything is made.
+#[test]
+fn root_makes_no_directory_through_another_users_link() {
+    sandbox::run(|| {
+        let id = create_segment(User::Root, 9, 4096).to_string();
+        let (home, roots) = (sandbox::scratch().join("home"), sandbox::scratch().join("roots"));
+        fs::create_dir(&roots).unwrap();
+        User::Server.make_directory(&home);
+        symlink(&roots, home.join("link")).unwrap();
+        let ask_in = |state: PathBuf, code: i32| {
+            let words = ["adopt", "--yes", "--min-age", "0s", &id];
+            let mut command = warden::command(User::Root, &words);
+            Answer::of(command.env("STATE_DIRECTORY", state)).expect_code(code)
+        };
+        let refused = ask_in(home.join("link/shmwarden"), 77);
+        let reason = format!("root does not make it below {}", home.display());
+        assert!(refused.stderr.contains(&reason), "{refused:?}");
+        assert!(ask_in(home.join("shmwarden"), 77).stderr.contains(&reason));
+        assert_eq!(fs::read_dir(&roots).unwrap().count(), 0);
+        // A link of root's own is as good as a directory.
+        symlink(&roots, sandbox::scratch().join("link")).unwrap();
+        ask_in(sandbox::scratch().join("link/shmwarden/a"), 0);
+        assert!(roots.join("shmwarden/a/adopted.ledger").exists());
+        // What is there already was made by somebody who knew.
+        fs::create_dir(home.join("shmwarden")).unwrap();
+        ask_in(home.join("shmwarden"), 0);
     });
 }
 

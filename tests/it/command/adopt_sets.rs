@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use shmwarden::ledger::compact::LONG_BYTES;
+
 use super::adopt::{adopt, ledger_of, said};
 use super::make::perl;
 use crate::kernel::instance::need_root;
@@ -65,7 +67,7 @@ fn every_semaphore_set_that_a_dead_httpd_leaked_is_cleared() {
         // What is left to remember of them does not grow with the next adoption.
         let id = run_perl("print semget(0, 1, 03600)");
         adopt(User::Root, path, &[&format!("sem:{id}")], 0);
-        assert!(std::fs::metadata(&ledger).unwrap().len() < 10_000);
+        assert!(std::fs::metadata(&ledger).unwrap().len() < LONG_BYTES / 2);
     });
 }
 
@@ -82,6 +84,29 @@ fn sets_of_a_user_without_processes_are_taken_by_a_filter() {
         assert_eq!(said(&all), ["sem 0 adopted no-user"]);
         assert_eq!(sweep(path)["removed"], 1);
         assert_eq!(names("sem").len(), 1);
+    });
+}
+
+/// Whoever adopts once and sweeps once keeps no long ledger, and can still see what was removed.
+#[test]
+fn a_sweep_of_many_adopted_objects_leaves_a_short_ledger_with_its_newest_removals() {
+    sandbox::run(|| {
+        let ledger = ledger_of(User::Root);
+        let path = ledger.to_str().unwrap();
+        let count = 2500;
+        need_root("to make objects of a user without processes");
+        let script = "$( = 4711; $) = '4711 4711'; $< = $> = 4711;
+            my $id; for my $key (1..2500) { $id = shmget($key, 1, 01600) // die $! } print $id + 0";
+        let last = run_perl(script);
+        adopt(User::Root, path, &["--key-family", "0x00000000/16"], 0);
+        let adopted = std::fs::metadata(&ledger).unwrap().len();
+        assert!(adopted > LONG_BYTES / 2, "{adopted}");
+        assert_eq!(sweep(path)["removed"], count);
+        let swept = std::fs::metadata(&ledger).unwrap().len();
+        assert!(swept < LONG_BYTES / 2, "{swept}");
+        let history = warden::answer(User::Root, &["history", path]).expect_code(0);
+        assert!(history.stdout.contains(&format!("segment {last} (key")), "{history:?}");
+        assert_eq!(sweep(path)["removed"], 0);
     });
 }
 

@@ -25,6 +25,18 @@ fn pair(verdict: &str, code: &str) -> (String, String) {
 }
 
 #[test]
+fn who_asks_where_no_ledger_is_gets_a_sentence() {
+    sandbox::run(|| {
+        let history = warden::answer(User::Root, &["history"]).expect_code(0);
+        assert_eq!(history.stdout, "no ledger is in /var/lib/shmwarden\n");
+        let sweep = warden::answer(User::Root, &["sweep", "--dry-run"]).expect_code(0);
+        assert!(sweep.stderr.contains("there is no ledger here"), "{sweep:?}");
+        let hook = warden::answer(User::Root, &["sweep"]).expect_code(0);
+        assert_eq!((hook.stdout, hook.stderr), (String::new(), String::new()));
+    });
+}
+
+#[test]
 fn from_live_over_stale_to_nothing() {
     sandbox::run(|| {
         let instance = Instance::new(User::Root);

@@ -1,6 +1,8 @@
 //! `adopt` beside real PostgreSQL servers: never anything of a living one, all of a dead one, and
 //! what is stranded without a main segment.
 
+use std::collections::BTreeSet;
+
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -92,6 +94,24 @@ fn crash(cluster: &mut Cluster) {
     all.iter().for_each(|&pid| processes::wait_end(pid, SOON));
 }
 
+/// A list, and what it names, are refused to who names them alone, and told what to adopt.
+fn pieces_lead_to_their_main_segment(main: i32) {
+    let mut codes = BTreeSet::new();
+    let others = segments().into_iter().map(|one| one.id).filter(|id| *id != main);
+    let pieces = others.map(|id| id.to_string());
+    for piece in pieces.chain(shm_files().iter().map(|file| format!("/{}", file.name))) {
+        let words = ["adopt", "--dry-run", "--json", "--min-age", "0s", piece.as_str()];
+        let one = warden::answer(User::Root, &words).json()["objects"][0].clone();
+        // What was made and not listed yet leads nowhere.
+        if one["outcome"] == "refused" {
+            let reason = one["reason"].as_str().unwrap();
+            assert!(reason.contains(&format!("segment {main} (key ")), "{one}");
+            codes.insert(one["reason_code"].as_str().unwrap().to_owned());
+        }
+    }
+    assert_eq!(codes.into_iter().collect::<Vec<_>>(), ["listed-by-dead", "main-stays"]);
+}
+
 fn crashed_is_cleaned(major: u32, settings: &[(&str, &str)]) {
     need_root("to act as another user than the server's");
     let before = Snapshot::take();
@@ -103,6 +123,7 @@ fn crashed_is_cleaned(major: u32, settings: &[(&str, &str)]) {
     drop(query);
     let count = segments().len() + shm_files().len();
     assert!(count >= 4, "main segment, list, and what the query made: {count}");
+    pieces_lead_to_their_main_segment(cluster.main_segment());
     let ledger = ledger_of(User::Root);
     let path = ledger.to_str().unwrap();
     // Only the main segment has a key of this family: the rest comes along.

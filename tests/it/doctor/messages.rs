@@ -67,6 +67,45 @@ fn a_server_that_gets_no_memory_for_its_mapping() {
     });
 }
 
+/// Twice a small limit would not do for a large pool.
+#[test]
+fn a_limit_on_all_memory_is_raised_to_what_holds_what_was_asked_for() {
+    sandbox::run(|| {
+        for_each_major(|cluster| {
+            set_limit("shmall", "8");
+            let answer = explained(&complaint(cluster));
+            assert_eq!((&answer["call"], &answer["errno"]), (&"shmget".into(), &"ENOSPC".into()));
+            let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).unwrap().unwrap();
+            let pages = answer["bytes"].as_u64().unwrap().div_ceil(page.unsigned_abs());
+            assert!(part(&answer, "run").contains(&format!("kernel.shmall={pages}")), "{answer:#}");
+            set_limit("shmall", &pages.to_string());
+            cluster.start();
+            cluster.stop();
+        })
+    });
+}
+
+#[test]
+fn a_postmaster_pid_that_is_empty_or_damaged() {
+    sandbox::run(|| {
+        for major in [12, 15, 18] {
+            let mut cluster = Cluster::new(major, &[]);
+            for (content, word) in [("", "lock-file-empty"), ("x\n", "lock-file-damaged")] {
+                let file = cluster.data().join("postmaster.pid");
+                std::fs::write(&file, content).unwrap();
+                User::Server.own(&file);
+                let answer = explained(&complaint(&mut cluster));
+                assert_eq!(answer["message"], word, "{answer:#}");
+                let here = part(&answer, "here");
+                assert!(here.contains("no process of a database server"), "{here}");
+                let run = part(&answer, "run");
+                assert!(run.contains("delete postmaster.pid, and nothing else"), "{run}");
+                std::fs::remove_file(&file).unwrap();
+            }
+        }
+    });
+}
+
 #[test]
 fn a_limit_of_none_is_raised_to_what_is_usual() {
     sandbox::run(|| {

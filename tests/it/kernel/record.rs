@@ -236,7 +236,20 @@ fn a_directory_without_a_server_is_refused() {
         assert!(try_it().contains("no database server"));
         fs::write(data.join("postmaster.pid"), "999999\n").unwrap();
         assert!(try_it().contains("there is no process 999999"));
+        fs::write(data.join("postmaster.pid"), "-999999\n").unwrap();
+        assert!(try_it().contains("names process 999999, a standalone backend"));
         server.outermost().signal(Signal::SIGKILL);
+    });
+}
+
+/// PID 1 of a sandbox is no server: this program.
+#[test]
+fn a_containers_first_process_without_shared_memory_is_recorded_with_a_warning() {
+    sandbox::run(|| {
+        need_root("to look into the first process");
+        let instance = Instance::new(User::Root);
+        let answer = record(&instance, User::Root, 1).expect_code(0);
+        assert!(answer.stderr.contains("record the server's own process"), "{answer:?}");
     });
 }
 

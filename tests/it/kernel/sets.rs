@@ -4,7 +4,9 @@
 use nix::sys::signal::Signal;
 
 use super::asked::Asked;
-use super::instance::{Instance, SOON, holders, need_to_look_into_others, outcomes, state};
+use super::instance::{
+    Instance, SOON, holders, need_root, need_to_look_into_others, outcomes, state,
+};
 use crate::support::calls::{is_queue, is_set, queues, sets};
 use crate::support::processes;
 use crate::support::sandbox;
@@ -380,6 +382,27 @@ fn a_set_that_nobody_has_used_is_the_servers_only_where_its_user_has_no_other_pr
         instance.wait_recorded(1);
         server.kill();
         assert!(is_set(theirs) && !is_set(its));
+    });
+}
+
+/// A server that began as root may become anybody; whoever made the set and has ended was another.
+#[test]
+fn a_set_of_a_user_without_any_process_is_not_a_root_servers() {
+    sandbox::run(|| {
+        need_root("to have a server of root's, and objects of another user");
+        let instance = Instance::new(User::Root);
+        let mut server = Asked::start(&instance, &[]);
+        let make = format!(
+            "$( = 4711; $) = '4711 4711'; $< = $> = 4711;
+            print semget({KEY}, 3, 03600) + 0, ' ', msgget({KEY}, 03600) + 0"
+        );
+        let made = Answer::of(User::Root.command("perl").args(["-e", &make])).expect_code(0).stdout;
+        let (set, queue) = made.split_once(' ').unwrap();
+        let its = server.make_set(KEY + 1, 3);
+        instance.wait_recorded(1);
+        server.kill();
+        assert!(!is_set(its));
+        assert!(is_set(set.parse().unwrap()) && is_queue(queue.parse().unwrap()));
     });
 }
 

@@ -1,16 +1,19 @@
 //! Signals that a process sends to the launcher's pid, as a service manager does.
 
-use std::os::unix::process::CommandExt;
+use std::fs;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::Command;
 
 use nix::libc;
+use nix::sys::signal::Signal;
 use shmwarden::sys::signals::send;
 
 use super::page::{measure, measure_both};
 use super::perl::{LISTENER, RECORDER, Talker, script};
 use super::subject::{A_WHILE, Subject, kill_all, patience};
-use crate::support::sandbox;
-use crate::support::waiting::happens_within;
+use crate::kernel::instance::{SOON, need_root};
+use crate::support::waiting::{happens_within, wait_until};
+use crate::support::{processes, sandbox};
 
 fn listener(subject: Subject) -> Talker {
     let script = script(LISTENER);
@@ -201,5 +204,30 @@ fn the_continuation_that_follows_a_stop_signal_arrives_once() {
                 (term, cont) => format!("SIGTERM {term}, SIGCONT {cont}"),
             }
         });
+    });
+}
+
+/// Root without CAP_KILL, as the launcher of a server that becomes another user, may not signal it.
+#[test]
+fn signals_that_may_not_be_passed_on_are_told_once() {
+    sandbox::run(|| {
+        need_root("to have the server become another user");
+        let log = sandbox::scratch().join("log");
+        let script = script(LISTENER);
+        let logs = format!("exec setpriv --bounding-set=-kill \"$@\" 2>{}", log.display());
+        let may_not_kill = ["sh", "-c", &logs, "sh"];
+        let other = ["setpriv", "--reuid=65534", "--clear-groups", "perl", "-e", &script];
+        let mut command = Subject::Ours.command(&may_not_kill, &other);
+        let mut talker = Talker::start(&mut command);
+        let told = || fs::read_to_string(&log).unwrap();
+        let child = processes::descendants(talker.process.pid())[0];
+        send(talker.process.pid(), libc::SIGTERM).unwrap();
+        wait_until("it is told", SOON, || told().contains("could not pass SIGTERM on"));
+        assert!(told().contains(&format!("kill {child})")), "{}", told());
+        send(talker.process.pid(), libc::SIGHUP).unwrap();
+        // The end of the server shows that the launcher has come to what arrived before.
+        processes::kill(child, Signal::SIGKILL);
+        assert_eq!(talker.process.wait(SOON).signal(), Some(libc::SIGKILL));
+        assert_eq!(told().matches("could not pass").count(), 1, "{}", told());
     });
 }

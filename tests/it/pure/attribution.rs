@@ -135,7 +135,7 @@ fn postmaster_pid_proves_it_by_its_first_and_seventh_line_together() {
     let proven = |pid, key, id| {
         let mut look = long_after();
         let segment = Some((key, id));
-        look.data_dirs[0].pid_file = Seen::Here(PidFile { pid, segment });
+        look.data_dirs[0].pid_file = Seen::Here(PidFile { pid, standalone: false, segment });
         how(&Story::of(claim(1)), &look)
     };
     let key = segment(0).key.0;
@@ -145,7 +145,7 @@ fn postmaster_pid_proves_it_by_its_first_and_seventh_line_together() {
     assert_eq!(proven(SERVER.pid, key, 1), None);
     let mut look = long_after();
     let (pid, segment) = (SERVER.pid, None);
-    look.data_dirs[0].pid_file = Seen::Here(PidFile { pid, segment });
+    look.data_dirs[0].pid_file = Seen::Here(PidFile { pid, standalone: false, segment });
     assert_eq!(how(&Story::of(claim(1)), &look), None);
 }
 

@@ -30,7 +30,7 @@ fn life_with_pid_file(pid_file: Seen<PidFile>, processes: Vec<Process>) -> Life 
 
 fn names(pid: i32) -> Seen<PidFile> {
     let segment = None;
-    Seen::Here(PidFile { pid, segment })
+    Seen::Here(PidFile { pid, standalone: false, segment })
 }
 
 fn nobody() -> Life {

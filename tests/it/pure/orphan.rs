@@ -364,6 +364,67 @@ fn what_a_next_start_would_clean_is_not_taken_piece_by_piece() {
     assert_eq!(made(&look, How::Named, named(dynamic_name()))[0].2, "");
 }
 
+/// What a killed PostgreSQL with `dynamic_shared_memory_type=sysv` left; what nobody has read yet
+/// is not in the look.
+fn crashed_of_segments() -> Observation {
+    let mut look = later();
+    let list = sysv_of(CONTROL_HANDLE, 8);
+    for one in [&segment(5), &list, &sysv_of(DYNAMIC_HANDLE, 9)] {
+        look.segments.push(row(one));
+    }
+    look
+}
+
+fn read_header(look: &mut Observation) {
+    look.headers.insert(5, main_header(SERVER.pid, CONTROL_HANDLE, DATA));
+}
+
+fn read_list(look: &mut Observation) {
+    look.headers.insert(8, whole_list(true, &[DYNAMIC_HANDLE])[..56].to_vec());
+    let list = sysv_of(CONTROL_HANDLE, 8);
+    look.controls.push((Identity::Shm(list), whole_list(true, &[DYNAMIC_HANDLE])));
+}
+
+#[test]
+fn a_list_named_by_its_number_is_taken_when_no_unread_segment_can_lead_to_it() {
+    let list = |subject: Subject<'_>| matches!(subject, Subject::Shm(row) if row.id == 8);
+    let judged = |look: &Observation| {
+        let (made, unread) = planned(look, How::Named, list, Some(HOUR));
+        (made[0].2, unread)
+    };
+    let mut look = crashed_of_segments();
+    assert_eq!(judged(&look), ("", vec![8]));
+    read_list(&mut look);
+    look.headers.insert(9, vec![0; 56]);
+    assert_eq!(judged(&look), ("", vec![5]), "what may lead to it is read first");
+    read_header(&mut look);
+    assert_eq!(judged(&look), ("main-stays", vec![]));
+    // What leads to it may not be attached: doubt keeps.
+    look.headers.remove(&5);
+    row_of(&mut look, 5).ctime = seconds(2 * 3600 + 10 - 60);
+    assert_eq!(judged(&look), ("may-lead", vec![]));
+    row_of(&mut look, 5).uid = OTHER_UID;
+    let stranger = Segment { creator_uid: OTHER_UID, ..segment(5) };
+    look.segments[0] = Row { ctime: row_of(&mut look, 5).ctime, ..row(&stranger) };
+    assert_eq!(judged(&look), ("", vec![]), "another user's");
+    // What is in a ledger was asked when it was written.
+    let settled = planned(&crashed_of_segments(), How::Named, list, None);
+    assert_eq!(settled.1, [8]);
+}
+
+#[test]
+fn a_piece_named_by_its_number_is_refused_once_its_list_is_read() {
+    let piece = |subject: Subject<'_>| matches!(subject, Subject::Shm(row) if row.id == 9);
+    let mut look = crashed_of_segments();
+    look.headers.insert(9, vec![0; 56]);
+    let (made, unread) = planned(&look, How::Named, piece, Some(HOUR));
+    assert_eq!((made[0].2, unread), ("", vec![5, 8]));
+    read_list(&mut look);
+    read_header(&mut look);
+    let (made, unread) = planned(&look, How::Named, piece, Some(HOUR));
+    assert_eq!((made[0].2, unread), ("listed-by-dead", vec![]));
+}
+
 #[test]
 fn a_number_in_a_list_that_is_no_handle_leads_to_nothing() {
     // The key of a main segment is a small number where its data directory is a mount point; a

@@ -129,6 +129,7 @@ fn living() -> Vec<Observation> {
     let mut seen = attached.clone();
     seen.processes = vec![postgres(SECOND.pid, SECOND.start)];
     seen.data_dirs[0].pid_file = Seen::Here(PidFile {
+        standalone: false,
         pid: SECOND.pid,
         segment: Some((second_main().key.0, second_main().id)),
     });

@@ -1,6 +1,8 @@
 //! Semaphore sets and message queues of a dead server: they have no nattch, so everything that
 //! may be a use keeps them, and each part of their identity counts.
 
+use std::time::{Duration, SystemTime};
+
 use shmwarden::attribute::{self, Doubt};
 use shmwarden::decide::{Policy, Reason, Verdict};
 use shmwarden::ledger::Book;
@@ -333,6 +335,36 @@ fn what_was_used_after_the_death_is_kept_while_another_than_the_onlooker_may_go_
     assert_eq!(set_code(&used), "removed");
     assert_eq!(set_code(&with(used.clone(), of_user(used.pid + 1))), "used-since");
     assert_eq!(set_code(&with(used.clone(), of_user(used.pid))), "removed");
+}
+
+/// The last use is told in whole seconds by a clock that may be set; the death was at second 30.
+#[test]
+fn a_clock_that_was_set_since_the_death_keeps_what_may_have_been_used_since() {
+    let ended = {
+        let (_, ended) = crashed().book.runs[&1].end.unwrap();
+        let since = ended.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        i64::try_from(since).unwrap()
+    };
+    let code = |used: i64, now: i64| {
+        let mut look = with_set(|set| {
+            set.row.otime = used;
+            set.members = Some(operated_by(&[9000]));
+        });
+        let now = Duration::from_secs(now.unsigned_abs());
+        look.now = SystemTime::UNIX_EPOCH + now;
+        let next = Process { uids: Some([UID; 4]), ..process(look.pid + 1, 5) };
+        set_code(&with(look, next))
+    };
+    let hour = 3600;
+    assert_eq!(code(ended - 1, ended + 5), "removed", "used before, by a short-lived child");
+    assert_eq!(code(ended, ended + 5), "used-since", "in the second of the death: doubt keeps");
+    // Set forward since: what was used later still looks later.
+    assert_eq!(code(ended + hour, ended + hour + 5), "used-since");
+    assert_eq!(code(ended - 1, ended + hour), "removed");
+    // Set back since, and the look comes before the clock has caught up.
+    assert_eq!(code(ended - hour + 2, ended - hour + 5), "used-since");
+    // Once it has caught up nothing tells the one from the other (docs/safety.md).
+    assert_eq!(code(ended - hour + 2, ended + hour), "removed");
 }
 
 #[test]

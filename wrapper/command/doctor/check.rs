@@ -152,9 +152,10 @@ fn unread(error: &Error) -> Found {
             (path.clone(), Condition::Damaged { line: *line, why: why.clone() })
         }
         Error::Newer { path, version, .. } => (path.clone(), Condition::Newer(*version)),
-        Error::Io { path, .. } | Error::Refused { path, .. } => {
-            (path.clone(), Condition::Unusable(error.to_string()))
+        Error::Io { path, source, .. } => {
+            (path.clone(), Condition::Failed(error.to_string(), source.raw_os_error()))
         }
+        Error::Refused { path, .. } => (path.clone(), Condition::Unusable(error.to_string())),
         other => (PathBuf::new(), Condition::Unusable(other.to_string())),
     };
     Found { path, condition }

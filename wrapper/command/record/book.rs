@@ -20,7 +20,7 @@ use super::{Failure, failed, target::Target};
 use crate::command::sweep;
 use crate::exit;
 use crate::render::text::safe;
-use crate::run::prepare;
+use crate::run::{directory, prepare};
 
 /// How long a sweep may hold the lock.
 const WAIT_FOR_SWEEP: Duration = Duration::from_secs(30);
@@ -35,7 +35,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// The status to end with and a sentence.
 pub(super) fn open(path: &Path, target: &Target, is_default: bool) -> Result<Ledger, Failure> {
     if is_default {
-        prepare::make_directory(path).map_err(failed)?;
+        directory::make(path).map_err(failed)?;
     }
     let mut ledger = locked(path, target)?;
     let tail = ledger.read().map_err(failed)?;

@@ -3,6 +3,7 @@
 
 mod book;
 mod calls;
+mod init;
 mod objects;
 pub(crate) mod target;
 
@@ -59,6 +60,7 @@ fn failed(error: Error) -> Failure {
 
 fn record(args: &RecordArgs) -> Result<Recorded, Failure> {
     let target = target::find(args)?;
+    init::look(&target)?;
     let path = path(args, &target)?;
     let is_default = args.ledger.is_none() && ledgers::from_environment().is_none();
     let mut ledger = book::open(&path, &target, is_default)?;

@@ -63,7 +63,28 @@ fn server_in(path: &Path, directory: &DataDirectory) -> Result<i32, Failure> {
         return Err((exit::NO_SUCH_OBJECT, format!("there is no directory {shown}")));
     }
     match &directory.pid_file {
-        Seen::Here(file) => Ok(file.pid),
+        Seen::Here(file) if observe::is_there(file.pid) => {
+            if file.standalone {
+                log::warn!(
+                    "process {} in {shown} is a standalone backend (postgres --single), which \
+                     nobody can connect to; it is recorded like a server",
+                    file.pid
+                );
+            }
+            Ok(file.pid)
+        }
+        Seen::Here(file) => {
+            let kind = match file.standalone {
+                true => ", a standalone backend (postgres --single)",
+                false => "",
+            };
+            let why = format!(
+                "no server runs in {shown}: its postmaster.pid names process {0}{kind}, and there \
+                 is no process {0} any more; the next start clears that file away by itself",
+                file.pid
+            );
+            Err((exit::NO_SUCH_OBJECT, why))
+        }
         Seen::Gone => {
             let why = format!("no server runs in {shown}: it has no postmaster.pid");
             Err((exit::NO_SUCH_OBJECT, why))

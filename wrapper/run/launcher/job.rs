@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::libc;
+use nix::sys::signal::Signal;
 use shmwarden::observe::Seen;
 use shmwarden::proc::read;
 use shmwarden::proc::stat::Stat;
@@ -58,12 +60,35 @@ impl Launcher {
 
     /// Sends COMMAND what arrived here. What a terminal or a shell's `fg` sends is for a whole
     /// group: where COMMAND has made one of its own, for all of that.
-    pub(super) fn pass_to_command(&self, arrived: &Arrived) {
+    pub(super) fn pass_to_command(&mut self, arrived: &Arrived) {
         let for_group = arrived.is_from_kernel() || arrived.signal == libc::SIGCONT;
-        let _ = match self.own_group().filter(|_| for_group) {
-            Some(group) => signals::send(-group, arrived.signal),
-            None => signals::pass_on(self.child.pid, arrived),
-        };
+        match self.own_group().filter(|_| for_group) {
+            Some(group) => {
+                let sent = signals::send(-group, arrived.signal);
+                self.was_sent(group, arrived.signal, sent);
+            }
+            None => self.pass_to(self.child.pid, arrived),
+        }
+    }
+
+    /// Sends a process what arrived here.
+    pub(super) fn pass_to(&mut self, pid: i32, arrived: &Arrived) {
+        let sent = signals::pass_on(pid, arrived);
+        self.was_sent(pid, arrived.signal, sent);
+    }
+
+    /// Says once that signals are lost. A server that has taken on another user's rights, with a
+    /// launcher that may not signal that user's processes, cannot be stopped by way of it.
+    fn was_sent(&mut self, pid: i32, signal: i32, sent: nix::Result<()>) {
+        if sent != Err(Errno::EPERM) || std::mem::replace(&mut self.notices.signals_refused, true) {
+            return;
+        }
+        let name = Signal::try_from(signal).map_or("a real-time signal", Signal::as_str);
+        log::warn!(
+            "could not pass {name} on to process {pid}, which is another user's now: not \
+             permitted; send it there as that user or as root (kill {pid}); further signals are \
+             tried, and not reported"
+        );
     }
 
     /// Whether a SIGCONT that arrived here went to the whole group, as a shell's `fg` sends it:

@@ -351,10 +351,10 @@ impl Launcher {
         }
     }
 
-    fn forward(&self, arrived: &Arrived) {
+    fn forward(&mut self, arrived: &Arrived) {
         if self.state == State::Daemonised {
             for pid in self.daemons() {
-                let _ = signals::pass_on(pid, arrived);
+                self.pass_to(pid, arrived);
             }
         } else if self.ended.is_none() {
             // Unreaped, so the pid is the server's: alive, or a zombie that no signal hurts.

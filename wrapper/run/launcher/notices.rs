@@ -26,6 +26,8 @@ const EXTENDED_BY: Duration = Duration::from_secs(15);
 pub(super) struct Notices {
     next: Option<Instant>,
     spoke: bool,
+    /// Whether it was said that signals cannot be passed on.
+    pub(super) signals_refused: bool,
 }
 
 impl Notices {

@@ -215,20 +215,21 @@ impl Watch {
         }
     }
 
-    /// Whether every process of a user that there is descends from the server: an instance of the
-    /// same user, and anything else of that user's, is none of them.
+    /// Whether the server, or what descends from it, is of a user, and every process of that user
+    /// that there is does: an instance of the same user, and anything else of that user's, is none
+    /// of them, and a user without any process has made it and gone.
     fn has_user_alone(&self, uid: u32, run: &Run) -> bool {
         let own = i32::try_from(std::process::id()).unwrap_or(0);
         let Ok(pids) = read::pids() else { return false };
-        let is_another = |&pid: &i32| {
-            let its = match read::status(pid) {
-                Ok(Seen::Here(status)) => status.uids.contains(&uid),
-                Ok(Seen::Gone) => false,
-                Ok(Seen::Denied) | Err(_) => true,
-            };
-            its && pid != own && !self.family.descends(pid, run)
+        let its = |pid: &&i32| match read::status(**pid) {
+            Ok(Seen::Here(status)) => status.uids.contains(&uid),
+            Ok(Seen::Gone) => false,
+            Ok(Seen::Denied) | Err(_) => true,
         };
-        place::shows_all_pids() && !pids.iter().any(is_another)
+        let mut its = pids.iter().filter(|pid| **pid != own).filter(its).peekable();
+        place::shows_all_pids()
+            && its.peek().is_some()
+            && its.all(|&pid| self.family.descends(pid, run))
     }
 
     /// Sets and queues of others that the server uses: noted for `list`, never removed for it.

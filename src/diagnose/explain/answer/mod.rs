@@ -1,11 +1,13 @@
 //! Puts a message beside what there is on this machine: what it means, whether that still holds,
 //! what to run. Pure.
 
+mod lock_file;
 mod numbers;
 mod objects;
 
+use lock_file::lock_file;
 use numbers::{no_ids, no_memory, resize, too_large, too_many_members};
-use objects::{lock_file, not_mine, still_in_use, vanished};
+use objects::{not_mine, still_in_use, vanished};
 
 use super::{Call, Errno, Message, Scene, Topic};
 use crate::verdict::Kind;
@@ -38,7 +40,15 @@ const NO_DISK: &str = "This is not a disk: no file system is full.";
 pub fn answer(message: &Message, scene: &Scene<'_>) -> Answer {
     match (message.topic, message.errno) {
         (Topic::StillInUse, _) => still_in_use(message, scene),
-        (Topic::LockFile, _) => lock_file(message, scene),
+        (
+            Topic::LockFile
+            | Topic::LockFileEmpty
+            | Topic::LockFileDamaged
+            | Topic::LockFileLocked
+            | Topic::LockFileStays
+            | Topic::LockFileLost,
+            _,
+        ) => lock_file(message, scene),
         (Topic::Resize, _) => resize(message, scene),
         (Topic::Mutex, Some(Errno::NoSpace)) => no_ids(Kind::Sem, message, scene),
         (Topic::Mutex, _) => mutex(message),

@@ -36,7 +36,7 @@ pub(super) fn no_ids(kind: Kind, message: &Message, scene: &Scene<'_>) -> Answer
         answer.here.push(sentence);
         if is_full {
             full = true;
-            if let Some((who, fix)) = scene.crowd(name) {
+            if let Some((who, fix)) = scene.crowd(name, more) {
                 answer.here.extend(who);
                 answer.run(fix);
             }
@@ -158,7 +158,7 @@ pub(super) fn resize(message: &Message, scene: &Scene<'_>) -> Answer {
         let (used, total) = ((scene.size)(fs.used_bytes), (scene.size)(fs.total_bytes));
         answer.here.push(format!("{used} of {total} in /dev/shm are taken{asked}"));
     }
-    if let Some((who, fix)) = scene.crowd("/dev/shm") {
+    if let Some((who, fix)) = scene.crowd("/dev/shm", message.bytes.unwrap_or(0)) {
         answer.here.extend(who);
         answer.run(fix);
     } else {

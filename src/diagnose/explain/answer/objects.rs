@@ -3,9 +3,6 @@
 use super::Answer;
 use crate::diagnose::explain::here::hex;
 use crate::diagnose::explain::{Call, Message, Scene, Topic};
-use crate::object::EngineName;
-use crate::observe::Process;
-use crate::proc::Seen;
 use crate::verdict::{Kind, Verdict};
 
 /// EACCES, EPERM.
@@ -108,56 +105,4 @@ pub(super) fn still_in_use(message: &Message, scene: &Scene<'_>) -> Answer {
         }
     }
     answer
-}
-
-/// "lock file already exists".
-pub(super) fn lock_file(message: &Message, scene: &Scene<'_>) -> Answer {
-    let mut answer = Answer::of(
-        "postmaster.pid names a process that lives, so the server takes the data directory for one \
-         in use. Either it is: then there is nothing to do. Or the number was given to another \
-         process after a crash.",
-    );
-    let Some(pid) = message.pid else {
-        answer.run("the first line of postmaster.pid is the process: ps -fp PID");
-        return answer;
-    };
-    match scene.look.process(pid) {
-        None => {
-            answer.here.push(format!("there is no process {pid} here now"));
-            answer.run("start the server again: a stale postmaster.pid is no obstacle to it");
-        }
-        Some(process) if process.ended => {
-            answer.here.push(format!(
-                "process {pid} is dead, but process {} has not taken notice of that (a zombie)",
-                process.parent
-            ));
-            answer.run(format!(
-                "end or restart process {}, its parent; then start the server again",
-                process.parent
-            ));
-        }
-        Some(process) => {
-            let command = (scene.safe)(&process.comm.lossy());
-            if is_server(process) {
-                answer.here.push(format!("process {pid} is a server: {command}"));
-                answer.run("it runs already: pg_ctl status -D DIR; stop it first if that is meant");
-            } else {
-                answer.here.push(format!("process {pid} is no server: {command}"));
-                answer.run(
-                    "make sure that no server works on that directory (shmwarden list), then \
-                     delete postmaster.pid and start it",
-                );
-            }
-        }
-    }
-    answer
-}
-
-fn is_server(process: &Process) -> bool {
-    let known = |path| crate::engine::recognise(path) != EngineName::Generic;
-    match &process.executable {
-        Seen::Here(path) => known(path),
-        // What may not be looked into still has a name.
-        _ => known(std::path::Path::new(&process.comm.lossy())),
-    }
 }

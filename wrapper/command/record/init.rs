@@ -1,0 +1,63 @@
+//! PID 1, which starts everything else: whatever its descendants make would pass for its own.
+
+use std::path::Path;
+
+use shmwarden::engine::EngineName;
+use shmwarden::observe::{self, Seen, place};
+use shmwarden::proc::{maps, read};
+
+use super::{Failure, target::Target};
+use crate::exit;
+use crate::render::text::safe;
+
+/// Refuses the machine's init, and warns of a container's, where it has no shared memory at all.
+///
+/// # Errors
+/// The status to end with and a sentence.
+pub(super) fn look(target: &Target) -> Result<(), Failure> {
+    if target.process.pid != 1 || target.engine != EngineName::Generic || has_shared_memory() {
+        return Ok(());
+    }
+    let inode = read::namespace_inode(1, "pid").ok().and_then(Seen::here);
+    doubt(&target.program, inode.is_some_and(place::is_initial))
+}
+
+fn doubt(program: &Path, is_machines: bool) -> Result<(), Failure> {
+    let program = safe(&program.to_string_lossy());
+    if is_machines {
+        let why = format!(
+            "process 1 ({program}) is this machine's init and has no shared memory: it is no \
+             server; name the server's own process (systemctl show --property MainPID UNIT)"
+        );
+        return Err((exit::NO_SUCH_OBJECT, why));
+    }
+    log::warn!(
+        "process 1 ({program}) has no shared memory: if it is only this container's init, and has \
+         started the server, record the server's own process instead"
+    );
+    Ok(())
+}
+
+/// Whether PID 1 has created a segment that is there, or has any shared memory mapped.
+fn has_shared_memory() -> bool {
+    let created = observe::segments().unwrap_or_default().iter().any(|row| row.creator_pid == 1);
+    let Ok(Seen::Here(raw)) = read::maps(1) else { return created };
+    let devices = read::sysv_devices();
+    created
+        || maps::lines(&raw).any(|mapping| {
+            mapping.sysv_shmid_on(&devices).is_some() || mapping.path.starts_with(b"/dev/shm/")
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_machines_init_is_refused_and_a_containers_may_be_the_server() {
+        let refused = doubt(Path::new("/sbin/init"), true).unwrap_err();
+        assert_eq!(refused.0, exit::NO_SUCH_OBJECT);
+        assert!(refused.1.contains("name the server's own process"), "{refused:?}");
+        assert_eq!(doubt(Path::new("/sbin/init"), false), Ok(()));
+    }
+}
