@@ -15,6 +15,8 @@ pub struct Server {
     pub user: Option<String>,
     /// The unit that it runs in, if it is in one of the system's.
     pub unit: Option<String>,
+    /// The unit that it runs in, if it is in one of a user's own systemd.
+    pub users_unit: Option<String>,
 }
 
 /// The system's service that a control group is of: the innermost one. A user's own units are
@@ -27,6 +29,15 @@ pub fn unit_of(control_group: &[u8]) -> Option<String> {
         return None;
     }
     let mut parts = path.split('/').rev();
+    parts.find(|part| part.ends_with(".service")).map(str::to_owned)
+}
+
+/// The service of a user's own systemd (`systemctl --user`) that a control group is of.
+#[must_use]
+pub fn users_unit_of(control_group: &[u8]) -> Option<String> {
+    let path = std::str::from_utf8(control_group).ok()?;
+    let (_, below) = path.split_once("/user@")?;
+    let mut parts = below.split('/').skip(1).collect::<Vec<_>>().into_iter().rev();
     parts.find(|part| part.ends_with(".service")).map(str::to_owned)
 }
 
@@ -65,7 +76,7 @@ mod tests {
 
     fn server(unit: Option<&str>) -> Server {
         let (user, unit) = (Some("postgres".to_owned()), unit.map(str::to_owned));
-        Server { pid: 7, uid: 105, user, unit }
+        Server { pid: 7, uid: 105, user, unit, users_unit: None }
     }
 
     fn unit(text: &str) -> UnitProperties {
@@ -98,5 +109,15 @@ mod tests {
         assert_eq!(of(b"/docker.service/a/b"), Some("docker.service".to_owned()));
         assert_eq!(of(b"/user.slice/user-1.slice/user@1.service/app.slice/a.service"), None);
         assert_eq!((of(b"/"), of(b""), of(b"\xff/a.service")), (None, None, None));
+    }
+
+    #[test]
+    fn a_users_own_service_is_told_from_the_systems_and_from_a_session() {
+        let of = |path: &[u8]| users_unit_of(path);
+        let path = b"/user.slice/user-1.slice/user@1.service/app.slice/a.service";
+        assert_eq!(of(path), Some("a.service".to_owned()));
+        assert_eq!(of(b"/user.slice/user-1.slice/user@1.service/init.scope"), None);
+        assert_eq!(of(b"/user.slice/user-1.slice/session-3.scope"), None);
+        assert_eq!(of(b"/system.slice/a.service"), None);
     }
 }

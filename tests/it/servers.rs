@@ -5,6 +5,7 @@
 
 mod subject;
 
+mod in_place;
 mod killed;
 mod orphans;
 mod recorded;

@@ -5,6 +5,7 @@
 //! executed, and as PID 1 it adopts whatever the container orphans.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use shmwarden::engine::{self, EngineName};
 use shmwarden::ledger::book::Run;
@@ -150,6 +151,19 @@ pub(crate) fn descends_from(pid: i32, ancestor: i32) -> bool {
         at = parent;
     }
     false
+}
+
+/// The first living process that runs this file and did not begin before `other`. That proves
+/// nothing of where it comes from: another server of that program may have been started meanwhile.
+pub(crate) fn began_since(other: ProcessRef, program: &Path) -> Option<ProcessRef> {
+    let program = program.canonicalize().ok()?;
+    let runs_it = |process: &ProcessRef| {
+        let path = read::exe_path(process.pid).ok().and_then(Seen::here);
+        process.start >= other.start && path.is_some_and(|path| path == program)
+    };
+    let all = read::pids().unwrap_or_default().into_iter().filter_map(processes::by_pid);
+    let alive = all.filter(|&process| process != other && processes::lives(process));
+    alive.filter(runs_it).min_by_key(|process| (process.start, process.pid))
 }
 
 /// A process and its parent's pid.

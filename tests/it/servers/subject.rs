@@ -164,12 +164,23 @@ impl Subject {
         self.pid_in_file().expect("a pid file")
     }
 
-    /// Kills whatever runs its program, and waits for the ends.
-    pub fn kill_left(&self) {
+    /// Those that run its program.
+    fn left(&self) -> Vec<i32> {
         let program = fs::canonicalize(&self.foreground[0]).unwrap();
         let runs_it =
             |pid: &i32| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|path| path == program);
-        let all: Vec<i32> = processes::all().into_iter().filter(runs_it).collect();
+        processes::all().into_iter().filter(runs_it).collect()
+    }
+
+    /// Waits until nothing runs its program: its sockets are free for the next.
+    pub fn wait_gone(&self) {
+        wait_until("the workers have ended", LONG, || self.left().is_empty());
+        let _ = fs::remove_file(&self.pid_file);
+    }
+
+    /// Kills whatever runs its program, and waits for the ends.
+    pub fn kill_left(&self) {
+        let all = self.left();
         all.iter().for_each(|&pid| processes::kill(pid, Signal::SIGKILL));
         all.iter().for_each(|&pid| processes::wait_end(pid, LONG));
         let _ = fs::remove_file(&self.pid_file);

@@ -26,7 +26,7 @@ const UNSEEN: &str = "unseen";
 /// Whether a finding says that something could not be looked at: shown to people even where nothing
 /// is wrong.
 pub(crate) fn is_unseen(finding: &Finding) -> bool {
-    [UNSEEN, units::UNASKED].contains(&finding.id)
+    [UNSEEN, units::UNASKED, units::OF_USERS].contains(&finding.id)
 }
 
 /// What was found.
@@ -74,11 +74,13 @@ fn running(view: &View, shown: &Shown<'_>) -> Vec<Server> {
     let first = servers(view).filter(|process| !pids.contains(&process.parent));
     let server = first.filter_map(|process| {
         let [_, uid, ..] = process.uids?;
+        let group = process.control_group.as_ref().map(|group| group.0.as_slice());
         Some(Server {
             pid: process.process.pid,
             uid,
             user: shown.user(uid),
-            unit: process.control_group.as_ref().and_then(|group| beside::unit_of(&group.0)),
+            unit: group.and_then(beside::unit_of),
+            users_unit: group.and_then(beside::users_unit_of),
         })
     });
     server.collect()

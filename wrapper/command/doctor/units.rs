@@ -15,6 +15,9 @@ const OF_ANY_SERVER: [&str; 4] = ["remove-ipc", "private-ipc", "dynamic-user", "
 /// The finding that there are none, for want of an answer: no check that is fine.
 pub(super) const UNASKED: &str = "units-unseen";
 
+/// The finding that there are some of which only their user's own systemd could tell.
+pub(super) const OF_USERS: &str = "user-units";
+
 /// Findings on units.
 pub(super) fn findings(servers: &[Server]) -> Vec<Finding> {
     if servers.is_empty() {
@@ -37,6 +40,7 @@ pub(super) fn findings(servers: &[Server]) -> Vec<Finding> {
         }
         Err(error) => findings.push(unanswered(&error.text)),
     }
+    findings.extend(servers.iter().filter_map(of_users));
     if findings.is_empty() {
         findings.push(Finding::ok("units", "the units of the servers that run fit"));
     }
@@ -49,6 +53,16 @@ fn of_unit(name: &str, unit: &UnitProperties) -> Vec<Finding> {
     let found = units::judge(unit, way.unwrap_or(Way::Record)).into_iter().filter(matters);
     let named = |finding: Finding| Finding { text: format!("{name}: {}", finding.text), ..finding };
     found.filter(|finding| finding.level != Level::Ok).map(named).collect()
+}
+
+fn of_users(server: &Server) -> Option<Finding> {
+    let unit = server.users_unit.as_deref()?;
+    let text = format!(
+        "the server {} runs in {unit} of its user's own systemd (systemctl --user), whose units \
+         are not looked at",
+        server.pid
+    );
+    Some(Finding::ok(OF_USERS, text))
 }
 
 fn unanswered(why: &str) -> Finding {

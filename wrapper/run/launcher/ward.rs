@@ -9,6 +9,7 @@ use shmwarden::observe::processes;
 use shmwarden::sys::pidfd::PidFd;
 use shmwarden::sys::process::Ended;
 
+use super::super::ancestry;
 use super::{Event, Launcher, State};
 
 /// Longest wait for the parent to reap the server, so that the kernel tells how it ended.
@@ -122,11 +123,12 @@ impl Launcher {
         let Stage::Dead(until) = ward.stage else { return };
         let Some(how) = ward.told(until) else { return };
         ward.stage = Stage::Over;
-        self.ward_ended(how);
+        let ended = ward.process;
+        self.ward_ended(ended, how);
     }
 
     /// Goes on with a server that COMMAND has left, or with what is to be done after its end.
-    fn ward_ended(&mut self, how: Option<Ended>) {
+    fn ward_ended(&mut self, ended: ProcessRef, how: Option<Ended>) {
         if self.state != State::Daemonised {
             self.ended = how;
         }
@@ -142,7 +144,23 @@ impl Launcher {
                 self.take(Event::DaemonGone);
             }
         } else {
+            if how == Some(Ended::Exited(0)) && left.is_empty() {
+                self.name_who_may_go_on(ended);
+            }
             self.take(Event::Ended(how, !left.is_empty()));
         }
+    }
+
+    /// What COMMAND forked just before it ended was nobody's child when it was looked for, and so
+    /// is not known for its own: a daemon may run that nobody watches.
+    fn name_who_may_go_on(&self, ended: ProcessRef) {
+        let Some(other) = ancestry::began_since(ended, &self.program) else { return };
+        log::warn!(
+            "COMMAND ended with status 0, and process {}, which began after it and runs the same \
+             program, goes on: if COMMAND became a daemon, run --in-place could not follow it, and \
+             nothing that it makes is recorded; let it stay in the foreground, start it by run \
+             without --in-place, or put it under the ledger by shmwarden record --pid",
+            other.pid
+        );
     }
 }
