@@ -92,6 +92,9 @@ impl Program {
         args.push(std::ptr::null());
         signals::dispose(libc::SIGPIPE, self.ignore_sigpipe);
         // SAFETY: args ends with null; nothing here has changed what environ points to.
-        unsafe { execute(self, &args, environ) }
+        let errno = unsafe { execute(self, &args, environ) };
+        // Whoever would read what is said now, the guardian or a log, may be gone.
+        signals::dispose(libc::SIGPIPE, true);
+        errno
     }
 }
