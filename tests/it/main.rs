@@ -7,6 +7,7 @@
 
 mod command;
 pub mod database;
+mod demo;
 mod doctor;
 mod infrastructure;
 mod kernel;

@@ -2,7 +2,7 @@
 //! does (`tests/gaussdb`): every end, collisions of keys, the fenced UDF master, many servers, big
 //! segments, DSS's keys, instances that never start again.
 
-mod gauss;
+pub mod gauss;
 
 mod collisions;
 mod dss;
