@@ -58,7 +58,7 @@ pub fn judge(book: &Book, look: &Observation, policy: &Policy) -> Life {
                 Some(closed) => unseen = unseen.or(Some(closed)),
                 None => {}
             }
-            left.extend(left_of(run, claim, look, policy));
+            left.extend(left_of(book, run, claim, look, policy));
         }
     }
     match unseen {
@@ -147,9 +147,17 @@ fn is_named_like(claim: &Claim, process: &Process) -> bool {
 }
 
 /// Processes that are left of a dead server.
-fn left_of(run: &Run, claim: &Claim, look: &Observation, policy: &Policy) -> Vec<Evidence> {
+fn left_of(
+    book: &Book,
+    run: &Run,
+    claim: &Claim,
+    look: &Observation,
+    policy: &Policy,
+) -> Vec<Evidence> {
     let mut found = Vec::new();
-    let noted: Vec<ProcessRef> = run.descendants.iter().copied().collect();
+    let own = book.objects.values().filter(|object| object.run == run.start.run);
+    let creators = own.filter_map(|object| object.creator);
+    let noted: Vec<ProcessRef> = run.descendants.iter().copied().chain(creators).collect();
     for process in &look.processes {
         if process.ended || policy.exempt.contains(&process.process.pid) {
             continue;

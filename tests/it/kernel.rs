@@ -10,6 +10,7 @@ pub mod stand_in;
 
 mod alone;
 mod damage;
+mod descendants;
 mod disks;
 mod elsewhere;
 mod file_size;

@@ -94,6 +94,9 @@ impl Program {
         signals::dispose(libc::SIGPIPE, self.ignore_sigpipe);
         signals::dispose(libc::SIGXFSZ, self.ignore_sigxfsz);
         // SAFETY: args ends with null; nothing here has changed what environ points to.
-        unsafe { execute(self, &args, environ) }
+        let errno = unsafe { execute(self, &args, environ) };
+        // Whoever would read what is said now, the guardian or a log, may be gone.
+        signals::dispose(libc::SIGPIPE, true);
+        errno
     }
 }

@@ -1,5 +1,5 @@
-//! The moments between the decision on a set or queue and its removal: who comes in between is
-//! reported and keeps it, and who dies there leaves work for the next pass. Held by `strace`.
+//! The moments between the decision on an object and its removal: who comes in between is reported
+//! and keeps it, and who dies there leaves work for the next pass. Held by `strace`.
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -14,6 +14,8 @@ use super::instance::{Instance, SOON, outcomes};
 use super::sets::wait_blocked;
 use crate::database::strace::{Hold, Point};
 use crate::support::calls::{is_queue, is_set};
+use crate::support::holders;
+use crate::support::objects::segment;
 use crate::support::processes::{self, Process};
 use crate::support::sandbox;
 use crate::support::user::User;
@@ -196,5 +198,23 @@ fn a_removal_without_its_outcome_is_told_as_gone_by_the_next_sweep() {
         let sweep = crash.instance.sweep(&[]).expect_code(0);
         assert_eq!(outcomes(&sweep), ["gone gone"]);
         assert_eq!(crash.instance.count("outcome"), 1);
+    });
+}
+
+/// The kernel would take its key and keep its memory, and nothing would lead to it any more.
+#[test]
+fn who_attaches_a_segment_between_decision_and_removal_keeps_it_as_it_is() {
+    sandbox::run(|| {
+        let crash = Crash::leaving(|server| server.ask(&format!("shmget({KEY}, 4096, 03600) + 0")));
+        let before = segment(crash.id).unwrap();
+        let sweep = crash.sweep_held(Point::After, INTENT, "intent");
+        let holder = holders::attach(User::Server, crash.id);
+        let (code, object) = said(sweep);
+        assert_eq!((code, &object["outcome"]), (Some(0), &"kept".into()), "{object}");
+        let now = segment(crash.id).unwrap();
+        assert_eq!((now.key, now.mode, now.nattch), (before.key, before.mode, 1));
+        drop(holder);
+        let again = crash.instance.sweep(&[]).expect_code(0);
+        assert_eq!(outcomes(&again), ["removed dead"]);
     });
 }

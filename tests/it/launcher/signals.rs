@@ -163,8 +163,8 @@ fn a_signal_to_the_whole_group_arrives_twice() {
 /// Sends its whole group a signal, and says how often it got it.
 const TO_OWN_GROUP: &str = r#"
     my $count = 0;
-    $SIG{USR1} = sub { $count++ };
-    kill "USR1", -getpgrp();
+    $SIG{RTMIN} = sub { $count++ }; # two of them are two, however close
+    kill "RTMIN", -getpgrp();
     select(undef, undef, undef, 0.02) for 1 .. 20;
     print "$count";
 "#;
@@ -177,6 +177,14 @@ fn what_the_server_sends_to_its_own_group_does_not_come_back() {
             let ended = super::subject::finish(command.process_group(0));
             ended.map_or("hangs".to_owned(), |ended| ended.stdout)
         });
+    });
+}
+
+#[test]
+fn what_the_server_sends_to_its_parent_ends_there() {
+    sandbox::run(|| {
+        let script = TO_OWN_GROUP.replace("-getpgrp()", "getppid()");
+        assert_eq!(Subject::Ours.prints(&[], &["perl", "-e", &script]), "0");
     });
 }
 

@@ -4,13 +4,13 @@
 use shmwarden::decide::life::judge;
 use shmwarden::decide::{Evidence, Life, Policy};
 use shmwarden::engine::postgres::PidFile;
-use shmwarden::ledger::record::{Claim, DataDir, End, EngineName, Record};
+use shmwarden::ledger::record::{Claim, DataDir, End, EngineName, ObjectSeen, Record, Role};
 use shmwarden::object::{Bytes, FileRef, ProcessRef};
 use shmwarden::observe::{Observation, Process, Seen};
 
 use super::make::{
     DATA, OTHER_UID, SERVER, UID, bytes, claim, closed, file_id, generic, header, in_boot, look,
-    postgres, process, run,
+    postgres, process, run, seen, segment, shm,
 };
 use super::story::{Story, crashed};
 
@@ -293,6 +293,21 @@ fn a_descendant_that_the_ledger_names_is_left_of_a_generic_server_and_so_is_what
     let Life::Dead(both) = judged(vec![alive, child]) else { panic!() };
     assert_eq!(both.len(), 2, "{both:?}");
     assert_eq!(judged(vec![own_group(worker.pid, worker.start + 1)]), nobody(), "of that number");
+}
+
+/// Nobody else need have noted it: the launcher was gone, or it was never seen to use a set.
+#[test]
+fn a_recorded_creator_is_left_of_a_generic_server() {
+    let worker = ProcessRef { pid: 4800, start: SERVER.start + 10 };
+    let made = seen(1, Role::Other, shm(&segment(7)));
+    let made = ObjectSeen { creator: Some(worker), ..made };
+    let story = Story::of(generic(1)).then(Record::Object(made)).end(1, End::Signal(9));
+    let judged = |start: u64| {
+        let alone = Process { group: 4800, session: 4800, ..process(worker.pid, start) };
+        judge(&story.book, &Observation { processes: vec![alone], ..look() }, &Policy::default())
+    };
+    assert!(matches!(left(&judged(worker.start)), Evidence::Descends(h) if h.process == worker));
+    assert_eq!(judged(worker.start + 1), nobody(), "of that number");
 }
 
 #[test]

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use shmwarden::decide::{self, Holder};
-use shmwarden::ledger::record::Record;
+use shmwarden::ledger::book::MOST_DESCENDANTS;
+use shmwarden::ledger::record::{EngineName, Record};
 use shmwarden::object::{Identity, ProcessRef};
 use shmwarden::observe::{self, Scope, processes, tables};
 use shmwarden::sys::process::Ended;
@@ -47,9 +48,27 @@ impl Launcher {
         if self.daemon.died.is_none() && self.daemon.mains.iter().all(alive) {
             self.daemon.mains.extend(&all);
         }
+        self.note_descendants(all.into_iter().filter_map(processes::by_pid));
+    }
+
+    /// Writes down who of a generic server's is alive at its end: a sweep without this launcher
+    /// could not tell them by their parents any more. Before the end is noted.
+    pub(super) fn note_who_is_left(&mut self) {
+        let Some(book) = &self.book else { return };
+        let Some(run) = book.watch.run(&book.ledger) else { return };
+        if run.claims.iter().any(|claim| claim.engine != EngineName::Generic) {
+            return;
+        }
+        let all = book.watch.family().members(run, book.scribe.helper()).into_iter();
+        let alive: Vec<ProcessRef> = all.filter(|&process| processes::lives(process)).collect();
+        self.note_descendants(alive.into_iter().take(MOST_DESCENDANTS));
+    }
+
+    /// Has the ledger name descendants of the server that it does not name yet.
+    fn note_descendants(&mut self, all: impl Iterator<Item = ProcessRef>) {
         let Some(book) = &mut self.book else { return };
         let run = book.run;
-        for process in all.into_iter().filter_map(processes::by_pid) {
+        for process in all {
             let known = book.watch.run(&book.ledger);
             let known = known.is_none_or(|run| {
                 let claimed = run.claims.iter().any(|claim| claim.process == process);

@@ -365,6 +365,7 @@ impl Launcher {
     fn note_end(&mut self) {
         self.wait.until = Instant::now().checked_add(self.linger);
         self.begin_notices();
+        self.note_who_is_left();
         let how = self.daemon_ended.or(self.ended);
         let late = self.ward.as_ref().is_some_and(Ward::is_late);
         let Some(book) = &mut self.book else { return };

@@ -163,6 +163,23 @@ fn what_cannot_be_executed_is_126_or_127_and_was_not_started() {
     });
 }
 
+/// SIGPIPE is as the server is given it then, and the pipe to the guardian has no other end.
+#[test]
+fn what_cannot_be_executed_is_126_where_no_guardian_can_be_had_either() {
+    sandbox::run(|| {
+        use std::os::unix::fs::PermissionsExt;
+        let instance = Instance::new(User::Server);
+        let garbled = sandbox::scratch().join("garbled");
+        fs::write(&garbled, "no program\n").unwrap();
+        fs::set_permissions(&garbled, PermissionsExt::from_mode(0o755)).unwrap();
+        let mut command = User::Server.command("prlimit");
+        command.arg("--nproc=1").args(instance.prefix(&START)).arg(&garbled);
+        let answer = Answer::of(&mut command).expect_code(126);
+        assert!(answer.stderr.contains("cannot fork the guardian"), "{answer:?}");
+        assert!(answer.stderr.contains("cannot execute"), "{answer:?}");
+    });
+}
+
 /// A command whose every `fsync`, and that of what it starts, goes like this.
 fn strace(fault: &str, run: &Command) -> Command {
     if Command::new("strace").arg("-V").output().is_err() {
