@@ -9,6 +9,7 @@ mod log;
 mod output_file;
 mod render;
 mod run;
+mod stand_in;
 mod swept;
 
 use std::process::ExitCode;

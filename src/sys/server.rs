@@ -1,5 +1,5 @@
-//! The calls with which a server makes and uses its segment and its sets: for the stand-ins of the
-//! demo and the tests. Nothing here removes anything.
+//! The calls with which a server makes and uses its segment and its sets: for the stand-in of the
+//! demo and the tests. Nothing here removes what another process has made.
 
 use nix::errno::Errno;
 
@@ -14,21 +14,43 @@ pub enum Pages {
     Huge(u32),
 }
 
-/// Creates a segment that must not exist yet, mode 0600.
-///
-/// # Errors
-/// `EEXIST` where the key is taken, `ENOMEM` without huge pages, `EPERM` where they are not for
-/// this user; the limits (`shmget(2)`).
-pub fn create_segment(key: i32, bytes: usize, pages: Pages) -> Result<i32> {
-    let huge = match pages {
-        Pages::Usual => 0,
-        Pages::Huge(power) => {
-            libc::SHM_HUGETLB | i32::try_from(power << 26).map_err(|_| Errno::EINVAL)?
-        }
-    };
-    let flags = libc::IPC_CREAT | libc::IPC_EXCL | huge | 0o600;
-    // SAFETY: shmget touches no memory of this process.
-    id(unsafe { libc::shmget(key, bytes, flags) }.into())
+/// A segment that this process has made; it stays when this is dropped.
+#[derive(Debug)]
+pub struct OwnSegment(i32);
+
+impl OwnSegment {
+    /// Creates one that must not exist yet, mode 0600.
+    ///
+    /// # Errors
+    /// `EEXIST` where the key is taken, `ENOMEM` without huge pages, `EPERM` where they are not for
+    /// this user; the limits (`shmget(2)`).
+    pub fn create(key: i32, bytes: usize, pages: Pages) -> Result<Self> {
+        let huge = match pages {
+            Pages::Usual => 0,
+            Pages::Huge(power) => {
+                libc::SHM_HUGETLB | i32::try_from(power << 26).map_err(|_| Errno::EINVAL)?
+            }
+        };
+        let flags = libc::IPC_CREAT | libc::IPC_EXCL | huge | 0o600;
+        // SAFETY: shmget touches no memory of this process.
+        id(unsafe { libc::shmget(key, bytes, flags) }.into()).map(Self)
+    }
+
+    /// Its identifier.
+    #[must_use]
+    pub fn id(&self) -> i32 {
+        self.0
+    }
+
+    /// Removes it (`IPC_RMID`): at once, or with its last detach.
+    ///
+    /// # Errors
+    /// `EINVAL`, `EIDRM` where it is gone.
+    pub fn remove(self) -> Result<()> {
+        // SAFETY: IPC_RMID reads and writes no memory of this process.
+        let done = unsafe { libc::shmctl(self.0, libc::IPC_RMID, std::ptr::null_mut()) };
+        check(done.into()).map(drop)
+    }
 }
 
 /// The segment of a key that has at least so many bytes; Linux asks for no permission here.
@@ -86,13 +108,35 @@ impl Drop for Attached {
     }
 }
 
-/// Creates a set that must not exist yet, mode 0600.
-///
-/// # Errors
-/// `EEXIST` where the key is taken; the limits (`semget(2)`).
-pub fn create_set(key: i32, members: i32) -> Result<i32> {
-    // SAFETY: semget touches no memory of this process.
-    id(unsafe { libc::semget(key, members, libc::IPC_CREAT | libc::IPC_EXCL | 0o600) }.into())
+/// A set that this process has made; it stays when this is dropped.
+#[derive(Debug)]
+pub struct OwnSet(i32);
+
+impl OwnSet {
+    /// Creates one that must not exist yet, mode 0600.
+    ///
+    /// # Errors
+    /// `EEXIST` where the key is taken; the limits (`semget(2)`).
+    pub fn create(key: i32, members: i32) -> Result<Self> {
+        let flags = libc::IPC_CREAT | libc::IPC_EXCL | 0o600;
+        // SAFETY: semget touches no memory of this process.
+        id(unsafe { libc::semget(key, members, flags) }.into()).map(Self)
+    }
+
+    /// Its identifier.
+    #[must_use]
+    pub fn id(&self) -> i32 {
+        self.0
+    }
+
+    /// Removes it (`IPC_RMID`); whoever waits is woken with `EIDRM`.
+    ///
+    /// # Errors
+    /// `EINVAL`, `EIDRM` where it is gone.
+    pub fn remove(self) -> Result<()> {
+        // SAFETY: IPC_RMID takes no fourth argument and touches no memory of this process.
+        check(unsafe { libc::semctl(self.0, 0, libc::IPC_RMID) }.into()).map(drop)
+    }
 }
 
 /// The set of a key that has at least so many members; Linux asks for no permission here.

@@ -4,7 +4,7 @@
 mod adopted;
 mod clean_end;
 mod crash;
-mod in_place;
+pub mod in_place;
 mod launcher_alone;
 mod matrix;
 mod moment;
@@ -13,6 +13,6 @@ mod record;
 mod reinitialise;
 mod rows;
 mod side_by_side;
-mod stage;
+pub mod stage;
 pub mod strace;
 mod together;

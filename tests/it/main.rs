@@ -7,6 +7,7 @@
 
 mod command;
 pub mod database;
+mod demo;
 mod doctor;
 mod infrastructure;
 mod kernel;
@@ -14,6 +15,7 @@ mod launcher;
 mod notify;
 mod opengauss;
 mod pages;
+mod patroni;
 mod pure;
 mod servers;
 mod support;

@@ -2,13 +2,14 @@
 //! does (`tests/gaussdb`): every end, collisions of keys, the fenced UDF master, many servers, big
 //! segments, DSS's keys, instances that never start again.
 
-mod gauss;
+pub mod gauss;
 
 mod collisions;
 mod dss;
 mod exits;
 mod fenced;
 mod forsaken;
+mod gs_ctl;
 mod large;
 mod many;
 mod ways;

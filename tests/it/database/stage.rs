@@ -50,7 +50,9 @@ pub fn without(objects: &Objects, others: &Objects) -> Objects {
 
 /// A cluster with its ledger and its strangers.
 pub struct Stage {
+    /// The server.
     pub cluster: Cluster,
+    /// Of its instance.
     pub ledger: PathBuf,
     strangers: Objects,
 }

@@ -20,9 +20,10 @@ use crate::support::waiting::wait_until;
 const KEY: u32 = 0x00f4_2401;
 /// Segments whose records take more room than the last page of a ledger's file may have.
 const MANY: usize = 40;
-const AT_ONCE: Duration = Duration::from_secs(1);
+/// Shorter than one call on a slow disk, and longer than a busy machine stalls.
+const AT_ONCE: Duration = Duration::from_secs(15);
 /// How long each call on the ledger's disk takes where it is slow, in microseconds.
-const SLOW_US: &str = "10000000";
+const SLOW_US: &str = "40000000";
 
 #[test]
 fn a_disk_that_fills_up_while_the_server_runs_disturbs_nobody() {
@@ -86,7 +87,7 @@ fn a_signal_does_not_wait_for_the_claim_to_be_synced() {
         let instance = Instance::new(User::Server);
         let mut gated = Gated::start(&instance);
         gated.launcher.signal(Signal::SIGTERM);
-        processes::wait_end(gated.child, AT_ONCE);
+        assert!(processes::ends_within(gated.child, AT_ONCE));
         gated.hurry_up();
         let status = gated.launcher.wait(SOON);
         assert_eq!(status.signal(), Some(Signal::SIGTERM as i32));
@@ -101,9 +102,9 @@ fn nothing_runs_when_the_launcher_is_killed_before_the_claim_is_synced() {
         let mut gated = Gated::start(&instance);
         let all = processes::descendants(gated.launcher.pid());
         gated.launcher.signal(Signal::SIGKILL);
-        gated.launcher.wait(AT_ONCE);
+        gated.launcher.wait(SOON);
         gated.hurry_up(); // a helper that a slow disk holds cannot die
-        all.iter().for_each(|&pid| processes::wait_end(pid, AT_ONCE));
+        all.iter().for_each(|&pid| processes::wait_end(pid, SOON));
         assert!(!gated.marker.exists(), "it has run");
         instance.sweep(&[]).expect_code(0);
     });
@@ -131,7 +132,7 @@ fn a_signal_does_not_wait_for_a_record_to_be_written() {
             assert!(sent.elapsed() < AT_ONCE, "{:?}", sent.elapsed());
         }
         processes::kill(launcher, Signal::SIGTERM);
-        processes::wait_end(server.pid(), AT_ONCE);
+        assert!(processes::ends_within(server.pid(), AT_ONCE));
         assert!(processes::lives(helper), "it still writes");
         drop(strace);
         let status = server.outermost().wait(SOON);

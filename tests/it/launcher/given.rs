@@ -6,7 +6,7 @@ use std::process::Command;
 use super::page::{NONE, measure, measure_both};
 use super::perl::script;
 use super::signals::numbers;
-use super::subject::{LIMIT, Subject, finish, kill_all};
+use super::subject::{LIMIT, Subject, finish, kill_all, patience};
 use crate::support::processes::{self, Process};
 use crate::support::sandbox;
 use crate::support::waiting::{happens_within, wait_until};
@@ -45,14 +45,16 @@ fn signals(text: &str, name: &str) -> Vec<u32> {
     (1..=64).filter(|signal| mask & (1 << (signal - 1)) != 0).collect()
 }
 
-/// The mask and the ignored signals behind each launcher, as `before` has them.
-fn same_signals(title: &str, before: &[&str]) {
+/// The mask and the ignored signals behind each launcher, as options of env(1) set them. What the
+/// caller of the tests ignores is none of theirs.
+fn same_signals(title: &str, options: &[&str]) {
+    let before = [&["env", "--default-signal"], options].concat();
     let look = |subject: Subject| {
         // To a file: what hangs at COMMAND's end is another matter.
         let file = sandbox::scratch().join(format!("status-{}", subject.name()));
         let to = format!("of={}", file.display());
         let command = ["dd", "if=/proc/self/status", &to, "bs=64k", "status=none"];
-        let mut process = Process::spawn(&mut subject.command(before, &command));
+        let mut process = Process::spawn(&mut subject.command(&before, &command));
         let text = || fs::read_to_string(&file).unwrap_or_default();
         wait_until("COMMAND has said its signals", LIMIT, || !text().is_empty());
         kill_all(&mut process);
@@ -83,34 +85,34 @@ fn same_signals(title: &str, before: &[&str]) {
 
 #[test]
 fn the_default_signals() {
-    sandbox::run(|| same_signals("mask and ignored signals: none", &["env"]));
+    sandbox::run(|| same_signals("mask and ignored signals: none", &[]));
 }
 
 #[test]
 fn an_ignored_hang_up() {
     sandbox::run(|| {
-        same_signals("mask and ignored signals: HUP ignored", &["env", "--ignore-signal=HUP"]);
+        same_signals("mask and ignored signals: HUP ignored", &["--ignore-signal=HUP"]);
     });
 }
 
 #[test]
 fn an_ignored_broken_pipe() {
     sandbox::run(|| {
-        same_signals("mask and ignored signals: PIPE ignored", &["env", "--ignore-signal=PIPE"]);
+        same_signals("mask and ignored signals: PIPE ignored", &["--ignore-signal=PIPE"]);
     });
 }
 
 #[test]
 fn an_ignored_child() {
     sandbox::run(|| {
-        same_signals("mask and ignored signals: CHLD ignored", &["env", "--ignore-signal=CHLD"]);
+        same_signals("mask and ignored signals: CHLD ignored", &["--ignore-signal=CHLD"]);
     });
 }
 
 #[test]
 fn everything_blocked() {
     sandbox::run(|| {
-        same_signals("mask and ignored signals: all blocked", &["env", "--block-signal"]);
+        same_signals("mask and ignored signals: all blocked", &["--block-signal"]);
     });
 }
 
@@ -167,7 +169,7 @@ fn beside_sleep(
     };
     let pid = launcher.pid();
     wait_until("COMMAND runs", LIMIT, || processes::descendants(pid).iter().any(is_sleep));
-    let let_go = happens_within(LIMIT / 4, || !held(pid));
+    let let_go = happens_within(patience() / 4, || !held(pid));
     kill_all(&mut launcher);
     if let_go { "let go" } else { "held" }.to_owned()
 }
@@ -391,7 +393,7 @@ fn a_death_with_the_parent_reaches_the_command() {
             });
             parent.signal(nix::sys::signal::Signal::SIGKILL);
             parent.wait(LIMIT);
-            let died = happens_within(LIMIT / 5, || !processes::lives(sleep.unwrap()));
+            let died = happens_within(patience() / 5, || !processes::lives(sleep.unwrap()));
             processes::kill(sleep.unwrap(), nix::sys::signal::Signal::SIGKILL);
             if died { "COMMAND too" } else { "the launcher alone" }.to_owned()
         });

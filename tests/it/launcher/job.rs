@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 
 use super::page::measure;
 use super::perl::RECORDER;
-use super::subject::{A_WHILE, LIMIT, Subject};
+use super::subject::{A_WHILE, LIMIT, Subject, patience};
 use super::terminal::Terminal;
 use crate::support::processes;
 use crate::support::sandbox;
@@ -53,13 +53,21 @@ impl Recorder {
         processes::state(self.pid) == Some('T')
     }
 
+    /// Whether the keys' signals are for it: `bg` continues a job before `fg` has done that.
+    fn is_in_foreground(&self) -> bool {
+        let text = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        // proc_pid_stat(5): pgrp is the third field after the name, tpgid the sixth.
+        let fields: Vec<&str> = text.rsplit(") ").next().unwrap_or("").split(' ').collect();
+        fields.len() > 5 && fields[2] == fields[5]
+    }
+
     fn count(&self, name: &str) -> usize {
         fs::read_to_string(&self.log).unwrap().matches(name).count()
     }
 
     /// How often a signal has come, once it has come and nothing more does.
     fn times(&self, name: &str) -> String {
-        happens_within(LIMIT, || self.count(name) > 0);
+        happens_within(patience(), || self.count(name) > 0);
         happens_within(A_WHILE, || false);
         match self.count(name) {
             0 => "never".to_owned(),
@@ -111,7 +119,7 @@ fn a_stop_from_the_keyboard_stops_the_job_and_fg_continues_it() {
                 let stopped = if recorder.is_stopped() { "COMMAND alone" } else { "nothing" };
                 return format!("the shell waits on: {stopped} stops");
             }
-            if !happens_within(LIMIT, || recorder.is_stopped()) {
+            if !happens_within(patience(), || recorder.is_stopped()) {
                 return "COMMAND runs on".to_owned();
             }
             recorder.terminal.types("fg\n");
@@ -130,6 +138,7 @@ fn a_job_stops_and_continues_as_often_as_it_is_told_to() {
             wait_until("COMMAND is stopped", LIMIT, || recorder.is_stopped());
             recorder.terminal.types(if round % 2 == 0 { "fg\n" } else { "bg; fg\n" });
             wait_until("COMMAND runs", LIMIT, || !recorder.is_stopped());
+            wait_until("the job is in the foreground", LIMIT, || recorder.is_in_foreground());
             // The next stop would discard a SIGCONT that is still pending (signal(7)).
             wait_until("SIGCONT is handled", LIMIT, || recorder.count("CONT") >= round);
         }
@@ -185,7 +194,7 @@ fn a_stopped_job_that_is_killed_is_noticed() {
                 return "the job does not stop".to_owned();
             }
             processes::kill(recorder.pid, Signal::SIGKILL);
-            let told = happens_within(LIMIT / 2, || {
+            let told = happens_within(patience() / 2, || {
                 recorder.terminal.types("\n");
                 recorder.terminal.shows_within("Killed", A_WHILE)
             });
@@ -267,7 +276,7 @@ fn a_server_that_is_continued_and_stopped_again_stays_stopped() {
         let recorder = Recorder::with(terminal, log);
         let launcher = processes::parent(recorder.pid).unwrap();
         processes::kill(recorder.pid, Signal::SIGSTOP);
-        assert!(happens_within(LIMIT, || helper_of(launcher, recorder.pid).is_some()));
+        assert!(happens_within(patience(), || helper_of(launcher, recorder.pid).is_some()));
         wait_until("the launcher has stopped", LIMIT, || {
             recorder.is_stopped() && matches!(processes::state(launcher), Some('T' | 't'))
         });
@@ -308,7 +317,7 @@ fn a_command_in_the_background_stops_when_it_reads() {
                 terminal.types("jobs\n");
                 terminal.shows_within("Stopped", A_WHILE)
             };
-            if !happens_within(LIMIT / 2, &mut says_stopped) {
+            if !happens_within(patience() / 2, &mut says_stopped) {
                 return "the job does not stop".to_owned();
             }
             terminal.types("fg\n");

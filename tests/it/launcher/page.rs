@@ -33,6 +33,7 @@ fn hold(title: &str, right: [&str; 2], mut of: impl FnMut(Subject) -> String) {
             missing.push(why);
             continue;
         }
+        subject.is_measured();
         let found = of(subject);
         let expected = match subject {
             Subject::Without if found == NONE => Some(NONE),

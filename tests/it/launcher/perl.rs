@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, poll};
 
-use super::subject::LIMIT;
+use super::subject::patience;
 use crate::support::processes::Process;
 use crate::support::waiting::happens_within;
 
@@ -67,7 +67,7 @@ impl Talker {
 
     /// The next line that comes soon, without its end.
     pub fn line(&mut self) -> Option<String> {
-        self.line_within(LIMIT / 3)
+        self.line_within(patience() / 3)
     }
 
     /// The next line, if it comes within `longest` or before the process has ended.

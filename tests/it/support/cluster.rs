@@ -3,7 +3,7 @@
 //! The data directory is a copy of a template that is made once (`template`); the settings are
 //! appended to `postgresql.conf`, so that the command line is what a distribution would use.
 
-mod installed;
+pub mod installed;
 mod query;
 mod template;
 

@@ -86,6 +86,11 @@ pub fn state(pid: i32) -> Option<char> {
     stat(pid)?.first()?.chars().next()
 }
 
+/// Whether a process has ended when `span` has passed, as a zombie at most.
+pub fn ends_within(pid: i32, span: Duration) -> bool {
+    happens_within(span, || !lives(pid))
+}
+
 /// Waits until a process has ended, as a zombie at most.
 pub fn wait_end(pid: i32, longest: Duration) {
     wait_until(&format!("process {pid} ended"), longest, || !lives(pid));

@@ -3,10 +3,13 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
+use nix::unistd::{Uid, User as Account};
+
 use super::sandbox;
+use super::skip::skip;
 use super::user::User;
 
 /// What a finished command said.
@@ -64,6 +67,20 @@ fn copy_of(name: &str, original: &str) -> PathBuf {
         fs::set_permissions(&copy, PermissionsExt::from_mode(0o755)).unwrap();
     }
     copy
+}
+
+/// The ledger of [`User::Server`]'s server on this data directory where none is named: in the home
+/// directory that the user database has, which is made here.
+pub fn default_ledger(data: &Path) -> PathBuf {
+    let (uid, _) = User::Server.ids();
+    let home = Account::from_uid(Uid::from_raw(uid)).unwrap().unwrap().dir;
+    if !home.starts_with("/var/lib") {
+        skip(format!("the home directory {} is not the sandbox's own", home.display()));
+    }
+    User::Server.make_directory(&home);
+    let name = data.to_str().unwrap().trim_start_matches('/');
+    let name = name.replace('-', "\\x2d").replace('/', "-");
+    home.join(".local/state/shmwarden").join(format!("{name}.ledger"))
 }
 
 /// `shmwarden ARGUMENTS...` as `user`, not started yet.

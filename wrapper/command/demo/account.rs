@@ -63,15 +63,18 @@ impl Account {
 
     /// Does something with this user's rights.
     pub(super) fn act<T>(&self, body: impl FnOnce() -> T) -> Outcome<T> {
-        let acting = if self.is_other {
-            let doing = format!("cannot act as {}", self.name());
-            Some(Acting::start(self.uid, self.gid).map_err(failed(&doing))?)
-        } else {
-            None
-        };
+        let acting = self.start_acting()?;
         let done = body();
         drop(acting);
         Ok(done)
+    }
+
+    fn start_acting(&self) -> Outcome<Option<Acting>> {
+        if !self.is_other {
+            return Ok(None);
+        }
+        let doing = format!("cannot act as {}", self.name());
+        Acting::start(self.uid, self.gid).map(Some).map_err(failed(&doing))
     }
 
     /// Makes a directory of this user.

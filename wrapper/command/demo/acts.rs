@@ -10,6 +10,7 @@ use super::bystanders::FIRST_KEY;
 use super::postgres::{self, ROWS};
 use super::query::Session;
 use super::scene::Launched;
+use super::server::Server;
 use super::story::Story;
 use super::trouble::{Outcome, failed};
 use crate::render::text;
@@ -31,9 +32,10 @@ impl Story<'_> {
     }
 
     fn put_bystanders(&mut self) -> Outcome<()> {
-        self.teller.step("Bystanders: segments of the server's user that are not the server's");
+        self.teller.step("Bystanders: objects of the server's user that are not the server's");
         self.bystanders.put(FIRST_KEY)?;
         self.bystanders.put(FIRST_KEY + 2)?;
+        self.bystanders.put_set(FIRST_KEY)?;
         self.show_table()
     }
 
@@ -65,6 +67,7 @@ impl Story<'_> {
         let launched = self.scene.launch(&words)?;
         let session = self.server.wait_until_ready(&mut self.scene, &launched)?;
         let own = Belongings::of(launched.server, &self.scene.account)?;
+        self.scene.wait_until_recorded(&own.sets)?;
         self.teller.show(&[format!(
             "launcher process {}, server process {}",
             launched.launcher, launched.server
@@ -72,9 +75,14 @@ impl Story<'_> {
         let rows = own.segments_left();
         let attached = !rows.is_empty() && rows.iter().all(|row| row.nattch > 0);
         let bytes: u64 = rows.iter().map(|row| row.bytes).sum();
-        self.belongings.push(own);
         let (size, segments) = (text::size(bytes), count(rows.len(), "System V segment"));
-        self.teller.check(&format!("it {verb} with {size} in {segments}, attached"), attached);
+        let sets = and_sets(&own);
+        self.belongings.push(own);
+        let claim = format!("it {verb} with {size} in {segments}, attached{sets}");
+        self.teller.check(&claim, attached);
+        if matches!(self.server, Server::StandIn { .. }) {
+            self.check_stand_in(&launched)?;
+        }
         Ok(Alive { launched, session })
     }
 
@@ -115,9 +123,10 @@ impl Story<'_> {
         self.scene.launcher_was_killed(&alive.launched)?;
         self.wait_for_orphans()?;
         self.show_table()?;
-        let left = self.belongings.last().map_or(0, Belongings::bytes);
-        let stays = self.belongings.last().is_some_and(Belongings::is_whole);
-        self.teller.check(&format!("{} are leaked, with nobody attached", text::size(left)), stays);
+        let Some(own) = self.belongings.last() else { return Ok(()) };
+        let left = text::size(own.bytes()) + &and_sets(own);
+        let claim = format!("{left} are leaked, with nobody attached");
+        self.teller.check(&claim, own.is_whole());
         Ok(())
     }
 
@@ -140,6 +149,14 @@ impl Story<'_> {
 /// SIGKILL to a process that the demo started and nobody has reaped.
 fn kill(pid: i32) -> Outcome<()> {
     signals::send(pid, SIGKILL).map_err(failed(&format!("cannot kill process {pid}")))
+}
+
+/// For after what there is of memory; most servers have no sets.
+fn and_sets(own: &Belongings) -> String {
+    match own.sets.len() {
+        0 => String::new(),
+        number => format!(" and {}", count(number, "semaphore set")),
+    }
 }
 
 fn count(number: usize, what: &str) -> String {

@@ -1,35 +1,41 @@
-//! What belongs to the server: what its processes have mapped, as the kernel tells it.
+//! What belongs to the server: what its processes have mapped, and the semaphore sets that they
+//! have used last, as the kernel tells it.
 //!
 //! On purpose not taken from the ledger: the demo checks what the ledger led to.
 
-use shmwarden::object::{Segment, ShmFile};
-use shmwarden::observe::{self, Mapped, Scope, identity_of, place, shm_files};
+use shmwarden::object::{Segment, SemaphoreSet, ShmFile};
+use shmwarden::observe::tables::set_identity;
+use shmwarden::observe::{
+    self, Mapped, Observation, Process, Scope, identity_of, place, shm_files,
+};
+use shmwarden::sys::sem;
 use shmwarden::sys::shm::{self, Row};
-use shmwarden::sys::taken::Taken;
+use shmwarden::sys::taken::{Taken, TakenSet};
 
 use super::account::Account;
 use super::trouble::{Outcome, failed};
 
-/// Segments and files of one server.
+/// Segments, sets and files of one server.
 #[derive(Debug, Default)]
 pub(super) struct Belongings {
     pub(super) segments: Vec<Segment>,
+    pub(super) sets: Vec<SemaphoreSet>,
     pub(super) files: Vec<ShmFile>,
 }
 
 impl Belongings {
-    /// What the processes of a server have mapped now: its own pid and its children's.
+    /// What the processes of a server have now: its own pid and its children.
     pub(super) fn of(server: i32, account: &Account) -> Outcome<Self> {
         let scope = Scope { files: true, processes: true, maps: true, ..Scope::default() };
         // As the server's user: root may lack the right to look into others (`CAP_SYS_PTRACE`).
-        let seen = account
-            .act(|| observe::observe(scope))?
-            .map_err(failed("cannot look at shared memory"))?;
-        let mut found = Self::default();
-        let own = seen
-            .processes
-            .iter()
-            .filter(|process| process.process.pid == server || process.parent == server);
+        let (seen, sets) = account.act(|| {
+            let seen = observe::observe(scope);
+            let sets = seen.as_ref().map(|seen| sets_used_by(seen, server)).unwrap_or_default();
+            (seen, sets)
+        })?;
+        let seen = seen.map_err(failed("cannot look at shared memory"))?;
+        let mut found = Self { sets, ..Self::default() };
+        let own = seen.processes.iter().filter(|process| is_of(process, server));
         let maps = own.filter_map(|process| process.maps.clone()?.here());
         for (mapped, _) in maps.flatten() {
             match mapped {
@@ -63,11 +69,23 @@ impl Belongings {
         now.filter(|row| self.has(row)).collect()
     }
 
+    /// Whether it has the set of this row.
+    pub(super) fn has_set(&self, row: &sem::Row) -> bool {
+        self.sets.iter().any(|set| set.is(&set_identity(row)))
+    }
+
+    /// Those of the sets that are still there, as they are now.
+    pub(super) fn sets_left(&self) -> Vec<sem::Row> {
+        let now = self.sets.iter().filter_map(|set| sem::stat(set.id).ok().flatten());
+        now.filter(|row| self.has_set(row)).collect()
+    }
+
     /// Whether all of it is still there, with nobody attached.
     pub(super) fn is_whole(&self) -> bool {
         let rows = self.segments_left();
         rows.len() == self.segments.len()
             && rows.iter().all(|row| row.nattch == 0)
+            && self.sets_left().len() == self.sets.len()
             && self.files_left().len() == self.files.len()
     }
 
@@ -83,7 +101,7 @@ impl Belongings {
         self.files.iter().filter(stands).collect()
     }
 
-    /// Bytes of all.
+    /// Bytes of all memory.
     pub(super) fn bytes(&self) -> u64 {
         let segments: u64 = self.segments.iter().map(|segment| segment.bytes).sum();
         let files: u64 = self.files.iter().map(|file| file.bytes).sum();
@@ -97,6 +115,10 @@ impl Belongings {
             log::error!("segment {} was left; the demo removes it", row.id);
             drop(Taken::of_own_server(row));
         }
+        for row in self.sets_left() {
+            log::error!("semaphore set {} was left; the demo removes it", row.id);
+            drop(TakenSet::of_own_server(row));
+        }
         for file in self.files_left() {
             let name = file.name.lossy();
             log::error!("/dev/shm/{} was left; the demo removes it", name.escape_debug());
@@ -104,4 +126,21 @@ impl Belongings {
             let _ = std::fs::remove_file(std::path::Path::new(shm_files::DIRECTORY).join(path));
         }
     }
+}
+
+/// Whether it is the server or a child of it.
+fn is_of(process: &Process, server: i32) -> bool {
+    process.process.pid == server || process.parent == server
+}
+
+/// The sets of which a process of the server operated a member last.
+fn sets_used_by(seen: &Observation, server: i32) -> Vec<SemaphoreSet> {
+    let own = seen.processes.iter().filter(|process| is_of(process, server));
+    let pids: Vec<i32> = own.map(|process| process.process.pid).collect();
+    let used = |row: &&sem::Row| {
+        // What may not be asked is another user's.
+        let operators = sem::operators(row.id, row.members).unwrap_or_default();
+        operators.iter().any(|pid| pids.contains(pid))
+    };
+    sem::table().unwrap_or_default().iter().filter(used).map(set_identity).collect()
 }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use shmwarden::observe::{self, shm_files};
+use shmwarden::sys::sem;
 use shmwarden::sys::shm::Row;
 
 use super::belongings::Belongings;
@@ -32,13 +33,17 @@ impl Story<'_> {
         let own = self.belongings.last();
         let alone = self.is_alone;
         let is_bystander = |row: &Row| self.bystanders.has(row.id);
+        let is_bystanders_set = |row: &sem::Row| self.bystanders.has_set(row.id);
         let segments = own.is_some_and(|own| own.segments_left().is_empty())
             && (!alone || observe::segments().is_ok_and(|rows| rows.iter().all(is_bystander)));
+        let sets = own.is_some_and(|own| own.sets_left().is_empty())
+            && (!alone || sem::table().is_ok_and(|sets| sets.iter().all(is_bystanders_set)));
         let files = own.is_some_and(|own| own.files_left().is_empty())
             && (!alone || is_empty(shm_files::DIRECTORY));
         let (stand, all) = (self.bystanders.all_stand(), self.bystanders.count());
         let mut check = |what: &str, holds| self.teller.check(&format!("{who} {what}"), holds);
         check("has left no segment of the server", segments);
+        check("has left no semaphore set of the server", sets);
         check("has left no file of the server in /dev/shm", files);
         check(&format!("has left all {all} bystanders as they were"), stand);
     }
@@ -51,17 +56,20 @@ impl Story<'_> {
         let objects = runs
             .and_then(|runs| runs.last()?.get("objects")?.as_array().cloned())
             .unwrap_or_default();
-        let removed = |field: &str, wanted: &Value| {
+        let removed = |kind: &str, field: &str, wanted: &Value| {
             objects.iter().any(|object| {
-                object.get(field) == Some(wanted)
+                object.get("kind") == Some(&Value::from(kind))
+                    && object.get(field) == Some(wanted)
                     && object.get("outcome") == Some(&Value::from("removed"))
             })
         };
         Ok(self.belongings.last().is_some_and(|own| {
             let segments = own.segments.iter().map(|segment| Value::from(segment.id));
+            let sets = own.sets.iter().map(|set| Value::from(set.id));
             let files = own.files.iter().map(|file| Value::from(file.name.lossy()));
-            segments.into_iter().all(|id| removed("id", &id))
-                && files.into_iter().all(|name| removed("name", &name))
+            segments.into_iter().all(|id| removed("shm", "id", &id))
+                && sets.into_iter().all(|id| removed("sem", "id", &id))
+                && files.into_iter().all(|name| removed("posix", "name", &name))
         }))
     }
 
@@ -76,6 +84,16 @@ impl Story<'_> {
                 table.segment(row, "server");
             } else if self.is_alone {
                 table.segment(row, "unknown");
+            }
+        }
+        let sets = sem::table().map_err(failed("cannot read the table of semaphore sets"))?;
+        for row in &sets {
+            if self.bystanders.has_set(row.id) {
+                table.set(row, "bystander");
+            } else if self.belongings.iter().any(|own| own.has_set(row)) {
+                table.set(row, "server");
+            } else if self.is_alone {
+                table.set(row, "unknown");
             }
         }
         for file in self.belongings.iter().flat_map(Belongings::files_left) {

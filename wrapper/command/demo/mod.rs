@@ -32,7 +32,7 @@ use trouble::Interrupts;
 pub(crate) fn run(args: &DemoArgs, common: &Common) -> Ending {
     match (args.part.as_deref(), args.rest.as_slice()) {
         (None, []) => outer::run(args, common),
-        (Some(stand_in::PART), _) => stand_in::run(),
+        (Some(stand_in::PART), [_, data]) => stand_in::run(data),
         (Some(story::PART), [scratch, ground]) => match Ground::from_word(ground) {
             Some(ground) => story::tell(
                 &story::Setting {

@@ -99,13 +99,19 @@ impl Processes {
             if let Some(found) = answer(self)? {
                 return Ok(found);
             }
-            self.interrupts.check()?;
-            if Instant::now() >= until {
-                let seconds = PATIENCE.as_secs();
-                return Err(Trouble::Failed(format!("waited {seconds} s for {what}")));
-            }
-            std::thread::sleep(PAUSE);
+            self.pause(what, until)?;
         }
+    }
+
+    /// A little later, unless somebody wants the demo to end or it has taken too long.
+    fn pause(&self, what: &str, until: Instant) -> Outcome<()> {
+        self.interrupts.check()?;
+        if Instant::now() >= until {
+            let seconds = PATIENCE.as_secs();
+            return Err(Trouble::Failed(format!("waited {seconds} s for {what}")));
+        }
+        std::thread::sleep(PAUSE);
+        Ok(())
     }
 
     /// Ends every child and what comes after it: asked first (a database ends fast at SIGINT), so

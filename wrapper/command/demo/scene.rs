@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use nix::libc::SIGKILL;
 use shmwarden::ledger::file::{For, Ledger};
+use shmwarden::object::{EngineName, Identity, SemaphoreSet};
 use shmwarden::sys::process::Ended;
 
 use super::account::Account;
@@ -22,8 +23,15 @@ const LINES_SHOWN: usize = 6;
 pub(super) struct Launched {
     pub(super) launcher: i32,
     pub(super) server: i32,
-    /// What launcher and server write to stderr.
+    /// What launcher and server write.
     log: PathBuf,
+}
+
+impl Launched {
+    /// What launcher and server have written so far.
+    pub(super) fn said(&self) -> String {
+        read(&self.log)
+    }
 }
 
 /// The scene.
@@ -47,19 +55,31 @@ impl Scene {
         let account = Account::of_server();
         let home = scratch.join("server");
         account.make_directory(&home)?;
-        let warden = scratch.join("shmwarden");
-        let doing = format!("cannot copy this program to {}", warden.display());
-        std::fs::copy("/proc/self/exe", &warden).map_err(failed(&doing))?;
-        set_permissions(&warden, Permissions::from_mode(0o755)).map_err(failed(&doing))?;
-        Ok(Self {
+        let mut scene = Self {
             account,
             processes: Processes::new(interrupts),
             ledger: home.join("demo.ledger"),
             home,
-            warden,
+            warden: PathBuf::new(),
             scratch: scratch.to_owned(),
             logs: 0,
-        })
+        };
+        scene.warden = scene.copy_program("shmwarden")?;
+        Ok(scene)
+    }
+
+    /// Copies this program for the server's user under a name; where to.
+    pub(super) fn copy_program(&self, name: &str) -> Outcome<PathBuf> {
+        let copy = self.program(name);
+        let doing = format!("cannot copy this program to {}", copy.display());
+        std::fs::copy("/proc/self/exe", &copy).map_err(failed(&doing))?;
+        set_permissions(&copy, Permissions::from_mode(0o755)).map_err(failed(&doing))?;
+        Ok(copy)
+    }
+
+    /// Where the copy of a name is.
+    pub(super) fn program(&self, name: &str) -> PathBuf {
+        self.scratch.join(name)
     }
 
     /// Runs a program as the server's user to its end; what it printed.
@@ -91,7 +111,8 @@ impl Scene {
         let launcher = self.processes.start(&mut command, &log, &log)?;
         let ledger = self.ledger.clone();
         let server = self.processes.wait_until("the claim of the server", |all| {
-            match (claimed(&ledger, launcher), all.has_ended(launcher)) {
+            let claim = last_claim(&ledger, launcher);
+            match (claim.map(|(pid, _)| pid), all.has_ended(launcher)) {
                 (None, Some(_)) => Err(Trouble::Failed(format!(
                     "shmwarden run has ended before the server began: {}",
                     last_lines(&read(&log))
@@ -117,10 +138,24 @@ impl Scene {
         });
         waited.map_err(|trouble| match trouble {
             Trouble::Failed(why) => {
-                let log = last_lines(&read(&launched.log));
+                let log = last_lines(&launched.said());
                 Trouble::Failed(format!("{why}; its log ends: {log}"))
             }
             other => other,
+        })
+    }
+
+    /// Waits until the ledger names these sets. The kernel keeps no creator of a set: had launcher
+    /// and server died together before that, nobody could prove whose it was.
+    pub(super) fn wait_until_recorded(&mut self, sets: &[SemaphoreSet]) -> Outcome<()> {
+        let path = self.ledger.clone();
+        self.processes.wait_until("the ledger to name the server's sets", |_| {
+            let Some(ledger) = read_ledger(&path) else { return Ok(None) };
+            let is_named = |set: &SemaphoreSet| {
+                let named = ledger.book.objects.values().map(|object| &object.identity);
+                named.into_iter().any(|one| matches!(one, Identity::Sem(named) if named.is(set)))
+            };
+            Ok(sets.iter().all(is_named).then_some(()))
         })
     }
 
@@ -133,11 +168,16 @@ impl Scene {
 
     /// What the launcher wrote to its log of objects, line by line, safe to print.
     pub(super) fn removals_told(&self, launched: &Launched) -> Vec<String> {
-        let log = read(&launched.log);
+        let log = launched.said();
         let lines = log.lines().filter(|line| {
             line.strip_prefix("shmwarden: ").is_some_and(|text| !text.starts_with("debug"))
         });
         lines.map(text::safe).collect()
+    }
+
+    /// What a launcher takes its server for, by its claim.
+    pub(super) fn engine_of(&self, launched: &Launched) -> Option<EngineName> {
+        last_claim(&self.ledger, launched.launcher).map(|(_, engine)| engine)
     }
 
     fn new_log(&mut self) -> PathBuf {
@@ -146,13 +186,18 @@ impl Scene {
     }
 }
 
-/// The server that a launcher has claimed in the ledger.
-fn claimed(ledger: &Path, launcher: i32) -> Option<i32> {
-    let mut ledger = Ledger::open(ledger, For::Reading).ok()?;
-    ledger.read_whole().ok()?;
+/// Whom a launcher has claimed last in the ledger, and as what.
+fn last_claim(ledger: &Path, launcher: i32) -> Option<(i32, EngineName)> {
+    let ledger = read_ledger(ledger)?;
     let run = ledger.book.last_run()?;
     let claim = run.claims.last()?;
-    (run.start.launcher.pid == launcher).then_some(claim.process.pid)
+    (run.start.launcher.pid == launcher).then_some((claim.process.pid, claim.engine))
+}
+
+fn read_ledger(path: &Path) -> Option<Ledger> {
+    let mut ledger = Ledger::open(path, For::Reading).ok()?;
+    ledger.read_whole().ok()?;
+    Some(ledger)
 }
 
 fn read(path: &Path) -> String {

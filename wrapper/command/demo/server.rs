@@ -1,8 +1,7 @@
-//! The server of the story: PostgreSQL if there is one, else the stand-in.
+//! The server of the story: PostgreSQL if there is one, else the stand-in for an openGauss.
 
 use std::ffi::OsString;
 
-use super::belongings::Belongings;
 use super::postgres::{self, Postgres};
 use super::query::Session;
 use super::scene::{Launched, Scene};
@@ -33,7 +32,7 @@ impl Server {
     pub(super) fn name(&self) -> String {
         match self {
             Self::Postgres(postgres) => postgres.name(),
-            Self::StandIn { .. } => "the built-in stand-in".to_owned(),
+            Self::StandIn { .. } => "the built-in stand-in for an openGauss".to_owned(),
         }
     }
 
@@ -41,7 +40,7 @@ impl Server {
     pub(super) fn introduction(&self) -> String {
         match self {
             Self::StandIn { for_want: true } => format!(
-                "no PostgreSQL {} to {} was found, so {}",
+                "no PostgreSQL {} to {} was found, so\n{}",
                 postgres::MAJORS.start(),
                 postgres::MAJORS.end(),
                 self.name()
@@ -54,7 +53,7 @@ impl Server {
     pub(super) fn command_shown(&self) -> &'static str {
         match self {
             Self::Postgres(_) => "postgres -D data ...",
-            Self::StandIn { .. } => "stand-in",
+            Self::StandIn { .. } => "gaussdb -D data ...",
         }
     }
 
@@ -62,7 +61,7 @@ impl Server {
     pub(super) fn prepare(&self, scene: &mut Scene) -> Outcome<()> {
         match self {
             Self::Postgres(postgres) => postgres.prepare(scene),
-            Self::StandIn { .. } => Ok(()),
+            Self::StandIn { .. } => stand_in::prepare(scene),
         }
     }
 
@@ -70,10 +69,7 @@ impl Server {
     pub(super) fn command(&self, scene: &Scene) -> Vec<OsString> {
         match self {
             Self::Postgres(postgres) => postgres.command(scene),
-            Self::StandIn { .. } => {
-                let warden = scene.warden.clone().into();
-                vec![warden, "demo".into(), "--part".into(), stand_in::PART.into()]
-            }
+            Self::StandIn { .. } => stand_in::command(scene),
         }
     }
 
@@ -83,18 +79,15 @@ impl Server {
         scene: &mut Scene,
         launched: &Launched,
     ) -> Outcome<Option<Session>> {
-        let (home, account) = (scene.home.clone(), scene.account.clone());
+        let home = scene.home.clone();
         match self {
             Self::Postgres(_) => {
                 let session = scene.wait_until_ready(launched, || Postgres::session(&home))?;
                 Ok(Some(session))
             }
             Self::StandIn { .. } => {
-                scene.wait_until_ready(launched, || {
-                    let rows = Belongings::of(launched.server, &account).ok()?.segments_left();
-                    let attached = rows.iter().all(|row| row.nattch == stand_in::NATTCH);
-                    (rows.len() == stand_in::SEGMENTS && attached).then_some(())
-                })?;
+                let is_ready = || stand_in::is_ready(launched).then_some(());
+                scene.wait_until_ready(launched, is_ready)?;
                 Ok(None)
             }
         }

@@ -1,70 +1,118 @@
-//! The built-in stand-in for a database server: segments, and backends that have them attached.
+//! The stand-in for an openGauss (`crate::stand_in`) as the server of the story: how it is started,
+//! and what is true of it while it lives.
 //!
-//! It takes keys as the older majors of PostgreSQL and openGauss do: port * 1000 + 1 and the next
-//! free ones, and what others have it leaves alone. It has no clean-up at all, so that whatever
-//! ends it leaks.
+//! What others have under its keys it leaves alone, whatever they look like: the story may have to
+//! be told in the machine's own tables.
 
-use nix::errno::Errno;
-use nix::libc::SIGKILL;
-use nix::unistd::{getpid, getppid, pause};
-use shmwarden::engine::opengauss::keys;
-use shmwarden::sys::process;
-use shmwarden::sys::server::{Attached, Pages, create_segment};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
+use shmwarden::engine::opengauss::{HEADER_BYTES, Header, SET_MAGIC, SET_MEMBERS, header};
+use shmwarden::engine::postgres::pid_file;
+use shmwarden::object::EngineName;
+use shmwarden::sys::server::{Attached, last_operator, value};
+
+use super::belongings::Belongings;
 use super::bystanders::PORT;
-use crate::exit::{self, Ending};
+use super::scene::{Launched, Scene};
+use super::story::Story;
+use super::trouble::{Outcome, failed};
+use crate::exit::Ending;
+use crate::stand_in::{self, Collisions, Options};
 
 /// The name of this part of the demo.
 pub(super) const PART: &str = "stand-in";
-/// What it creates: a buffer pool, which is never touched and so takes no memory, and locks.
-const SEGMENTS_BYTES: [usize; 2] = [64 << 20, 1 << 20];
-/// How many processes it forks.
-const BACKENDS: usize = 2;
-/// Keys that are tried before it gives up.
-const KEYS: usize = 100;
-
-/// How many segments it has.
-pub(super) const SEGMENTS: usize = SEGMENTS_BYTES.len();
-/// How often each of them is attached when all has begun.
-pub(super) const NATTCH: u64 = 1 + BACKENDS as u64;
+/// Where its data directory is, from the server's directory.
+const DATA: &str = "data";
+/// Its segment, buffer pool included: never touched, so it takes no memory.
+const BYTES: usize = 64 << 20;
+/// As for 48 sessions.
+const SETS: usize = 3;
+/// How many use them.
+const THREADS: usize = 4;
 
 /// Is the server, until a signal ends it.
-pub(super) fn run() -> Ending {
-    match serve() {
-        Ok(()) => Ending::Status(0),
-        Err(errno) => {
-            log::error!("the stand-in cannot start: {errno}");
-            Ending::Status(exit::ACT)
-        }
-    }
+pub(super) fn run(data: &OsStr) -> Ending {
+    let options = Options {
+        data: data.into(),
+        port: PORT,
+        bytes: BYTES,
+        huge_pages: false,
+        sets: SETS,
+        threads: THREADS,
+        fenced: false,
+        starts: false,
+    };
+    let left_alone = Collisions { segment: |_| false, set: |_| false };
+    Ending::Status(stand_in::run(&options, &left_alone))
 }
 
-fn serve() -> Result<(), Errno> {
-    let attached: Result<Vec<Attached>, Errno> =
-        SEGMENTS_BYTES.into_iter().map(|bytes| Attached::attach(create(bytes)?)).collect();
-    let _for_life = attached?;
-    let server = getpid();
-    for _ in 0..BACKENDS {
-        // A fork has attached what its parent has.
-        process::fork_for(|| {
-            let asked = process::die_with_parent(SIGKILL);
-            while asked.is_ok() && getppid() == server {
-                pause();
-            }
-            0
+/// Makes its data directory, and a copy of this program under the name of the real server, by which
+/// `run` knows it.
+pub(super) fn prepare(scene: &Scene) -> Outcome<()> {
+    scene.account.make_directory(&scene.home.join(DATA))?;
+    scene.copy_program("gaussdb").map(drop)
+}
+
+/// The command line of the server.
+pub(super) fn command(scene: &Scene) -> Vec<OsString> {
+    let mut words = vec![scene.program("gaussdb").into_os_string()];
+    words.extend(["demo", "--part", PART, "--", "-D"].map(OsString::from));
+    words.push(scene.home.join(DATA).into());
+    words
+}
+
+/// Whether it serves.
+pub(super) fn is_ready(launched: &Launched) -> bool {
+    launched.said().lines().any(|line| line == stand_in::READY)
+}
+
+impl Story<'_> {
+    /// What makes it an openGauss, as far as shared memory goes.
+    pub(super) fn check_stand_in(&mut self, launched: &Launched) -> Outcome<()> {
+        let Some(own) = self.belongings.last() else { return Ok(()) };
+        let (pid, data) = (launched.server, self.scene.home.join(DATA));
+        let engine = self.scene.engine_of(launched);
+        // As the server's user: root may lack the right to ask (`CAP_IPC_OWNER`).
+        let told = self.scene.account.act(|| {
+            (
+                names_server(own, pid, &data),
+                sets_are_marked(own, pid),
+                is_in_lock_file(own, pid, &data),
+            )
         })?;
-    }
-    loop {
-        pause();
+        let (header, sets, lock_file) = told;
+        let mut check = |what: &str, holds| self.teller.check(what, holds);
+        let segment_says = "the segment's header names this process and its data directory";
+        check(segment_says, header.map_err(failed("cannot read the segment"))?);
+        check("each set has 537 in member 16, put there by this process", sets);
+        check("postmaster.pid names the process and the segment", lock_file);
+        check("run takes it for an openGauss", engine == Some(EngineName::Opengauss));
+        Ok(())
     }
 }
 
-fn create(bytes: usize) -> Result<i32, Errno> {
-    for key in keys(PORT).take(KEYS) {
-        match create_segment(key, bytes, Pages::Usual) {
-            Err(Errno::EEXIST) => {}
-            other => return other,
-        }
-    }
-    Err(Errno::EEXIST)
+fn names_server(own: &Belongings, pid: i32, data: &Path) -> std::io::Result<bool> {
+    let [segment] = own.segments.as_slice() else { return Ok(false) };
+    let bytes = Attached::attach(segment.id)?.read(HEADER_BYTES);
+    let directory = std::fs::metadata(data)?;
+    let wanted = Header { pid, bytes: BYTES as u64, dev: directory.dev(), ino: directory.ino() };
+    Ok(header(&bytes) == Some(wanted))
+}
+
+fn sets_are_marked(own: &Belongings, pid: i32) -> bool {
+    let mark = SET_MEMBERS - 1;
+    own.sets.len() == SETS
+        && own.sets.iter().all(|set| {
+            set.nsems == u64::from(SET_MEMBERS.unsigned_abs())
+                && value(set.id, mark) == Ok(SET_MAGIC)
+                && last_operator(set.id, mark) == Ok(pid)
+        })
+}
+
+fn is_in_lock_file(own: &Belongings, pid: i32, data: &Path) -> bool {
+    let text = std::fs::read(data.join("postmaster.pid")).unwrap_or_default();
+    let named = own.segments.first().map(|segment| (segment.key.0, segment.id));
+    pid_file(&text).is_some_and(|file| file.pid == pid && named.is_some() && file.segment == named)
 }

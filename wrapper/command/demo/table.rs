@@ -1,6 +1,7 @@
-//! The segments and files of the story as a small aligned table.
+//! The segments, semaphore sets and files of the story as a small aligned table.
 
 use shmwarden::object::{Key, ShmFile};
+use shmwarden::sys::sem;
 use shmwarden::sys::shm::Row;
 
 use crate::render::text;
@@ -29,6 +30,19 @@ impl Table {
             text::size(row.bytes),
             row.nattch.to_string(),
             whose.to_owned(),
+        ]);
+    }
+
+    /// A semaphore set, which has no size but members, and is not attached.
+    pub(super) fn set(&mut self, row: &sem::Row, whose: &str) {
+        self.0.push([
+            "sem".to_owned(),
+            row.id.to_string(),
+            Key(row.key).to_string(),
+            text::user(row.uid),
+            "-".to_owned(),
+            "-".to_owned(),
+            format!("{whose}, {} semaphores", row.members),
         ]);
     }
 

@@ -20,7 +20,11 @@ pub(super) type Outcome<T> = Result<T, Trouble>;
 
 /// For `map_err`: a sentence, and what the system said.
 pub(super) fn failed<E: fmt::Display>(doing: &str) -> impl FnOnce(E) -> Trouble {
-    move |error| Trouble::Failed(format!("{doing}: {error}"))
+    move |error| sentence(doing, &error)
+}
+
+fn sentence(doing: &str, error: &dyn fmt::Display) -> Trouble {
+    Trouble::Failed(format!("{doing}: {error}"))
 }
 
 /// The signal that asked the demo to end, if one did.

@@ -1,18 +1,15 @@
 //! `pg_ctl -p` with the script that is shipped: it starts the server in place, and everything that
 //! compares pids finds the one that it has forked.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use nix::unistd::{Uid, User as Account};
 
 use super::super::matrix::{ALL_SYSV, Kind, USUAL};
 use super::super::stage::needs_root;
 use super::{InPlace, as_server};
 use crate::support::ends::seen_from_beside;
 use crate::support::processes;
-use crate::support::skip;
 use crate::support::user::User;
 use crate::support::waiting::wait_until;
 use crate::support::warden::{self, Answer};
@@ -131,14 +128,12 @@ fn a_server_that_its_command_leaves_behind_is_guarded_on() {
 fn without_any_environment_the_ledger_is_in_the_users_home() {
     sandbox::run(|| {
         needs_root();
-        let home = home_of_server();
         let before = Snapshot::take();
         let place = InPlace::new(ALL_SYSV);
+        warden::default_ledger(place.stage.cluster.data());
         let script = place.script("--linger 10s");
         place.pg_ctl_with(&script, &["start"]).expect_code(0);
-        let data = place.stage.cluster.data().to_str().unwrap().trim_start_matches('/').to_owned();
-        let name = data.replace('-', "\\x2d").replace('/', "-");
-        let ledger = home.join(".local/state/shmwarden").join(format!("{name}.ledger"));
+        let ledger = warden::default_ledger(place.stage.cluster.data());
         assert!(ledger.exists(), "{}", ledger.display());
         let postmaster = place.stage.cluster.postmaster_pid();
         let all = place.stage.cluster.processes();
@@ -179,15 +174,4 @@ fn errands_of_the_servers_program_need_no_ledger() {
         assert_eq!(place.stage.last_run()["end"], serde_json::Value::Null);
         place.pg_ctl(&["stop", "-m", "fast"]).expect_code(0);
     });
-}
-
-/// The home directory of the server's user, made where that is in the sandbox's own `/var/lib`.
-fn home_of_server() -> PathBuf {
-    let (uid, _) = User::Server.ids();
-    let home = Account::from_uid(Uid::from_raw(uid)).unwrap().unwrap().dir;
-    if !home.starts_with("/var/lib") {
-        skip(format!("the home directory {} is not the sandbox's own", home.display()));
-    }
-    User::Server.make_directory(&home);
-    home
 }

@@ -145,7 +145,7 @@ fn a_second_server_on_its_ledger_is_refused_and_both_are_named() {
             assert!(second.stderr.contains(&format!("process {guardian}, ")), "{second:?}");
             assert!(second.stderr.contains(&format!("process {postmaster};")), "{second:?}");
         }
-        assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
         assert!(!marker.exists());
         place.stage.cluster.stop();
     });

@@ -24,6 +24,7 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/wrapper/postgres");
 
 /// A stage whose server is started in place.
 pub struct InPlace {
+    /// The server and what is around it.
     pub stage: Stage,
 }
 
@@ -53,21 +54,8 @@ impl InPlace {
 
     /// The shipped script with the paths of this test; the ledger is where `options` say.
     pub fn script(&self, options: &str) -> PathBuf {
-        let text = fs::read_to_string(SCRIPT).unwrap();
-        assert_eq!(text.lines().count(), 2, "{text}");
-        let postgres = &self.stage.cluster.command_line()[0];
-        let changes = [
-            ("/usr/bin/shmwarden", warden::binary().to_str().unwrap().to_owned()),
-            ("/usr/lib/postgresql/15/bin/postgres", postgres.clone()),
-            (" -- ", format!(" {options} -- ")),
-        ];
-        let changed = changes.iter().fold(text, |text, (from, to)| {
-            assert_eq!(text.matches(from).count(), 1, "{from} in {text}");
-            text.replace(from, to)
-        });
         let script = self.stage.directory().join("postgres");
-        fs::write(&script, changed).unwrap();
-        fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
+        write_script(&script, &self.stage.cluster.command_line()[0], options);
         script
     }
 
@@ -98,6 +86,24 @@ impl InPlace {
         words.extend(arguments);
         self.pg_ctl(&words)
     }
+}
+
+/// Writes the shipped script to a file, with the paths of this test: the program's, and that of the
+/// server's own program.
+pub fn write_script(file: &Path, server: &str, options: &str) {
+    let text = fs::read_to_string(SCRIPT).unwrap();
+    assert_eq!(text.lines().count(), 2, "{text}");
+    let changes = [
+        ("/usr/bin/shmwarden", warden::binary().to_str().unwrap().to_owned()),
+        ("/usr/lib/postgresql/15/bin/postgres", server.to_owned()),
+        (" -- ", format!(" {options} -- ")),
+    ];
+    let changed = changes.iter().fold(text, |text, (from, to)| {
+        assert_eq!(text.matches(from).count(), 1, "{from} in {text}");
+        text.replace(from, to)
+    });
+    fs::write(file, changed).unwrap();
+    fs::set_permissions(file, PermissionsExt::from_mode(0o755)).unwrap();
 }
 
 /// A command that was not run through any launcher.

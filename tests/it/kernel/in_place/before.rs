@@ -48,7 +48,7 @@ fn a_server_is_refused_where_its_guardian_died_before_the_claim_and_that_was_ask
 }
 
 #[test]
-fn a_slow_disk_delays_a_server_by_less_than_three_seconds() {
+fn a_slow_disk_delays_a_server_by_seconds_and_no_longer() {
     sandbox::run(|| {
         let mut held = Held::start(&START);
         assert_eq!(held.process.wait(SOON).code(), Some(0));
@@ -57,7 +57,8 @@ fn a_slow_disk_delays_a_server_by_less_than_three_seconds() {
         let started = held.marker.metadata().unwrap().modified().unwrap();
         let delay = started.duration_since(held.spawned).unwrap();
         assert!(delay > Duration::from_secs(2), "{delay:?}");
-        assert!(delay < Duration::from_millis(3500), "{delay:?}, strace included");
+        // Strace and a busy machine included; the disk would take 40 s.
+        assert!(delay < Duration::from_secs(10), "{delay:?}");
         held.hurry_up();
         wait_guardian(&held.instance);
         assert_ne!(last_run(&held.instance)["end"], serde_json::Value::Null);
@@ -190,7 +191,7 @@ impl Held {
         let marker = instance.directory().join("started");
         let log = instance.directory().join("log");
         let run = instance.run(options, &["touch", marker.to_str().unwrap()]);
-        let mut command = strace("delay_enter=10000000", &run);
+        let mut command = strace("delay_enter=40000000", &run);
         command.stdin(Stdio::null()).stderr(fs::File::create(&log).unwrap());
         let spawned = SystemTime::now();
         let process = Process::spawn(&mut command);

@@ -1,11 +1,12 @@
 //! The ways to end (`postmaster.cpp`), and what each leaves.
 
-use std::process::{ExitCode, exit};
+use std::io::Write;
+use std::process::exit;
 
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::Pid;
 
-use super::{Server, threads};
+use super::{READY, Server, threads};
 
 /// Blocks the signals that a postmaster handles.
 pub(crate) fn block() -> SigSet {
@@ -17,8 +18,8 @@ pub(crate) fn block() -> SigSet {
 }
 
 /// Serves until a signal ends it.
-pub(crate) fn wait(signals: &SigSet, server: Server) -> ExitCode {
-    println!("ready");
+pub(crate) fn wait(signals: &SigSet, server: Server) -> u8 {
+    let _ = writeln!(std::io::stdout(), "{READY}");
     loop {
         match signals.wait() {
             Ok(Signal::SIGQUIT) => return immediate(server),
@@ -37,7 +38,7 @@ pub(crate) fn wait(signals: &SigSet, server: Server) -> ExitCode {
 
 /// A fast stop (INT, and TERM unless on a standby, where it is smart): all is removed, last made
 /// first (`ipc.cpp shmem_exit`).
-fn fast(server: Server) -> ExitCode {
+fn fast(server: Server) -> u8 {
     if let Some(fenced) = server.fenced {
         let _ = kill(Pid::from_raw(fenced), Signal::SIGTERM);
     }
@@ -45,13 +46,13 @@ fn fast(server: Server) -> ExitCode {
     server.sets.release();
     server.segment.delete(true);
     server.lock_file.unlink();
-    ExitCode::SUCCESS
+    0
 }
 
 /// An immediate stop, or one during recovery: `cancelSemphoreRelease`, `cancelIpcMemoryDetach`,
 /// `ExitPostmaster(0)`. The sets stay; the segment is marked and goes with who has it attached.
-fn immediate(server: Server) -> ExitCode {
+fn immediate(server: Server) -> u8 {
     server.segment.delete(false);
     server.lock_file.unlink();
-    ExitCode::SUCCESS
+    0
 }

@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use shmwarden::engine::opengauss::SET_MEMBERS;
 use shmwarden::sys::server;
 
+use super::complain;
 use super::options::message;
 use super::sets::Sets;
 
@@ -26,7 +27,7 @@ pub(crate) fn end() {
 /// Starts them; each uses the members whose number it has, in every set.
 pub(crate) fn start(sets: &Sets, count: usize) -> Result<(), String> {
     for first in 0..count {
-        let sets = sets.0.clone();
+        let sets = sets.ids();
         let session = move || {
             let members = u16::try_from(SET_MEMBERS - 1).unwrap_or(0);
             while !ENDED.load(Ordering::SeqCst) {
@@ -50,7 +51,7 @@ fn use_one(set: i32, member: u16) {
                 return;
             }
             if errno != Errno::EINTR {
-                eprintln!("FATAL:  semop(id={set}) failed: {errno}");
+                complain("FATAL", &format!("semop(id={set}) failed: {errno}"));
                 std::process::exit(LOST);
             }
         }

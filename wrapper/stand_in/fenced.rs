@@ -8,13 +8,14 @@ use nix::sys::signal::{SigSet, Signal};
 use shmwarden::engine::opengauss::FENCED_TITLE;
 use shmwarden::sys::process;
 
+use super::complain;
 use super::options::message;
 
 /// Forks it.
 pub(crate) fn start() -> Result<i32, String> {
     process::fork_for(|| {
         if let Err(why) = set_title() {
-            eprintln!("WARNING:  {why}");
+            complain("WARNING", &why);
         }
         let ends: SigSet = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT].into_iter().collect();
         // SIGQUITUDFMaster sets a flag, upon which the loop calls exit(0): no clean-up of a server.

@@ -1,10 +1,10 @@
-//! The one segment (`sysv_shmem.cpp`): how it is made, reclaimed, removed.
+//! The one segment (`sysv_shmem.cpp`): how it is made, filled, removed.
 
 use std::os::unix::fs::MetadataExt;
 
 use nix::errno::Errno;
 use shmwarden::engine::opengauss::{HEADER_BYTES, Header, header, header_bytes, keys};
-use shmwarden::sys::server::{Attached, Pages, create_segment, find_segment};
+use shmwarden::sys::server::{Attached, OwnSegment, Pages};
 use shmwarden::sys::shm;
 
 use super::options::{Options, message};
@@ -14,35 +14,35 @@ const RETRIES: usize = 3;
 
 /// The segment.
 pub(crate) struct Main {
-    pub(crate) id: i32,
     pub(crate) key: i32,
+    segment: OwnSegment,
     attached: Attached,
 }
 
 impl Main {
-    /// `PGSharedMemoryCreate`: what is under the first key and can be attached and looks like an
-    /// openGauss's is removed, whoever has it attached; what cannot be attached or removed is left,
-    /// and the next key tried.
-    pub(crate) fn create(options: &Options) -> Result<Self, String> {
+    /// `PGSharedMemoryCreate`: under the first of its keys; where that is taken, `collided` may
+    /// free it, and else the next is tried.
+    pub(crate) fn create(options: &Options, collided: fn(i32) -> bool) -> Result<Self, String> {
         let (bytes, pages) = size(options);
         for key in keys(options.port) {
             for _ in 0..=RETRIES {
-                match create_segment(key, bytes, pages) {
-                    Ok(id) => return Self::fill(id, key, options).map_err(message),
+                match OwnSegment::create(key, bytes, pages) {
+                    Ok(segment) => return Self::fill(segment, key, options).map_err(message),
                     Err(Errno::EEXIST | Errno::EACCES | Errno::EIDRM) => {}
                     Err(errno) => {
                         return Err(format!("could not create shared memory segment: {errno}"));
                     }
                 }
-                let Some(other) = another(key) else { break };
-                let _ = shm::remove(other);
+                if !collided(key) {
+                    break;
+                }
             }
         }
         Err("no key is free".to_owned())
     }
 
-    fn fill(id: i32, key: i32, options: &Options) -> Result<Self, std::io::Error> {
-        let attached = Attached::attach(id)?;
+    fn fill(segment: OwnSegment, key: i32, options: &Options) -> Result<Self, std::io::Error> {
+        let attached = Attached::attach(segment.id())?;
         let directory = std::fs::metadata(&options.data)?;
         attached.write(&header_bytes(&Header {
             pid: i32::try_from(std::process::id()).unwrap_or(0),
@@ -50,26 +50,21 @@ impl Main {
             dev: directory.dev(),
             ino: directory.ino(),
         }));
-        Ok(Main { id, key, attached })
+        Ok(Main { key, segment, attached })
+    }
+
+    /// Its identifier.
+    pub(crate) fn id(&self) -> i32 {
+        self.segment.id()
     }
 
     /// `IpcMemoryDetach`, where that was not cancelled, then `IpcMemoryDelete`.
     pub(crate) fn delete(self, detach_first: bool) {
         if detach_first {
             drop(self.attached);
-            let _ = shm::remove(self.id);
-        } else {
-            let _ = shm::remove(self.id);
         }
+        let _ = self.segment.remove();
     }
-}
-
-/// `PGSharedMemoryAttach`: the segment under a key, if it may be attached and has the magic number.
-fn another(key: i32) -> Option<i32> {
-    let id = find_segment(key, HEADER_BYTES).ok()?;
-    let bytes = Attached::attach(id).ok()?.read(4);
-    let ours = header_bytes(&Header { pid: 0, bytes: 0, dev: 0, ino: 0 });
-    ours.starts_with(&bytes).then_some(id)
 }
 
 /// `PGSharedMemoryIsInUse`: attached by anybody, and of this data directory.

@@ -1,0 +1,76 @@
+//! The sets of semaphores (`sysv_sema.cpp`): how they are made, marked, removed.
+
+use nix::errno::Errno;
+use shmwarden::engine::opengauss::{SET_MAGIC, SET_MEMBERS, keys};
+use shmwarden::sys::server::{self, OwnSet};
+
+use super::options::{Options, message};
+
+/// The member that marks a set.
+const MARK: i32 = SET_MEMBERS - 1;
+
+/// The sets.
+pub(crate) struct Sets(Vec<OwnSet>);
+
+impl Sets {
+    /// `PGReserveSemaphores` and as many `PGSemaphoreCreate` as fill the sets.
+    pub(crate) fn create(options: &Options, collided: fn(i32) -> bool) -> Result<Self, String> {
+        let mut keys = keys(options.port);
+        let mut sets = Sets(Vec::new());
+        for _ in 0..options.sets {
+            let set = create(&mut keys, collided);
+            let set = set.map_err(|e| format!("could not create semaphores: {e}"))?;
+            // IpcSemaphoreInitialize of each member, as a session takes it.
+            for member in 0..MARK {
+                server::set_value(set.id(), member, 1).map_err(message)?;
+            }
+            sets.0.push(set);
+        }
+        Ok(sets)
+    }
+
+    /// Their identifiers.
+    pub(crate) fn ids(&self) -> Vec<i32> {
+        self.0.iter().map(OwnSet::id).collect()
+    }
+
+    /// `ReleaseSemaphores`.
+    pub(crate) fn release(self) {
+        for set in self.0 {
+            let _ = set.remove();
+        }
+    }
+}
+
+/// `IpcSemaphoreCreate`: where the key is taken, `collided` may free it, and else the next is
+/// tried.
+fn create(
+    keys: &mut impl Iterator<Item = i32>,
+    collided: fn(i32) -> bool,
+) -> Result<OwnSet, Errno> {
+    for key in keys {
+        let mut made = OwnSet::create(key, SET_MEMBERS);
+        if matches!(made, Err(Errno::EEXIST | Errno::EACCES | Errno::EIDRM)) {
+            if !collided(key) {
+                continue;
+            }
+            made = OwnSet::create(key, SET_MEMBERS);
+        }
+        match made {
+            Ok(set) => {
+                mark(set.id())?;
+                return Ok(set);
+            }
+            Err(Errno::EEXIST | Errno::EACCES | Errno::EIDRM) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Err(Errno::ENOSPC)
+}
+
+/// Marks a set of [`SET_MEMBERS`] as openGauss's: one less, and one more by an operation, which
+/// leaves our pid on the last member.
+pub(crate) fn mark(set: i32) -> Result<(), Errno> {
+    server::set_value(set, MARK, SET_MAGIC - 1)?;
+    server::operate(set, MARK as u16, 1)
+}
