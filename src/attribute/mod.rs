@@ -61,6 +61,8 @@ pub fn created_by_claimed(
 ) -> Vec<ObjectSeen> {
     let claims: Vec<&Claim> = run.claims.iter().filter(|claim| is_there(claim.process)).collect();
     let ours = |row: &&Row| claims.iter().any(|claim| bears_claim(claim, row));
+    // One that was changed since it was recorded is no second one.
+    let ours = |row: &&Row| ours(row) && !is_recorded_but_for_time(book, run, row);
     let new = rows.iter().filter(ours).map(|row| Identity::Shm(identity_of(row)));
     let new = new.filter(|identity| !is_recorded(book, identity));
     number(book, new.map(|identity| (run.start.run, how, Role::Other, identity)).collect())

@@ -111,9 +111,9 @@ impl fmt::Display for Evidence {
                 f,
                 "process {pid}, which the ledger claims, may live: this /proc does not show it"
             ),
-            Self::HiddenProcesses => {
-                f.write_str("this /proc hides processes of other users, who may have it mapped")
-            }
+            Self::HiddenProcesses => f.write_str(
+                "this /proc hides processes of other users (hidepid), who may open and use it",
+            ),
             Self::PidFileClosed { path } => {
                 write!(f, "{}/postmaster.pid cannot be read", path.escape_debug())
             }

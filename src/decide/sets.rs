@@ -5,7 +5,7 @@
 
 use std::time::SystemTime;
 
-use super::{Holder, Reason, life};
+use super::{Evidence, Holder, Reason, life};
 use crate::attribute::sets::{LastUsers, queue_differs, set_differs};
 use crate::ledger::Book;
 use crate::ledger::book::{Recorded, Run};
@@ -87,6 +87,7 @@ pub fn queue_use(
     blocked(WaitsFor::Queue(row.id), look)
         .or_else(|| perhaps_blocked(row, look).map(Reason::PerhapsWaited))
         .or_else(|| in_use(&last, look))
+        .or_else(|| perhaps_blocked_unseen(row, look))
         .or_else(|| moved(book, object, row.ctime, &last, look))
         .or_else(|| {
             used_since(
@@ -116,6 +117,12 @@ fn perhaps_blocked(row: &msg::Row, look: &Observation) -> Option<Holder> {
         unasked && !process.ended && (open_to_others || its_user)
     };
     look.processes.iter().find(may_use).map(|process| life::holder(process, 0, false))
+}
+
+/// Whether somebody whom `/proc` does not show may wait for the queue.
+fn perhaps_blocked_unseen(row: &msg::Row, look: &Observation) -> Option<Reason> {
+    let hidden = row.mode & 0o066 != 0 && look.hides_processes;
+    hidden.then_some(Reason::Unseen(Evidence::HiddenProcesses))
 }
 
 /// Whether one of those who used it last lives, or may.

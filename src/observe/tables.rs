@@ -198,6 +198,7 @@ pub fn look_at_one(identity: &Identity) -> Result<Observation> {
         }
         Identity::Msg(known) => {
             look.processes = processes::all(Scope { processes: true, ..Scope::default() })?;
+            look.hides_processes = super::hides_processes();
             (extra.blocked, extra.unasked) = uses::blocked(&look.processes);
             if let Ok(row) = msg::stat(known.id) {
                 extra.queues = row.into_iter().collect();

@@ -61,8 +61,8 @@ pub(super) fn carry_out(
         }
     }
     match ledger.flush() {
-        // Told with the object whose removal could not be begun.
-        Err(_) if !stays.is_empty() => Ok(done),
+        // Told with the objects whose removal could not be begun, and what was removed before.
+        Err(_) if done.iter().any(|one| matches!(one.result, Fate::Failed(_))) => Ok(done),
         other => other.map(|()| done),
     }
 }

@@ -81,9 +81,18 @@ impl Hold {
 
     /// Attaches to a process.
     pub fn attach(&self, pid: i32, file: &Path) -> Process {
+        self.attach_with(&[], pid, file)
+    }
+
+    /// Attaches to a process and to what it forks from now on.
+    pub fn attach_to_all(&self, pid: i32, file: &Path) -> Process {
+        self.attach_with(&["-f"], pid, file)
+    }
+
+    fn attach_with(&self, more: &[&str], pid: i32, file: &Path) -> Process {
         skip_without_strace();
         let mut strace = Command::new("strace");
-        strace.args(self.options(file)).arg("-p").arg(pid.to_string());
+        strace.args(more).args(self.options(file)).arg("-p").arg(pid.to_string());
         let process = Process::spawn(strace.stdin(Stdio::null()).stderr(Stdio::null()));
         wait_until("strace is attached", PATIENCE, || {
             let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();

@@ -1,10 +1,11 @@
-//! Disks that fill up: a small file system, filled and emptied at will.
+//! Disks that fill up: a small file system, filled and emptied at will; and what is said then.
 
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::support::sandbox;
 use crate::support::user::User;
 
 /// A file system of 256 kB that is unmounted with this value.
@@ -39,5 +40,31 @@ impl Disk {
 impl Drop for Disk {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+/// What a program writes to its stderr.
+pub struct Log(PathBuf);
+
+impl Log {
+    /// A file of its own.
+    pub fn new() -> Self {
+        let number = fs::read_dir(sandbox::scratch()).unwrap().count();
+        Log(sandbox::scratch().join(format!("stderr{number}")))
+    }
+
+    /// The file, to be given to a program.
+    pub fn open(&self) -> File {
+        File::create(&self.0).unwrap()
+    }
+
+    /// What was written by now.
+    pub fn text(&self) -> String {
+        fs::read_to_string(&self.0).unwrap()
+    }
+
+    /// Whether this was written.
+    pub fn has(&self, text: &str) -> bool {
+        self.text().contains(text)
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::disk::Disk;
+use super::disk::{Disk, Log};
 use super::instance::{Instance, SOON};
 use super::stand_in::{self, StandIn};
 use crate::support::objects::Snapshot;
@@ -210,25 +210,4 @@ fn strace(calls: &str) -> Command {
     command.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={calls}")]);
     command.args(["-e", &format!("inject={calls}:delay_enter={SLOW_US}")]);
     command
-}
-
-/// What a program writes to its stderr.
-struct Log(PathBuf);
-
-impl Log {
-    fn new() -> Self {
-        Log(sandbox::scratch().join("stderr"))
-    }
-
-    fn open(&self) -> fs::File {
-        fs::File::create(&self.0).unwrap()
-    }
-
-    fn text(&self) -> String {
-        fs::read_to_string(&self.0).unwrap()
-    }
-
-    fn has(&self, text: &str) -> bool {
-        self.text().contains(text)
-    }
 }

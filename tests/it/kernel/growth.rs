@@ -51,12 +51,13 @@ fn a_ledger_is_shortened_under_a_launcher_that_goes_on() {
     });
 }
 
-fn length(instance: &Instance) -> u64 {
+/// Of the ledger, in bytes.
+pub fn length(instance: &Instance) -> u64 {
     fs::metadata(instance.ledger()).unwrap().len()
 }
 
 /// Repeats the one run of a ledger until one more makes it long; gives its length.
-fn make_long(instance: &Instance) -> u64 {
+pub fn make_long(instance: &Instance) -> u64 {
     let model = ledger_text::entries(instance.ledger());
     let mut bytes = instance.bytes();
     let (mut seq, mut object) = (model.last().unwrap().seq, 0);

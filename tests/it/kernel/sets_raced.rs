@@ -26,17 +26,18 @@ const KEY: u32 = 0x00f4_2401;
 
 /// The lines that a sweep writes, each by one call: the end of the run, which nobody saw, the
 /// intent, the outcome.
-const INTENT: u32 = 2;
+pub const INTENT: u32 = 2;
 const OUTCOME: u32 = 3;
 
 /// Killed together with its launcher, it left one object, which the ledger has.
-struct Crash {
-    instance: Instance,
-    id: i32,
+pub struct Crash {
+    pub instance: Instance,
+    pub id: i32,
 }
 
 impl Crash {
-    fn leaving(make: impl Fn(&mut Asked) -> i32) -> Self {
+    /// What `make` makes, and gives the id of.
+    pub fn leaving(make: impl Fn(&mut Asked) -> i32) -> Self {
         let instance = Instance::new(User::Server);
         let mut server = Asked::start(&instance, &[]);
         let id = make(&mut server);
@@ -47,7 +48,7 @@ impl Crash {
 
     /// A sweep that is held at this write to the ledger, long enough for a process to start and
     /// wait for something.
-    fn sweep_held(&self, point: Point, line: u32, says: &'static str) -> Process {
+    pub fn sweep_held(&self, point: Point, line: u32, says: &'static str) -> Process {
         let held = Duration::from_secs(6);
         let hold = Hold { calls: "write", point, when: Some(line), says, held };
         let (sweep, file) = self.sweep_traced(&hold);
@@ -56,7 +57,7 @@ impl Crash {
     }
 
     /// A sweep under `strace`, and what that writes.
-    fn sweep_traced(&self, hold: &Hold) -> (Process, PathBuf) {
+    pub fn sweep_traced(&self, hold: &Hold) -> (Process, PathBuf) {
         let file = sandbox::scratch().join(format!("strace{}{}", hold.calls, self.id));
         User::Server.own(&{
             std::fs::write(&file, "").unwrap();
@@ -70,7 +71,8 @@ impl Crash {
     }
 }
 
-fn said(mut sweep: Process) -> (Option<i32>, Value) {
+/// How a sweep ended, and what it says of the one object.
+pub fn said(mut sweep: Process) -> (Option<i32>, Value) {
     let mut text = String::new();
     sweep.child().stdout.take().unwrap().read_to_string(&mut text).unwrap();
     let document: Value = serde_json::from_str(&text).unwrap();
@@ -133,6 +135,55 @@ fn who_uses_a_set_between_decision_and_removal_is_reported_and_keeps_it() {
         drop(user);
         let again = crash.instance.sweep(&[]).expect_code(0);
         assert_eq!(outcomes(&again), ["kept user-unrecorded"]);
+    });
+}
+
+#[test]
+fn who_uses_a_queue_between_decision_and_removal_is_reported_and_keeps_it() {
+    sandbox::run(|| {
+        let crash = Crash::leaving(|server| server.make_queue(KEY));
+        let sweep = crash.sweep_held(Point::After, INTENT, "intent");
+        let mut user = Asked::stranger(User::Server);
+        user.ask(&format!("put({}, 'more')", crash.id));
+        let (code, object) = said(sweep);
+        assert_eq!((code, &object["outcome"]), (Some(74), &"raced".into()), "{object}");
+        assert_eq!(object["holders"][0]["pid"], user.pid());
+        assert!(is_queue(crash.id));
+        drop(user);
+        let again = crash.instance.sweep(&[]).expect_code(0);
+        assert_eq!(outcomes(&again), ["kept user-unrecorded"]);
+    });
+}
+
+/// After everything was looked at anew: the last call before the removal tells who used it.
+#[test]
+fn who_uses_a_queue_just_before_the_removal_is_reported_and_keeps_it() {
+    sandbox::run(|| {
+        let msgctl = |when, seconds| {
+            let held = Duration::from_secs(seconds);
+            Hold { calls: "msgctl", point: Point::Before, when: Some(when), says: "", held }
+        };
+        let lines = |file: &PathBuf| std::fs::read_to_string(file).unwrap_or_default();
+        let first = Crash::leaving(|server| server.make_queue(KEY));
+        let (sweep, file) = first.sweep_traced(&msgctl(9999, 0));
+        assert_eq!(said(sweep).0, Some(0));
+        let removal = lines(&file).lines().position(|line| line.contains("IPC_RMID")).unwrap();
+
+        let crash = Crash::leaving(|server| server.make_queue(KEY));
+        // One more place in the table, and one call before it.
+        let last_look = removal + (crash.id & 0x7fff) as usize - (first.id & 0x7fff) as usize - 1;
+        let when = u32::try_from(last_look + 1).unwrap();
+        let (sweep, file) = crash.sweep_traced(&msgctl(when, 6));
+        wait_until("it is held", SOON, || lines(&file).lines().count() > last_look);
+        let mut user = Asked::stranger(User::Server);
+        user.ask(&format!("put({}, 'more')", crash.id));
+        let (code, object) = said(sweep);
+        assert_eq!((code, &object["outcome"]), (Some(74), &"raced".into()), "{object}");
+        let reason = object["reason"].as_str().unwrap();
+        assert!(reason.contains("between the decision and the removal"), "{object}");
+        let text = lines(&file);
+        assert!(text.lines().nth(last_look).unwrap().contains("MSG_STAT"), "{text}");
+        assert!(is_queue(crash.id) && !text.contains("IPC_RMID"), "{text}");
     });
 }
 

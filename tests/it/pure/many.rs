@@ -26,7 +26,7 @@ fn each_of_a_thousand_segments_is_removed_once() {
     let mut removed: Vec<String> = verdicts
         .iter()
         .filter_map(|verdict| match verdict {
-            Verdict::Remove(removal) => Some(removal.identity.to_string()),
+            Verdict::Remove(removal) => Some(removal.identity().to_string()),
             _ => None,
         })
         .collect();

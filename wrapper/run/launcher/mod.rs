@@ -1,5 +1,6 @@
 //! The loop around the table: reads events, performs effects.
 
+mod awake;
 mod daemon;
 mod job;
 mod linger;
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use nix::libc::{SIGCHLD, SIGCONT, SIGKILL, SIGSTOP};
 use shmwarden::ledger::Ledger;
-use shmwarden::ledger::record::{End, Record};
+use shmwarden::ledger::record::Record;
 use shmwarden::observe;
 use shmwarden::sys::gate::Gated;
 use shmwarden::sys::process::Ended;
@@ -31,6 +32,7 @@ use super::{events, program};
 use crate::cli::{IfLedgerFails, NotifyAccess, Orphans, RunArgs};
 use crate::exit::{self, Ending};
 use crate::render::text;
+use awake::Awake;
 use daemon::Daemon;
 use linger::Wait;
 use notices::Notices;
@@ -47,6 +49,7 @@ pub(crate) struct Launcher {
     /// The server where it is no child, but a process beside this one.
     ward: Option<Ward>,
     signals: SignalFd,
+    awake: Awake,
     book: Option<Watched>,
     orphans: Orphans,
     linger: Duration,
@@ -120,6 +123,7 @@ impl Launcher {
             child,
             ward,
             signals: arriving,
+            awake: Awake::default(),
             book,
             orphans: args.orphans,
             linger: args.linger,
@@ -158,9 +162,7 @@ impl Launcher {
         }
         while self.state != State::Done {
             let due = self.wait_for_events();
-            if let Some(ward) = &mut self.ward {
-                ward.has_waited(due);
-            }
+            self.awake.woke(due);
             self.read_signals();
             self.read_gate();
             self.look_at_ward();
@@ -224,11 +226,12 @@ impl Launcher {
             let Ok(Some(arrived)) = self.signals.take() else { break };
             // Sent by a process it is for the server; pending, it may stand for a child's too.
             children |= arrived.signal == SIGCHLD;
+            if arrived.signal == SIGCONT {
+                self.awake.was_continued();
+            }
             // A guardian passes nothing on, and is not the one that a service manager asks to stop.
-            match &mut self.ward {
-                Some(ward) if arrived.signal == SIGCONT => ward.was_continued(),
-                Some(_) => {}
-                None => self.pass_to_server(&arrived),
+            if self.ward.is_none() {
+                self.pass_to_server(&arrived);
             }
         }
         if children {
@@ -359,36 +362,6 @@ impl Launcher {
         } else if self.ended.is_none() {
             // Unreaped, so the pid is the server's: alive, or a zombie that no signal hurts.
             self.pass_to_command(arrived);
-        }
-    }
-
-    fn note_end(&mut self) {
-        self.wait.until = Instant::now().checked_add(self.linger);
-        self.begin_notices();
-        self.note_who_is_left();
-        let how = self.daemon_ended.or(self.ended);
-        let late = self.ward.as_ref().is_some_and(Ward::is_late);
-        let Some(book) = &mut self.book else { return };
-        let end = match (self.exec_error, how) {
-            (Some(errno), _) => End::NotStarted(errno),
-            // What it left may be meant to stay: that is kept, whoever has used it since.
-            (None, Some(Ended::Exited(0))) => End::Exit(0),
-            // Nobody saw how sets and queues were when it died: their users must be known.
-            (None, _) if late => End::Unknown,
-            (None, Some(Ended::Exited(status))) => End::Exit(status),
-            (None, Some(Ended::Signaled(signal, _))) => End::Signal(signal),
-            (None, None) => End::Unknown,
-        };
-        // A server that is no child was looked at when it died, which may be a while ago; a daemon
-        // of which nothing is claimed was not.
-        if self.ward.is_none() {
-            if let Err(error) = book.watch.at_end(&mut book.ledger) {
-                log::error!("{error}");
-            }
-        }
-        let run = book.run;
-        if let Err(error) = book.ledger.note(Record::End { run, end }, None) {
-            log::error!("{error}");
         }
     }
 }

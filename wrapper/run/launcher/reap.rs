@@ -1,11 +1,14 @@
-//! Children that have ended: the last look at what a claimed one made, before its pid is given up.
+//! Children that have ended, and the end of the run: the last look at what a claimed one made,
+//! before its pid is given up.
+
+use std::time::Instant;
 
 use shmwarden::engine::EngineName;
 use shmwarden::ledger::record::{End, Record};
 use shmwarden::observe::processes;
 use shmwarden::sys::process::{self, Ended};
 
-use super::{Event, Launcher, State};
+use super::{Event, Launcher, State, Ward};
 
 impl Launcher {
     /// Takes in every child that has ended. A claimed one is looked at once more before it is
@@ -88,8 +91,10 @@ impl Launcher {
 
     fn claims(&self, pid: i32) -> bool {
         let Some(book) = &self.book else { return false };
+        let process = processes::by_pid(pid);
         book.watch.run(&book.ledger).is_some_and(|run| {
-            run.claims.iter().any(|claim| claim.process.pid == pid && claim.ended.is_none())
+            let open = run.claims.iter().filter(|claim| claim.ended.is_none());
+            open.map(|claim| claim.process).any(|claimed| Some(claimed) == process)
         })
     }
 
@@ -97,6 +102,16 @@ impl Launcher {
     /// that it is given up. Where the look fails that is not noted: a later one may find more.
     pub(super) fn last_look(&mut self, pid: i32) {
         let Some(book) = &mut self.book else { return };
+        if self.ward.is_none() && self.awake.is_late() {
+            log::info!(
+                "server process {pid} died while this launcher was stopped: of what is there now, \
+                 what others may have made or changed since is kept"
+            );
+            if let Err(error) = book.watch.late_look(&mut book.ledger) {
+                log::error!("the last look at the server's objects failed: {error}");
+            }
+            return;
+        }
         if let Err(error) = book.watch.last_look(&mut book.ledger) {
             log::error!("the last look at the server's objects failed: {error}");
             return;
@@ -115,6 +130,37 @@ impl Launcher {
         };
         let run = book.run;
         if let Err(error) = book.ledger.note(Record::Reaped { run, process, end }, None) {
+            log::error!("{error}");
+        }
+    }
+
+    /// Notes the end of the run, and how sets and queues are then.
+    pub(super) fn note_end(&mut self) {
+        self.wait.until = Instant::now().checked_add(self.linger);
+        self.begin_notices();
+        self.note_who_is_left();
+        let how = self.daemon_ended.or(self.ended);
+        let late = self.ward.as_ref().map_or(self.awake.is_late(), Ward::is_late);
+        let Some(book) = &mut self.book else { return };
+        let end = match (self.exec_error, how) {
+            (Some(errno), _) => End::NotStarted(errno),
+            // What it left may be meant to stay: that is kept, whoever has used it since.
+            (None, Some(Ended::Exited(0))) => End::Exit(0),
+            // Nobody saw how sets and queues were when it died: their users must be known.
+            (None, _) if late => End::Unknown,
+            (None, Some(Ended::Exited(status))) => End::Exit(status),
+            (None, Some(Ended::Signaled(signal, _))) => End::Signal(signal),
+            (None, None) => End::Unknown,
+        };
+        // A server that is no child was looked at when it died, which may be a while ago; a daemon
+        // of which nothing is claimed was not. Late, what is there may be a next server's work.
+        if self.ward.is_none() && !late {
+            if let Err(error) = book.watch.at_end(&mut book.ledger) {
+                log::error!("{error}");
+            }
+        }
+        let run = book.run;
+        if let Err(error) = book.ledger.note(Record::End { run, end }, None) {
             log::error!("{error}");
         }
     }

@@ -16,9 +16,6 @@ use super::{Event, Launcher, State};
 const FOR_PARENT: Duration = Duration::from_secs(1);
 /// How often it is asked.
 const ASK_EVERY: Duration = Duration::from_millis(5);
-/// A wait that is this much longer than was asked for: something has kept this process from running
-/// (a frozen control group, a debugger).
-const OVERSLEPT: Duration = Duration::from_secs(2);
 /// How often a process is looked for before Linux 5.3, which has no pidfd.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -65,18 +62,6 @@ impl Ward {
         }
     }
 
-    /// Takes in that this process was stopped and is continued: SIGCONT stays to be read, though it
-    /// is blocked.
-    pub(super) fn was_continued(&mut self) {
-        self.late = true;
-    }
-
-    /// Takes in that a wait is over that was to end at `due` at the latest.
-    pub(super) fn has_waited(&mut self, due: Option<Instant>) {
-        let latest = due.and_then(|due| due.checked_add(OVERSLEPT));
-        self.late |= latest.is_some_and(|latest| Instant::now() > latest);
-    }
-
     /// Whether the end, where there is one, was not seen when it came.
     pub(super) fn is_late(&self) -> bool {
         self.late
@@ -106,9 +91,9 @@ impl Launcher {
         let Some(ward) = &mut self.ward else { return };
         if let Stage::Lives(_) = ward.stage {
             if !ward.is_dead() {
-                ward.late = false;
                 return;
             }
+            ward.late = self.awake.is_late();
             let (pid, late) = (ward.process.pid, ward.late);
             ward.stage = Stage::Dead(Instant::now() + FOR_PARENT);
             // Dead, so the report is complete, whether the gate was open or not.

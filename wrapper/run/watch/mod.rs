@@ -2,6 +2,7 @@
 //! tables only; nothing here waits for a disk or disturbs the server.
 
 mod header;
+mod last;
 pub(crate) mod sets;
 mod users;
 
@@ -103,30 +104,6 @@ impl Watch {
         self.note_alive(ledger)?;
         self.known = rows.iter().map(number).collect();
         self.looked_at = now;
-        Ok(())
-    }
-
-    /// The last look, while a dead claimed process is an unreaped zombie: its pid is still its own.
-    ///
-    /// # Errors
-    /// As [`Watch::look`].
-    pub(crate) fn last_look(&mut self, ledger: &mut Ledger) -> Result<()> {
-        let rows = observe::segments()?;
-        Self::follow(self.run, ledger, &rows)?;
-        let Some(run) = ledger.book.runs.get(&self.run).cloned() else {
-            return Ok(());
-        };
-        let how = How::LastLook;
-        for seen in attribute::created_by_claimed(&ledger.book, &run, &rows, how, is_there) {
-            ledger.note(Record::Object(seen), None)?;
-        }
-        let fresh: Vec<&Row> =
-            rows.iter().filter(|row| !self.known.contains(&number(row))).collect();
-        for row in fresh {
-            self.appeared(ledger, row, &rows)?;
-        }
-        self.look_at_calls(ledger, &rows, true)?;
-        self.known = rows.iter().map(number).collect();
         Ok(())
     }
 

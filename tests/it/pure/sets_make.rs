@@ -1,0 +1,131 @@
+//! Literals for the tests of sets and queues: one of each, as the ledger has it and as the kernel
+//! shows it.
+
+use shmwarden::ledger::record::{End, Role};
+use shmwarden::object::{Identity, Key, ProcessRef, Queue, SemaphoreSet};
+use shmwarden::observe::tables::{Extra, Set, queue_identity};
+use shmwarden::observe::{Observation, Process};
+use shmwarden::sys::sem::Members;
+use shmwarden::sys::{msg, sem};
+
+use super::make::{GID, SERVER, UID, generic, look, seconds};
+use super::story::{Story, reason};
+
+/// A descendant that the ledger knows.
+pub const WORKER: ProcessRef = ProcessRef { pid: 4720, start: 1010 };
+
+pub fn set() -> SemaphoreSet {
+    SemaphoreSet {
+        id: 3,
+        key: Key(0x00f4_2401),
+        nsems: 17,
+        creator_uid: UID,
+        creator_gid: GID,
+        ctime: seconds(20),
+    }
+}
+
+/// The set as the kernel shows it when its server, dead now, was its last operator.
+pub fn set_now() -> Set {
+    let row = sem::Row {
+        id: 3,
+        key: 0x00f4_2401,
+        mode: 0o600,
+        uid: UID,
+        gid: GID,
+        creator_uid: UID,
+        creator_gid: GID,
+        members: 17,
+        otime: seconds(30),
+        ctime: seconds(20),
+    };
+    Set { row, members: Some(operated_by(&[SERVER.pid])) }
+}
+
+pub fn operated_by(operators: &[i32]) -> Members {
+    Members { operators: operators.to_vec(), ..Members::default() }
+}
+
+pub fn queue_now() -> msg::Row {
+    msg::Row {
+        id: 5,
+        key: 0x00f4_2402,
+        mode: 0o600,
+        uid: UID,
+        gid: GID,
+        creator_uid: UID,
+        creator_gid: GID,
+        messages: 2,
+        bytes: 700,
+        last_sender: SERVER.pid,
+        last_receiver: 0,
+        stime: seconds(30),
+        rtime: 0,
+        ctime: seconds(20),
+    }
+}
+
+pub fn queue() -> Queue {
+    queue_identity(&queue_now())
+}
+
+pub fn recorded() -> Story {
+    Story::of(generic(1)).object(1, Role::Other, Identity::Sem(set())).object(
+        2,
+        Role::Other,
+        Identity::Msg(queue()),
+    )
+}
+
+/// The server was seen to die; object 1 is its set, 2 its queue.
+pub fn crashed() -> Story {
+    recorded().end(1, End::Signal(9))
+}
+
+/// A look at both, with every pid visible.
+pub fn both() -> Observation {
+    let extra = Extra {
+        sets: vec![set_now()],
+        sets_were_read: true,
+        queues: vec![queue_now()],
+        queues_were_read: true,
+        shows_all_pids: true,
+        ..Extra::default()
+    };
+    Observation { extra, ..look() }
+}
+
+pub fn with_set(change: impl Fn(&mut Set)) -> Observation {
+    let mut look = both();
+    change(&mut look.extra.sets[0]);
+    look
+}
+
+pub fn with_members(members: Members) -> Observation {
+    with_set(|set| set.members = Some(members.clone()))
+}
+
+pub fn with_queue(change: impl Fn(&mut msg::Row)) -> Observation {
+    let mut look = both();
+    change(&mut look.extra.queues[0]);
+    look
+}
+
+pub fn with(mut look: Observation, process: Process) -> Observation {
+    look.processes.push(process);
+    look
+}
+
+/// The codes for set and queue; `removed` where there is no reason to keep.
+pub fn codes_of(story: &Story, look: &Observation) -> (&'static str, &'static str) {
+    let code = |object| reason(&story.book, look, object).map_or("removed", |r| r.code());
+    (code(1), code(2))
+}
+
+pub fn set_code(look: &Observation) -> &'static str {
+    codes_of(&crashed(), look).0
+}
+
+pub fn queue_code(look: &Observation) -> &'static str {
+    codes_of(&crashed(), look).1
+}
