@@ -3,14 +3,22 @@
 
 use std::time::{Duration, Instant};
 
+use nix::libc::{SIGCHLD, SIGCONT};
+use shmwarden::sys::signals::Arrived;
+
 /// A wait that is this much longer than was asked for: something has kept this process from running
 /// (a frozen control group, a debugger).
 const OVERSLEPT: Duration = Duration::from_secs(2);
+
+/// Within this time a service manager's SIGCONT follows its stop signal.
+const STOPS_WITHIN: Duration = Duration::from_secs(1);
 
 /// What tells of one round of the loop that this process may not have run.
 #[derive(Debug, Default)]
 pub(super) struct Awake {
     late: bool,
+    /// Who asked this process to end, or anything else, last, and when that was read.
+    asked: Option<(u32, Instant)>,
 }
 
 impl Awake {
@@ -20,15 +28,66 @@ impl Awake {
         self.late = latest.is_some_and(|latest| Instant::now() > latest);
     }
 
-    /// This process is continued, and so may have been stopped: SIGCONT stays to be read, though it
-    /// is blocked. `systemctl stop` sends one to each process, stopped or not; what is kept then
-    /// is kept in doubt.
-    pub(super) fn was_continued(&mut self) {
+    /// A signal was read. SIGCONT stays to be read, though it is blocked, and tells that this
+    /// process may have been stopped: but for the one that a service manager sends to each process
+    /// right after its stop signal, stopped or not (systemd.kill(5)).
+    pub(super) fn signalled(&mut self, arrived: &Arrived) {
+        if arrived.signal != SIGCONT {
+            let is_sent = !arrived.is_from_kernel() && arrived.signal != SIGCHLD;
+            self.asked = is_sent.then(|| (arrived.sender, Instant::now())).or(self.asked);
+            return;
+        }
+        let follows = |(sender, at): (u32, Instant)| {
+            sender == arrived.sender && at.elapsed() < STOPS_WITHIN && !arrived.is_from_kernel()
+        };
+        self.late |= !self.asked.is_some_and(follows);
+    }
+
+    /// This process was stopped.
+    pub(super) fn was_stopped(&mut self) {
         self.late = true;
     }
 
     /// Whether what this round has found may have happened long ago.
     pub(super) fn is_late(&self) -> bool {
         self.late
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::libc::{SIGINT, SIGTERM};
+
+    use super::*;
+
+    fn late(signals: &[(i32, u32)]) -> bool {
+        let mut awake = Awake::default();
+        awake.woke(None);
+        for &(signal, sender) in signals {
+            awake.signalled(&Arrived { signal, code: 0, sender, uid: 0, value: 0 });
+        }
+        awake.is_late()
+    }
+
+    #[test]
+    fn a_continuation_tells_of_a_stop_unless_it_follows_a_stop_signal_of_the_same_sender() {
+        assert!(!late(&[(SIGTERM, 1)]));
+        assert!(late(&[(SIGCONT, 1)]));
+        assert!(!late(&[(SIGTERM, 1), (SIGCONT, 1)]));
+        assert!(!late(&[(SIGINT, 1), (SIGCHLD, 77), (SIGCONT, 1)]), "KillSignal=SIGINT");
+        assert!(late(&[(SIGTERM, 1), (SIGCONT, 900)]), "another one's");
+        assert!(late(&[(SIGCHLD, 77), (SIGCONT, 77)]));
+    }
+
+    #[test]
+    fn a_wait_that_took_much_too_long_tells_of_a_stop() {
+        let mut awake = Awake::default();
+        let now = Instant::now();
+        awake.woke(now.checked_add(Duration::from_secs(60)));
+        assert!(!awake.is_late());
+        awake.woke(now.checked_sub(Duration::from_secs(60)));
+        assert!(awake.is_late());
+        awake.woke(None);
+        assert!(!awake.is_late(), "of one round");
     }
 }

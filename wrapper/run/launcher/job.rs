@@ -129,7 +129,7 @@ impl Launcher {
         // Its SIGCONT is not for the server, which may have been stopped again meanwhile.
         self.waker = u32::try_from(waker).ok();
         signals::stop_by(self.stopped_by);
-        self.awake.was_continued();
+        self.awake.was_stopped();
         let _ = signals::send(waker, libc::SIGKILL);
         let _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(waker), None);
     }

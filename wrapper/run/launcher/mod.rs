@@ -12,7 +12,7 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use nix::libc::{SIGCHLD, SIGCONT, SIGKILL, SIGSTOP};
+use nix::libc::{SIGCHLD, SIGKILL, SIGSTOP};
 use shmwarden::ledger::Ledger;
 use shmwarden::ledger::record::Record;
 use shmwarden::observe;
@@ -226,9 +226,7 @@ impl Launcher {
             let Ok(Some(arrived)) = self.signals.take() else { break };
             // Sent by a process it is for the server; pending, it may stand for a child's too.
             children |= arrived.signal == SIGCHLD;
-            if arrived.signal == SIGCONT {
-                self.awake.was_continued();
-            }
+            self.awake.signalled(&arrived);
             // A guardian passes nothing on, and is not the one that a service manager asks to stop.
             if self.ward.is_none() {
                 self.pass_to_server(&arrived);
