@@ -85,7 +85,7 @@ fn remove(removal: &Removal, ledger: &mut Ledger) -> Result<Settled> {
     let result = match done.outcome {
         Outcome::Removed => Fate::Removed,
         Outcome::Gone => Fate::Gone,
-        Outcome::Kept => Fate::Kept(late_reason(identity, &done.detail)),
+        Outcome::Kept => Fate::Kept(late_reason(removal)),
         Outcome::Raced => Fate::Raced(done.detail.clone()),
         Outcome::Failed => Fate::Failed(done.detail.clone()),
     };
@@ -105,13 +105,16 @@ fn remove(removal: &Removal, ledger: &mut Ledger) -> Result<Settled> {
 }
 
 /// The reason for an object that somebody took hold of between decision and removal.
-fn late_reason(identity: &Identity, detail: &str) -> Reason {
-    match identity {
+fn late_reason(removal: &Removal) -> Reason {
+    match removal.identity() {
         Identity::Shm(segment) => match crate::sys::shm::stat(segment.id) {
             Ok(Some(row)) if row.nattch > 0 => Reason::Attached(row.nattch),
-            _ => Reason::InstanceHeld(detail.to_owned()),
+            _ => Reason::InstanceHeld(removal.identity().to_string()),
         },
-        Identity::Posix(_) => Reason::Mapped,
+        Identity::Posix(_) => match removal.guard() {
+            Some(main) => Reason::InstanceHeld(Identity::Shm(main.clone()).to_string()),
+            None => Reason::Mapped,
+        },
         // Its detail says what is not known of it.
         Identity::Sem(_) | Identity::Msg(_) => Reason::Unreadable,
     }

@@ -9,6 +9,7 @@ mod launcher_alone;
 mod matrix;
 mod moment;
 mod query;
+mod raced;
 mod record;
 mod reinitialise;
 mod rows;

@@ -5,7 +5,7 @@
 pub mod asked;
 mod disk;
 pub mod instance;
-mod ledger_text;
+pub mod ledger_text;
 pub mod stand_in;
 
 mod alone;
@@ -31,7 +31,8 @@ mod sets_disks;
 mod sets_elsewhere;
 mod sets_hidden;
 mod sets_kept;
-mod sets_raced;
+pub mod sets_raced;
+mod sets_second;
 mod sets_seen;
 mod sets_unnamed;
 mod threads;

@@ -5,6 +5,7 @@ mod lingering;
 mod manager;
 mod notifier;
 mod pass;
+mod pids;
 mod postgres;
 mod pressure;
 mod relay;

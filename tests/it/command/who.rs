@@ -13,7 +13,7 @@ use crate::support::objects::{create_segment, create_shm_file, segment};
 use crate::support::processes::{self, Process};
 use crate::support::user::User;
 use crate::support::waiting::wait_until;
-use crate::support::warden::Answer;
+use crate::support::warden::{self, Answer};
 use crate::support::{holders, sandbox};
 
 fn pid(process: &Process) -> i64 {
@@ -78,6 +78,21 @@ fn what_is_there_and_held_by_nobody_ends_with_1_and_what_is_not_there_with_66() 
             assert!(answer.stdout.contains("nobody holds it"), "the other is told: {answer:?}");
         }
         shell("$1 who").expect_code(2);
+    });
+}
+
+#[test]
+fn what_names_nothing_and_what_would_steer_the_terminal_are_told_in_a_sentence() {
+    sandbox::run(|| {
+        for nothing in ["", "/", "/dev/shm/"] {
+            let answer = warden::answer(User::Root, &["who", nothing]).expect_code(66);
+            let sentence = format!("\"{nothing}\" names no object: give an id");
+            assert!(answer.stderr.contains(&sentence), "{answer:?}");
+        }
+        let answer = warden::answer(User::Root, &["who", "a\n\u{1b}[31mb\u{7}"]).expect_code(66);
+        let sentence = r"there is no file a\n\u{1b}[31mb\u{7} in /dev/shm";
+        assert!(answer.stderr.contains(sentence), "{answer:?}");
+        assert_eq!(answer.stderr.lines().count(), 1, "{answer:?}");
     });
 }
 

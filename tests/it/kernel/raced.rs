@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use super::instance::{Instance, outcomes};
+use super::asked::Asked;
+use super::instance::{Instance, need_to_look_into_others, outcomes};
 use super::sets::KEY;
 use super::sets_raced::{Crash, INTENT, said};
 use crate::database::strace::{Hold, Point};
-use crate::support::holders;
-use crate::support::objects::{segment, segments};
+use crate::support::holders::{self, NUMBERS};
+use crate::support::objects::{segment, segments, shm_files};
 use crate::support::processes;
 use crate::support::sandbox;
 use crate::support::user::User;
@@ -64,4 +65,31 @@ fn told_once(instance: &Instance) {
     let again = instance.sweep(&[]).expect_code(0);
     assert_eq!(again.json()["removed"], 0, "{again:?}");
     assert_eq!(instance.count("intent"), 1);
+}
+
+/// Makes a file of a page, and maps it.
+const MAPS: &str = "umask 077; open(my $file, '+>', '/dev/shm/mapped') or die \"$!\\n\"; \
+    truncate($file, 4096) or die \"$!\\n\"; \
+    syscall($MMAP, 0, 4096, 1, 1, fileno($file), 0) != -1 or die \"mmap: $!\\n\"; 0";
+
+/// A file has no nattch: every process is asked once more.
+#[test]
+fn who_maps_a_file_between_decision_and_removal_keeps_it() {
+    sandbox::run(|| {
+        need_to_look_into_others();
+        let crash = Crash::leaving(|server: &mut Asked| server.ask(&format!("{NUMBERS} {MAPS}")));
+        let left = shm_files();
+        assert_eq!(left.len(), 1);
+        let sweep = crash.sweep_held(Point::After, INTENT, "intent");
+        let holder = holders::map(User::Server, "mapped");
+        let (code, object) = said(sweep);
+        assert_eq!((code, &object["outcome"]), (Some(0), &"kept".into()), "{object}");
+        assert_eq!(object["reason_code"], "mapped", "{object}");
+        assert_eq!(object["holders"][0]["pid"], holder.pid(), "{object}");
+        assert_eq!(shm_files(), left);
+        drop(holder);
+        let again = crash.instance.sweep(&[]).expect_code(0);
+        assert_eq!(outcomes(&again), ["removed dead"]);
+        assert_eq!(shm_files(), []);
+    });
 }

@@ -60,7 +60,7 @@ fn a_server_behind_a_script_that_waits_for_it_is_heeded_once_it_is_claimed() {
 }
 
 /// A cluster whose server notifies; skips the test where there is none.
-fn cluster() -> Cluster {
+pub fn cluster() -> Cluster {
     let cluster = Cluster::new(15, &[]);
     let program = &cluster.command_line()[0];
     let libraries = Answer::of(std::process::Command::new("ldd").arg(Path::new(program))).stdout;
@@ -70,7 +70,8 @@ fn cluster() -> Cluster {
     cluster
 }
 
-fn start(cluster: &mut Cluster, manager: &Manager, words: &[String]) {
+/// Starts a server as its service manager does.
+pub fn start(cluster: &mut Cluster, manager: &Manager, words: &[String]) {
     let mut command = User::Server.command(&words[0]);
     command.args(&words[1..]).env("NOTIFY_SOCKET", &manager.address);
     cluster.spawn(command);

@@ -119,6 +119,19 @@ fn what_is_listed_and_anothers_is_a_suspect_and_no_object() {
     assert_eq!(would_remove(&only_main().book, &look), []);
 }
 
+/// Whoever attached the segment may have written it; its creator is the kernel's word.
+#[test]
+fn a_header_that_bears_another_pid_than_its_segments_creator_leads_to_no_list() {
+    let control = posix_of(CONTROL_HANDLE);
+    let found = |pid| {
+        let mut look = with_main(CONTROL_HANDLE);
+        look.headers = [(0, main_header(pid, CONTROL_HANDLE, DATA))].into();
+        look.files = vec![control.clone()];
+        attribute::after_death(&only_main().book, &look).0.len()
+    };
+    assert_eq!((found(SERVER.pid), found(SERVER.pid + 1)), (1, 0));
+}
+
 #[test]
 fn a_header_without_a_handle_lists_nothing() {
     let mut look = with_main(0);

@@ -495,10 +495,20 @@ fn a_file_that_a_closed_process_may_map_is_refused() {
     assert_eq!(made(&look, How::Named, |_| true)[0].2, "use-unseen");
 }
 
-/// The code of a set whose members tell this.
+/// What a set whose members tell this shows of its use.
 fn set(waiters: u64, operators: &[i32], otime: i64, readable: bool) -> Option<Against> {
     let mut look = later();
     look.extra.shows_all_pids = false;
+    set_in(&look, waiters, operators, otime, readable)
+}
+
+fn set_in(
+    look: &Observation,
+    waiters: u64,
+    operators: &[i32],
+    otime: i64,
+    readable: bool,
+) -> Option<Against> {
     let row = sem::Row {
         id: 3,
         key: 5,
@@ -513,7 +523,7 @@ fn set(waiters: u64, operators: &[i32], otime: i64, readable: bool) -> Option<Ag
     };
     let members = sem::Members { waiters, operators: operators.to_vec(), set_unseen: false };
     let set = Set { row, members: readable.then_some(members) };
-    Scene::of(&look, &[]).in_use(Subject::Sem(&set))
+    Scene::of(look, &[]).in_use(Subject::Sem(&set))
 }
 
 #[test]
@@ -527,9 +537,21 @@ fn a_set_with_a_waiter_or_a_living_operator_is_in_use() {
     assert_eq!(set(0, &[], 0, false), Some(Against::LastUserUnseen));
 }
 
+/// `/proc` does not show it (`hidepid`), and the kernel says that it is there.
 #[test]
-fn a_queue_with_a_living_user_or_somebody_who_waits_is_in_use() {
-    let row = msg::Row {
+fn a_set_or_queue_whose_last_user_is_hidden_counts_as_used() {
+    let mut look = later();
+    look.hidden = vec![4711];
+    assert_eq!(set_in(&look, 0, &[4711], 1, true), Some(Against::LastUserUnseen));
+    assert_eq!(set_in(&look, 0, &[4712], 1, true), None);
+    let queue = |last_receiver| msg::Row { last_receiver, ..queue() };
+    let of = |row: &msg::Row| Scene::of(&look, &[]).in_use(Subject::Msg(row));
+    assert_eq!(of(&queue(4711)), Some(Against::LastUserUnseen));
+    assert_eq!(of(&queue(4712)), None);
+}
+
+fn queue() -> msg::Row {
+    msg::Row {
         id: 3,
         key: 5,
         mode: 0o600,
@@ -539,12 +561,17 @@ fn a_queue_with_a_living_user_or_somebody_who_waits_is_in_use() {
         creator_gid: UID,
         messages: 0,
         bytes: 0,
-        last_sender: 4711,
+        last_sender: 4712,
         last_receiver: 0,
         stime: 5,
-        rtime: 0,
+        rtime: 5,
         ctime: seconds(10),
-    };
+    }
+}
+
+#[test]
+fn a_queue_with_a_living_user_or_somebody_who_waits_is_in_use() {
+    let row = msg::Row { last_sender: 4711, rtime: 0, ..queue() };
     let of = |look: &Observation, row: &msg::Row| Scene::of(look, &[]).in_use(Subject::Msg(row));
     let mut look = later();
     assert_eq!(of(&look, &row), None);

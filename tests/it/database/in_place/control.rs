@@ -175,3 +175,34 @@ fn errands_of_the_servers_program_need_no_ledger() {
         place.pg_ctl(&["stop", "-m", "fast"]).expect_code(0);
     });
 }
+
+/// Some are asked before there is any server; what starts one alone, for one user, is no errand.
+#[test]
+fn errands_of_the_servers_program_make_no_ledger() {
+    sandbox::run(|| {
+        needs_root();
+        let place = InPlace::new(USUAL);
+        let script = place.script_with_ledger();
+        let data = place.stage.cluster.data().to_str().unwrap();
+        let ask = |words: &[&str]| {
+            let mut all = vec![script.to_str().unwrap()];
+            all.extend(words);
+            Answer::of(&mut as_server(&all)).expect_code(0);
+            place.stage.ledger.exists()
+        };
+        let all: [&[&str]; 7] = [
+            &["--version"],
+            &["-V"],
+            &["--help"],
+            &["-?"],
+            &["--describe-config"],
+            &["--check", "-D", data],
+            &["-D", data, "-C", "shared_buffers"],
+        ];
+        for errand in all {
+            assert!(!ask(errand), "{errand:?}");
+        }
+        assert!(ask(&["--single", "-D", data, "postgres"]));
+        assert_eq!(place.stage.last_run()["run"], 1);
+    });
+}

@@ -7,6 +7,7 @@ mod guardian;
 mod refused;
 mod server;
 mod stopped;
+mod together;
 
 use super::instance::{Instance, SOON};
 use crate::support::processes;

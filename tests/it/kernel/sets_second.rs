@@ -1,0 +1,70 @@
+//! A set's times are whole seconds: who used it in the very second in which it was used last before
+//! the decision is told by its members alone.
+
+use shmwarden::act::{Done, act};
+use shmwarden::decide::{self, Life, Policy, Removal, Verdict};
+use shmwarden::ledger::file::For;
+use shmwarden::ledger::record::{End, Outcome};
+use shmwarden::ledger::{Ledger, Record};
+use shmwarden::observe::{self, Observation, Scope};
+use shmwarden::settle::look_at_calls;
+
+use super::asked::Asked;
+use super::sets::KEY;
+use super::sets_raced::Crash;
+use crate::support::calls::is_set;
+use crate::support::sandbox;
+
+fn locked(crash: &Crash) -> Ledger {
+    let mut ledger = Ledger::open(crash.instance.ledger(), For::Writing).unwrap();
+    assert!(ledger.try_lock().unwrap());
+    ledger.read().unwrap();
+    let run = ledger.book.last_run().unwrap().start.run;
+    ledger.append(Record::End { run, end: End::Unknown }).unwrap();
+    ledger
+}
+
+fn look(ledger: &Ledger) -> Observation {
+    let mut look = observe::observe(Scope::full()).unwrap();
+    look_at_calls(ledger, &mut look, true);
+    look
+}
+
+fn removal(ledger: &Ledger, look: &Observation) -> Removal {
+    let life = decide::life::judge(&ledger.book, look, &Policy::default());
+    assert!(!matches!(life, Life::Live(_) | Life::Unseen(_)), "{life:?}");
+    let verdicts = decide::decide(&ledger.book, look, &life, &[], &Policy::default());
+    let mut removals = verdicts.into_iter().map(|verdict| match verdict {
+        Verdict::Remove(removal) => removal,
+        other => panic!("{other:?}"),
+    });
+    removals.next().expect("a removal")
+}
+
+/// The decision rests on a look from before the use; the rest of the row is what it was.
+#[test]
+fn who_uses_a_set_in_the_second_of_its_last_use_keeps_it() {
+    sandbox::run(|| {
+        let crash = Crash::leaving(|server: &mut Asked| {
+            let id = server.make_set(KEY, 2);
+            server.ask(&format!("op({id}, 1, 1)"));
+            id
+        });
+        let mut ledger = locked(&crash);
+        let now = look(&ledger);
+        let mut before = now.clone();
+        let members = before.extra.sets[0].members.as_mut().unwrap();
+        assert_eq!(members.operators.len(), 1, "the server alone: {members:?}");
+        members.operators.push(0);
+        members.operators.sort_unstable();
+
+        let raced: Done = act(&removal(&ledger, &before), &mut ledger).unwrap();
+        assert_eq!(raced.outcome, Outcome::Raced, "{raced:?}");
+        assert!(raced.detail.contains("between the decision and the removal"), "{raced:?}");
+        assert!(is_set(crash.id));
+
+        let removed = act(&removal(&ledger, &now), &mut ledger).unwrap();
+        assert_eq!(removed.outcome, Outcome::Removed, "{removed:?}");
+        assert!(!is_set(crash.id));
+    });
+}
