@@ -2,6 +2,7 @@
 //! decision. Nothing here touches a kernel object, a disk or a clock.
 
 mod adopted;
+mod against;
 mod attribution;
 mod book;
 mod compaction;
