@@ -181,7 +181,8 @@ fn missing(target: &Target, text: &OsStr) -> String {
             format!("no segment, semaphore set or message queue here has the key {text}")
         }
         Target::Name(name) if name.is_empty() => format!(
-            "\"{text}\" names no object: give an id, a key (0x...), or the name of a file in /dev/shm"
+            "\"{text}\" names no object: give an id, a key (0x...), or the name of a file in \
+             /dev/shm"
         ),
         Target::Name(name) => format!(
             "there is no file {} in /dev/shm",
