@@ -4,12 +4,13 @@
 use super::matrix::USUAL;
 use super::stage::{Stage, needs_root};
 use super::strace::Point;
-use crate::kernel::instance::Instance;
+use crate::kernel::instance::{Instance, SOON};
 use crate::kernel::sets_raced::{Crash, INTENT, said};
 use crate::support::holders;
 use crate::support::objects::segment;
 use crate::support::sandbox;
 use crate::support::user::User;
+use crate::support::waiting::wait_until;
 
 /// The files' own proof is the main segment's nattch: nobody reads who maps them.
 #[test]
@@ -19,6 +20,9 @@ fn who_attaches_the_main_segment_before_a_file_is_unlinked_keeps_everything() {
         let mut stage = Stage::new(USUAL);
         stage.start();
         let instance = Instance::at(User::Server, &stage.ledger);
+        wait_until("the list is recorded", SOON, || {
+            std::fs::read_to_string(&stage.ledger).unwrap().contains(r#""role":"control""#)
+        });
         let main = stage.cluster.main_segment();
         stage.kill_together();
         let left = stage.left();
