@@ -111,7 +111,7 @@ fn once(path: &Path, args: &SweepArgs) -> Finding {
     match try_once(path, args) {
         Ok(finding) => finding,
         Err(error @ (Error::Damaged { .. } | Error::Newer { .. })) => {
-            Finding::Damaged(error.to_string())
+            Finding::Damaged(ledgers::trouble(&error))
         }
         Err(Error::Missing { .. }) => Finding::Missing,
         Err(error) => Finding::Refused(exit::status_of(&error), error.to_string()),
