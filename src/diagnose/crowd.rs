@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Names;
-use super::limits::{Limit, Taken, is_leaked, kind};
+use super::limit::{Limit, Taken, is_leaked, kind};
 use crate::proc::limits::SemLimits;
 use crate::verdict::{Alone, Judged, Verdict, Why};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Finding, Names, limits};
+use super::{Finding, Names, limit};
 use crate::verdict::{Judged, Kind, Verdict};
 
 /// Objects of one owner and instance that nobody is left to use.
@@ -37,7 +37,7 @@ impl Leak {
 #[must_use]
 pub fn table(judged: &[Judged<'_>]) -> Vec<Leak> {
     let mut found: BTreeMap<(u32, Option<usize>, Verdict), Leak> = BTreeMap::new();
-    for one in judged.iter().filter(|one| limits::is_leaked(one.verdict)) {
+    for one in judged.iter().filter(|one| limit::is_leaked(one.verdict)) {
         let key = (one.subject.owner().0, one.account, one.verdict);
         let (uid, account, verdict) = key;
         let leak = found.entry(key).or_insert_with(|| Leak {

@@ -11,6 +11,7 @@ mod finding;
 pub mod kernel;
 pub mod leaks;
 pub mod ledgers;
+pub mod limit;
 pub mod limits;
 pub mod logind;
 pub mod settings;

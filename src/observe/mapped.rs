@@ -9,11 +9,19 @@ use std::os::unix::fs::OpenOptionsExt;
 use nix::errno::Errno;
 
 use super::Seen;
-use super::processes::Mapped;
 use crate::object::{FileRef, Key};
 use crate::proc::maps::Device;
 use crate::proc::{maps, read};
 use crate::sys::vma;
+
+/// A shared memory object that a process maps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mapped {
+    /// A System V segment by id, in the IPC namespace that the process attached it in.
+    Segment(i32),
+    /// A file on the file system of `/dev/shm`.
+    File(FileRef),
+}
 
 /// What tells one mapping from another.
 #[derive(Debug)]

@@ -21,7 +21,8 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 pub use data_dir::DataDirectory;
-pub use processes::{Mapped, Process};
+pub use mapped::Mapped;
+pub use processes::Process;
 
 use crate::error::{Error, Result};
 use crate::object::{Identity, Key, Place, Segment, ShmFile};

@@ -4,23 +4,14 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-use super::mapped::{self, Devices};
+use super::mapped::{self, Devices, Mapped};
 use super::{Scope, Seen, shm_files};
 use crate::engine;
 use crate::error::{Error, Result};
-use crate::object::{Bytes, FileRef, Key, ProcessRef};
+use crate::object::{Bytes, Key, ProcessRef};
 use crate::proc::read::{self, FileId};
 use crate::proc::stat::Stat;
 use crate::sys::pidfd::PidFd;
-
-/// A shared memory object that a process maps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Mapped {
-    /// A System V segment by id, in the IPC namespace that the process attached it in.
-    Segment(i32),
-    /// A file on the file system of `/dev/shm`.
-    File(FileRef),
-}
 
 /// A process that can be seen.
 #[derive(Debug, Clone)]

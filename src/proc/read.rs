@@ -19,14 +19,16 @@ use super::{Malformed, Seen, system};
 
 mod limits;
 mod process;
+mod stat_file;
 mod threads;
 mod uses;
 
 pub use limits::{kernel_number, meminfo, sem_limits};
 pub use process::{
     FileId, auxiliary_vector, cgroup, children, cmdline, cwd, environ_var, exe, exe_path,
-    namespace_inode, pids, stat, status,
+    namespace_inode, pids, status,
 };
+pub use stat_file::stat;
 pub use threads::maps;
 pub use uses::{flocks, new_pids, open_files, waits};
 

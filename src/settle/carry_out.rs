@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use super::adopted::Alone;
+use super::alone::Alone;
 use super::report::{Fate, Settled};
 use crate::act::act;
 use crate::decide::{self, Reason, Removal, Verdict};

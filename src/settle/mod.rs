@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 mod adopted;
+mod alone;
 mod carry_out;
 mod report;
 
@@ -69,7 +70,7 @@ pub fn settle(ledger: &mut Ledger, policy: &Policy) -> Result<Report> {
         look.maps_were_read = true;
     }
     let verdicts = decide::decide(&ledger.book, &look, &life, &suspects, policy);
-    let objects = carry_out::carry_out(verdicts, ledger, &mut adopted::Alone::new(policy))?;
+    let objects = carry_out::carry_out(verdicts, ledger, &mut alone::Alone::new(policy))?;
     let state = match objects.as_slice() {
         [] => State::Settled,
         all if all.iter().all(elsewhere) => State::Void,

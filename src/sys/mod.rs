@@ -23,6 +23,7 @@ pub mod sem;
 pub mod server;
 pub mod shm;
 pub mod signals;
+mod table;
 pub mod taken;
 pub mod terminal;
 pub mod user;

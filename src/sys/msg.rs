@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 
 use nix::errno::Errno;
 
-use super::{Result, check};
+use super::{Result, check, table};
 
 /// `MSG_STAT_ANY` (`linux/msg.h`, since 4.17): like `MSG_STAT`, without a permission check.
 const MSG_STAT_ANY: libc::c_int = 13;
@@ -55,15 +55,7 @@ pub fn table() -> Result<Vec<Row>> {
     // SAFETY: IPC_INFO writes one struct msginfo (32 bytes), for which the buffer has room.
     let highest =
         check(unsafe { libc::msgctl(0, libc::IPC_INFO, info.as_mut_ptr().cast()) }.into())?;
-    let mut rows = Vec::new();
-    for index in 0..=i32::try_from(highest).map_err(|_| Errno::EOVERFLOW)? {
-        match at_index(index) {
-            Ok(row) => rows.push(row),
-            Err(Errno::EINVAL | Errno::EIDRM) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(rows)
+    table::rows(highest, at_index)
 }
 
 /// One queue by id, `None` where there is none of that very id.
@@ -71,11 +63,7 @@ pub fn table() -> Result<Vec<Row>> {
 /// # Errors
 /// Whatever `msgctl` says other than that there is no such queue.
 pub fn stat(id: i32) -> Result<Option<Row>> {
-    match at_index(id) {
-        Ok(row) if row.id == id => Ok(Some(row)),
-        Ok(_) | Err(Errno::EINVAL | Errno::EIDRM) => Ok(None),
-        Err(errno) => Err(errno),
-    }
+    table::row_of(at_index(id), |row| row.id == id)
 }
 
 /// `IPC_RMID`: destroys at once, with every message; whoever waits is woken with `EIDRM`.

@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 
 use nix::errno::Errno;
 
-use super::{Result, check};
+use super::{Result, check, table};
 
 /// `SEM_STAT_ANY` (`linux/sem.h`, since 4.17): like `SEM_STAT`, without a permission check.
 const SEM_STAT_ANY: libc::c_int = 20;
@@ -66,15 +66,7 @@ pub fn table() -> Result<Vec<Row>> {
     let info = info.as_mut_ptr().cast::<libc::c_void>();
     // SAFETY: IPC_INFO writes one struct seminfo (40 bytes), for which the buffer has room.
     let highest = check(unsafe { semctl(0, 0, libc::IPC_INFO, info) })?;
-    let mut rows = Vec::new();
-    for index in 0..=i32::try_from(highest).map_err(|_| Errno::EOVERFLOW)? {
-        match at_index(index) {
-            Ok(row) => rows.push(row),
-            Err(Errno::EINVAL | Errno::EIDRM) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(rows)
+    table::rows(highest, at_index)
 }
 
 /// One set by id, `None` where there is none of that very id.
@@ -82,11 +74,7 @@ pub fn table() -> Result<Vec<Row>> {
 /// # Errors
 /// Whatever `semctl` says other than that there is no such set.
 pub fn stat(id: i32) -> Result<Option<Row>> {
-    match at_index(id) {
-        Ok(row) if row.id == id => Ok(Some(row)),
-        Ok(_) | Err(Errno::EINVAL | Errno::EIDRM) => Ok(None),
-        Err(errno) => Err(errno),
-    }
+    table::row_of(at_index(id), |row| row.id == id)
 }
 
 /// `IPC_RMID`: destroys at once; whoever waits is woken with `EIDRM`.

@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 
 use nix::errno::Errno;
 
-use super::{Result, check};
+use super::{Result, check, table};
 
 /// `SHM_STAT_ANY` (`linux/shm.h`, since 4.17): like `SHM_STAT`, without a permission check.
 const SHM_STAT_ANY: libc::c_int = 15;
@@ -50,16 +50,11 @@ pub struct Row {
     pub ctime: i64,
 }
 
-/// The highest index in use, `None` where the table is empty (`IPC_INFO`, `shmctl(2)`).
-fn highest_index() -> Result<Option<i32>> {
+/// The highest index in use, 0 where the table is empty (`IPC_INFO`, `shmctl(2)`).
+fn highest_index() -> Result<i64> {
     let mut info = MaybeUninit::<[u64; 32]>::zeroed();
     // SAFETY: IPC_INFO writes one struct shminfo (72 bytes), for which the buffer has room.
-    let highest =
-        check(unsafe { libc::shmctl(0, libc::IPC_INFO, info.as_mut_ptr().cast()) }.into());
-    match highest {
-        Ok(index) => Ok(i32::try_from(index).ok()),
-        Err(errno) => Err(errno),
-    }
+    check(unsafe { libc::shmctl(0, libc::IPC_INFO, info.as_mut_ptr().cast()) }.into())
 }
 
 /// The segment at a table index (an id serves: the kernel uses its low bits only).
@@ -96,18 +91,7 @@ fn at_index(index: i32) -> Result<Row> {
 /// # Errors
 /// Whatever `shmctl` says other than that an index is free.
 pub fn table() -> Result<Vec<Row>> {
-    let mut rows = Vec::new();
-    let Some(highest) = highest_index()? else {
-        return Ok(rows);
-    };
-    for index in 0..=highest {
-        match at_index(index) {
-            Ok(row) => rows.push(row),
-            Err(Errno::EINVAL | Errno::EIDRM) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(rows)
+    table::rows(highest_index()?, at_index)
 }
 
 /// One segment by id, `None` where there is none of that very id.
@@ -115,11 +99,7 @@ pub fn table() -> Result<Vec<Row>> {
 /// # Errors
 /// Whatever `shmctl` says other than that there is no such segment.
 pub fn stat(id: i32) -> Result<Option<Row>> {
-    match at_index(id) {
-        Ok(row) if row.id == id => Ok(Some(row)),
-        Ok(_) | Err(Errno::EINVAL | Errno::EIDRM) => Ok(None),
-        Err(errno) => Err(errno),
-    }
+    table::row_of(at_index(id), |row| row.id == id)
 }
 
 /// `IPC_RMID`: destroys at once where nobody is attached, on the last detach otherwise.

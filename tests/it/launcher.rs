@@ -10,6 +10,7 @@ mod subject;
 mod terminal;
 
 mod broken;
+mod dispositions;
 mod end;
 mod exec;
 mod given;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write, stderr, stdin};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use shmwarden::ledger::book::Tail;
@@ -176,11 +176,4 @@ fn record(ledger: &mut Ledger, candidates: &[Candidate]) -> Result<()> {
     }
     ledger.flush()?;
     ledger.sync()
-}
-
-/// The ledgers that tell what is a server's: those of the default place, that of the environment,
-/// and the one that is written to.
-pub(super) fn ledgers_to_read(path: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
-    let files = std::iter::once(path.to_owned()).chain(ledgers::from_environment());
-    (files.collect(), vec![ledgers::default_directory()])
 }

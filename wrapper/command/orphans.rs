@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use shmwarden::Result;
@@ -14,12 +14,12 @@ use shmwarden::observe::subject::{Kind, Subject};
 use shmwarden::orphan::{Against, Plan, Scene, Wish, plan};
 use shmwarden::verdict::{Judged, Verdict, Why};
 
-use super::adopt::ledgers_to_read;
 use super::view::{View, Wanted};
 use crate::candidate::Candidate;
 use crate::cli::adopt::{AdoptArgs, KeyFamily};
 use crate::cli::listing::LedgerArgs;
 use crate::exit;
+use crate::ledgers;
 use crate::render;
 
 /// Rounds in which what is read leads to more that has to be read.
@@ -186,6 +186,13 @@ fn number(text: &OsStr) -> std::result::Result<Number, String> {
              msg:NUMBER, a file in /dev/shm /NAME"
         )),
     }
+}
+
+/// The ledgers that tell what is a server's: those of the default place, that of the environment,
+/// and the one that is written to.
+fn ledgers_to_read(path: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
+    let files = std::iter::once(path.to_owned()).chain(ledgers::from_environment());
+    (files.collect(), vec![ledgers::default_directory()])
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use shmwarden::diagnose::explain::{Answer, Message};
 use shmwarden::diagnose::leaks::Leak;
-use shmwarden::diagnose::limits::Limit;
+use shmwarden::diagnose::limit::Limit;
 use shmwarden::diagnose::{Finding, Level, NO_LIMIT};
 use shmwarden::verdict::Verdict;
 
@@ -12,7 +12,7 @@ use super::screen::Screen;
 use super::shown::Shown;
 use super::table::{Heading, Paint, Style, Table};
 use super::text;
-use crate::command::doctor::{Checked, is_unseen};
+use crate::command::doctor::check::{Checked, is_unseen};
 
 /// Characters of a bar.
 const BAR: u64 = 8;

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
-use shmwarden::diagnose::limits::Limit;
+use shmwarden::diagnose::limit::Limit;
 use shmwarden::ledger::Book;
 use shmwarden::ledger::book::Standing;
 use shmwarden::ledger::record::{End, Outcome};

@@ -1,7 +1,7 @@
 //! The errnos that calls on shared memory and semaphores end with: as names, as `strerror` has
 //! them, and by the words of PostgreSQL's hints, which stay where a message was translated. Pure.
 
-use super::message::contains_word;
+use super::words::contains_word;
 
 /// Why a call failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

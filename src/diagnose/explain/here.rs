@@ -2,7 +2,7 @@
 //! took.
 
 use super::Message;
-use crate::diagnose::limits::Limit;
+use crate::diagnose::limit::Limit;
 use crate::diagnose::{NO_LIMIT, Names, crowd, share};
 use crate::observe::Observation;
 use crate::observe::limits::Limits;

@@ -1,6 +1,7 @@
 //! Takes a message apart: what failed, why, and the numbers in it. Pure, and total on any text.
 
 use super::errno::Errno;
+use super::words::contains_word;
 
 /// The call that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -272,17 +273,6 @@ fn is_alone(lower: &str, errno: Errno) -> bool {
     let without = words.chain([errno.name().to_ascii_lowercase()]);
     let rest = without.fold(lower.to_owned(), |rest, words| rest.replace(&words, " "));
     rest.chars().filter(|c| c.is_alphanumeric()).take(MOST_LETTERS + 1).count() <= MOST_LETTERS
-}
-
-/// Where a word stands that is no part of a longer one.
-pub(super) fn contains_word(lower: &str, word: &str) -> Option<usize> {
-    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let found = lower.match_indices(word).find(|(at, _)| {
-        let before = lower.get(..*at).and_then(|text| text.chars().next_back());
-        let after = lower.get(at + word.len()..).and_then(|text| text.chars().next());
-        !before.is_some_and(is_part) && !after.is_some_and(is_part)
-    });
-    found.map(|(at, _)| at)
 }
 
 /// The numbers of "Failed system call was shmget(key=1, size=56, 03600)": by their places, since

@@ -8,6 +8,7 @@ mod answer;
 mod errno;
 mod here;
 mod message;
+mod words;
 
 pub use answer::{Answer, answer};
 pub use errno::Errno;

@@ -9,7 +9,6 @@ use std::path::PathBuf;
 
 use super::threads::{numeric_entries, tids, via_threads};
 use super::{SMALL, at, malformed, record, seen, up_to, whole};
-use crate::proc::stat::{self, Stat};
 use crate::proc::status::{self, Status};
 use crate::proc::{Seen, system};
 use crate::sys::files;
@@ -29,21 +28,6 @@ pub struct FileId {
 /// Every process that `/proc` lists, in its order. hidepid leaves out those of others.
 pub fn pids() -> io::Result<Vec<i32>> {
     numeric_entries("/proc").map_err(|error| at("/proc", error))
-}
-
-/// `/proc/<pid>/stat`. The kernel answers for a thread's id too, though it does not list it.
-pub fn stat(pid: i32) -> io::Result<Seen<Stat>> {
-    stat_at(&format!("/proc/{pid}/stat"))
-}
-
-pub(super) fn stat_at(path: &str) -> io::Result<Seen<Stat>> {
-    match seen(path, record(path))? {
-        // A process that ends between open and read may leave nothing.
-        Seen::Here(bytes) if bytes.is_empty() => Ok(Seen::Gone),
-        Seen::Here(bytes) => stat::parse(&bytes).map(Seen::Here).map_err(malformed),
-        Seen::Gone => Ok(Seen::Gone),
-        Seen::Denied => Ok(Seen::Denied),
-    }
 }
 
 /// `/proc/<pid>/status`.
@@ -155,6 +139,7 @@ fn or_denied<T>(looked: io::Result<Seen<T>>) -> Seen<T> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::stat_file::stat;
     use super::*;
 
     fn me() -> i32 {

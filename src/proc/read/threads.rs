@@ -6,7 +6,7 @@
 
 use std::io;
 
-use super::process::{stat, stat_at};
+use super::stat_file::{stat, stat_at};
 use super::{LARGE, seen, up_to};
 use crate::proc::{Seen, decimal};
 

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::process::stat_at;
+use super::stat_file::stat_at;
 use super::threads::{numeric_entries, tids};
 use super::{LARGE, SMALL, at, seen, whole};
 use crate::proc::locks::{self, Flock};

@@ -130,31 +130,48 @@ fn in_a_pod_a_member_that_another_container_may_hold_keeps_a_set() {
     });
 }
 
+/// What differs, and how.
+type Change = (&'static str, fn(&mut Identity));
+
+/// Each change of what the ledger says of an object makes it another one, which is not removed.
+fn assert_another(instance: &Instance, changes: &[Change]) {
+    let good = instance.bytes();
+    for (what, change) in changes {
+        edit_identities(instance, change);
+        let sweep = instance.sweep(&["--dry-run"]).expect_code(0);
+        assert!(sweep.stdout.contains(&format!("its {what} differs")), "{sweep:?}");
+        let expected = ["kept changed", "kept unwitnessed", "would-remove dead"];
+        assert_eq!(outcomes(&sweep), expected, "{what}");
+        fs::write(instance.ledger(), &good).unwrap();
+    }
+}
+
+fn change_set(identity: &mut Identity, change: fn(&mut SemaphoreSet)) {
+    if let Identity::Sem(known) = identity {
+        change(known);
+    }
+}
+
+fn change_queue(identity: &mut Identity, change: fn(&mut Queue)) {
+    if let Identity::Msg(known) = identity {
+        change(known);
+    }
+}
+
 #[test]
 fn a_set_that_differs_in_one_thing_is_another() {
     sandbox::run(|| {
-        type Change = fn(&mut SemaphoreSet);
-        let changes: [(&str, Change); 4] = [
-            ("key", |known| known.key.0 += 1),
-            ("number of semaphores", |known| known.nsems += 1),
-            ("creator uid", |known| known.creator_uid += 1),
-            ("creator gid", |known| known.creator_gid += 1),
-        ];
         let (instance, set, _) = crashed();
         instance.sweep(&["--dry-run"]).expect_code(0);
-        let good = instance.bytes();
-        for (what, change) in changes {
-            edit_identities(&instance, |identity| {
-                if let Identity::Sem(known) = identity {
-                    change(known);
-                }
-            });
-            let sweep = instance.sweep(&["--dry-run"]).expect_code(0);
-            assert!(sweep.stdout.contains(&format!("its {what} differs")), "{sweep:?}");
-            let expected = ["kept changed", "kept unwitnessed", "would-remove dead"];
-            assert_eq!(outcomes(&sweep), expected, "{what}");
-            fs::write(instance.ledger(), &good).unwrap();
-        }
+        assert_another(
+            &instance,
+            &[
+                ("key", |it| change_set(it, |known| known.key.0 += 1)),
+                ("number of semaphores", |it| change_set(it, |known| known.nsems += 1)),
+                ("creator uid", |it| change_set(it, |known| known.creator_uid += 1)),
+                ("creator gid", |it| change_set(it, |known| known.creator_gid += 1)),
+            ],
+        );
         assert!(is_set(set));
     });
 }
@@ -162,26 +179,15 @@ fn a_set_that_differs_in_one_thing_is_another() {
 #[test]
 fn a_queue_that_differs_in_one_thing_is_another() {
     sandbox::run(|| {
-        type Change = fn(&mut Queue);
-        let changes: [(&str, Change); 3] = [
-            ("key", |known| known.key.0 += 1),
-            ("creator uid", |known| known.creator_uid += 1),
-            ("creator gid", |known| known.creator_gid += 1),
-        ];
         let (instance, _, queue) = crashed();
-        let good = instance.bytes();
-        for (what, change) in changes {
-            edit_identities(&instance, |identity| {
-                if let Identity::Msg(known) = identity {
-                    change(known);
-                }
-            });
-            let sweep = instance.sweep(&["--dry-run"]).expect_code(0);
-            assert!(sweep.stdout.contains(&format!("its {what} differs")), "{sweep:?}");
-            let expected = ["kept changed", "kept unwitnessed", "would-remove dead"];
-            assert_eq!(outcomes(&sweep), expected, "{what}");
-            fs::write(instance.ledger(), &good).unwrap();
-        }
+        assert_another(
+            &instance,
+            &[
+                ("key", |it| change_queue(it, |known| known.key.0 += 1)),
+                ("creator uid", |it| change_queue(it, |known| known.creator_uid += 1)),
+                ("creator gid", |it| change_queue(it, |known| known.creator_gid += 1)),
+            ],
+        );
         assert!(is_queue(queue));
     });
 }

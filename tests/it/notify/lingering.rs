@@ -12,17 +12,23 @@ use crate::support::processes;
 use crate::support::sandbox;
 use crate::support::user::User;
 
+/// A launcher that waits for an orphan of its dead server: the server, the orphan, the manager.
+fn killed() -> (StandIn, i32, Manager) {
+    need_to_look_into_others();
+    let (instance, manager) = (Instance::new(User::Server), Manager::new());
+    let mut command = instance.run(&["--linger", "60s"], &stand_in::words(77));
+    command.env("NOTIFY_SOCKET", &manager.address);
+    let mut server = StandIn::spawn(command);
+    let orphan = server.fork();
+    processes::kill(server.pid(), Signal::SIGKILL);
+    (server, orphan, manager)
+}
+
 #[test]
 fn a_launcher_that_lingers_says_whom_it_waits_for_and_asks_for_more_time() {
     sandbox::run(|| {
-        need_to_look_into_others();
-        let (instance, manager) = (Instance::new(User::Server), Manager::new());
-        let mut command = instance.run(&["--linger", "60s"], &stand_in::words(77));
-        command.env("NOTIFY_SOCKET", &manager.address);
-        let mut server = StandIn::spawn(command);
-        let orphan = server.fork();
+        let (mut server, orphan, manager) = killed();
         let launcher = server.outermost().pid();
-        processes::kill(server.pid(), Signal::SIGKILL);
 
         let expected = format!(
             "STATUS=The server was ended by signal 9; waiting for process {orphan} (perl -e "
@@ -51,13 +57,7 @@ fn a_launcher_that_lingers_says_whom_it_waits_for_and_asks_for_more_time() {
 #[test]
 fn a_launcher_that_gives_up_waiting_says_who_still_holds_what() {
     sandbox::run(|| {
-        need_to_look_into_others();
-        let (instance, manager) = (Instance::new(User::Server), Manager::new());
-        let mut command = instance.run(&["--linger", "60s"], &stand_in::words(77));
-        command.env("NOTIFY_SOCKET", &manager.address);
-        let mut server = StandIn::spawn(command);
-        let orphan = server.fork();
-        processes::kill(server.pid(), Signal::SIGKILL);
+        let (mut server, orphan, manager) = killed();
         assert!(next_that_names(&manager).words().contains("waiting for process"));
         server.outermost().signal(Signal::SIGTERM);
         server.outermost().wait(SOON);

@@ -1,13 +1,12 @@
 //! `shmwarden doctor`: limits and how full they are, what is leaked and by whom, settings that hurt
 //! a server. Changes nothing.
 
-mod check;
+pub(crate) mod check;
 mod explain;
 mod units;
 
 use std::path::Path;
 
-pub(crate) use check::{Checked, is_unseen};
 use shmwarden::diagnose::Level;
 
 use super::view::{View, Wanted};

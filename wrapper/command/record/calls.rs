@@ -12,7 +12,8 @@ use shmwarden::object::{Identity, ProcessRef};
 use shmwarden::observe::{Observation, processes, tables};
 use shmwarden::sys;
 
-use super::objects::MOST_USED;
+/// Most objects of others that one pass notes as used.
+pub(super) const MOST_USED: usize = 1000;
 use crate::run::watch::sets;
 
 /// Looks at the sets and queues; what is there at the first `record` and not proven is never taken

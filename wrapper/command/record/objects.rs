@@ -15,8 +15,6 @@ use super::target::Target;
 use crate::run::claim::{self, Server};
 use crate::run::watch::{Watch, sets};
 
-/// Most objects of others that one pass notes as used.
-pub(super) const MOST_USED: usize = 1000;
 /// Rounds until every list is read: main segment, its role, control segment, what that lists.
 const ROUNDS: usize = 4;
 
@@ -65,7 +63,9 @@ pub(super) fn note(
         ledger.note(Record::Object(seen), None)?;
     }
     doubts.calls = calls::note(ledger, run, found_calls, &below)?;
-    for identity in living::used(&ledger.book, run, &server, look).into_iter().take(MOST_USED) {
+    for identity in
+        living::used(&ledger.book, run, &server, look).into_iter().take(calls::MOST_USED)
+    {
         ledger.note(Record::Used { run, identity }, None)?;
     }
     Ok(doubts)

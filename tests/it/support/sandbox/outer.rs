@@ -81,13 +81,14 @@ fn obstacle() -> Option<String> {
             "no namespaces of one's own here ({})",
             String::from_utf8_lossy(&output.stderr).trim()
         )),
-        Err(error) => Some(format!("util-linux is missing (setpriv: {error})")),
+        Err(error) => Some(format!("coreutils are missing (env: {error})")),
     }
 }
 
 fn unshare() -> Command {
-    let mut command = Command::new("setpriv");
-    command.args(DIES_WITH_THE_TEST).args(NEW);
+    // What the caller ignores (a shell's job in the background: SIGINT) is not for the tests.
+    let mut command = Command::new("env");
+    command.args(["--default-signal", "setpriv"]).args(DIES_WITH_THE_TEST).args(NEW);
     if !geteuid().is_root() {
         command.args(AS_ROOT_IN_NAME).env(REAL_IDS, format!("{}:{}", geteuid(), getegid()));
     }
