@@ -5,11 +5,25 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use shmwarden::Error;
 use shmwarden::engine::generic;
 use shmwarden::sys::user;
 
 /// The file name ending of a ledger.
 const ENDING: &str = "ledger";
+
+/// What is wrong with a ledger, and what to do where the error does not say so: for commands that
+/// only read.
+pub(crate) fn trouble(error: &Error) -> String {
+    match error {
+        Error::Damaged { path, .. } => format!(
+            "{error}; nothing in it is believed, and nothing that it recorded is removed; \
+             `shmwarden sweep {}` sets it aside",
+            path.display()
+        ),
+        other => other.to_string(),
+    }
+}
 
 /// The directory that ledgers lie in where none is named.
 pub(crate) fn default_directory() -> PathBuf {

@@ -228,10 +228,12 @@ fn claimed(
     }
 }
 
-/// Whether a run's objects have this segment with another change time.
+/// Whether a run's objects have this segment with another change time. One that has gone is not the
+/// same: ids come round, after 65,536 creations on older kernels.
 fn is_recorded_but_for_time(book: &Book, run: &Run, row: &Row) -> bool {
     let now = identity_of(row);
-    book.segments_of(row.id).filter(|object| object.run == run.start.run).any(|object| {
+    let its = book.segments_of(row.id).filter(|object| object.run == run.start.run);
+    its.filter(|object| object.is_open()).any(|object| {
         matches!(&object.identity, Identity::Shm(known)
             if now == Segment { ctime: now.ctime, ..known.clone() })
     })

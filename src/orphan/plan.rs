@@ -239,7 +239,9 @@ impl<'a> Planning<'a, '_> {
             }
         }
         let mut unread = Vec::new();
-        let alone = |row: &&Row| row.nattch == 0 && !look.headers.contains_key(&row.id);
+        // A main segment has a key; what cannot be one is not attached for a look.
+        let alone =
+            |row: &&Row| row.nattch == 0 && row.key != 0 && !look.headers.contains_key(&row.id);
         for row in look.segments.iter().filter(alone).filter(|_| !users.is_empty()) {
             let subject = Subject::Shm(row);
             let wanted = uids(subject).iter().find_map(|uid| users.get(uid).copied());

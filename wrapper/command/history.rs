@@ -51,7 +51,7 @@ pub(crate) fn run(args: &HistoryArgs, common: &Common) -> Ending {
 }
 
 fn failed(error: &Error, worst: &mut u8) -> Ending {
-    log::error!("{error}");
+    log::error!("{}", ledgers::trouble(error));
     let status = match error {
         Error::Missing { .. } => exit::NO_SUCH_OBJECT,
         other => exit::status_of(other),

@@ -111,7 +111,7 @@ fn once(path: &Path, args: &SweepArgs) -> Finding {
     match try_once(path, args) {
         Ok(finding) => finding,
         Err(error @ (Error::Damaged { .. } | Error::Newer { .. })) => {
-            Finding::Damaged(error.to_string())
+            Finding::Damaged(ledgers::trouble(&error))
         }
         Err(Error::Missing { .. }) => Finding::Missing,
         Err(error) => Finding::Refused(exit::status_of(&error), error.to_string()),
@@ -161,8 +161,11 @@ fn try_once(path: &Path, args: &SweepArgs) -> Result<Finding> {
     let policy =
         Policy { include_clean: args.include_clean, exempt: vec![own], ..Policy::default() };
     let report = settle::settle(&mut ledger, &policy)?;
-    // Of a server's ledger the next `run` or `record` does it; of this one perhaps nobody.
-    if !args.dry_run && ledger.book.is_of_adopted() && compact::is_due(&ledger) {
+    // Of a server's ledger the next `run` or `record` does it; of this one perhaps nobody. Where
+    // nothing was settled now, nothing is to be left out, or the ledger means nothing here.
+    let is_done = |one: &Settled| matches!(one.result, Fate::Removed | Fate::Gone);
+    let shorter = report.objects.iter().any(is_done) && ledger.book.is_of_adopted();
+    if !args.dry_run && shorter && compact::is_due(&ledger) {
         prepare::shorten(&mut ledger);
     }
     Ok(Finding::Settled(report))

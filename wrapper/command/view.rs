@@ -96,7 +96,7 @@ impl View {
     pub(crate) fn take(args: &LedgerArgs, wanted: Wanted) -> Result<Self> {
         let view = Self::take_quietly(args, wanted)?;
         for error in &view.errors {
-            log::error!("{error}");
+            log::error!("{}", ledgers::trouble(error));
         }
         Ok(view)
     }

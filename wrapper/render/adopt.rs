@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
+use shmwarden::ledger::record::How;
 use shmwarden::object::Key;
 use shmwarden::observe::subject::Kind;
 
@@ -66,8 +67,7 @@ pub(crate) fn text(all: &[Candidate], ledger: &Path, dry_run: bool, verbose: boo
         groups(&taken).print(Style { headings: true, most: None, paint: None }, &mut out);
         out.push('\n');
     }
-    let named = |one: &Candidate| one.how == shmwarden::ledger::record::How::Named;
-    for one in all.iter().filter(|one| verbose || (named(one) && one.taken().is_none())) {
+    for one in all.iter().filter(|one| verbose || is_refused_by_name(one)) {
         let (_, reason) = one.reason();
         let bytes = one.bytes.map_or_else(String::new, |bytes| format!(", {}", text::size(bytes)));
         let what = format!("{}{bytes}", name(one));
@@ -165,10 +165,15 @@ pub(crate) fn total(all: &[Candidate], ledger: &Path, dry_run: bool) -> String {
     }
 }
 
-/// What was left alone, by reason.
+/// Whether it was named and is refused: that is told by itself.
+fn is_refused_by_name(one: &Candidate) -> bool {
+    one.how == How::Named && one.taken().is_none()
+}
+
+/// What was left alone of the rest, by reason.
 fn left(all: &[Candidate]) -> String {
     let mut reasons: BTreeMap<&'static str, (usize, Option<&Candidate>)> = BTreeMap::new();
-    for one in all.iter().filter(|one| one.taken().is_none()) {
+    for one in all.iter().filter(|one| one.taken().is_none() && !is_refused_by_name(one)) {
         let (code, _) = one.reason();
         let (count, example) = reasons.entry(code).or_default();
         *count += 1;

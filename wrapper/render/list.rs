@@ -109,7 +109,7 @@ fn closing(objects: &[Judged<'_>], shown: &Shown<'_>) -> Vec<String> {
         })
         .collect();
     let mut lines = vec![String::new(), words.join("; ")];
-    lines.extend(advice(&totals));
+    lines.extend(advice(&totals, shown.view.errors.len()));
     let owners: BTreeSet<u32> = objects.iter().map(|one| one.subject.owner().0).collect();
     if owners.into_iter().any(|uid| shown.user(uid).is_none()) {
         lines.push("?  after an owner: there is no such account any more".to_owned());
@@ -117,7 +117,8 @@ fn closing(objects: &[Judged<'_>], shown: &Shown<'_>) -> Vec<String> {
     lines
 }
 
-fn advice(totals: &BTreeMap<Verdict, (u64, u64)>) -> Vec<String> {
+/// What to do next, where so many ledgers could not be read.
+fn advice(totals: &BTreeMap<Verdict, (u64, u64)>, unread: usize) -> Vec<String> {
     let has = |verdict| totals.contains_key(&verdict);
     let mut lines = Vec::new();
     let known = [
@@ -141,7 +142,10 @@ fn advice(totals: &BTreeMap<Verdict, (u64, u64)>) -> Vec<String> {
             lines.push(line.to_owned());
         }
     }
-    if lines.is_empty() {
+    if unread > 0 {
+        let what = if unread == 1 { "a ledger" } else { "ledgers" };
+        lines.push(format!("{what} could not be read: what is in there is not known here"));
+    } else if lines.is_empty() {
         lines.push("nothing to be done: no dead server left anything here".to_owned());
     }
     lines

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use shmwarden::engine::{self, EngineName};
 use shmwarden::ledger::book::Run;
+use shmwarden::ledger::record::Claim;
 use shmwarden::object::ProcessRef;
 use shmwarden::observe::{Seen, processes};
 use shmwarden::proc::read;
@@ -153,13 +154,17 @@ pub(crate) fn descends_from(pid: i32, ancestor: i32) -> bool {
     false
 }
 
-/// The first living process that runs this file and did not begin before `other`. That proves
-/// nothing of where it comes from: another server of that program may have been started meanwhile.
-pub(crate) fn began_since(other: ProcessRef, program: &Path) -> Option<ProcessRef> {
-    let program = program.canonicalize().ok()?;
+/// The first living process that runs this file, did not begin before the claimed one and is in its
+/// control group. That proves nothing of where it comes from: another server of that program may
+/// have been started meanwhile, where servers are no services.
+pub(crate) fn began_since(claim: &Claim, program: &Path) -> Option<ProcessRef> {
+    let (other, program) = (claim.process, program.canonicalize().ok()?);
     let runs_it = |process: &ProcessRef| {
         let path = read::exe_path(process.pid).ok().and_then(Seen::here);
-        process.start >= other.start && path.is_some_and(|path| path == program)
+        let group = read::cgroup(process.pid).here().unwrap_or_default();
+        process.start >= other.start
+            && path.is_some_and(|path| path == program)
+            && group == claim.control_group.0
     };
     let all = read::pids().unwrap_or_default().into_iter().filter_map(processes::by_pid);
     let alive = all.filter(|&process| process != other && processes::lives(process));

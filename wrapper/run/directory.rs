@@ -29,7 +29,8 @@ pub(crate) fn make(ledger: &Path) -> Result<()> {
         return builder.create(parent).map_err(Error::io("cannot create the directory", parent));
     }
     judge(parent, ledger)?;
-    let steps: Vec<&Path> = parent.ancestors().collect();
+    // The last ancestor of a relative path is empty.
+    let steps: Vec<&Path> = parent.ancestors().filter(|step| *step != Path::new("")).collect();
     for step in steps.into_iter().rev().filter(|step| !step.is_dir()) {
         match builder.create(step) {
             // In a sticky directory another may have been quicker.

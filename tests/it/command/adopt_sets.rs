@@ -1,6 +1,7 @@
 //! `adopt` and `sweep` on semaphore sets and message queues: those of a dead httpd go, all of them,
 //! and what somebody waits for or used last and lives stays.
 
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use shmwarden::ledger::compact::LONG_BYTES;
@@ -107,6 +108,30 @@ fn a_sweep_of_many_adopted_objects_leaves_a_short_ledger_with_its_newest_removal
         let history = warden::answer(User::Root, &["history", path]).expect_code(0);
         assert!(history.stdout.contains(&format!("segment {last} (key")), "{history:?}");
         assert_eq!(sweep(path)["removed"], 0);
+    });
+}
+
+#[test]
+fn a_long_ledger_that_means_nothing_in_this_namespace_is_not_written_to() {
+    sandbox::run(|| {
+        let ledger = ledger_of(User::Root);
+        let path = ledger.to_str().unwrap();
+        need_root("to make more segments than there may be as a rule");
+        std::fs::write("/proc/sys/kernel/shmmni", "6000").unwrap();
+        run_perl(
+            "$( = 4711; $) = '4711 4711'; $< = $> = 4711;
+            for my $key (1..5500) { defined(shmget($key, 1, 01600)) or die $! }",
+        );
+        adopt(User::Root, path, &["--key-family", "0x00000000/16"], 0);
+        let file = || (std::fs::metadata(&ledger).unwrap().ino(), std::fs::read(&ledger).unwrap());
+        let before = file();
+        assert!(before.1.len() as u64 > LONG_BYTES, "{}", before.1.len());
+        let mut elsewhere = User::Root.command("unshare");
+        elsewhere.arg("--ipc").arg(warden::binary()).args(["sweep", path]);
+        Answer::of(&mut elsewhere).expect_code(0);
+        assert!(file() == before, "it was written anew");
+        assert_eq!(sweep(path)["removed"], 5500);
+        assert!((file().1.len() as u64) < LONG_BYTES / 2);
     });
 }
 

@@ -36,6 +36,30 @@ fn who_asks_where_no_ledger_is_gets_a_sentence() {
     });
 }
 
+/// A listing beside it must not read as if nothing were left.
+#[test]
+fn a_damaged_ledger_is_told_with_what_to_do() {
+    sandbox::run(|| {
+        create_segment(User::Root, 77, 4096);
+        let path = sandbox::scratch().join("a.ledger");
+        let path = path.to_str().unwrap();
+        fs::write(path, "no record\n").unwrap();
+        let next = format!("`shmwarden sweep {path}` sets it aside");
+        let told = |words: &[&str]| {
+            let answer = warden::answer(User::Root, words).expect_code(65);
+            assert!(answer.stderr.contains("is damaged at line 1"), "{answer:?}");
+            assert!(answer.stderr.contains(&next), "{answer:?}");
+            answer.stdout
+        };
+        let list = told(&["list", "--ledger", path]);
+        assert!(!list.contains("nothing to be done"), "{list}");
+        assert!(list.contains("a ledger could not be read"), "{list}");
+        told(&["history", path]);
+        told(&["sweep", "--dry-run", path]);
+        assert_eq!(fs::read(path).unwrap(), b"no record\n");
+    });
+}
+
 #[test]
 fn from_live_over_stale_to_nothing() {
     sandbox::run(|| {

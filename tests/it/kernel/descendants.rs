@@ -1,6 +1,7 @@
 //! What a server of no known kind has forked and left behind keeps what is the server's, whoever
 //! asks: also a sweep that was not there, when neither a process group nor a session tells of it.
 
+use std::fs;
 use std::os::unix::process::CommandExt;
 use std::time::Duration;
 
@@ -45,6 +46,28 @@ fn a_descendant_keeps_what_it_made_from_a_sweep_though_the_launcher_died_too() {
         server.kill_all();
         assert_kept_until_it_has_ended(&instance, made, child);
         assert_eq!(before.left_over(), [""; 0]);
+    });
+}
+
+/// Who has nothing attached is not looked for with ipcs in vain.
+#[test]
+fn a_descendant_that_holds_nothing_is_not_said_to_hold_something() {
+    sandbox::run(|| {
+        let instance = Instance::new(User::Server);
+        let log = sandbox::scratch().join("log");
+        let mut command = instance.run(&["--linger", "2s"], &asked::words());
+        command.stderr(fs::File::create(&log).unwrap());
+        let mut server = Asked::spawn(command);
+        server.ask(&format!("shmget({KEY}, 4096, 03600) + 0"));
+        let child = fork(&mut server, "1");
+        server.kill();
+        let said = fs::read_to_string(&log).unwrap();
+        assert!(said.contains(&format!("process {child} (")), "{said}");
+        assert!(said.contains("still runs, which it has started"), "{said}");
+        assert!(!said.contains("still holds"), "{said}");
+        processes::kill(child, Signal::SIGKILL);
+        processes::wait_end(child, SOON);
+        assert_eq!(outcomes(&instance.sweep(&[]).expect_code(0)), ["removed dead"]);
     });
 }
 

@@ -263,6 +263,21 @@ fn a_recorded_segment_with_another_change_time_is_no_further_object() {
     }
 }
 
+/// Ids come round, after 65,536 creations on older kernels.
+#[test]
+fn a_segment_that_came_back_under_the_id_of_one_that_has_gone_is_a_further_object() {
+    let story = Story::of(generic(1)).object(1, Role::Other, shm(&segment(0)));
+    let story = story.then(Record::Gone { object: 1 });
+    let later = Segment { ctime: segment(0).ctime + 60, ..segment(0) };
+    let rows = [row(&later)];
+    let run = &story.book.runs[&1];
+    let found = created_by_claimed(&story.book, run, &rows, How::LastLook, |_| true);
+    assert_eq!(found.iter().map(|seen| &seen.identity).collect::<Vec<_>>(), [&shm(&later)]);
+    let look = Observation { segments: rows.to_vec(), ..unseen_segment() };
+    let (found, suspects) = attribute::after_death(&story.book, &look);
+    assert_eq!((found.len(), suspects.len()), (1, 0));
+}
+
 #[test]
 fn new_objects_get_the_next_numbers() {
     let story = Story::of(generic(1)).object(7, Role::Other, shm(&segment(9)));

@@ -170,10 +170,15 @@ impl Launcher {
             self.wait.name_at = Some(Instant::now() + COUNT_EVERY);
             return;
         };
+        let holding = orphans::holders(report);
         for holder in &held_by(report) {
+            let holds = holding.iter().any(|other| other.process == holder.process);
+            let (does, what) = match holds {
+                true => ("still holds what it left", "let go"),
+                false => ("still runs, which it has started and which may use what it left", "end"),
+            };
             log::warn!(
-                "the server is dead, and {holder} still holds what it left; \
-                 waiting up to {} for it to let go",
+                "the server is dead, and {holder} {does}; waiting up to {} for it to {what}",
                 humantime::format_duration(self.linger)
             );
         }

@@ -104,8 +104,8 @@ impl Launcher {
         let Some(book) = &mut self.book else { return };
         if self.ward.is_none() && self.awake.is_late() {
             log::info!(
-                "server process {pid} died while this launcher was stopped: of what is there now, \
-                 what others may have made or changed since is kept"
+                "server process {pid} died while this launcher was stopped, or could not run: of \
+                 what is there now, what others may have made or changed since is kept"
             );
             if let Err(error) = book.watch.late_look(&mut book.ledger) {
                 log::error!("the last look at the server's objects failed: {error}");

@@ -4,6 +4,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
+use shmwarden::ledger::record::{Claim, EngineName};
 use shmwarden::object::ProcessRef;
 use shmwarden::observe::processes;
 use shmwarden::sys::pidfd::PidFd;
@@ -137,9 +138,14 @@ impl Launcher {
     }
 
     /// What COMMAND forked just before it ended was nobody's child when it was looked for, and so
-    /// is not known for its own: a daemon may run that nobody watches.
+    /// is not known for its own: a daemon may run that nobody watches. A server of a known kind
+    /// becomes none, and its next cluster runs the same file.
     fn name_who_may_go_on(&self, ended: ProcessRef) {
-        let Some(other) = ancestry::began_since(ended, &self.program) else { return };
+        let Some(book) = &self.book else { return };
+        let Some(run) = book.watch.run(&book.ledger) else { return };
+        let known = |claim: &&Claim| claim.process == ended && claim.engine == EngineName::Generic;
+        let Some(claim) = run.claims.iter().find(known) else { return };
+        let Some(other) = ancestry::began_since(claim, &self.program) else { return };
         log::warn!(
             "COMMAND ended with status 0, and process {}, which began after it and runs the same \
              program, goes on: if COMMAND became a daemon, run --in-place could not follow it, and \

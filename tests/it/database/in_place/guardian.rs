@@ -84,6 +84,24 @@ fn its_death_leaves_no_trace_in_the_servers_log_and_no_backend_begins_anew() {
     });
 }
 
+/// Many clusters of one version run the same file. No postmaster becomes a daemon.
+#[test]
+fn another_cluster_that_began_later_is_not_taken_for_a_daemon_of_one_that_was_stopped() {
+    sandbox::run(|| {
+        needs_root();
+        let mut place = InPlace::new(USUAL);
+        place.start();
+        let guardian = place.guardian();
+        let mut other = USUAL.cluster("5433");
+        other.start();
+        assert_eq!(place.stage.cluster.stop().code(), Some(0));
+        place.wait_guardian(guardian);
+        let log = place.stage.cluster.log();
+        assert!(!log.contains("became a daemon"), "{log}");
+        other.stop();
+    });
+}
+
 #[test]
 fn what_a_server_without_its_guardian_leaves_is_swept() {
     sandbox::run(|| a_server_without_its_guardian_is_killed(USUAL));
