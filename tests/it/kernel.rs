@@ -31,6 +31,7 @@ mod sets_disks;
 mod sets_elsewhere;
 mod sets_hidden;
 mod sets_kept;
+mod sets_left;
 pub mod sets_raced;
 mod sets_second;
 mod sets_seen;
