@@ -153,6 +153,16 @@ fn each_of_the_nineteen_users_takes_what_is_its_own() {
         let incident = Incident::make();
         let user = uid_of(7);
         let own = incident.leaked[6];
+        // Of the others' it may look at everything but take nothing.
+        let listed = objects_for(user, &["list", "--verdict", "orphan"], 0);
+        let listed: Vec<i64> = listed.iter().map(|one| one["id"].as_i64().unwrap()).collect();
+        assert!(incident.leaked.iter().all(|id| listed.contains(id)), "{listed:?}");
+        let doctor = warden::answer(user, &["doctor", "--json"]).json();
+        let leaks = doctor["leaks"].as_array().unwrap();
+        let of = |uid: u32| leaks.iter().find(|leak| leak["uid"] == uid).expect("its leak");
+        for uid in [100_007, 100_008] {
+            assert_eq!((&of(uid)["objects"], &of(uid)["bytes"]), (&1.into(), &(230 << 20).into()));
+        }
         let ledger = ledger_of(user);
         let path = ledger.to_str().unwrap();
         let dry = ["adopt", "--dry-run", "--min-age", "0s", "--ledger", path];
