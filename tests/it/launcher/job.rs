@@ -329,6 +329,30 @@ fn a_command_in_the_background_stops_when_it_reads() {
     });
 }
 
+/// `stty tostop`: the kernel sends SIGTTOU to who writes from the background.
+#[test]
+fn a_command_in_the_background_stops_when_it_writes() {
+    sandbox::run(|| {
+        let title = "COMMAND in the background writes to a terminal with `tostop`";
+        measure(title, "stops, and writes after `fg`", |subject| {
+            let mut terminal = Terminal::shell();
+            terminal.types("stty tostop\n");
+            terminal
+                .runs(&subject.words(&[], &["perl", "-e", r#"print "got ", "through\n""#]), " &");
+            let mut says_stopped = || {
+                terminal.types("jobs\n");
+                terminal.shows_within("Stopped", A_WHILE)
+            };
+            if !happens_within(patience() / 2, &mut says_stopped) {
+                return "the job does not stop".to_owned();
+            }
+            terminal.types("fg\n");
+            let writes = terminal.shows("got through");
+            if writes { "stops, and writes after `fg`" } else { "stops for good" }.to_owned()
+        });
+    });
+}
+
 #[test]
 fn a_hang_up_of_the_terminal_reaches_the_server() {
     sandbox::run(|| {
