@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
@@ -40,6 +41,8 @@ fn killed(subject: &Subject) {
     for _twice in 0..2 {
         let mut server = subject.start_under(&instance, &IN_PLACE, Mode::Foreground);
         assert_eq!(server.pid(), subject.main(), "it is the process that was started");
+        // A worker that was just forked has its parent's handlers still, and forgets a SIGTERM.
+        wait_quiet(&instance);
         processes::kill(server.pid(), Signal::SIGKILL);
         server.wait(LONG);
         wait_guardian(&instance);
@@ -98,14 +101,21 @@ fn daemon_is_followed_or_named(subject: &Subject) {
     let instance = Instance::new(subject.user);
     let log = daemon(subject, &instance);
     let said = || fs::read_to_string(&log).unwrap();
-    let followed = || instance.count("object") == subject.makes.0 + subject.makes.1;
-    wait_until("it is followed, or named", LONG, || followed() || said().contains("record --pid"));
-    if followed() {
+    let keeper = guardian(&instance);
+    let all = subject.makes.0 + subject.makes.1;
+    // Whoever goes on at COMMAND's end is noted in either case; only a guardian that follows stays.
+    let followed = || {
+        let known = instance.count("object") == all && instance.count("descendant") > 0;
+        known && processes::outlives(keeper, Duration::from_secs(1))
+    };
+    let decided = || !processes::lives(keeper) || followed();
+    wait_until("it is followed, or its guardian has ended", LONG, decided);
+    if processes::lives(keeper) {
         assert!(!said().contains("record --pid"), "{}", said());
         subject.kill_left();
         wait_guardian(&instance);
     } else {
-        wait_guardian(&instance);
+        assert!(said().contains("record --pid"), "{}", said());
         assert_eq!(there(), subject.makes, "{}", said());
         let sweep = instance.sweep(&["--include-clean"]).expect_code(0);
         assert_eq!(there(), subject.makes, "{sweep:?}");

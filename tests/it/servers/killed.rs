@@ -31,6 +31,8 @@ fn main_process(subject: &Subject) {
         let instance = Instance::new(subject.user);
         for _start_and_restart in 0..2 {
             let mut launcher = subject.start_under(&instance, &["--orphans", "term"], mode);
+            // A worker that was just forked has its parent's handlers still, and forgets a SIGTERM.
+            wait_quiet(&instance);
             processes::kill(subject.main(), Signal::SIGKILL);
             let status = launcher.wait(LONG);
             assert_eq!(there(), (1, 0), "{mode:?}: the stranger's set");
