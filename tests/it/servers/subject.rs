@@ -180,9 +180,12 @@ impl Subject {
 
     /// Kills whatever runs its program, and waits for the ends.
     pub fn kill_left(&self) {
-        let all = self.left();
-        all.iter().for_each(|&pid| processes::kill(pid, Signal::SIGKILL));
-        all.iter().for_each(|&pid| processes::wait_end(pid, LONG));
+        wait_until("all of it has ended", LONG, || {
+            let all = self.left();
+            // Again, for what was forked while they were listed.
+            all.iter().for_each(|&pid| processes::kill(pid, Signal::SIGKILL));
+            all.is_empty()
+        });
         let _ = fs::remove_file(&self.pid_file);
     }
 
