@@ -45,6 +45,44 @@ fn what_a_sandbox_leaves_is_not_outside() {
     assert_eq!(left.filter(|line| line.contains("sleep 98765")).collect::<Vec<_>>(), [""; 0]);
 }
 
+/// What the body leaves holds none of its pipes and has no parent any more.
+#[test]
+fn what_a_sandbox_with_the_machines_pids_leaves_is_ended_with_it() {
+    sandbox::on_host(|| {
+        assert_eq!(segments(), []);
+        assert_eq!(shm_files(), []);
+        let machine = fs::read_link("/proc/self/ns/pid").unwrap();
+        assert_eq!(machine.to_str(), Some("pid:[4026531836]"));
+        create_segment(User::Root, 0x5eed_1e56, 4096);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "setsid sleep 76543 >/dev/null 2>&1 </dev/null & echo $!"]);
+        let mut parent = Process::spawn(shell.stdout(Stdio::piped()));
+        let orphan: i32 = first_line(&mut parent).parse().unwrap();
+        parent.wait(SOON);
+        wait_until("it runs", SOON, || processes::describe(orphan).contains("sleep 76543"));
+    });
+    assert!(segments().iter().all(|segment| segment.key != 0x5eed_1e56));
+    let left = processes::all().into_iter().map(processes::describe);
+    assert_eq!(left.filter(|line| line.contains("sleep 76543")).collect::<Vec<_>>(), [""; 0]);
+}
+
+#[test]
+fn a_body_with_the_machines_pids_that_hangs_is_ended_with_all_it_started() {
+    let outcome = std::panic::catch_unwind(|| {
+        sandbox::on_host_within(Duration::from_secs(2), || {
+            let mut command = Command::new("setsid");
+            Process::spawn(command.args(["sleep", "65432"])).wait(Duration::from_secs(60));
+        });
+    });
+    if let Ok(()) = outcome {
+        return; // skipped, where the machine's pids are not to be had
+    }
+    let text = *outcome.expect_err("a failure").downcast::<String>().unwrap();
+    assert!(text.contains("sleep 65432"), "it says what was running: {text}");
+    let left = processes::all().into_iter().map(processes::describe);
+    assert_eq!(left.filter(|line| line.contains("sleep 65432")).collect::<Vec<_>>(), [""; 0]);
+}
+
 #[test]
 fn an_orphan_is_reaped() {
     sandbox::run(|| {

@@ -5,6 +5,9 @@
 //! alone, `/dev/shm`, `/var/lib` and the scratch directory are empty file systems, and a program
 //! may be killed, or leak, at will: when the init ends, the kernel ends the rest. The init is not a
 //! shell, because a shell starts what it waits for with SIGINT and SIGQUIT ignored.
+//!
+//! [`on_host`] leaves the body in the machine's own PID namespace, from where everybody is seen.
+//! There the init is a subreaper, and ends at its own end whatever descends from it.
 
 mod init;
 mod outer;
@@ -20,7 +23,24 @@ use super::skip;
 const STAGE: &str = "SHMWARDEN_TEST_STAGE";
 const SCRATCH: &str = "SHMWARDEN_TEST_SCRATCH";
 const REAL_IDS: &str = "SHMWARDEN_TEST_REAL_IDS";
-const OUTER_PIDS: &str = "SHMWARDEN_TEST_OUTER_PIDS";
+const OUTER_IPC: &str = "SHMWARDEN_TEST_OUTER_IPC";
+const PIDS: &str = "SHMWARDEN_TEST_PIDS";
+
+/// Whose pids a sandbox has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pids {
+    /// Its own: as in a container, nobody outside is seen.
+    Own,
+    /// The machine's.
+    Machine,
+}
+
+impl Pids {
+    /// Returns what the init or the body of a sandbox was started with.
+    fn here() -> Self {
+        if std::env::var_os(PIDS).is_some() { Self::Machine } else { Self::Own }
+    }
+}
 
 /// How long a test may take that says nothing about it.
 const USUAL_LIMIT: Duration = Duration::from_secs(120);
@@ -33,9 +53,24 @@ pub fn run<F: FnOnce()>(body: F) {
 
 /// Like [`run`], for a test that may take longer, or must not take as long.
 pub fn run_within<F: FnOnce()>(limit: Duration, body: F) {
+    start(limit, Pids::Own, body);
+}
+
+/// Like [`run`], in the machine's own PID namespace: for what is promised only where everybody is
+/// seen. Processes that are not the test's are there too: a body names those that it started.
+pub fn on_host<F: FnOnce()>(body: F) {
+    on_host_within(USUAL_LIMIT, body);
+}
+
+/// Like [`on_host`], for a test that may take longer.
+pub fn on_host_within<F: FnOnce()>(limit: Duration, body: F) {
+    start(limit, Pids::Machine, body);
+}
+
+fn start<F: FnOnce()>(limit: Duration, pids: Pids, body: F) {
     let test = test_of(type_name::<F>());
     match std::env::var(STAGE).as_deref() {
-        Err(_) => outer::run(&test, limit),
+        Err(_) => outer::run(&test, limit, pids),
         Ok("init") => init::run(&test),
         Ok(_) => run_body(&test, body),
     }
@@ -60,11 +95,17 @@ pub fn real_ids() -> Option<(u32, u32)> {
     Some((uid.parse().unwrap(), gid.parse().unwrap()))
 }
 
-/// Fails unless this is the body of a sandboxed test, in another PID namespace than the machine's:
+/// Fails unless this is the body of a sandboxed test, in another IPC namespace than the machine's:
 /// before anything that would be harmful outside.
 pub fn assert_inside() {
-    let outer = std::env::var(OUTER_PIDS).expect("this works within sandbox::run only");
-    assert_ne!(outer, pid_namespace(), "still in the machine's own PID namespace");
+    let outer = std::env::var(OUTER_IPC).expect("this works within a sandbox only");
+    assert_ne!(outer, namespace("ipc"), "still in the machine's own IPC namespace");
+}
+
+/// Fails unless the sandbox has pids of its own: before anything that concerns every process.
+pub fn assert_own_pids() {
+    assert_inside();
+    assert_eq!(Pids::here(), Pids::Own, "the pids here are the machine's");
 }
 
 /// Ends here in any case: what follows in the test function is for the outside alone.
@@ -91,6 +132,7 @@ fn test_of(closure: &str) -> String {
     inner.split_once("::").map_or(inner, |(_crate, path)| path).to_owned()
 }
 
-fn pid_namespace() -> String {
-    std::fs::read_link("/proc/self/ns/pid").unwrap().to_string_lossy().into_owned()
+fn namespace(kind: &str) -> String {
+    let link = format!("/proc/self/ns/{kind}");
+    std::fs::read_link(link).unwrap().to_string_lossy().into_owned()
 }

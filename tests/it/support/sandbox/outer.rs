@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use nix::unistd::{getegid, geteuid};
 
-use super::{OUTER_PIDS, REAL_IDS, SCRATCH, STAGE, last_line, pid_namespace};
+use super::{OUTER_IPC, PIDS, Pids, REAL_IDS, SCRATCH, STAGE, last_line, namespace};
 use crate::support::processes;
 use crate::support::skip;
 use crate::support::waiting::happens_within;
@@ -18,6 +18,12 @@ use crate::support::waiting::happens_within;
 /// namespace takes that back, so without root an interrupted test runs on to its end).
 const DIES_WITH_THE_TEST: [&str; 3] = ["--pdeathsig", "KILL", "unshare"];
 const NEW: [&str; 6] = ["--ipc", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
+/// The init ends what descends from it before it ends itself, so it is asked to, and not killed.
+const NEW_BUT_PIDS: [&str; 4] = ["--ipc", "--mount", "--fork", "--kill-child=TERM"];
+/// `PROC_PID_INIT_INO` (linux/proc_ns.h), as the link names the machine's own PID namespace.
+const MACHINES_PIDS: &str = "pid:[4026531836]";
+/// How long an init that was asked to end may take.
+const INIT_ENDS: Duration = Duration::from_secs(20);
 const AS_ROOT_IN_NAME: [&str; 2] = ["--user", "--map-root-user"];
 
 /// Variables of the caller that would change what a server or the program does.
@@ -41,18 +47,18 @@ const FOREIGN: [&str; 16] = [
 ];
 
 /// Runs the named test again as the init of a new sandbox; fails where it fails.
-pub fn run(test: &str, limit: Duration) {
-    if let Some(reason) = obstacle() {
+pub fn run(test: &str, limit: Duration, pids: Pids) {
+    if let Some(reason) = obstacle(pids) {
         return skip::note(test, &reason);
     }
     let scratch = tempfile::Builder::new().prefix("shmwarden-test-").tempdir().unwrap();
     let output = tempfile::tempfile().unwrap();
-    let mut sandbox = unshare()
+    let mut sandbox = unshare(pids)
         .arg(current_exe().unwrap())
         .args([test, "--exact", "--nocapture", "--test-threads=1"])
         .env(STAGE, "init")
         .env(SCRATCH, scratch.path())
-        .env(OUTER_PIDS, pid_namespace())
+        .env(OUTER_IPC, namespace("ipc"))
         .env("RUST_BACKTRACE", "0") // of the body it would tell nothing that the message does not
         .current_dir("/")
         .stdin(Stdio::null())
@@ -60,7 +66,7 @@ pub fn run(test: &str, limit: Duration) {
         .stderr(output.try_clone().unwrap())
         .spawn()
         .unwrap();
-    let ended = wait_for(&mut sandbox, limit);
+    let ended = wait_for(&mut sandbox, limit, pids);
     let output = text_of(output);
     match ended {
         Err(processes) => {
@@ -73,8 +79,11 @@ pub fn run(test: &str, limit: Duration) {
 }
 
 /// Why there can be no sandbox here, if so.
-fn obstacle() -> Option<String> {
-    let probe: std::io::Result<Output> = unshare().args(["mount", "--version"]).output();
+fn obstacle(pids: Pids) -> Option<String> {
+    if pids == Pids::Machine && namespace("pid") != MACHINES_PIDS {
+        return Some("not every process can be seen from this PID namespace".to_owned());
+    }
+    let probe: std::io::Result<Output> = unshare(pids).args(["mount", "--version"]).output();
     match probe {
         Ok(output) if output.status.success() => None,
         Ok(output) => Some(format!(
@@ -85,10 +94,14 @@ fn obstacle() -> Option<String> {
     }
 }
 
-fn unshare() -> Command {
+fn unshare(pids: Pids) -> Command {
     // What the caller ignores (a shell's job in the background: SIGINT) is not for the tests.
     let mut command = Command::new("env");
-    command.args(["--default-signal", "setpriv"]).args(DIES_WITH_THE_TEST).args(NEW);
+    command.args(["--default-signal", "setpriv"]).args(DIES_WITH_THE_TEST);
+    match pids {
+        Pids::Own => command.args(NEW).env_remove(PIDS),
+        Pids::Machine => command.args(NEW_BUT_PIDS).env(PIDS, "machine"),
+    };
     if !geteuid().is_root() {
         command.args(AS_ROOT_IN_NAME).env(REAL_IDS, format!("{}:{}", geteuid(), getegid()));
     }
@@ -99,8 +112,8 @@ fn unshare() -> Command {
     command
 }
 
-/// Waits; at the limit kills the init, and gives what was running.
-fn wait_for(sandbox: &mut Child, limit: Duration) -> Result<ExitStatus, String> {
+/// Waits; at the limit ends the init, and gives what was running.
+fn wait_for(sandbox: &mut Child, limit: Duration, pids: Pids) -> Result<ExitStatus, String> {
     if happens_within(limit, || sandbox.try_wait().unwrap().is_some()) {
         return Ok(sandbox.wait().unwrap());
     }
@@ -109,6 +122,10 @@ fn wait_for(sandbox: &mut Child, limit: Duration) -> Result<ExitStatus, String> 
     let listing: Vec<String> = inside.iter().map(|&pid| processes::describe(pid)).collect();
     // The init, not unshare: that waits for the init, whose end is the end of everything inside.
     if let Some(&init) = inside.first() {
+        if pids == Pids::Machine {
+            processes::kill(init, Signal::SIGTERM);
+            happens_within(INIT_ENDS, || sandbox.try_wait().unwrap().is_some());
+        }
         processes::kill(init, Signal::SIGKILL);
     }
     sandbox.wait().unwrap();
