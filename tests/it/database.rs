@@ -4,6 +4,7 @@
 mod adopted;
 mod clean_end;
 mod crash;
+mod everywhere;
 pub mod in_place;
 mod launcher_alone;
 mod matrix;

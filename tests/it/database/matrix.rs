@@ -32,10 +32,15 @@ pub const USUAL: Kind = Kind { major: 15, main: "sysv", dynamic: "posix" };
 /// As [`USUAL`], with all of its memory in System V segments.
 pub const ALL_SYSV: Kind = Kind { dynamic: "sysv", ..USUAL };
 
-/// One test for each combination, which calls a function with its [`Kind`] in a sandbox.
+/// One test for each combination, which calls a function with its [`Kind`] in a sandbox: that of
+/// `run_within`, or as `sandbox` has another one.
 macro_rules! for_every_kind {
     ($run:ident, $limit:expr) => {
-        $crate::database::matrix::for_every_kind! { $run, $limit,
+        $crate::database::matrix::for_every_kind! { run_within, $run, $limit }
+    };
+    ($sandbox:ident, $run:ident, $limit:expr) => {
+        $crate::database::matrix::for_every_kind! {
+            $sandbox, $run, $limit,
             postgresql_12_sysv_and_posix 12 "sysv" "posix",
             postgresql_12_sysv_and_sysv 12 "sysv" "sysv",
             postgresql_12_mmap_and_posix 12 "mmap" "posix",
@@ -50,11 +55,14 @@ macro_rules! for_every_kind {
             postgresql_18_mmap_and_sysv 18 "mmap" "sysv",
         }
     };
-    ($run:ident, $limit:expr, $($name:ident $major:literal $main:literal $dynamic:literal,)*) => {
+    (
+        $sandbox:ident, $run:ident, $limit:expr,
+        $($name:ident $major:literal $main:literal $dynamic:literal,)*
+    ) => {
         $(
             #[test]
             fn $name() {
-                $crate::support::sandbox::run_within($limit, || {
+                $crate::support::sandbox::$sandbox($limit, || {
                     $run($crate::database::matrix::Kind {
                         major: $major,
                         main: $main,
