@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use super::record::{Claim, End, EngineName, How, Outcome, Role, RunStart};
 use crate::object::{Identity, ProcessRef};
+use crate::observe::Clock;
 
 /// Most descendants that are kept of a run: a server that replaces its workers all the time has no
 /// end of them.
@@ -33,6 +34,16 @@ impl Run {
     pub fn server(&self) -> Option<&Claim> {
         let known = self.claims.iter().rev().find(|claim| claim.engine != EngineName::Generic);
         known.or(self.claims.first())
+    }
+
+    /// Returns what is known of the wall clock when it began, for [`Observation::last_user`].
+    ///
+    /// [`Observation::last_user`]: crate::observe::Observation::last_user
+    #[must_use]
+    pub fn clock(&self) -> Option<Clock> {
+        let since_s = self.at.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs();
+        let ahead_ms = self.start.clock_ahead_ms?;
+        Some(Clock { since_s: i64::try_from(since_s).ok()?, ahead_ms })
     }
 
     /// Whether the server is known to have ended with status 0, and COMMAND too.

@@ -137,6 +137,10 @@ pub struct RunStart {
     /// Whether that was no launcher but a `record`, which ended at once.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub recorded: bool,
+    /// By how much the wall clock was ahead of the boot clock, in milliseconds: where it is still
+    /// the same, nobody has set the wall clock in between. Older ledgers lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ahead_ms: Option<i64>,
 }
 
 /// A process whose objects are ours. A second claim of the same process replaces the first.

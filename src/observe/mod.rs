@@ -7,6 +7,7 @@ pub mod config;
 pub mod contents;
 pub mod data_dir;
 pub mod features;
+mod last_user;
 pub mod limits;
 pub mod lists;
 mod mapped;
@@ -21,6 +22,7 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 pub use data_dir::DataDirectory;
+pub use last_user::{Clock, LastUser, add_last_users, clock_ahead_ms};
 pub use mapped::Mapped;
 pub use processes::Process;
 
@@ -66,6 +68,8 @@ impl Scope {
 pub struct Observation {
     /// When.
     pub now: SystemTime,
+    /// By how much the wall clock was ahead of the boot clock, in milliseconds.
+    pub clock_ahead_ms: i64,
     /// Where.
     pub place: Place,
     /// Effective user of the onlooker.
@@ -179,6 +183,8 @@ fn from_text(row: crate::proc::sysvipc::ShmRow) -> Row {
         creator_pid: row.cpid,
         last_pid: row.lpid,
         nattch: row.nattch,
+        atime: row.atime,
+        dtime: row.dtime,
         ctime: row.ctime,
     }
 }
@@ -207,6 +213,7 @@ pub fn observe(scope: Scope) -> Result<Observation> {
     tables::look(scope, &mut extra);
     Ok(Observation {
         now: SystemTime::now(),
+        clock_ahead_ms: clock_ahead_ms(),
         uid: crate::sys::user::effective(),
         pid: i32::try_from(std::process::id()).unwrap_or(0),
         forks: forks(),
@@ -286,6 +293,8 @@ mod tests {
             creator_pid: 1,
             last_pid: 1,
             nattch: 0,
+            atime: 0,
+            dtime: 0,
             ctime: 0,
         }
     }

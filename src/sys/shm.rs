@@ -46,8 +46,20 @@ pub struct Row {
     pub last_pid: i32,
     /// Mappings (not processes).
     pub nattch: u64,
+    /// Last `shmat`, seconds since the epoch; 0 for never.
+    pub atime: i64,
+    /// Last `shmdt`, or the last end of a process that had it attached; 0 for never.
+    pub dtime: i64,
     /// Creation or last `IPC_SET`, seconds since the epoch.
     pub ctime: i64,
+}
+
+impl Row {
+    /// Returns the time at which its last user used it, seconds since the epoch; 0 for never.
+    #[must_use]
+    pub fn last_use(&self) -> i64 {
+        self.atime.max(self.dtime)
+    }
 }
 
 /// The highest index in use, 0 where the table is empty (`IPC_INFO`, `shmctl(2)`).
@@ -82,6 +94,8 @@ fn at_index(index: i32) -> Result<Row> {
         creator_pid: ds.shm_cpid,
         last_pid: ds.shm_lpid,
         nattch: ds.shm_nattch as u64,
+        atime: ds.shm_atime as i64,
+        dtime: ds.shm_dtime as i64,
         ctime: ds.shm_ctime as i64,
     })
 }

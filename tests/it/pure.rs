@@ -9,6 +9,7 @@ mod compaction;
 mod decision;
 mod elsewhere;
 mod identity;
+mod last_user;
 mod life;
 mod line;
 mod listed;

@@ -9,7 +9,7 @@ use shmwarden::ledger::file::{For, Ledger};
 use shmwarden::ledger::record::{Header, Record, RunStart, VERSION};
 use shmwarden::ledger::{Book, compact};
 use shmwarden::object::Bytes;
-use shmwarden::observe::{place, processes};
+use shmwarden::observe::{self, place, processes};
 use shmwarden::settle::{self, State};
 use shmwarden::{Error, Result};
 
@@ -156,6 +156,7 @@ fn begin_as(ledger: &mut Ledger, argv: &[Bytes], recorded: bool) -> Result<u64> 
         argv: shortened(argv),
         shmwarden: env!("CARGO_PKG_VERSION").to_owned(),
         recorded,
+        clock_ahead_ms: Some(observe::clock_ahead_ms()),
     };
     ledger.note(Record::Run(start), None)?;
     Ok(run)

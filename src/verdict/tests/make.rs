@@ -36,6 +36,7 @@ fn now() -> SystemTime {
 pub(super) fn look() -> Observation {
     Observation {
         now: now(),
+        clock_ahead_ms: 0,
         place: place(),
         uid: 0,
         pid: 77,
@@ -98,6 +99,8 @@ pub(super) fn row(id: i32) -> Row {
         creator_pid: SERVER.pid,
         last_pid: SERVER.pid,
         nattch: 0,
+        atime: 0,
+        dtime: 0,
         ctime: 1_799_999_000,
     }
 }
@@ -180,6 +183,7 @@ impl Story {
             argv: vec![],
             shmwarden: "0".to_owned(),
             recorded: false,
+            clock_ahead_ms: None,
         };
         let claim = Claim {
             run: 1,

@@ -94,10 +94,21 @@ fn any_place() -> impl Strategy<Value = Place> {
 
 fn any_run() -> impl Strategy<Value = Record> {
     let argv = prop::collection::vec(any_bytes(), 0..4);
-    let ids = (any::<u64>(), any::<u32>(), any::<u32>(), any::<bool>());
+    let clock = prop::option::of(any::<i64>());
+    let ids = (any::<u64>(), any::<u32>(), any::<u32>(), any::<bool>(), clock);
     (ids, any_process(), argv, any_text()).prop_map(|(ids, launcher, argv, version)| {
-        let (run, uid, gid, recorded) = ids;
-        Record::Run(RunStart { run, launcher, uid, gid, argv, shmwarden: version, recorded })
+        let (run, uid, gid, recorded, clock_ahead_ms) = ids;
+        let start = RunStart {
+            run,
+            launcher,
+            uid,
+            gid,
+            argv,
+            shmwarden: version,
+            recorded,
+            clock_ahead_ms,
+        };
+        Record::Run(start)
     })
 }
 

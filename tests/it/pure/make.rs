@@ -71,6 +71,7 @@ pub fn run(run: u64) -> Record {
         argv: vec![bytes("postgres"), bytes("-D"), bytes("/srv/data")],
         shmwarden: "0.1.0".to_owned(),
         recorded: false,
+        clock_ahead_ms: None,
     })
 }
 
@@ -187,6 +188,8 @@ pub fn row(segment: &Segment) -> Row {
         creator_pid: segment.creator_pid,
         last_pid: 0,
         nattch: 0,
+        atime: 0,
+        dtime: 0,
         ctime: segment.ctime,
     }
 }
@@ -195,6 +198,7 @@ pub fn row(segment: &Segment) -> Row {
 pub fn look() -> Observation {
     Observation {
         now: time(1000),
+        clock_ahead_ms: 0,
         place: here(),
         uid: UID,
         pid: 77,

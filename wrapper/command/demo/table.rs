@@ -98,6 +98,8 @@ mod tests {
             creator_pid: 1,
             last_pid: 1,
             nattch: 12,
+            atime: 0,
+            dtime: 0,
             ctime: 0,
         };
         let mut table = Table::new();
