@@ -8,8 +8,8 @@ use crate::ledger::Book;
 use crate::ledger::book::Run;
 use crate::ledger::record::Claim;
 use crate::object::{Identity, Queue, SemaphoreSet};
-use crate::observe::Observation;
 use crate::observe::tables::{Set, queue_identity};
+use crate::observe::{Observation, Sight};
 use crate::sys::{msg, sem};
 
 /// In what a set of the same id differs from the recorded one; its change time may.
@@ -53,14 +53,15 @@ pub struct LastUsers {
 impl LastUsers {
     /// Of a set; `None` where its members may not be asked.
     #[must_use]
-    pub fn of_set(set: &Set, shows_all_pids: bool) -> Option<Self> {
+    pub fn of_set(set: &Set, sight: Sight) -> Option<Self> {
+        let shows_all = sight.is_everybody();
         let members = set.members.as_ref()?;
         let pids: Vec<i32> = members.operators.iter().copied().filter(|&pid| pid != 0).collect();
-        let unseen = !shows_all_pids && members.set_unseen;
+        let unseen = !shows_all && members.set_unseen;
         // A member without an operator was never used, or by somebody of another PID namespace,
         // who may hold it: its value is 0 then, too.
         let perhaps = members.operators.contains(&0) && set.row.otime != 0;
-        Some(Self { pids, unseen, perhaps_unseen: unseen || (perhaps && !shows_all_pids) })
+        Some(Self { pids, unseen, perhaps_unseen: unseen || (perhaps && !shows_all) })
     }
 
     /// Of a queue.
@@ -98,7 +99,7 @@ pub fn may_be_of(claim: &Claim, identity: &Identity) -> bool {
 pub(super) fn unwitnessed(book: &Book, run: &Run, look: &Observation, suspects: &mut Vec<Suspect>) {
     let open: Vec<&Claim> = run.claims.iter().filter(|claim| claim.ended.is_none()).collect();
     let sets = look.extra.sets.iter().filter_map(|set| {
-        let last = LastUsers::of_set(set, look.extra.shows_all_pids)?;
+        let last = LastUsers::of_set(set, look.sight)?;
         Some((Identity::Sem(set.identity()), last))
     });
     let queues = look.extra.queues.iter();

@@ -34,6 +34,9 @@ pub(super) fn reason(
         if let Some(evidence) = orphan {
             return Some(Reason::OrphanLives(evidence.clone()));
         }
+        if left.contains(&Evidence::HiddenProcesses) {
+            return Some(Reason::Unseen(Evidence::HiddenProcesses));
+        }
     }
     let foreign = suspects.iter().find(|suspect| suspect.doubt == Doubt::Foreign);
     if let Some(suspect) = foreign {

@@ -5,8 +5,8 @@ use super::reason::{Evidence, Holder};
 use crate::attribute::is_here;
 use crate::engine::{self, EngineName};
 use crate::ledger::Book;
-use crate::ledger::book::Run;
-use crate::ledger::record::{Claim, Role};
+use crate::ledger::book::{Run, Standing};
+use crate::ledger::record::{Claim, Outcome, Role};
 use crate::object::{Bytes, Identity, ProcessRef};
 use crate::observe::{Observation, Process, Seen};
 
@@ -59,6 +59,9 @@ pub fn judge(book: &Book, look: &Observation, policy: &Policy) -> Life {
                 None => {}
             }
             left.extend(left_of(book, run, claim, look, policy));
+            let survives_unseen =
+                claim.engine == EngineName::Generic && !look.sight.has_descendants();
+            left.extend(survives_unseen.then_some(Evidence::HiddenProcesses));
         }
     }
     match unseen {
@@ -89,15 +92,29 @@ pub fn is_over(book: &Book, run: &Run, look: &Observation) -> bool {
             living(claim.process, look).is_none() && !look.hidden.contains(&claim.process.pid)
         });
     }
-    let proven_by_interlock = run.server().is_some_and(|c| engine::has_interlock(c.engine))
-        && book.open_objects().any(|object| {
-            let Identity::Shm(segment) = &object.identity else { return false };
-            object.run == run.start.run
-                && object.role == Role::Main
-                && look.segment(segment.id).is_some_and(|row| row.nattch == 0)
-                && is_here(book, object, look)
-        });
-    run.start.launcher.pid == 1 || proven_by_interlock
+    let has_interlock = run.server().is_some_and(|claim| engine::has_interlock(claim.engine));
+    run.start.launcher.pid == 1 || (has_interlock && is_released(book, run.start.run, look))
+}
+
+/// Checks whether the main segment of a run tells that no process of its server lives, or uses
+/// anything of it: recorded, here and unattached, or removed as such. Every process of such a
+/// server has it attached for life, and the kernel counts, whoever can be seen.
+#[must_use]
+pub fn is_released(book: &Book, run: u64, look: &Observation) -> bool {
+    let mut released = false;
+    let mains = book.objects.values();
+    for main in mains.filter(|object| object.run == run && object.role == Role::Main) {
+        let Identity::Shm(segment) = &main.identity else { continue };
+        if let Standing::Tried(Outcome::Removed, _) = main.standing {
+            released = true;
+        } else if main.is_open() && is_here(book, main, look) {
+            match look.segment(segment.id) {
+                Some(row) if row.nattch == 0 => released = true,
+                _ => return false,
+            }
+        }
+    }
+    released
 }
 
 /// What `postmaster.pid` says of a living server, be it one that this ledger claims or not.

@@ -1,10 +1,9 @@
 //! What an object itself shows against its removal. Pure.
 
 use super::{Evidence, Reason, life, sets};
-use crate::attribute::{differs, is_here};
+use crate::attribute::differs;
 use crate::ledger::Book;
 use crate::ledger::book::Recorded;
-use crate::ledger::record::Role;
 use crate::object::{Identity, ShmFile};
 use crate::observe::{Mapped, Observation, Process, Seen};
 use crate::sys::shm::MODE_DEST;
@@ -54,7 +53,7 @@ pub fn file_in_use(
 ) -> Option<Reason> {
     // Every process that uses a server's dynamic shared memory has its main segment attached: the
     // kernel's own count says more than a look into processes.
-    if main_is_unattached(book, object.run, look) {
+    if life::is_released(book, object.run, look) {
         return is_mapped(now, look).then_some(Reason::Mapped);
     }
     // Orphans in another PID namespace cannot be seen from here, unless that has died with its
@@ -86,15 +85,5 @@ pub fn file_use(now: &ShmFile, look: &Observation) -> Option<Reason> {
     if let Some(closed) = look.processes.iter().find(closed) {
         return Some(Reason::PerhapsMapped(life::holder(closed, 0, false)));
     }
-    let hidden = open_to_others && look.hides_processes;
-    hidden.then_some(Reason::Unseen(Evidence::HiddenProcesses))
-}
-
-/// Whether a run's main segment is recorded, there, and unattached.
-fn main_is_unattached(book: &Book, run: u64, look: &Observation) -> bool {
-    book.open_objects().any(|object| {
-        let Identity::Shm(segment) = &object.identity else { return false };
-        let unattached = look.segment(segment.id).is_some_and(|row| row.nattch == 0);
-        object.run == run && object.role == Role::Main && unattached && is_here(book, object, look)
-    })
+    Evidence::of_sight(look.sight).map(Reason::Unseen)
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::engine::opengauss;
 use crate::object::ProcessRef;
+use crate::observe::Sight;
 use crate::orphan::Against;
 
 /// A process that holds an object, or is the reason why an instance counts as alive.
@@ -71,8 +72,10 @@ pub enum Evidence {
         /// Its pid.
         pid: i32,
     },
-    /// This `/proc` hides the processes of other users.
+    /// This `/proc` hides processes from the onlooker.
     HiddenProcesses,
+    /// Processes of other PID namespaces cannot be seen from here.
+    OutsideProcesses,
     /// `postmaster.pid` is there and cannot be read or understood.
     PidFileClosed {
         /// The data directory.
@@ -90,7 +93,18 @@ impl Evidence {
             Self::OtherPids { .. }
             | Self::Hidden { .. }
             | Self::HiddenProcesses
+            | Self::OutsideProcesses
             | Self::PidFileClosed { .. } => None,
+        }
+    }
+
+    /// Returns what keeps an object that somebody whom the onlooker cannot see may use.
+    #[must_use]
+    pub fn of_sight(sight: Sight) -> Option<Self> {
+        match sight {
+            Sight::Everybody => None,
+            Sight::Namespace => Some(Self::OutsideProcesses),
+            Sight::Part => Some(Self::HiddenProcesses),
         }
     }
 }
@@ -112,7 +126,11 @@ impl fmt::Display for Evidence {
                 "process {pid}, which the ledger claims, may live: this /proc does not show it"
             ),
             Self::HiddenProcesses => f.write_str(
-                "this /proc hides processes of other users (hidepid), who may open and use it",
+                "this /proc hides processes (hidepid), which may use it: sweep as root on the host",
+            ),
+            Self::OutsideProcesses => f.write_str(
+                "processes outside this container (PID namespace) cannot be seen, and may use it: \
+                 sweep from the host",
             ),
             Self::PidFileClosed { path } => {
                 write!(f, "{}/postmaster.pid cannot be read", path.escape_debug())
@@ -244,11 +262,13 @@ impl Reason {
     }
 
     /// Whether the object, by itself, keeps all of its instance from being removed. Who used a set
-    /// last need not be of the instance: its pid may be another's by now.
+    /// last need not be of the instance: its pid may be another's by now. Nor is anybody outside
+    /// this PID namespace, which no process leaves.
     #[must_use]
     pub fn holds_the_rest(&self) -> bool {
         let perhaps = matches!(self, Self::LastUserLives(_) | Self::PerhapsWaited(_));
-        (self.is_held() && !perhaps) || matches!(self, Self::Unseen(_))
+        (self.is_held() && !perhaps)
+            || matches!(self, Self::Unseen(by) if *by != Evidence::OutsideProcesses)
     }
 
     /// Whether the object is kept because somebody holds it or something else of its instance.

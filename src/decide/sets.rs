@@ -13,7 +13,7 @@ use crate::ledger::record::End;
 use crate::object::{Identity, Queue, SemaphoreSet};
 use crate::observe::tables::Set;
 use crate::observe::uses::WaitsFor;
-use crate::observe::{Observation, Process, Seen};
+use crate::observe::{Observation, Process, Seen, Sight};
 use crate::sys::msg;
 
 /// What a recorded set or queue of this IPC namespace shows against its removal.
@@ -59,7 +59,10 @@ pub fn set_use(book: &Book, object: &Recorded, set: &Set, look: &Observation) ->
     if members.waiters > 0 {
         return Some(Reason::Waited(members.waiters));
     }
-    let last = LastUsers::of_set(set, look.extra.shows_all_pids)?;
+    // Where the main segment tells that nobody of the server uses it, a member without a visible
+    // operator is one that was never used, or by a process that has ended.
+    let released = life::is_released(book, object.run, look);
+    let last = LastUsers::of_set(set, if released { Sight::Everybody } else { look.sight })?;
     blocked(WaitsFor::Set(set.row.id), look)
         .or_else(|| in_use(&last, look))
         .or_else(|| moved(book, object, set.row.ctime, &last, look))
@@ -87,7 +90,8 @@ pub fn queue_use(
     blocked(WaitsFor::Queue(row.id), look)
         .or_else(|| perhaps_blocked(row, look).map(Reason::PerhapsWaited))
         .or_else(|| in_use(&last, look))
-        .or_else(|| perhaps_blocked_unseen(row, look))
+        // Who waits for a first message has left no mark in the queue itself.
+        .or_else(|| Evidence::of_sight(look.sight).map(Reason::Unseen))
         .or_else(|| moved(book, object, row.ctime, &last, look))
         .or_else(|| {
             used_since(
@@ -117,12 +121,6 @@ fn perhaps_blocked(row: &msg::Row, look: &Observation) -> Option<Holder> {
         unasked && !process.ended && (open_to_others || its_user)
     };
     look.processes.iter().find(may_use).map(|process| life::holder(process, 0, false))
-}
-
-/// Whether somebody whom `/proc` does not show may wait for the queue.
-fn perhaps_blocked_unseen(row: &msg::Row, look: &Observation) -> Option<Reason> {
-    let hidden = row.mode & 0o066 != 0 && look.hides_processes;
-    hidden.then_some(Reason::Unseen(Evidence::HiddenProcesses))
 }
 
 /// Whether one of those who used it last lives, or may.

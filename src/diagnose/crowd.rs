@@ -80,6 +80,7 @@ fn is_idle(one: &Judged<'_>) -> bool {
                 | Alone::CreatorUnseen
                 | Alone::UserLives(_)
                 | Alone::Hidden
+                | Alone::Outside
         )
     );
     is_leaked(one.verdict) || unused

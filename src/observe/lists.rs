@@ -6,15 +6,11 @@
 
 use std::collections::BTreeMap;
 
+use super::identity_of;
 use super::{Mapped, Observation, Process, Scope, Seen, contents, observe, processes, tables};
-use super::{hides_processes, identity_of};
 use crate::engine::postgres;
 use crate::error::Result;
 use crate::object::Identity;
-use crate::proc::read;
-
-/// `CAP_SYS_PTRACE` (capabilities(7)): sees the processes that `hidepid` hides from others.
-const CAP_SYS_PTRACE: u32 = 19;
 
 /// Looks at all that there is.
 ///
@@ -40,7 +36,6 @@ pub fn look() -> Result<Observation> {
 /// Adds to a look with processes, maps, sets, queues and files what only this question needs.
 pub fn complete(look: &mut Observation) {
     settle_owners(&mut look.processes);
-    look.extra.hides = hides_processes() && !may_see_all();
     // The use of sets and queues, be there any or not.
     tables::add_calls(look, |_| true);
     // After the tables: what was made before is listed by now, if it ever is.
@@ -76,12 +71,6 @@ pub(crate) fn settle_owners(processes: &mut Vec<Process>) {
     processes.retain(|process| {
         process.ended || process.uids.is_some() || processes::lives(process.process)
     });
-}
-
-fn may_see_all() -> bool {
-    let own = i32::try_from(std::process::id()).unwrap_or(0);
-    let status = read::status(own).ok().and_then(Seen::here);
-    status.is_some_and(|status| status.capabilities >> CAP_SYS_PTRACE & 1 == 1)
 }
 
 fn read_attached(look: &mut Observation) {

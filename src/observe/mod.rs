@@ -14,6 +14,7 @@ mod mapped;
 pub mod place;
 pub mod processes;
 pub mod shm_files;
+pub mod sight;
 pub mod subject;
 pub mod tables;
 pub mod uses;
@@ -25,6 +26,7 @@ pub use data_dir::DataDirectory;
 pub use last_user::{Clock, LastUser, add_last_users, clock_ahead_ms};
 pub use mapped::Mapped;
 pub use processes::Process;
+pub use sight::Sight;
 
 use crate::error::{Error, Result};
 use crate::object::{Identity, Key, Place, Segment, ShmFile};
@@ -88,8 +90,8 @@ pub struct Observation {
     pub processes: Vec<Process>,
     /// Whether it was looked at what processes map.
     pub maps_were_read: bool,
-    /// Whether this `/proc` hides processes of other users from the onlooker.
-    pub hides_processes: bool,
+    /// Which processes can be seen at all.
+    pub sight: Sight,
     /// Pids that were asked for, that `/proc` does not show and the kernel says are there.
     pub hidden: Vec<i32>,
     /// Data directories that a ledger names.
@@ -222,7 +224,7 @@ pub fn observe(scope: Scope) -> Result<Observation> {
         files,
         processes,
         maps_were_read: scope.maps,
-        hides_processes: scope.files && hides_processes(),
+        sight: sight::sight(),
         hidden: Vec::new(),
         data_dirs: Vec::new(),
         headers: BTreeMap::new(),
@@ -230,12 +232,6 @@ pub fn observe(scope: Scope) -> Result<Observation> {
         extra,
         place,
     })
-}
-
-/// Whether `/proc` is mounted so that it hides processes (`hidepid`, `proc(5)`). Root sees through
-/// most of it; what it cannot see it then misses, so that is not relied on.
-fn hides_processes() -> bool {
-    crate::proc::read::mountinfo().map_or(true, |mounts| crate::proc::mountinfo::hidepid(&mounts))
 }
 
 /// Whether the kernel knows a process of this pid, whoever may see it.

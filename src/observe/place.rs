@@ -57,21 +57,6 @@ fn namespace(kind: &str) -> Result<String> {
     Ok(name_by_inode(inode, first))
 }
 
-/// Whether every process of this IPC namespace has a pid that is visible here: this is the
-/// machine's own PID namespace, or both namespaces were made by one call (then their ids follow one
-/// another, `kernel/nsproxy.c create_new_namespaces`), so that nobody was in the one before the
-/// other. Who enters a namespace from outside later (`nsenter`) is not thought of.
-#[must_use]
-pub fn shows_all_pids() -> bool {
-    let open = |kind: &str| File::open(format!("/proc/self/ns/{kind}"));
-    let Ok(pids) = open("pid") else { return false };
-    let inode = pids.metadata().map(|metadata| metadata.ino());
-    let id = namespace::id(pids.as_fd());
-    let ipc = open("ipc").ok().and_then(|ipc| namespace::id(ipc.as_fd()).ok());
-    let together = ipc.zip(id.ok()).is_some_and(|(ipc, pids)| ipc.checked_add(1) == Some(pids));
-    inode.is_ok_and(|inode| inode == INITIAL[1]) || together
-}
-
 /// Before Linux 6.18: the inode, with the start time of the namespace's first process.
 fn name_by_inode(inode: u64, first_process_start: Option<u64>) -> String {
     match first_process_start {

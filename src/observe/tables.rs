@@ -82,8 +82,6 @@ pub struct Extra {
     pub blocked: Vec<Found<WaitsFor>>,
     /// Pids of processes that could not be asked what they wait for.
     pub unasked: Vec<i32>,
-    /// Whether every process that can use a set has a pid here: then a pid of 0 is nobody's.
-    pub shows_all_pids: bool,
     /// The files in `/dev/shm`, those included that cannot be recognised again.
     pub files: Vec<ListedFile>,
     /// Bytes in memory of each segment, by id; `None` where that was not asked for.
@@ -91,8 +89,6 @@ pub struct Extra {
     /// The key that each mapped segment was made under, by id: it stays there when the segment is
     /// marked for destruction and its key in the table is 0.
     pub keys: BTreeMap<i32, Key>,
-    /// Whether processes of other users may be hidden (`hidepid`, proc(5)).
-    pub hides: bool,
     /// What may be a server's list of its dynamic shared memory and could not be read.
     pub unread: Vec<Identity>,
     /// Whether processes were asked what they are blocked on.
@@ -121,7 +117,6 @@ pub(super) fn look(scope: Scope, extra: &mut Extra) {
             Err(errno) => extra.trouble.push(barred("message queues", errno)),
         }
     }
-    extra.shows_all_pids = (scope.sets || scope.queues) && super::place::shows_all_pids();
     if scope.resident {
         match crate::proc::read::sysvipc_shm() {
             Ok(table) => {
@@ -160,7 +155,6 @@ pub fn add_calls(look: &mut Observation, of_interest: impl Fn(u32) -> bool) {
             extra.queues_were_read = true;
         }
     }
-    extra.shows_all_pids = super::place::shows_all_pids();
     let sets = extra.sets.iter().filter(|set| of_interest(set.row.creator_uid));
     let queues = extra.queues.iter().filter(|row| of_interest(row.creator_uid));
     let last = last_users(sets.clone(), queues.clone());
@@ -185,7 +179,6 @@ pub fn add_calls(look: &mut Observation, of_interest: impl Fn(u32) -> bool) {
 pub fn look_at_one(identity: &Identity) -> Result<Observation> {
     let mut look = super::observe(Scope::default())?;
     let extra = &mut look.extra;
-    extra.shows_all_pids = super::place::shows_all_pids();
     match identity {
         Identity::Sem(known) => {
             if let Ok(row) = sem::stat(known.id) {
@@ -198,7 +191,6 @@ pub fn look_at_one(identity: &Identity) -> Result<Observation> {
         }
         Identity::Msg(known) => {
             look.processes = processes::all(Scope { processes: true, ..Scope::default() })?;
-            look.hides_processes = super::hides_processes();
             (extra.blocked, extra.unasked) = uses::blocked(&look.processes);
             if let Ok(row) = msg::stat(known.id) {
                 extra.queues = row.into_iter().collect();

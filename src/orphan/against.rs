@@ -18,7 +18,7 @@ pub enum Against {
     Mapped(i32),
     /// This process may have it mapped, and may not be looked into.
     PerhapsMapped(i32),
-    /// Processes that are hidden from the caller may have it mapped, or wait for it.
+    /// Processes that the caller cannot see may have it mapped, or wait for it.
     UseUnseen,
     /// So many processes wait for it.
     Waited(u64),
@@ -169,8 +169,8 @@ impl fmt::Display for Against {
                 write!(f, "process {pid} may have it mapped, and may not be looked into")
             }
             Self::UseUnseen => f.write_str(
-                "processes that are hidden from you (hidepid) could open it and may use it: look \
-                 as root",
+                "processes that cannot be seen from here (hidepid, or outside this container) may \
+                 use it: look as root on the host",
             ),
             Self::Waited(1) => f.write_str("a process waits for it"),
             Self::Waited(n) => write!(f, "{n} processes wait for it"),

@@ -11,7 +11,7 @@ use crate::object::FileRef;
 use crate::observe::subject::Subject;
 use crate::observe::tables::{ListedFile, Set};
 use crate::observe::uses::WaitsFor;
-use crate::observe::{Mapped, Observation, Process, Seen};
+use crate::observe::{Mapped, Observation, Process, Seen, Sight};
 use crate::sys::msg;
 use crate::sys::shm::{MODE_DEST, Row};
 
@@ -107,8 +107,7 @@ impl<'a> Scene<'a> {
     }
 
     fn set_in_use(&self, set: &Set) -> Option<Against> {
-        let shows_all_pids = self.look.extra.shows_all_pids;
-        let (members, last) = (&set.members, LastUsers::of_set(set, shows_all_pids));
+        let (members, last) = (&set.members, LastUsers::of_set(set, self.look.sight));
         let (Some(members), Some(last)) = (members, last) else {
             return Some(Against::LastUserUnseen);
         };
@@ -128,7 +127,7 @@ impl<'a> Scene<'a> {
             unasked.map(Against::PerhapsBlocked)
         };
         let unread = || (!extra.waits_were_read).then_some(Against::LastUserUnseen);
-        let hidden = || (extra.hides && row.mode & 0o066 != 0).then_some(Against::UseUnseen);
+        let hidden = || (!self.look.sight.is_everybody()).then_some(Against::UseUnseen);
         // Who waits for a first message has left no mark in the queue itself.
         self.blocked(WaitsFor::Queue(row.id))
             .or_else(|| self.used_by(&LastUsers::of_queue(row)))
@@ -163,8 +162,8 @@ impl<'a> Scene<'a> {
         };
         let closed = self.closed.iter().find(may);
         let closed = closed.map(|process| Against::PerhapsMapped(process.process.pid));
-        let hidden = open_to_others && self.look.extra.hides;
-        closed.or_else(|| hidden.then_some(Against::UseUnseen))
+        let unseen = || (!self.look.sight.is_everybody()).then_some(Against::UseUnseen);
+        closed.or_else(unseen)
     }
 
     /// What shows that somebody could want an object; each of it is waived by its name.
@@ -178,13 +177,13 @@ impl<'a> Scene<'a> {
         if let Some(pid) = self.of_unknown {
             return Some(Against::UserUnread(pid));
         }
-        if self.look.extra.hides {
+        if self.look.sight == Sight::Part {
             return Some(Against::Hidden);
         }
         let elsewhere = uids.into_iter().find(|uid| self.elsewhere.contains(uid));
         elsewhere
             .map(Against::CreatorUnseen)
-            .or_else(|| (!self.look.extra.shows_all_pids).then_some(Against::PidsElsewhere))
+            .or_else(|| (!self.look.sight.is_everybody()).then_some(Against::PidsElsewhere))
     }
 
     /// Whether an object is younger than this, or of a time that lies ahead.

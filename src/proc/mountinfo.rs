@@ -32,19 +32,36 @@ pub fn parse(bytes: &[u8]) -> Vec<Mount> {
     bytes.split(|&byte| byte == b'\n').filter_map(line).collect()
 }
 
-/// Whether the proc file system at `/proc` hides processes of other users (proc(5), `hidepid`).
-/// A process that is not listed there may live then.
+/// From whom a proc file system hides processes (proc(5), `hidepid` and `gid`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hides {
+    /// From nobody.
+    Nothing,
+    /// From whoever may not trace them (ptrace(2)), this group excepted.
+    FromOthersThan(u32),
+    /// From whoever may not trace them.
+    FromAll,
+}
+
+/// Returns from whom the proc file system at `/proc` hides processes; `None` where none is there.
+/// A process that it does not list may live then.
 #[must_use]
-pub fn hidepid(mounts: &[Mount]) -> bool {
-    let proc =
-        mounts.iter().rfind(|mount| mount.mount_point == b"/proc" && mount.fs_type == b"proc");
-    let hides = |option: &[u8]| match option.strip_prefix(b"hidepid=") {
-        Some(value) => {
-            matches!(value, b"1" | b"2" | b"4" | b"noaccess" | b"invisible" | b"ptraceable")
+pub fn hides(mounts: &[Mount]) -> Option<Hides> {
+    let at_proc = mounts.iter().rfind(|mount| mount.mount_point == b"/proc")?;
+    if at_proc.fs_type != b"proc" {
+        return None;
+    }
+    let options = || at_proc.super_options.split(|&byte| byte == b',');
+    let hidepid = options().find_map(|option| option.strip_prefix(b"hidepid="));
+    let group = || options().find_map(|option| option.strip_prefix(b"gid=").map(decimal));
+    Some(match hidepid {
+        None | Some(b"0" | b"off") => Hides::Nothing,
+        // Root's group where none is named (`fs/proc/root.c`).
+        Some(b"1" | b"2" | b"noaccess" | b"invisible") => {
+            group().unwrap_or(Some(0)).map_or(Hides::FromAll, Hides::FromOthersThan)
         }
-        None => false,
-    };
-    proc.is_some_and(|mount| mount.super_options.split(|&byte| byte == b',').any(hides))
+        Some(_) => Hides::FromAll,
+    })
 }
 
 fn line(line: &[u8]) -> Option<Mount> {
@@ -120,25 +137,40 @@ mod tests {
 
     #[test]
     fn a_proc_that_hides_processes_is_recognised_in_all_spellings() {
-        for hides in ["1", "2", "4", "noaccess", "invisible", "ptraceable"] {
-            assert!(hidepid(&proc_with(&format!("rw,gid=5,hidepid={hides}"))), "{hides}");
+        for hides_some in ["1", "2", "noaccess", "invisible"] {
+            let with = |more: &str| hides(&proc_with(&format!("rw,hidepid={hides_some}{more}")));
+            assert_eq!(with(",gid=5"), Some(Hides::FromOthersThan(5)), "{hides_some}");
+            assert_eq!(with(""), Some(Hides::FromOthersThan(0)), "{hides_some}");
+            assert_eq!(with(",gid=x"), Some(Hides::FromAll), "{hides_some}");
+        }
+        // What a later kernel may think of hides, too.
+        for hides_all in ["4", "ptraceable", "7", "x"] {
+            let found = hides(&proc_with(&format!("rw,gid=5,hidepid={hides_all}")));
+            assert_eq!(found, Some(Hides::FromAll), "{hides_all}");
         }
         for shows in ["rw", "rw,hidepid=0", "rw,hidepid=off", "rw,nohidepid=2"] {
-            assert!(!hidepid(&proc_with(shows)), "{shows}");
+            assert_eq!(hides(&proc_with(shows)), Some(Hides::Nothing), "{shows}");
         }
-        assert!(!hidepid(&[]));
+    }
+
+    #[test]
+    fn where_no_proc_is_at_its_place_nothing_is_said() {
+        assert_eq!(hides(&[]), None);
+        let mut covered = proc_with("rw");
+        covered.extend(parse(b"23 22 0:23 / /proc rw - tmpfs tmpfs rw\n"));
+        assert_eq!(hides(&covered), None);
     }
 
     #[test]
     fn of_two_mounts_at_proc_the_upper_one_counts() {
         let mounts = [proc_with("rw,hidepid=2"), proc_with("rw")].concat();
-        assert!(!hidepid(&mounts));
+        assert_eq!(hides(&mounts), Some(Hides::Nothing));
     }
 
     #[test]
     fn no_bytes_make_it_panic() {
         crate::proc::tests::mutate(FILE, |bytes| {
-            let _ = hidepid(&parse(bytes));
+            let _ = hides(&parse(bytes));
         });
     }
 }

@@ -13,6 +13,8 @@ pub struct Status {
     pub uids: [u32; 4],
     /// Real, effective, saved and file-system group id (`Gid:`).
     pub gids: [u32; 4],
+    /// Further groups (`Groups:`); those that do not parse are left out.
+    pub groups: Vec<u32>,
     /// The pid in each PID namespace, the proc mount's first, the innermost last (`NSpid:`,
     /// since Linux 4.1); empty where the kernel does not say.
     pub nspid: Vec<i32>,
@@ -24,11 +26,14 @@ pub struct Status {
 /// newlines in `Name:`.
 pub fn parse(bytes: &[u8]) -> Result<Status, Malformed> {
     let (mut uids, mut gids, mut nspid, mut capabilities) = (None, None, None, None);
+    let mut groups = None;
     for line in bytes.split(|&byte| byte == b'\n') {
         let (slot, rest): (&mut Option<&[u8]>, _) = if let Some(rest) = line.strip_prefix(b"Uid:") {
             (&mut uids, rest)
         } else if let Some(rest) = line.strip_prefix(b"Gid:") {
             (&mut gids, rest)
+        } else if let Some(rest) = line.strip_prefix(b"Groups:") {
+            (&mut groups, rest)
         } else if let Some(rest) = line.strip_prefix(b"NSpid:") {
             (&mut nspid, rest)
         } else if let Some(rest) = line.strip_prefix(b"CapEff:") {
@@ -42,6 +47,7 @@ pub fn parse(bytes: &[u8]) -> Result<Status, Malformed> {
     Ok(Status {
         uids: uids.and_then(four).ok_or_else(|| bad("the Uid line is missing or not four ids"))?,
         gids: gids.and_then(four).ok_or_else(|| bad("the Gid line is missing or not four ids"))?,
+        groups: words(groups.unwrap_or_default()).filter_map(decimal).collect(),
         nspid: words(nspid.unwrap_or_default())
             .map(decimal)
             .collect::<Option<_>>()
@@ -74,6 +80,7 @@ mod tests {
         let status = parse(FILE).unwrap();
         assert_eq!(status.uids, [100_000, 4_294_967_294, 2, 3]);
         assert_eq!(status.gids, [4, 5, 6, 7]);
+        assert_eq!(status.groups, [101, 102]);
         assert_eq!(status.nspid, [88, 3]);
         assert_eq!(status.capabilities, 1 << 19 | 1);
     }

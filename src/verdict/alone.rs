@@ -6,7 +6,7 @@ use std::fmt;
 use super::{Subject, Verdict};
 use crate::object::FileRef;
 use crate::observe::tables::Set;
-use crate::observe::{Mapped, Observation, Seen};
+use crate::observe::{Mapped, Observation, Seen, Sight};
 use crate::sys::shm::MODE_DEST;
 
 /// What an object that no ledger has shows of itself.
@@ -36,8 +36,10 @@ pub enum Alone {
     CreatorUnseen,
     /// A process of its owner or creator lives, which may want it.
     UserLives(i32),
-    /// Processes of other users are hidden from the onlooker.
+    /// Processes are hidden from the onlooker.
     Hidden,
+    /// Processes of other PID namespaces, which the onlooker cannot see, may want it.
+    Outside,
 }
 
 impl Alone {
@@ -58,6 +60,7 @@ impl Alone {
             Self::CreatorUnseen => "creator-unseen",
             Self::UserLives(_) => "user-lives",
             Self::Hidden => "processes-hidden",
+            Self::Outside => "pids-elsewhere",
         }
     }
 
@@ -108,6 +111,10 @@ impl fmt::Display for Alone {
             Self::Hidden => {
                 f.write_str("in no ledger; processes of other users are hidden from you (hidepid)")
             }
+            Self::Outside => f.write_str(
+                "in no ledger; processes outside this container (PID namespace) cannot be seen, \
+                 and may want it",
+            ),
         }
     }
 }
@@ -120,7 +127,7 @@ pub(super) struct Living {
     mapped: BTreeMap<FileRef, i32>,
     /// A process of which it is not known what it maps.
     closed: Option<i32>,
-    hides: bool,
+    sight: Sight,
 }
 
 impl Living {
@@ -130,7 +137,7 @@ impl Living {
             pids: BTreeSet::new(),
             mapped: BTreeMap::new(),
             closed: None,
-            hides: look.extra.hides,
+            sight: look.sight,
         };
         for process in look.processes.iter().filter(|process| !process.ended) {
             let pid = process.process.pid;
@@ -205,16 +212,15 @@ impl Living {
         };
         match (creator, user) {
             (Some(0), _) => Alone::CreatorUnseen,
-            (Some(pid), None) if !self.pids.contains(&pid) && !self.hides => {
-                Alone::CreatorDead(pid)
-            }
             (Some(pid), Some(_)) if self.pids.contains(&pid) => Alone::CreatorLives(pid),
-            (Some(pid), Some(_)) if !self.hides => Alone::CreatorDead(pid),
             (None, Some(pid)) => Alone::UserLives(pid),
-            (_, _) if self.hides => Alone::Hidden,
-            (None, None) if matches!(subject, Subject::Posix(_)) => {
+            (_, _) if self.sight == Sight::Part => Alone::Hidden,
+            (None, None) if matches!(subject, Subject::Posix(_)) && self.closed.is_some() => {
                 self.closed.map_or(Alone::NoUser, Alone::PerhapsMapped)
             }
+            (_, _) if self.sight == Sight::Namespace => Alone::Outside,
+            (Some(pid), None) if !self.pids.contains(&pid) => Alone::CreatorDead(pid),
+            (Some(pid), Some(_)) => Alone::CreatorDead(pid),
             (_, _) => Alone::NoUser,
         }
     }

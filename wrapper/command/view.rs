@@ -150,7 +150,6 @@ impl View {
         if scope.brief && wanted.owners {
             processes::add_owners(&mut self.look.processes);
         }
-        self.look.extra.hides = self.look.uid != 0 && hides_processes();
         self.accounts = books.accounts(&mut self.look)?;
         Ok(())
     }
@@ -223,11 +222,6 @@ fn last_users(subject: Subject<'_>) -> Vec<i32> {
         Subject::Msg(row) => vec![row.last_sender, row.last_receiver],
         Subject::Shm(_) | Subject::Posix(_) => Vec::new(),
     }
-}
-
-fn hides_processes() -> bool {
-    // What cannot be read may say that it does.
-    read::mountinfo().map_or(true, |mounts| shmwarden::proc::mountinfo::hidepid(&mounts))
 }
 
 impl Books {

@@ -85,7 +85,7 @@ pub fn calls(
 /// The sets and queues of a look that may be asked who used them last.
 fn last_used(look: &Observation) -> Vec<(Identity, LastUsers)> {
     let sets = look.extra.sets.iter().filter_map(|set| {
-        let last = LastUsers::of_set(set, look.extra.shows_all_pids)?;
+        let last = LastUsers::of_set(set, look.sight)?;
         Some((Identity::Sem(set.identity()), last))
     });
     let queues = look.extra.queues.iter();

@@ -1,7 +1,7 @@
 //! What no ledger has.
 
 use super::make::{UID, alone, file, file_ref, look, mapper, process, row, set, with};
-use crate::observe::{Mapped, Observation, Seen};
+use crate::observe::{Mapped, Observation, Seen, Sight};
 use crate::sys::msg;
 use crate::sys::shm::{MODE_DEST, Row};
 use crate::verdict::Verdict::{Orphan, Unrecorded};
@@ -45,11 +45,15 @@ fn whom_one_cannot_see_counts_as_alive() {
     let look = with(vec![unseen], vec![]);
     assert_eq!(alone(&look), (Unrecorded, "creator-unseen"));
     let mut hiding = with(vec![row(1)], vec![]);
-    hiding.extra.hides = true;
+    hiding.sight = Sight::Part;
     assert_eq!(alone(&hiding), (Unrecorded, "processes-hidden"));
+    hiding.sight = Sight::Namespace;
+    assert_eq!(alone(&hiding), (Unrecorded, "pids-elsewhere"));
     let mut hiding = with(vec![], vec![file("a")]);
-    hiding.extra.hides = true;
+    hiding.sight = Sight::Part;
     assert_eq!(alone(&hiding), (Unrecorded, "processes-hidden"));
+    hiding.sight = Sight::Namespace;
+    assert_eq!(alone(&hiding), (Unrecorded, "pids-elsewhere"));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::ledger::record::{
 };
 use crate::object::{Bytes, FileRef, Identity, Place, ProcessRef, ShmFile};
 use crate::observe::tables::{Extra, ListedFile, Set};
-use crate::observe::{Mapped, Observation, Process, Seen, identity_of};
+use crate::observe::{Mapped, Observation, Process, Seen, Sight, identity_of};
 use crate::sys::files::FileFacts;
 use crate::sys::sem::{self, Members};
 use crate::sys::shm::Row;
@@ -46,7 +46,7 @@ pub(super) fn look() -> Observation {
         files: Vec::new(),
         processes: vec![process(1, 1, 0), process(OWN_PID, 9999, 0)],
         maps_were_read: true,
-        hides_processes: false,
+        sight: Sight::Everybody,
         hidden: Vec::new(),
         data_dirs: Vec::new(),
         headers: std::collections::BTreeMap::new(),

@@ -100,7 +100,7 @@ impl Incident {
 
 #[test]
 fn nineteen_segments_of_nineteen_users_and_nothing_else_are_adopted_and_swept() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         need_root("to act as twenty users");
         let incident = Incident::make();
         let listed = objects_for(User::Root, &["list", "--verdict", "orphan"], 0);
@@ -148,7 +148,7 @@ fn dry_again() -> [&'static str; 4] {
 
 #[test]
 fn each_of_the_nineteen_users_takes_what_is_its_own() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         need_root("to act as twenty users");
         let incident = Incident::make();
         let user = uid_of(7);
@@ -185,7 +185,7 @@ fn each_of_the_nineteen_users_takes_what_is_its_own() {
 
 #[test]
 fn a_users_own_ledger_lies_in_its_state_directory() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         need_root("to act as another user");
         let user = User::Other(4711);
         let id = create_segment(user, 9, 4096);
@@ -205,7 +205,7 @@ fn a_users_own_ledger_lies_in_its_state_directory() {
 
 #[test]
 fn a_living_process_of_its_user_keeps_an_object_from_filters_and_from_the_sweep() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         need_root("to act as another user");
         let user = User::Other(4711);
         let (first, second) = (create_segment(user, 9, 4096), create_segment(user, 10, 4096));
@@ -345,7 +345,7 @@ fn root_adopts_into_no_other_users_ledger() {
 
 #[test]
 fn a_stray_file_is_taken_by_its_name_only() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         need_root("to act as another user");
         let user = User::Other(4711);
         create_shm_file(user, "backup", 4096);

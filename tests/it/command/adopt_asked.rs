@@ -103,7 +103,7 @@ fn what_cannot_be_understood_is_a_usage_error() {
 
 #[test]
 fn hostile_names_are_escaped_and_exact_in_the_document() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let name = OsStr::from_bytes(HOSTILE);
         std::fs::write(Path::new("/dev/shm").join(name), "x").unwrap();
         create_shm_file(User::Root, &"x".repeat(255), 4096);

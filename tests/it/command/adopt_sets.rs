@@ -74,7 +74,7 @@ fn every_semaphore_set_that_a_dead_httpd_leaked_is_cleared() {
 
 #[test]
 fn sets_of_a_user_without_processes_are_taken_by_a_filter() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         need_root("to act as another user");
         let mut command = User::Other(4711).command("perl");
         let script = "semget(5, 3, 03600); semget(6, 1, 03600); 1";
@@ -91,7 +91,7 @@ fn sets_of_a_user_without_processes_are_taken_by_a_filter() {
 /// Whoever adopts once and sweeps once keeps no long ledger, and can still see what was removed.
 #[test]
 fn a_sweep_of_many_adopted_objects_leaves_a_short_ledger_with_its_newest_removals() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let ledger = ledger_of(User::Root);
         let path = ledger.to_str().unwrap();
         let count = 2500;
@@ -113,7 +113,7 @@ fn a_sweep_of_many_adopted_objects_leaves_a_short_ledger_with_its_newest_removal
 
 #[test]
 fn a_long_ledger_that_means_nothing_in_this_namespace_is_not_written_to() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let ledger = ledger_of(User::Root);
         let path = ledger.to_str().unwrap();
         need_root("to make more segments than there may be as a rule");
@@ -137,7 +137,7 @@ fn a_long_ledger_that_means_nothing_in_this_namespace_is_not_written_to() {
 
 #[test]
 fn a_set_with_a_waiter_or_a_living_operator_is_refused_by_its_name() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let hold = r#"my $id = semget(5, 2, 03600); semop($id, pack("s!3", 0, 1, 0)) or die;
                       print "ready $id\n"; sleep 1000"#;
         let (holder, id) = perl(User::Root, hold, &[]);
@@ -163,7 +163,7 @@ fn a_set_with_a_waiter_or_a_living_operator_is_refused_by_its_name() {
 
 #[test]
 fn a_queue_that_somebody_waits_for_is_refused_and_a_forgotten_one_goes() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let id = run_perl("print msgget(5, 03600)");
         let ledger = ledger_of(User::Root);
         let path = ledger.to_str().unwrap();

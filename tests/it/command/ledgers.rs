@@ -62,7 +62,7 @@ fn a_damaged_ledger_is_told_with_what_to_do() {
 
 #[test]
 fn from_live_over_stale_to_nothing() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let instance = Instance::new(User::Root);
         let list = || objects(&["list", "--ledger", instance.path()], 0);
         let foreign = create_segment(User::Root, 77, 4096);
@@ -256,7 +256,7 @@ fn another_user_reads_no_ledger_that_is_not_its_own() {
 
 #[test]
 fn nineteen_segments_of_nineteen_users_are_shown_as_what_they_are() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         need_root("to act as twenty users");
         let of = |number: u32| User::Other(if number == 1 { 1 } else { 100_000 + number });
         for number in 1..=19 {

@@ -64,7 +64,7 @@ fn a_set_names_its_last_operator_and_who_waits() {
 
 #[test]
 fn a_set_of_a_user_without_processes_is_an_orphan() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         need_root("to act as a user that nobody else is");
         let (maker, id) = perl(User::Other(4711), SET, &[]);
         drop(maker);

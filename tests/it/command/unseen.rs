@@ -40,7 +40,7 @@ fn a_file_that_a_closed_process_may_map_is_not_held_by_nobody() {
 
 #[test]
 fn a_stranger_is_shown_every_object_and_no_orphan_that_is_none() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         need_root("to act as two users");
         let id = create_segment(User::Other(4712), 5, 4096);
         create_shm_file(User::Other(4712), "a", 4096);

@@ -146,24 +146,24 @@ fn crashed_is_cleaned(major: u32, settings: &[(&str, &str)]) {
 
 #[test]
 fn a_dead_servers_main_segment_takes_its_files_along() {
-    sandbox::run(|| crashed_is_cleaned(15, &[]));
+    sandbox::on_host(|| crashed_is_cleaned(15, &[]));
 }
 
 #[test]
 fn a_dead_servers_main_segment_takes_its_system_v_dynamic_shared_memory_along() {
-    sandbox::run(|| crashed_is_cleaned(15, &[("dynamic_shared_memory_type", "sysv")]));
+    sandbox::on_host(|| crashed_is_cleaned(15, &[("dynamic_shared_memory_type", "sysv")]));
 }
 
 #[test]
 fn a_dead_server_of_the_known_incident_is_cleaned() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         crashed_is_cleaned(12, &[("port", "16000"), ("shared_memory_type", "sysv")]);
     });
 }
 
 #[test]
 fn files_that_ipcrm_has_stranded_are_taken_by_name_beside_the_restarted_server() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         need_root("to look into the server");
         let before = Snapshot::take();
         let mut cluster = Cluster::new(15, &[]);
@@ -202,7 +202,7 @@ fn files_that_ipcrm_has_stranded_are_taken_by_name_beside_the_restarted_server()
 
 #[test]
 fn files_that_ipcrm_has_stranded_are_offered_when_nobody_of_their_user_lives() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let before = Snapshot::take();
         let mut cluster = Cluster::new(15, &[]);
         cluster.start();

@@ -15,7 +15,7 @@ const BYTES: u64 = 1 << 20;
 
 #[test]
 fn the_table_of_nineteen_dead_servers_is_leaked_by_nineteen_users() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         need_root("to act as nineteen users");
         let desktop = r#"
             my $id = shmget(0, 393_216, 01600); syscall($SHMAT, $id, 0, 0) != -1 or die;
@@ -60,7 +60,7 @@ fn the_table_of_nineteen_dead_servers_is_leaked_by_nineteen_users() {
 
 #[test]
 fn a_full_number_of_segments_is_bad_and_the_servers_message_is_explained() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         set_limit("shmmni", "10");
         for _ in 0..9 {
             create_segment(User::Root, 0, 4096);
@@ -95,7 +95,7 @@ fn perl_error(call: &str, name: &str) -> String {
 
 #[test]
 fn memory_of_all_segments_is_counted_in_pages() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         set_limit("shmall", "100");
         create_segment(User::Root, 5, 90 * 4096 + 1);
         let said = report(&[], 1);

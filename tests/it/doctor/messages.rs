@@ -132,7 +132,7 @@ fn for_each_major(test: impl Fn(&mut Cluster)) {
 
 #[test]
 fn a_block_still_in_use_names_the_process_that_holds_it() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let mut cluster = Cluster::new(15, &[]);
         cluster.start();
         // A backend that computes takes no notice of the postmaster's death.

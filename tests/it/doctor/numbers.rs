@@ -80,7 +80,7 @@ fn numbers(arguments: &[&str]) -> BTreeMap<String, i128> {
 
 #[test]
 fn from_live_over_stale_to_removed() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let instance = Instance::new(User::Root);
         let foreign = create_segment(User::Root, 77, 4096);
         assert!(foreign >= 0);

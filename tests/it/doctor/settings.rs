@@ -236,7 +236,7 @@ fn two_servers_on_mount_points_have_one_inode() {
 
 #[test]
 fn what_a_user_may_not_see_does_not_fail_the_report() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         need_root("to act as another user");
         create_segment(User::Root, 5, 4096);
         let answer = warden::answer(User::Other(PERSON), &["doctor", "--json"]);

@@ -70,7 +70,7 @@ fn from_another_ipc_namespace_segments_are_void() {
 /// The second namespace shows the same `/dev/shm`: what lies there is as dead as it is at home.
 #[test]
 fn from_another_ipc_namespace_files_go_where_the_mount_is_the_same() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         need_to_look_into_others();
         let before = Snapshot::take();
         let crash = Crash::of_a_server(&[]);

@@ -21,17 +21,17 @@ use crate::support::warden::{self, Answer};
 
 #[test]
 fn a_helper_killed_before_the_new_ledger_is_synced_loses_nothing() {
-    sandbox::run(|| killed_in_compaction("fsync", Point::Before, false));
+    sandbox::on_host(|| killed_in_compaction("fsync", Point::Before, false));
 }
 
 #[test]
 fn a_helper_killed_before_the_new_ledger_has_the_name_loses_nothing() {
-    sandbox::run(|| killed_in_compaction("rename", Point::Before, false));
+    sandbox::on_host(|| killed_in_compaction("rename", Point::Before, false));
 }
 
 #[test]
 fn a_helper_killed_when_the_new_ledger_has_the_name_loses_nothing() {
-    sandbox::run(|| killed_in_compaction("rename", Point::After, true));
+    sandbox::on_host(|| killed_in_compaction("rename", Point::After, true));
 }
 
 /// Held there, the helper is killed: the launcher goes on with the file that has the name.
@@ -74,7 +74,7 @@ fn killed_in_compaction(calls: &'static str, point: Point, renamed: bool) {
 /// More than a hundred old runs, the first of which has left what somebody holds.
 #[test]
 fn of_old_runs_a_hundred_stay_and_the_one_with_something_open() {
-    sandbox::run_within(std::time::Duration::from_secs(400), || {
+    sandbox::on_host_within(std::time::Duration::from_secs(400), || {
         let instance = Instance::new(User::Server);
         let mut server = Asked::start(&instance, &["--linger", "0s"]);
         let segment = server.ask(&format!("shmget({KEY}, 4096, 03600) + 0"));

@@ -68,7 +68,7 @@ fn last_end(instance: &Instance) -> String {
 
 #[test]
 fn nothing_that_a_next_server_has_changed_is_removed_by_a_launcher_that_was_stopped() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let (instance, mut server, launcher, ids) = with_three(&["--linger", "0s"]);
         stop(launcher);
         kill(&server);
@@ -92,7 +92,7 @@ fn nothing_that_a_next_server_has_changed_is_removed_by_a_launcher_that_was_stop
 /// What nobody has used may be anybody's who came meanwhile and is gone.
 #[test]
 fn nothing_that_came_meanwhile_is_taken_for_the_servers_by_a_launcher_that_was_stopped() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         need_to_look_into_others();
         let (instance, mut server, launcher, _) = with_three(&["--linger", "0s"]);
         stop(launcher);
@@ -115,7 +115,7 @@ fn nothing_that_came_meanwhile_is_taken_for_the_servers_by_a_launcher_that_was_s
 /// creator: it is told of, and stays.
 #[test]
 fn of_what_was_made_while_the_launcher_was_stopped_segments_go_and_sets_and_queues_stay() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let (instance, mut server, launcher, known) = with_three(&["--linger", "0s"]);
         stop(launcher);
         let segment_id = server.ask(&format!("shmget({KEY} + 1, 4096, 03600) + 0"));
@@ -134,7 +134,7 @@ fn of_what_was_made_while_the_launcher_was_stopped_segments_go_and_sets_and_queu
 /// `systemctl kill` and `stop` send SIGCONT after each signal, stopped or not.
 #[test]
 fn a_launcher_that_was_continued_and_sees_its_server_live_is_not_late() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let (instance, server, launcher, known) = with_three(&[]);
         for _ in 0..3 {
             stop(launcher);

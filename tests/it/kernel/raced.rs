@@ -75,7 +75,7 @@ const MAPS: &str = "umask 077; open(my $file, '+>', '/dev/shm/mapped') or die \"
 /// A file has no nattch: every process is asked once more.
 #[test]
 fn who_maps_a_file_between_decision_and_removal_keeps_it() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         need_to_look_into_others();
         let crash = Crash::leaving(|server: &mut Asked| server.ask(&format!("{NUMBERS} {MAPS}")));
         let left = shm_files();

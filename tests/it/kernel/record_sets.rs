@@ -28,7 +28,7 @@ fn end(mut server: Asked) {
 
 #[test]
 fn what_has_no_key_and_nobody_else_used_is_the_servers() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         need_to_look_into_others();
         let instance = Instance::new(User::Server);
         let mut bystander = Asked::stranger(User::Server);

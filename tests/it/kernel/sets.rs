@@ -26,7 +26,7 @@ pub fn with_both(options: &[&str]) -> (Instance, Asked, i32, i32) {
 
 #[test]
 fn a_killed_server_leaves_neither_set_nor_queue_and_another_of_its_user_keeps_its_own() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let mut bystander = Asked::stranger(User::Server);
         let theirs = (bystander.make_set(KEY + 1, 17), bystander.make_queue(KEY + 1));
         let (second, mut other, set, queue) = with_both(&[]);
@@ -53,7 +53,7 @@ fn a_killed_server_leaves_neither_set_nor_queue_and_another_of_its_user_keeps_it
 
 #[test]
 fn what_was_lost_with_a_queue_is_in_the_history() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let (instance, server, set, queue) = with_both(&[]);
         server.kill();
         let story = warden::answer(User::Server, &["history", instance.path()]).expect_code(0);
@@ -76,7 +76,7 @@ fn what_was_lost_with_a_queue_is_in_the_history() {
 
 #[test]
 fn what_launcher_and_server_left_together_is_swept() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let (instance, server, ..) = with_both(&[]);
         instance.sweep(&[]).expect_code(75);
         server.kill_all();
@@ -94,7 +94,7 @@ fn what_launcher_and_server_left_together_is_swept() {
 /// The guardian beside a server records and removes them as a launcher does.
 #[test]
 fn a_server_in_place_leaves_neither() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let (_, mut server, set, queue) = with_both(&["--in-place"]);
         let made = sets()[0].ctime;
         wait_until("it has set its semaphore anew", SOON, || {
@@ -166,7 +166,7 @@ fn sets_go_after_the_holders_of_segments() {
 
 #[test]
 fn a_clean_exit_leaves_both_until_they_are_asked_for() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let (instance, mut server, set, queue) = with_both(&[]);
         server.tell("exit 0");
         assert_eq!(server.outermost().wait(SOON).code(), Some(0));
@@ -181,7 +181,7 @@ fn a_clean_exit_leaves_both_until_they_are_asked_for() {
 
 #[test]
 fn list_says_of_both_what_sweep_would() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let (instance, server, ..) = with_both(&["--linger", "0s"]);
         let verdicts = || {
             let list = ["list", "--json", "--ledger", instance.path()];

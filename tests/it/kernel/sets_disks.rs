@@ -69,7 +69,7 @@ fn left() -> usize {
 
 #[test]
 fn a_disk_that_fills_up_while_the_server_runs_disturbs_nobody() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let mut scene = Scene::new();
         scene.fill_up();
         let more = scene.server.make_set(KEY + 1, 1);
@@ -85,7 +85,7 @@ fn a_disk_that_fills_up_while_the_server_runs_disturbs_nobody() {
 /// Where launcher and server die then, what the disk did not take is nobody's by proof.
 #[test]
 fn what_a_full_disk_did_not_take_is_reported_and_kept_after_a_crash_of_both() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let mut scene = Scene::new();
         scene.fill_up();
         scene.server.kill_all();
@@ -102,7 +102,7 @@ fn what_a_full_disk_did_not_take_is_reported_and_kept_after_a_crash_of_both() {
 
 #[test]
 fn a_disk_that_is_full_at_the_servers_death_lets_nothing_be_removed() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let mut scene = Scene::new();
         scene.fill_up();
         processes::kill(scene.server.pid(), Signal::SIGKILL);
@@ -120,7 +120,7 @@ fn a_disk_that_is_full_at_the_servers_death_lets_nothing_be_removed() {
 
 #[test]
 fn a_disk_that_fills_up_during_a_sweep_stops_the_removal() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let mut scene = Scene::new();
         scene.make_many();
         scene.instance.wait_recorded(2 + 2 * MANY);

@@ -43,7 +43,7 @@ fn edit_identities(instance: &Instance, change: impl Fn(&mut Identity)) {
 
 #[test]
 fn from_another_ipc_namespace_both_are_void() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let (instance, set, queue) = crashed();
         let container = Container::new(&[Own::Ipc]);
         let mut twin = container.command(User::Server, "perl");
@@ -86,7 +86,7 @@ fn where_the_namespace_has_no_id_both_are_kept() {
 /// From there nobody's pid can be seen, so nobody can be seen to be dead.
 #[test]
 fn from_another_pid_namespace_both_are_kept() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let instance = Instance::new(User::Server);
         let mut server = Asked::start(&instance, &["--linger", "0s"]);
         let (set, queue) = (server.make_set(KEY, 1), server.make_queue(KEY));
@@ -160,7 +160,7 @@ fn change_queue(identity: &mut Identity, change: fn(&mut Queue)) {
 
 #[test]
 fn a_set_that_differs_in_one_thing_is_another() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let (instance, set, _) = crashed();
         instance.sweep(&["--dry-run"]).expect_code(0);
         assert_another(
@@ -195,7 +195,7 @@ fn a_queue_that_differs_in_one_thing_is_another() {
 /// Same id, key, number of semaphores and user: its last user is not in the ledger.
 #[test]
 fn an_id_that_came_back_is_another_set_or_queue() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let (instance, set, queue) = crashed();
         let (old_set, old_queue) = (sets().remove(0), queues().remove(0));
         let remove = format!("semctl({set}, 0, 0, 0); msgctl({queue}, 0, 0)");
@@ -240,7 +240,7 @@ fn a_set_that_its_owner_may_not_read_is_kept() {
 
 #[test]
 fn root_removes_no_set_and_no_queue_that_the_ledgers_owner_could_not() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         need_root("to sweep another's ledger");
         let (instance, ..) = crashed();
         let mut root = Asked::stranger(User::Root);
@@ -313,7 +313,7 @@ fn a_ledger_of_version_1_is_settled_and_written_anew_by_the_next_run() {
 /// A claim that names nobody proves nothing: who used them last is not in the ledger.
 #[test]
 fn without_its_claim_a_ledger_keeps_both() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let (instance, set, queue) = crashed();
         edit_claims(instance.ledger());
         let sweep = instance.sweep(&[]).expect_code(0);

@@ -15,7 +15,7 @@ use crate::support::waiting::wait_until;
 /// `/proc/<pid>/stat` says zombie of it, and it holds the set.
 #[test]
 fn a_last_operator_whose_first_thread_has_ended_is_alive() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let (instance, server, set, _) = with_both(&["--linger", "0s"]);
         let mut holder = Asked::stranger(User::Server);
         let threads = holder.ask("eval { require threads; 1 } ? 1 : 0");
@@ -37,7 +37,7 @@ fn a_last_operator_whose_first_thread_has_ended_is_alive() {
 
 #[test]
 fn a_set_with_a_waiter_is_never_removed() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let (instance, server, set, queue) = with_both(&["--linger", "0s"]);
         let mut waiter = Asked::stranger(User::Server);
         waiter.tell(&format!("op({set}, 3, -1)"));
@@ -58,7 +58,7 @@ fn a_set_with_a_waiter_is_never_removed() {
 /// Value 0, and nothing waits: only the last operator tells.
 #[test]
 fn a_holder_inside_its_critical_section_keeps_a_set() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let (instance, server, set, _) = with_both(&["--linger", "0s"]);
         let mut holder = Asked::stranger(User::Server);
         holder.ask(&format!("op({set}, 0, -1)"));
@@ -75,7 +75,7 @@ fn a_holder_inside_its_critical_section_keeps_a_set() {
 
 #[test]
 fn a_launcher_lingers_for_the_last_user_of_a_set() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         need_to_look_into_others();
         let (_, mut server, set, _) = with_both(&["--linger", "30s"]);
         let mut holder = Asked::stranger(User::Server);
@@ -91,7 +91,7 @@ fn a_launcher_lingers_for_the_last_user_of_a_set() {
 
 #[test]
 fn a_queue_is_kept_for_who_waits_for_it_and_who_used_it_last() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let (instance, server, _, queue) = with_both(&["--linger", "0s"]);
         let mut receiver = Asked::stranger(User::Server);
         receiver.tell(&format!("my $m; msgrcv({queue}, $m, 100, 7, 0)"));
@@ -116,7 +116,7 @@ fn a_queue_is_kept_for_who_waits_for_it_and_who_used_it_last() {
 /// them lives, but it does.
 #[test]
 fn what_a_next_servers_children_have_used_after_the_death_is_kept() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let instance = Instance::new(User::Server);
         let mut server = Asked::start(&instance, &["--linger", "0s"]);
         let segment = server.ask(&format!("shmget({KEY}, 4096, 03600) + 0"));
@@ -138,7 +138,7 @@ fn what_a_next_servers_children_have_used_after_the_death_is_kept() {
 
 #[test]
 fn a_set_that_was_changed_after_the_death_is_kept() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let (instance, server, set, queue) = with_both(&["--linger", "0s"]);
         let mut holder = Asked::stranger(User::Server);
         holder.ask(&format!("op({set}, 0, -1)"));

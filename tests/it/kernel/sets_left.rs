@@ -14,7 +14,7 @@ use crate::support::waiting::wait_until;
 /// What was known while the launcher lived still tells whose they are.
 #[test]
 fn a_server_without_its_launcher_keeps_both_and_leaves_neither_when_it_is_killed() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let (instance, mut server, set, queue) = with_both(&[]);
         let launcher = processes::parent(server.pid()).unwrap();
         processes::kill(launcher, Signal::SIGKILL);
@@ -37,7 +37,7 @@ fn a_server_without_its_launcher_keeps_both_and_leaves_neither_when_it_is_killed
 /// A set has no attachments: its last operator is who would be waited for.
 #[test]
 fn an_orphan_that_used_a_set_last_is_ended_where_that_was_asked_for() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         need_to_look_into_others();
         let (_, mut server, set, queue) = with_both(&["--linger", "90s", "--orphans", "kill"]);
         assert!(server.ask(&format!("child(sub {{ op({set}, 0, -1) }})")) > 0);
@@ -52,7 +52,7 @@ fn an_orphan_that_used_a_set_last_is_ended_where_that_was_asked_for() {
 
 #[test]
 fn who_used_a_set_last_and_is_none_of_the_servers_is_not_ended() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         need_to_look_into_others();
         let (instance, server, set, queue) = with_both(&["--linger", "2s", "--orphans", "kill"]);
         let mut stranger = Asked::stranger(User::Server);
@@ -69,7 +69,7 @@ fn who_used_a_set_last_and_is_none_of_the_servers_is_not_ended() {
 /// One that has used neither may use either.
 #[test]
 fn a_descendant_keeps_both_from_a_sweep_until_it_has_ended() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let (instance, mut server, set, queue) = with_both(&["--linger", "100ms"]);
         assert!(server.ask("child(sub { setpgrp })") > 0);
         let child = processes::descendants(server.pid())[0];

@@ -106,7 +106,7 @@ fn a_waiter_that_appears_between_decision_and_removal_is_reported_and_keeps_the_
 
 #[test]
 fn a_receiver_that_appears_between_decision_and_removal_is_reported_and_keeps_the_queue() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let crash = Crash::leaving(|server| server.make_queue(KEY));
         let sweep = crash.sweep_held(Point::After, INTENT, "intent");
         let mut receiver = Asked::stranger(User::Server);
@@ -140,7 +140,7 @@ fn who_uses_a_set_between_decision_and_removal_is_reported_and_keeps_it() {
 
 #[test]
 fn who_uses_a_queue_between_decision_and_removal_is_reported_and_keeps_it() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let crash = Crash::leaving(|server| server.make_queue(KEY));
         let sweep = crash.sweep_held(Point::After, INTENT, "intent");
         let mut user = Asked::stranger(User::Server);
@@ -158,7 +158,7 @@ fn who_uses_a_queue_between_decision_and_removal_is_reported_and_keeps_it() {
 /// After everything was looked at anew: the last call before the removal tells who used it.
 #[test]
 fn who_uses_a_queue_just_before_the_removal_is_reported_and_keeps_it() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let msgctl = |when, seconds| {
             let held = Duration::from_secs(seconds);
             Hold { calls: "msgctl", point: Point::Before, when: Some(when), says: "", held }
@@ -225,7 +225,7 @@ fn a_waiter_that_appears_just_before_the_removal_is_reported_and_keeps_the_set()
 /// The intent is written, nothing is removed.
 #[test]
 fn a_removal_that_was_begun_is_finished_by_the_next_sweep() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         for make in [|s: &mut Asked| s.make_set(KEY, 1), |s: &mut Asked| s.make_queue(KEY)] {
             let crash = Crash::leaving(make);
             kill(&crash.sweep_held(Point::After, INTENT, "intent"));

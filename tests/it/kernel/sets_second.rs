@@ -44,7 +44,7 @@ fn removal(ledger: &Ledger, look: &Observation) -> Removal {
 /// The decision rests on a look from before the use; the rest of the row is what it was.
 #[test]
 fn who_uses_a_set_in_the_second_of_its_last_use_keeps_it() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let crash = Crash::leaving(|server: &mut Asked| {
             let id = server.make_set(KEY, 2);
             server.ask(&format!("op({id}, 1, 1)"));

@@ -57,7 +57,7 @@ fn what_was_there_before_and_the_server_uses_is_never_removed_for_it() {
 
 #[test]
 fn a_set_that_nobody_has_used_is_the_servers_only_where_its_user_has_no_other_process() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         need_to_look_into_others();
         let instance = Instance::new(User::Server);
         let mut server = Asked::start(&instance, &[]);
@@ -99,7 +99,7 @@ fn what_nobody_saw_appear_is_reported_and_kept() {
 /// apart by then, and the server takes microseconds.
 #[test]
 fn the_last_look_takes_what_was_made_in_the_last_moment() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let instance = Instance::new(User::Server);
         let mut server = Asked::start(&instance, &[]);
         std::thread::sleep(Duration::from_secs(7));

@@ -35,7 +35,7 @@ fn sweep(instance: &Instance, file: &Path) -> Answer {
 /// of an identity besides. A segment has enough.
 #[test]
 fn where_the_namespace_has_no_id_segments_go_and_sets_and_queues_are_kept() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let instance = Instance::new(User::Server);
         let file = sandbox::scratch().join("strace");
         let words = [instance.prefix(&["--linger", "0s"]), asked::words()].concat();
@@ -62,7 +62,7 @@ fn where_the_namespace_has_no_id_segments_go_and_sets_and_queues_are_kept() {
 /// Their launcher is dead too, and the ledger was written where there are ids.
 #[test]
 fn a_ledger_with_an_id_is_void_where_there_is_none() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         let instance = Instance::new(User::Server);
         let mut server = Asked::start(&instance, &[]);
         server.make_set(KEY, 1);

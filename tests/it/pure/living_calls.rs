@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use shmwarden::attribute::living::{Member, calls};
 use shmwarden::ledger::record::{Claim, How, Record, Role};
 use shmwarden::object::{Identity, ProcessRef};
-use shmwarden::observe::{Observation, Process};
+use shmwarden::observe::{Observation, Process, Sight};
 
 use super::make::{OTHER_UID, SERVER, generic, process, seconds, time};
 use super::sets_make::{WORKER, both, operated_by, queue, set, with};
@@ -142,11 +142,11 @@ fn what_is_another_users_is_not_its_own() {
 #[test]
 fn what_somebody_unseen_may_have_used_is_in_doubt() {
     let mut look = private();
-    look.extra.shows_all_pids = false;
+    look.sight = Sight::Namespace;
     look.extra.sets[0].members = Some(operated_by(&[0, SERVER.pid]));
     look.extra.queues[0].rtime = seconds(30);
     assert_eq!(Asked::new().counts(&look), [0, 0, 2]);
-    look.extra.shows_all_pids = true;
+    look.sight = Sight::Everybody;
     assert_eq!(Asked::new().counts(&look), [1, 0, 1], "a member that nobody used");
 }
 

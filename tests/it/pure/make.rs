@@ -11,7 +11,7 @@ use shmwarden::ledger::record::{
 };
 use shmwarden::object::{Bytes, FileRef, Identity, Key, ProcessRef, Segment, ShmFile};
 use shmwarden::observe::tables::Extra;
-use shmwarden::observe::{DataDirectory, Observation, Process, Seen};
+use shmwarden::observe::{DataDirectory, Observation, Process, Seen, Sight};
 use shmwarden::proc::read::FileId;
 use shmwarden::sys::shm::Row;
 
@@ -208,7 +208,7 @@ pub fn look() -> Observation {
         files: vec![],
         processes: vec![],
         maps_were_read: true,
-        hides_processes: false,
+        sight: Sight::Everybody,
         hidden: vec![],
         data_dirs: vec![DataDirectory {
             path: bytes("/srv/data"),

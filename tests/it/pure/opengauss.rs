@@ -66,7 +66,7 @@ fn set() -> Set {
 
 fn is_own(set: Set, marked: &[i32], began: i64) -> bool {
     let server = Member { process: SERVER, began, holds: None };
-    let extra = Extra { sets: vec![set], shows_all_pids: true, ..Extra::default() };
+    let extra = Extra { sets: vec![set], ..Extra::default() };
     let look = Observation { extra, ..look() };
     let story = Story::of(gauss());
     !calls(&story.book, &gauss(), None, &server, &[], marked, &look).own.is_empty()

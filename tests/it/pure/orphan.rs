@@ -8,7 +8,7 @@ use shmwarden::object::{Bytes, Identity, Key, Segment, ShmFile};
 use shmwarden::observe::subject::Subject;
 use shmwarden::observe::tables::{ListedFile, Set};
 use shmwarden::observe::uses::{Found, WaitsFor};
-use shmwarden::observe::{Mapped, Observation, Process, Seen};
+use shmwarden::observe::{Mapped, Observation, Process, Seen, Sight};
 use shmwarden::orphan::{Against, Plan, Scene, Wish, plan};
 use shmwarden::sys::files::FileFacts;
 use shmwarden::sys::shm::{MODE_DEST, Row};
@@ -26,7 +26,7 @@ pub fn later() -> Observation {
     let mut later = look();
     (later.uid, later.now) = (0, time(2 * 3600 + 10));
     later.processes = vec![of_user(1, 0), of_user(900, OTHER_UID)];
-    (later.extra.waits_were_read, later.extra.shows_all_pids) = (true, true);
+    later.extra.waits_were_read = true;
     later
 }
 
@@ -145,13 +145,13 @@ fn the_caller_itself_is_nobody_who_could_want_it() {
 #[test]
 fn what_cannot_be_seen_counts_as_living() {
     let mut look = one();
-    look.extra.hides = true;
+    look.sight = Sight::Part;
     assert_eq!(both(&look, 7), ["processes-hidden", ""]);
     let mut look = one();
     look.processes.push(Process { uids: None, ..of_user(50, 0) });
     assert_eq!(both(&look, 7), ["user-unread", ""]);
     let mut look = one();
-    look.extra.shows_all_pids = false;
+    look.sight = Sight::Namespace;
     assert_eq!(both(&look, 7), ["pids-elsewhere", ""]);
     // Another segment of the same user shows that it has processes elsewhere.
     let mut look = one();
@@ -494,14 +494,16 @@ fn a_file_that_a_closed_process_may_map_is_refused() {
     assert_eq!(made(&look, How::Named, |_| true)[0].2, "perhaps-mapped");
     look.processes.pop();
     assert_eq!(made(&look, How::Named, |_| true)[0].2, "");
-    look.extra.hides = true;
-    assert_eq!(made(&look, How::Named, |_| true)[0].2, "use-unseen");
+    for sight in [Sight::Namespace, Sight::Part] {
+        look.sight = sight;
+        assert_eq!(made(&look, How::Named, |_| true)[0].2, "use-unseen");
+    }
 }
 
 /// What a set whose members tell this shows of its use.
 fn set(waiters: u64, operators: &[i32], otime: i64, readable: bool) -> Option<Against> {
     let mut look = later();
-    look.extra.shows_all_pids = false;
+    look.sight = Sight::Namespace;
     set_in(&look, waiters, operators, otime, readable)
 }
 

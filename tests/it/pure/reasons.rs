@@ -3,7 +3,7 @@
 use shmwarden::decide::{self, Life, Policy, Reason};
 use shmwarden::ledger::record::{Claim, End, EngineName, ObjectSeen, Record, Role};
 use shmwarden::object::{FileRef, Identity, ProcessRef, ShmFile};
-use shmwarden::observe::{Mapped, Process, Seen};
+use shmwarden::observe::{Mapped, Process, Seen, Sight};
 use shmwarden::sys::shm::{MODE_DEST, Row};
 
 use super::make::{
@@ -126,23 +126,59 @@ fn perhaps_mapped_keeps_a_file_while_a_process_of_its_user_may_not_be_looked_int
 }
 
 #[test]
-fn a_file_that_is_open_to_others_may_be_mapped_by_anybody_who_is_hidden_or_closed() {
+fn a_file_may_be_mapped_by_whoever_is_hidden_or_elsewhere_and_by_closed_ones_whom_it_lets_in() {
     let story = Story::of(generic(1))
         .object(1, Role::Other, posix(&file("arena", 9)))
         .end(1, End::Signal(9));
-    let with = |mode, hides_processes, processes: Vec<Process>| {
+    let with = |mode, sight, processes: Vec<Process>| {
         let mut look = look();
         look.files = vec![ShmFile { mode, ..file("arena", 9) }];
-        (look.hides_processes, look.processes) = (hides_processes, processes);
+        (look.sight, look.processes) = (sight, processes);
         reason(&story.book, &look, 1).map(|reason| reason.code())
     };
     let stranger = || vec![Process { uids: Some([OTHER_UID; 4]), ..closed(8000, "x") }];
-    assert_eq!(with(0o600, false, stranger()), None);
-    assert_eq!(with(0o600, true, vec![]), None);
+    assert_eq!(with(0o600, Sight::Everybody, stranger()), None);
     for mode in [0o640, 0o604, 0o620, 0o602] {
-        assert_eq!(with(mode, false, stranger()), Some("perhaps-mapped"), "{mode:o}");
-        assert_eq!(with(mode, true, vec![]), Some("unseen"), "{mode:o}");
-        assert_eq!(with(mode, false, vec![]), None, "{mode:o}");
+        assert_eq!(with(mode, Sight::Everybody, stranger()), Some("perhaps-mapped"), "{mode:o}");
+        assert_eq!(with(mode, Sight::Everybody, vec![]), None, "{mode:o}");
+    }
+    // The same user may be in another container, or be hidden from itself.
+    for mode in [0o600, 0o640] {
+        assert_eq!(with(mode, Sight::Namespace, vec![]), Some("unseen"), "{mode:o}");
+        assert_eq!(with(mode, Sight::Part, vec![]), Some("unseen"), "{mode:o}");
+    }
+}
+
+/// Strangers elsewhere are none of the instance, and nothing that descends from a server leaves
+/// its PID namespace; but what `/proc` hides may descend from it.
+#[test]
+fn a_file_that_somebody_elsewhere_may_use_does_not_keep_the_rest_and_hidden_survivors_do() {
+    let code = |engine: Claim, sight| {
+        let story = Story::of(engine)
+            .object(1, Role::Other, posix(&file("arena", 9)))
+            .object(2, Role::Other, shm(&segment(7)))
+            .end(1, End::Signal(9));
+        let mut look = look();
+        look.files = vec![file("arena", 9)];
+        look.segments = vec![row(&segment(7))];
+        look.sight = sight;
+        [1, 2].map(|object| reason(&story.book, &look, object).map(|reason| reason.code()))
+    };
+    assert_eq!(code(generic(1), Sight::Everybody), [None, None]);
+    assert_eq!(code(generic(1), Sight::Namespace), [Some("unseen"), None]);
+    assert_eq!(code(generic(1), Sight::Part), [Some("unseen"), Some("instance-held")]);
+}
+
+#[test]
+fn an_unattached_main_segment_tells_of_files_that_nobody_uses_them_whoever_can_be_seen() {
+    for sight in [Sight::Everybody, Sight::Namespace, Sight::Part] {
+        let mut crashed = crashed();
+        crashed.look.sight = sight;
+        assert_eq!(crashed.code_of_all(), "removed", "{sight:?}");
+        // Without that proof it takes everybody to be seen.
+        crashed.look.segments[0].ctime += 1;
+        let kept = crashed.reason(3).map(|reason| reason.code());
+        assert_eq!(kept.is_some(), sight != Sight::Everybody, "{sight:?}: {kept:?}");
     }
 }
 

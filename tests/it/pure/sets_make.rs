@@ -89,7 +89,6 @@ pub fn both() -> Observation {
         sets_were_read: true,
         queues: vec![queue_now()],
         queues_were_read: true,
-        shows_all_pids: true,
         ..Extra::default()
     };
     Observation { extra, ..look() }

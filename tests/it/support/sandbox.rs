@@ -25,6 +25,7 @@ const SCRATCH: &str = "SHMWARDEN_TEST_SCRATCH";
 const REAL_IDS: &str = "SHMWARDEN_TEST_REAL_IDS";
 const OUTER_IPC: &str = "SHMWARDEN_TEST_OUTER_IPC";
 const PIDS: &str = "SHMWARDEN_TEST_PIDS";
+const SERVER_UID: &str = "SHMWARDEN_TEST_SERVER_UID";
 
 /// Whose pids a sandbox has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +94,12 @@ pub fn real_ids() -> Option<(u32, u32)> {
     let ids = std::env::var(REAL_IDS).ok()?;
     let (uid, gid) = ids.split_once(':').expect("UID:GID");
     Some((uid.parse().unwrap(), gid.parse().unwrap()))
+}
+
+/// The uid of servers in the machine's PID namespace: no other test's, whose processes would be
+/// seen, and count as of the same user.
+pub fn server_uid() -> Option<u32> {
+    std::env::var(SERVER_UID).ok().map(|uid| uid.parse().unwrap())
 }
 
 /// Fails unless this is the body of a sandboxed test, in another IPC namespace than the machine's:

@@ -18,7 +18,8 @@ use super::skip;
 pub enum User {
     /// The user of the test itself: root, in a sandbox without root at least by name.
     Root,
-    /// The user that database servers run as: `postgres`, or `nobody` where there is none.
+    /// The user that database servers run as: `postgres`, or `nobody` where there is none; in the
+    /// machine's PID namespace one that no other test has.
     Server,
     /// Any uid, with the gid of the same number. Skips the test where that needs root.
     Other(u32),
@@ -52,7 +53,10 @@ impl User {
     pub fn ids(self) -> (u32, u32) {
         match self {
             User::Root => (0, 0),
-            User::Server => sandbox::real_ids().unwrap_or_else(server_account),
+            User::Server => sandbox::real_ids().unwrap_or_else(|| match sandbox::server_uid() {
+                Some(uid) => (uid, uid),
+                None => server_account(),
+            }),
             User::Other(_) if !sandbox::has_root() => skip("needs root, to act as another user"),
             User::Other(uid) => (uid, uid),
         }
@@ -79,7 +83,8 @@ impl User {
     }
 }
 
-fn server_account() -> (u32, u32) {
+/// The account that the machine has for servers.
+pub fn server_account() -> (u32, u32) {
     let account = ["postgres", "nobody"]
         .into_iter()
         .find_map(|name| Account::from_name(name).ok().flatten())

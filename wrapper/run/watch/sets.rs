@@ -14,7 +14,7 @@ use shmwarden::ledger::book::Run;
 use shmwarden::ledger::record::{Claim, How, Record, Role};
 use shmwarden::object::{Identity, ProcessRef};
 use shmwarden::observe::tables::{Set, queue_identity, set_identity};
-use shmwarden::observe::{self, Seen, place};
+use shmwarden::observe::{self, Seen, sight};
 use shmwarden::proc::read;
 use shmwarden::sys::shm::Row;
 use shmwarden::sys::{msg, sem};
@@ -227,7 +227,7 @@ impl Watch {
             Ok(Seen::Denied) | Err(_) => true,
         };
         let mut its = pids.iter().filter(|pid| **pid != own).filter(its).peekable();
-        place::shows_all_pids()
+        sight::sight().is_everybody()
             && its.peek().is_some()
             && its.all(|&pid| self.family.descends(pid, run))
     }
@@ -286,7 +286,7 @@ impl New {
     fn set(row: &sem::Row) -> Self {
         let members = sem::members(row.id, row.members).ok();
         let set = Set { row: row.clone(), members };
-        let users = LastUsers::of_set(&set, place::shows_all_pids());
+        let users = LastUsers::of_set(&set, sight::sight());
         Self { number: Number::Set(row.id), identity: Identity::Sem(set.identity()), users }
     }
 

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::support::user::User;
+use crate::support::user::{User, server_account};
 use crate::support::{cache, sandbox};
 
 /// Makes `data` a new data directory for the server in `binaries`.
@@ -16,6 +16,10 @@ pub fn copy(major: u32, binaries: &Path, data: &Path) {
     let template = template(major, binaries);
     fs::create_dir_all(data).unwrap();
     run(Command::new("cp").arg("-a").arg(template.join(".")).arg(data));
+    let (uid, gid) = User::Server.ids();
+    if sandbox::has_root() && uid != maker().ids().0 {
+        run(Command::new("chown").arg("-R").arg(format!("{uid}:{gid}")).arg(data));
+    }
 }
 
 /// The template for the very version that is installed.
@@ -25,14 +29,14 @@ fn template(major: u32, binaries: &Path) -> PathBuf {
         if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }
     };
     let version: String = version.trim().chars().map(plain).collect();
-    let (uid, _) = User::Server.ids();
+    let (uid, _) = maker().ids();
     let template = cache::directory().join(format!("template-{major}-{uid}-{version}"));
     fs::create_dir_all(cache::directory()).unwrap();
     let lock = File::create(cache::directory().join(format!("template-{major}.lock"))).unwrap();
     let _held = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, errno)| errno).unwrap();
     if !template.exists() {
         let fresh = sandbox::scratch().join("template");
-        User::Server.make_directory(&fresh);
+        maker().make_directory(&fresh);
         initialise(binaries, &fresh);
         // Scratch and cache are different file systems, so the rename is from beside the target.
         let beside = cache::directory().join(format!("template-{major}.new"));
@@ -44,8 +48,16 @@ fn template(major: u32, binaries: &Path) -> PathBuf {
     template
 }
 
+/// The user that makes templates, which tests with servers of another user copy.
+fn maker() -> User {
+    match sandbox::has_root() {
+        true => User::Other(server_account().0),
+        false => User::Server,
+    }
+}
+
 fn initialise(binaries: &Path, data: &Path) {
-    let mut initdb = User::Server.command(binaries.join("initdb"));
+    let mut initdb = maker().command(binaries.join("initdb"));
     initdb.arg("-D").arg(data).args(["-U", "postgres", "-A", "trust", "--locale=C", "-E", "UTF8"]);
     run(initdb.args(["--no-sync", "--wal-segsize=1"]).current_dir("/"));
 }

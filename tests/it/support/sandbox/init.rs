@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 
-use super::{Pids, SCRATCH, STAGE};
+use super::{Pids, SCRATCH, STAGE, server_uid};
 use crate::support::processes::{self, Process};
 use crate::support::waiting::happens_within;
 
@@ -21,6 +21,7 @@ pub fn run(test: &str) -> ! {
     mount("/dev/shm", "mode=1777");
     mount(&std::env::var(SCRATCH).expect("the scratch directory"), "mode=0755");
     hide_var_lib();
+    add_account();
     let mut body = Command::new(current_exe().expect("/proc/self/exe"));
     body.args([test, "--exact", "--nocapture", "--test-threads=1"]).env(STAGE, "body");
     if Pids::here() == Pids::Machine {
@@ -90,6 +91,19 @@ fn hide_var_lib() {
     if !exe.starts_with("/var/lib") {
         mount("/var/lib", "mode=0755");
     }
+}
+
+/// Servers of a uid of their own have an account, as some insist on.
+fn add_account() {
+    let Some(uid) = server_uid() else { return };
+    let scratch = std::env::var(SCRATCH).expect("the scratch directory");
+    let accounts = Path::new(&scratch).join("passwd");
+    let mut text = std::fs::read_to_string("/etc/passwd").expect("/etc/passwd");
+    text.push_str(&format!("shmserver:x:{uid}:{uid}::/var/lib/shmserver:/bin/sh\n"));
+    std::fs::write(&accounts, text).unwrap();
+    let mut bind = Command::new("mount");
+    bind.arg("--bind").arg(&accounts).arg("/etc/passwd");
+    assert!(bind.status().expect("mount(8) starts").success(), "no account of its own");
 }
 
 fn mount(target: &str, options: &str) {

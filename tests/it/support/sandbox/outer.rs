@@ -4,12 +4,13 @@ use std::env::current_exe;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use nix::unistd::{getegid, geteuid};
 
-use super::{OUTER_IPC, PIDS, Pids, REAL_IDS, SCRATCH, STAGE, last_line, namespace};
+use super::{OUTER_IPC, PIDS, Pids, REAL_IDS, SCRATCH, SERVER_UID, STAGE, last_line, namespace};
 use crate::support::processes;
 use crate::support::skip;
 use crate::support::waiting::happens_within;
@@ -102,6 +103,10 @@ fn unshare(pids: Pids) -> Command {
         Pids::Own => command.args(NEW).env_remove(PIDS),
         Pids::Machine => command.args(NEW_BUT_PIDS).env(PIDS, "machine"),
     };
+    match pids {
+        Pids::Machine if geteuid().is_root() => command.env(SERVER_UID, next_uid().to_string()),
+        _ => command.env_remove(SERVER_UID),
+    };
     if !geteuid().is_root() {
         command.args(AS_ROOT_IN_NAME).env(REAL_IDS, format!("{}:{}", geteuid(), getegid()));
     }
@@ -110,6 +115,13 @@ fn unshare(pids: Pids) -> Command {
     }
     command.arg("--");
     command
+}
+
+/// A uid that no other test has: several threads of a process make sandboxes.
+fn next_uid() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let own = std::process::id() % 1_000_000;
+    1_000_000 + own * 1_000 + NEXT.fetch_add(1, Ordering::Relaxed) % 1_000
 }
 
 /// Waits; at the limit ends the init, and gives what was running.
