@@ -35,6 +35,11 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// A file that does not begin as a ledger: left as it is.
+    NotALedger {
+        /// The file.
+        path: PathBuf,
+    },
     /// A ledger written by a newer shmwarden.
     Newer {
         /// The ledger.
@@ -73,6 +78,12 @@ impl fmt::Display for Error {
             Self::Damaged { path, line, why } => {
                 write!(f, "the ledger {} is damaged at line {line}: {why}", path.display())
             }
+            Self::NotALedger { path } => write!(
+                f,
+                "{} is not a ledger, and was left as it is: name the ledger that is meant; if \
+                 this was one once, move it away",
+                path.display()
+            ),
             Self::Newer { path, version, known } => write!(
                 f,
                 "the ledger {} has version {version}, and this shmwarden knows versions up to \

@@ -15,7 +15,7 @@ pub(crate) const NOT_FOUND: u8 = 127;
 pub(crate) const ACT: u8 = 1;
 /// The command line cannot be understood.
 pub(crate) const USAGE: u8 = 2;
-/// A ledger is damaged or of a newer version.
+/// A ledger is damaged or of a newer version, or what was named is no ledger.
 pub(crate) const DAMAGED: u8 = 65;
 /// There is no such object, or no such ledger.
 pub(crate) const NO_SUCH_OBJECT: u8 = 66;
@@ -66,7 +66,7 @@ pub(crate) fn status_of(error: &Error) -> u8 {
         }
         Error::Refused { .. } => PERMISSION,
         Error::Io { .. } => FAILED,
-        Error::Damaged { .. } | Error::Newer { .. } => DAMAGED,
+        Error::Damaged { .. } | Error::Newer { .. } | Error::NotALedger { .. } => DAMAGED,
         Error::Missing { .. } => 0,
         Error::Unsupported(_) => UNSUPPORTED,
         Error::Illegal(_) => BUG,

@@ -20,6 +20,8 @@ pub enum Condition {
         /// What is wrong.
         why: String,
     },
+    /// It does not begin as a ledger.
+    NotALedger,
     /// Of a newer version.
     Newer(u64),
     /// It must not be trusted: a sentence.
@@ -76,6 +78,15 @@ fn of_one(one: &Found, here: &Place) -> Option<Finding> {
                  that it recorded is removed"
             ),
             "shmwarden list shows what is left; the next `run` sets it aside and starts afresh",
+        ),
+        Condition::NotALedger => Finding::bad(
+            "not-a-ledger",
+            format!(
+                "{path} is not a ledger, and is left as it is: a server that is started with it \
+                 has no clean-up"
+            ),
+            "name the ledger that is meant (--ledger, SHMWARDEN_LEDGER); if this file was a \
+             ledger once, move it away",
         ),
         Condition::Newer(version) => Finding::warn(
             "ledger-newer",
@@ -202,6 +213,7 @@ mod tests {
         assert_eq!(said(path, read("b", "other")), [(Level::Warn, "ledger-void")]);
         let damaged = Condition::Damaged { line: 3, why: "its checksum".to_owned() };
         assert_eq!(said(path, damaged), [(Level::Bad, "ledger-damaged")]);
+        assert_eq!(said(path, Condition::NotALedger), [(Level::Bad, "not-a-ledger")]);
         assert_eq!(said(path, Condition::Newer(9)), [(Level::Warn, "ledger-newer")]);
         let failed = Condition::Failed("cannot read it".to_owned(), Some(5));
         assert_eq!(said(path, failed), [(Level::Warn, "ledger-unusable")]);

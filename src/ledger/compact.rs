@@ -7,15 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use nix::libc::{O_CLOEXEC, O_NOFOLLOW};
+use nix::libc::{O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK};
 
 use super::adopted::NO_RUN;
 use super::book::{Book, Recorded, Run, Standing, Tail};
 pub use super::file::Compacted;
 use super::file::Ledger;
 use super::line;
+use super::owner::refuse_others;
 use super::record::{Entry, Header, Record, VERSION};
 use crate::error::{Error, Result};
 use crate::object::{Identity, ProcessRef};
@@ -90,7 +91,7 @@ fn write_beside(ledger: &Ledger, new: &[u8]) -> Result<(File, PathBuf)> {
     name.push(".new");
     let path = PathBuf::from(name);
     let mode = ledger.mode().map_err(Error::io("cannot look at", ledger.path()))?;
-    let _ = std::fs::remove_file(&path);
+    discard(&path)?;
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true).mode(mode);
     options.custom_flags(O_NOFOLLOW | O_CLOEXEC);
@@ -103,6 +104,20 @@ fn write_beside(ledger: &Ledger, new: &[u8]) -> Result<(File, PathBuf)> {
         return Err(Error::io("cannot write", &path)(error));
     }
     Ok((file, path))
+}
+
+/// Removes what an earlier compaction left under its temporary name; what is no ledger stays.
+fn discard(path: &Path) -> Result<()> {
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    match options.open(path) {
+        Ok(file) => {
+            refuse_others(&file, path)?;
+            std::fs::remove_file(path).map_err(Error::io("cannot remove", path))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::io("cannot open", path)(error)),
+    }
 }
 
 /// The lines that still matter, renumbered so that the last keeps its number: what waits to be

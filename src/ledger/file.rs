@@ -11,9 +11,10 @@ use std::time::SystemTime;
 
 use nix::libc::{O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK};
 
+use super::beginning::{self, Beginning};
 use super::book::{Book, Tail};
 use super::line;
-use super::owner::{act_as, identity, judge, look, make_for};
+use super::owner::{act_as, identity, judge, look, make_for, refuse_others};
 use super::record::{Entry, Record};
 use crate::error::{Error, Result};
 use crate::sys::user::{self, Acting};
@@ -59,7 +60,7 @@ impl Ledger {
     /// Opens the file and checks whose it is; reads nothing, locks nothing.
     ///
     /// # Errors
-    /// [`Error::Missing`], [`Error::Refused`], [`Error::Io`].
+    /// [`Error::Missing`], [`Error::Refused`], [`Error::NotALedger`], [`Error::Io`].
     pub fn open(path: &Path, what_for: For) -> Result<Self> {
         let me = (user::effective(), nix::unistd::getegid().as_raw());
         Self::open_or_make(path, what_for, me)
@@ -110,6 +111,7 @@ impl Ledger {
         drop(acting);
         let now = identity(&file).map_err(Error::io("cannot look at the ledger", path))?;
         judge(&file, path, me)?;
+        refuse_others(&file, path)?;
         if expected.is_some_and(|(before, _)| before != now) {
             let why = "it was replaced while it was being opened; try again".to_owned();
             return Err(Error::Refused { path: path.to_owned(), why });
@@ -185,11 +187,15 @@ impl Ledger {
         Ok(tail)
     }
 
-    /// Every byte of the file.
+    /// Every byte of the file; of one that does not begin as a ledger only the first.
     pub(super) fn bytes(&self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let read = (&self.file).rewind().and_then(|()| {
-            (&self.file).take(LARGEST).read_to_end(&mut bytes)?;
+            (&self.file).take(line::LONGEST as u64 + 1).read_to_end(&mut bytes)?;
+            if beginning::of(&bytes) == Beginning::NoLedger {
+                return Ok(bytes);
+            }
+            (&self.file).take(LARGEST - bytes.len() as u64).read_to_end(&mut bytes)?;
             if bytes.len() as u64 == LARGEST {
                 Err(io::ErrorKind::FileTooLarge.into())
             } else {
@@ -202,13 +208,14 @@ impl Ledger {
     /// Like [`Ledger::read`], with damage and newer versions as errors.
     ///
     /// # Errors
-    /// [`Error::Damaged`], [`Error::Newer`], [`Error::Io`].
+    /// [`Error::Damaged`], [`Error::Newer`], [`Error::NotALedger`], [`Error::Io`].
     pub fn read_whole(&mut self) -> Result<()> {
         let path = self.path.clone();
         match self.read()? {
             Tail::Clean | Tail::Torn => Ok(()),
             Tail::Damaged { line, why } => Err(Error::Damaged { path, line, why }),
             Tail::Newer(version) => Err(Error::newer(&path, version)),
+            Tail::NotALedger => Err(Error::NotALedger { path }),
         }
     }
 
@@ -322,8 +329,9 @@ impl Ledger {
     /// Renames the file to `NAME.<what>-<time>` and gives back the new path.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::NotALedger`] where it does not begin as one; [`Error::Io`].
     pub fn set_aside(&self, what: &str) -> Result<PathBuf> {
+        refuse_others(&self.file, &self.path)?;
         let now = humantime::format_rfc3339_micros(SystemTime::now()).to_string();
         let mut name = self.path.as_os_str().to_owned();
         name.push(format!(".{what}-{}", now.replace([':', '-'], "")));

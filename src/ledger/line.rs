@@ -61,6 +61,14 @@ pub fn newer_version(first_line: &[u8]) -> Option<u64> {
     (value.get("record")?.as_str()? == "header" && version > VERSION).then_some(version)
 }
 
+/// Checks for a line that ends with its own checksum, whatever it says.
+#[must_use]
+pub(super) fn is_checked(line: &[u8]) -> bool {
+    let at = line.len().checked_sub(ending(&[]).len());
+    at.and_then(|at| line.split_at_checked(at))
+        .is_some_and(|(body, tail)| line.len() <= LONGEST && tail == ending(body).as_bytes())
+}
+
 fn ending(body: &[u8]) -> String {
     format!(",\"crc\":\"{:08x}\"}}", crc32fast::hash(body))
 }

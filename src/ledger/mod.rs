@@ -3,6 +3,7 @@
 //! `record` and `book` are pure; `file` and `compact` are the only ones that touch a disk.
 
 pub mod adopted;
+pub mod beginning;
 pub mod book;
 mod by_id;
 pub mod compact;

@@ -3,13 +3,17 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use nix::libc::{O_CLOEXEC, O_NOFOLLOW, O_PATH, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG};
 
+use super::beginning;
 use crate::error::{Error, Result};
 use crate::sys::user::{self, Acting};
+
+/// What is read of a file to see whether it begins as a ledger, in bytes.
+const PEEKED: usize = 4096;
 
 /// Acts as the owner where the caller is root and the owner is not.
 pub(super) fn act_as(me: u32, owner: (u32, u32), path: &Path) -> Result<Option<Acting>> {
@@ -92,4 +96,24 @@ pub(super) fn make_for(path: &Path, owner: (u32, u32)) -> Result<()> {
     let file = options.open(&path).map_err(Error::io("cannot make the ledger", &path))?;
     let given = std::os::unix::fs::fchown(&file, Some(owner.0), Some(owner.1));
     given.map_err(Error::io("cannot give the ledger to its owner", &path))
+}
+
+/// Refuses a file that does not begin as a ledger, before it is locked or anything else is done.
+pub(super) fn refuse_others(file: &File, path: &Path) -> Result<()> {
+    let mut bytes = vec![0; PEEKED];
+    let mut filled = 0;
+    while let Some(room) = bytes.get_mut(filled..).filter(|room| !room.is_empty()) {
+        match file.read_at(room, filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::io("cannot read the ledger", path)(error)),
+        }
+    }
+    bytes.truncate(filled);
+    if beginning::may_be(&bytes) {
+        Ok(())
+    } else {
+        Err(Error::NotALedger { path: path.to_owned() })
+    }
 }

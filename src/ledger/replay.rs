@@ -1,6 +1,7 @@
 //! From the bytes of a ledger to what it says: up to the first line that does not check, which is
 //! told and never guessed at. Pure.
 
+use super::beginning::{self, Beginning};
 use super::book::Book;
 use super::line;
 
@@ -20,6 +21,8 @@ pub enum Tail {
     },
     /// Written by a newer version.
     Newer(u64),
+    /// It does not begin as a ledger: somebody's file, never to be moved, replaced or written.
+    NotALedger,
 }
 
 impl Book {
@@ -27,19 +30,17 @@ impl Book {
     /// check, the length of that part in bytes, and how it ended.
     #[must_use]
     pub fn replay(bytes: &[u8]) -> (Self, usize, Tail) {
+        match beginning::of(bytes) {
+            Beginning::Ledger | Beginning::NotYet => {}
+            Beginning::Newer(version) => return (Self::default(), 0, Tail::Newer(version)),
+            Beginning::NoLedger => return (Self::default(), 0, Tail::NotALedger),
+        }
         let mut book = Self::default();
         let mut good = 0;
-        let mut number = 0;
-        for part in bytes.split_inclusive(|&byte| byte == b'\n') {
-            number += 1;
+        for (number, part) in (1..).zip(bytes.split_inclusive(|&byte| byte == b'\n')) {
             let Some(text) = part.strip_suffix(b"\n") else {
                 return (book, good, Tail::Torn);
             };
-            if number == 1 {
-                if let Some(version) = line::newer_version(text) {
-                    return (book, good, Tail::Newer(version));
-                }
-            }
             let entry = line::decode(text).map_err(|bad| bad.to_string());
             let applied = entry.and_then(|e| book.apply(&e).map_err(|illegal| illegal.to_string()));
             if let Err(why) = applied {

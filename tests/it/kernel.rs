@@ -19,6 +19,7 @@ mod growth_killed;
 mod in_place;
 mod late;
 mod mount_roots;
+mod not_a_ledger;
 mod orphans;
 mod pods;
 mod raced;

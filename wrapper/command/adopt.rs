@@ -136,6 +136,7 @@ fn open(path: &Path, is_default_place: bool) -> Result<Ledger> {
         Tail::Torn => {
             log::warn!("{} ended in the middle of a line, which is dropped", path.display());
         }
+        Tail::NotALedger => return Err(Error::NotALedger { path: path.to_owned() }),
         Tail::Newer(version) => return Err(Error::newer(path, version)),
         Tail::Damaged { line, why } => {
             return Err(Error::Damaged { path: path.to_owned(), line, why });

@@ -139,6 +139,7 @@ fn try_once(path: &Path, args: &SweepArgs) -> Result<Finding> {
         Tail::Torn => {
             log::warn!("{} ended in the middle of a line, which is dropped", path.display())
         }
+        Tail::NotALedger => return Err(Error::NotALedger { path: path.to_owned() }),
         Tail::Newer(version) => {
             return Err(Error::newer(path, version));
         }

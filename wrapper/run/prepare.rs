@@ -64,6 +64,7 @@ pub(crate) fn ledger(
             log::error!("{error}; it is kept as {}, and a fresh one begins", aside.display());
             ledger = locked(path, longest)?;
         }
+        Tail::NotALedger => return Err(Error::NotALedger { path: path.to_owned() }.into()),
         Tail::Newer(version) => {
             let aside = ledger.set_aside("newer")?;
             let error = Error::newer(path, version);

@@ -154,6 +154,7 @@ fn unread(error: &Error) -> Found {
         Error::Damaged { path, line, why } => {
             (path.clone(), Condition::Damaged { line: *line, why: why.clone() })
         }
+        Error::NotALedger { path } => (path.clone(), Condition::NotALedger),
         Error::Newer { path, version, .. } => (path.clone(), Condition::Newer(*version)),
         Error::Io { path, source, .. } => {
             (path.clone(), Condition::Failed(error.to_string(), source.raw_os_error()))

@@ -49,6 +49,7 @@ pub(super) fn open(path: &Path, target: &Target, is_default: bool) -> Result<Led
         Tail::Damaged { line, why } => {
             Some(("damaged", Error::Damaged { path: path.to_owned(), line, why }))
         }
+        Tail::NotALedger => return Err(failed(Error::NotALedger { path: path.to_owned() })),
         Tail::Newer(version) => Some(("newer", Error::newer(path, version))),
     };
     if let Some((what, error)) = aside {
