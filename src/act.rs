@@ -244,7 +244,10 @@ fn remove_segment(segment: &Segment, same_pids: bool) -> Done {
             );
             Done::new(Outcome::Raced, detail)
         }
-        _ => Done::new(Outcome::Removed, "destroyed"),
+        Err(errno) => {
+            Done::new(Outcome::Failed, format!("IPC_RMID was done, what came of it: {errno}"))
+        }
+        Ok(_) => Done::new(Outcome::Removed, "destroyed"),
     }
 }
 

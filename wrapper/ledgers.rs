@@ -53,7 +53,9 @@ fn of_state_directory(listed: &OsStr) -> Option<PathBuf> {
 /// The home directory that the user database names.
 fn home() -> PathBuf {
     let uid = nix::unistd::Uid::from_raw(user::effective());
-    let entry = nix::unistd::User::from_uid(uid).ok().flatten();
+    let look = || nix::unistd::User::from_uid(uid);
+    // Asked again where that fails for a moment: another home directory is another ledger.
+    let entry = look().or_else(|_| look()).ok().flatten();
     entry.map_or_else(|| PathBuf::from("/"), |entry| entry.dir)
 }
 

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use super::life::has_uid;
 use super::sets::is_named_for_good;
 use super::{CallState, Kept, Reason, Removal, Verdict, differs};
 use crate::attribute::sets::{queue_differs, set_differs};
@@ -186,7 +185,8 @@ fn removal(
 pub fn no_longer_alone(uids: [u32; 2], processes: &[Process], exempt: &[i32]) -> Option<Reason> {
     let others = || processes.iter().filter(|one| !one.ended && !exempt.contains(&one.process.pid));
     let lives = others().find_map(|one| {
-        let (pid, uid) = (one.process.pid, uids.into_iter().find(|&uid| has_uid(one, uid))?);
+        let its = |uid: &u32| one.uids.is_some_and(|its| its.contains(uid));
+        let (pid, uid) = (one.process.pid, uids.into_iter().find(its)?);
         Some(Against::UserLives { pid, uid })
     });
     let unread = || others().find(|one| one.uids.is_none());

@@ -72,7 +72,7 @@ pub fn judge(book: &Book, look: &Observation, policy: &Policy) -> Life {
 
 /// The process that a reference means, if it lives.
 fn living(wanted: ProcessRef, look: &Observation) -> Option<&Process> {
-    look.process(wanted.pid).filter(|p| p.process == wanted && !p.ended)
+    look.process(wanted.pid).filter(|p| p.may_be(wanted) && !p.ended)
 }
 
 /// Whether a run's server is known to be dead, or never was.
@@ -130,7 +130,8 @@ fn by_pid_file(claim: &Claim, look: &Observation) -> Option<Evidence> {
     };
     let process = look.process(file.pid).filter(|process| !process.ended)?;
     // PostgreSQL runs as the owner of its data directory and nobody else.
-    let may_be = directory.uid.is_none_or(|uid| has_uid(process, uid)) && is_server(claim, process);
+    let its = directory.uid.is_none_or(|uid| process.may_be_of(uid));
+    let may_be = its && is_server(claim, process);
     may_be.then(|| Evidence::PidFile(holder(process, 0, false)))
 }
 
@@ -156,7 +157,7 @@ fn is_server(claim: &Claim, process: &Process) -> bool {
 
 /// Whether a process that may not be looked into bears the name of the server's program.
 fn is_named_like(claim: &Claim, process: &Process) -> bool {
-    let Some(executable) = &claim.executable else {
+    let Some(executable) = claim.executable.as_ref().filter(|_| !process.unread) else {
         return true;
     };
     let name = executable.path.0.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
@@ -175,11 +176,19 @@ fn left_of(
     let own = book.objects.values().filter(|object| object.run == run.start.run);
     let creators = own.filter_map(|object| object.creator);
     let noted: Vec<ProcessRef> = run.descendants.iter().copied().chain(creators).collect();
+    let released = is_released(book, run.start.run, look);
     for process in &look.processes {
         if process.ended || policy.exempt.contains(&process.process.pid) {
             continue;
         }
         let holder = || holder(process, 0, true);
+        if process.unread {
+            // The kernel's count of the main segment needs nobody to be looked into.
+            if !released {
+                found.push(Evidence::Closed(holder()));
+            }
+            continue;
+        }
         if descends(process, &policy.descendants, look) {
             if claim.engine == EngineName::Generic || is_server(claim, process) {
                 found.push(Evidence::Descends(holder()));
@@ -188,7 +197,7 @@ fn left_of(
             if is_known_descendant(run, claim, process) || descends(process, &noted, look) {
                 found.push(Evidence::Descends(holder()));
             }
-        } else if claim.data.is_some() && claim.uids.iter().any(|&uid| has_uid(process, uid)) {
+        } else if claim.data.is_some() && claim.uids.iter().any(|&uid| process.may_be_of(uid)) {
             match process.executable {
                 Seen::Here(_) if is_server(claim, process) => {
                     found.push(Evidence::RunsHere(holder()));
@@ -207,7 +216,7 @@ fn left_of(
 fn descends(process: &Process, known: &[ProcessRef], look: &Observation) -> bool {
     let mut at = process;
     for _ in 0..look.processes.len() {
-        if known.contains(&at.process) {
+        if known.iter().any(|&known| at.may_be(known)) {
             return true;
         }
         match look.process(at.parent) {
@@ -226,16 +235,14 @@ fn is_known_descendant(run: &Run, claim: &Claim, process: &Process) -> bool {
     let own_session = leaders.contains(&claim.session) && process.session == claim.session;
     let own_group = leaders.contains(&claim.group) && process.group == claim.group;
     let own_service = claim.control_group.0.ends_with(b".service")
-        && process.control_group.as_ref() == Some(&claim.control_group);
+        && match &process.control_group {
+            Some(Seen::Here(group)) => *group == claim.control_group,
+            Some(Seen::Denied) => true,
+            Some(Seen::Gone) | None => false,
+        };
     process.process.start >= claim.process.start
-        && (claim.uids.contains(&0) || claim.uids.iter().any(|&uid| has_uid(process, uid)))
+        && (claim.uids.contains(&0) || claim.uids.iter().any(|&uid| process.may_be_of(uid)))
         && (own_group || own_session || own_service)
-}
-
-/// Whether a process has a user id in any of its four places; one that vanished has none.
-#[must_use]
-pub fn has_uid(process: &Process, uid: u32) -> bool {
-    process.uids.is_some_and(|uids| uids.contains(&uid))
 }
 
 /// The holder that a process is.

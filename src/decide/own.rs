@@ -80,7 +80,7 @@ pub fn file_use(now: &ShmFile, look: &Observation) -> Option<Reason> {
     let closed = |process: &&Process| {
         !process.ended
             && matches!(process.maps, None | Some(Seen::Denied))
-            && (open_to_others || life::has_uid(process, now.uid))
+            && (open_to_others || process.may_be_of(now.uid))
     };
     if let Some(closed) = look.processes.iter().find(closed) {
         return Some(Reason::PerhapsMapped(life::holder(closed, 0, false)));

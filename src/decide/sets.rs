@@ -117,7 +117,7 @@ fn perhaps_blocked(row: &msg::Row, look: &Observation) -> Option<Holder> {
     let open_to_others = row.mode & 0o066 != 0;
     let may_use = |process: &&Process| {
         let unasked = look.extra.unasked.contains(&process.process.pid);
-        let its_user = [row.uid, row.creator_uid].iter().any(|&uid| life::has_uid(process, uid));
+        let its_user = [row.uid, row.creator_uid].iter().any(|&uid| process.may_be_of(uid));
         unasked && !process.ended && (open_to_others || its_user)
     };
     look.processes.iter().find(may_use).map(|process| life::holder(process, 0, false))
@@ -180,7 +180,7 @@ fn used_since(
     let later = u64::try_from(used).is_ok_and(|used| used >= ended) || now < ended;
     let by_others = later && key != 0 && unrecorded(book, object, last, look).is_some();
     let may_go_on = |process: &Process| {
-        let its = uids.iter().any(|&uid| life::has_uid(process, uid));
+        let its = uids.iter().any(|&uid| process.may_be_of(uid));
         its && !process.ended && process.process.pid != look.pid
     };
     (by_others && look.processes.iter().any(may_go_on)).then_some(Reason::UsedSince)

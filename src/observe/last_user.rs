@@ -72,7 +72,7 @@ impl Observation {
     }
 }
 
-/// Returns by how much the wall clock is ahead of the boot clock, in milliseconds.
+/// Returns by how much the wall clock is ahead of the machine's boot clock, in milliseconds.
 #[must_use]
 pub fn clock_ahead_ms() -> i64 {
     let read = |clock| {
@@ -85,7 +85,10 @@ pub fn clock_ahead_ms() -> i64 {
         (read(ClockId::CLOCK_BOOTTIME) - before, wall - before)
     };
     let tries = [once(), once(), once()];
-    tries.into_iter().min().map_or(0, |(_, ahead)| ahead)
+    let ahead = tries.into_iter().min().map_or(0, |(_, ahead)| ahead);
+    // The boot clock of a time namespace is shifted, and start times are told on the machine's.
+    // Where the shift cannot be read nothing is as it was: whoever lives counts.
+    read::boot_offset().map_or(i64::MIN / 2, |nanos| ahead.saturating_add(nanos / 1_000_000))
 }
 
 /// Adds to a look those of these pids that it lacks: processes that came since, and, as hidden,

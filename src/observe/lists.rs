@@ -36,6 +36,10 @@ pub fn look() -> Result<Observation> {
 /// Adds to a look with processes, maps, sets, queues and files what only this question needs.
 pub fn complete(look: &mut Observation) {
     settle_owners(&mut look.processes);
+    // Creators and last users whom `/proc` does not show.
+    let makers = look.segments.iter().filter(|row| row.nattch == 0);
+    let makers = makers.flat_map(|row| [row.creator_pid, row.last_pid]).collect();
+    tables::add_hidden(look, makers);
     // The use of sets and queues, be there any or not.
     tables::add_calls(look, |_| true);
     // After the tables: what was made before is listed by now, if it ever is.
@@ -68,8 +72,10 @@ pub fn read_unattached(look: &mut Observation, ids: &[i32]) {
 /// Asks again for the users of processes that seemed to vanish while they were looked at.
 pub(crate) fn settle_owners(processes: &mut Vec<Process>) {
     processes::add_owners(processes);
+    // Who has gone meanwhile has ended.
     processes.retain(|process| {
-        process.ended || process.uids.is_some() || processes::lives(process.process)
+        let known = process.ended || process.unread || process.uids.is_some();
+        known || processes::lives(process.process)
     });
 }
 

@@ -30,6 +30,8 @@ pub(super) struct Devices {
     pub(super) sysv: Vec<Device>,
     /// The file system at `/dev/shm`.
     pub(super) shm: Option<u64>,
+    /// Whether that could not be asked for: then nobody can be said to map none of its files.
+    pub(super) shm_unread: bool,
     /// Our IPC namespace.
     pub(super) own_ipc: Option<u64>,
 }
@@ -39,6 +41,9 @@ pub(super) type Maps = (Vec<(Mapped, u64)>, Vec<(i32, Key)>);
 
 /// The shared memory objects that a process maps, from the text of its maps.
 pub(super) fn by_text(pid: i32, devices: &Devices) -> Seen<Maps> {
+    if devices.shm_unread {
+        return Seen::Denied;
+    }
     let raw = read::maps(pid).unwrap_or(Seen::Denied);
     raw.map(|raw| {
         let mut found = Maps::default();
@@ -58,6 +63,7 @@ pub(super) fn by_questions(pid: i32, devices: &Devices, segments_only: bool) -> 
     let answer = options
         .open(format!("/proc/{pid}/maps"))
         .ok()
+        .filter(|_| segments_only || !devices.shm_unread)
         .and_then(|maps| ask(&maps, devices, segments_only));
     // Forbidden, too old a kernel, no memory (any more): the text tells them apart.
     answer.map_or_else(|| by_text(pid, devices), Seen::Here)
@@ -125,6 +131,7 @@ mod tests {
         let devices = Devices {
             sysv: read::sysv_devices(),
             shm: Some(std::os::unix::fs::MetadataExt::dev(&program)),
+            shm_unread: false,
             own_ipc: None,
         };
         let text = by_text(own, &devices).here().unwrap();
@@ -136,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_pid_that_nobody_has_is_gone() {
-        let devices = Devices { sysv: vec![], shm: None, own_ipc: None };
+        let devices = Devices { sysv: vec![], shm: None, shm_unread: false, own_ipc: None };
         assert_eq!(by_questions(i32::MAX, &devices, false), Seen::Gone);
         assert_eq!(by_text(i32::MAX, &devices), Seen::Gone);
     }

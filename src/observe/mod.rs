@@ -31,6 +31,7 @@ pub use sight::Sight;
 use crate::error::{Error, Result};
 use crate::object::{Identity, Key, Place, Segment, ShmFile};
 pub use crate::proc::Seen;
+pub use crate::proc::read::ticks_a_second;
 use crate::sys::shm::{self, Row};
 
 /// What to look at.
@@ -252,7 +253,8 @@ pub fn pid_max() -> Option<u64> {
     crate::proc::read::pid_max().ok()
 }
 
-/// Now, in clock ticks since boot: the unit of a process's start time (`proc(5)`).
+/// Now, in clock ticks since boot on the machine's own boot clock: what the start times of
+/// processes are told in; 0 where that cannot be told.
 #[must_use]
 pub fn boot_ticks() -> u64 {
     use nix::time::{ClockId, clock_gettime};
@@ -262,14 +264,8 @@ pub fn boot_ticks() -> u64 {
     let seconds = u64::try_from(now.tv_sec()).unwrap_or(0);
     let nanos = u64::try_from(now.tv_nsec()).unwrap_or(0);
     let ticks = ticks_a_second();
-    seconds * ticks + nanos * ticks / 1_000_000_000
-}
-
-/// Clock ticks a second (`sysconf(3)`, `_SC_CLK_TCK`).
-#[must_use]
-pub fn ticks_a_second() -> u64 {
-    let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten();
-    ticks.and_then(|ticks| u64::try_from(ticks).ok()).unwrap_or(100)
+    let shown = seconds * ticks + nanos * ticks / 1_000_000_000;
+    crate::proc::read::on_machine_clock(shown).unwrap_or(0)
 }
 
 #[cfg(test)]

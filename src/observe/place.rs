@@ -4,6 +4,7 @@
 //! out again at once), so `NS_GET_ID` is asked first.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -12,6 +13,8 @@ use crate::error::{Error, Result};
 use crate::object::Place;
 use crate::proc::{Seen, read};
 use crate::sys::{files, namespace};
+
+use super::sight;
 
 /// `PROC_IPC_INIT_INO`, `PROC_PID_INIT_INO` (`linux/proc_ns.h`): never given out again.
 const INITIAL: [u64; 2] = [0xEFFF_FFFF, 0xEFFF_FFFC];
@@ -27,6 +30,14 @@ pub fn is_initial(inode: u64) -> bool {
 /// # Errors
 /// [`Error::Unsupported`] where `/proc` does not tell.
 pub fn here() -> Result<Place> {
+    if !sight::proc_is_own() {
+        return Err(Error::Unsupported(format!(
+            "/proc does not show this process under its own pid, {}: it is the /proc of another \
+             PID namespace, or there is none, and who lives cannot be told by it; mount one here \
+             first (mount -t proc proc /proc)",
+            std::process::id()
+        )));
+    }
     let boot = read::boot_id().map_err(|error| {
         Error::Unsupported(format!("cannot tell this boot from another without /proc: {error}"))
     })?;
@@ -34,7 +45,7 @@ pub fn here() -> Result<Place> {
         boot,
         ipc_namespace: namespace("ipc")?,
         pid_namespace: namespace("pid")?,
-        shm_mount: shm_mount(),
+        shm_mount: shm_mount_here()?,
     })
 }
 
@@ -73,6 +84,18 @@ pub fn shm_mount() -> Option<String> {
     shm_mount_at(Path::new(super::shm_files::DIRECTORY)).ok()?
 }
 
+/// The same, where a failure to look is no absence.
+fn shm_mount_here() -> Result<Option<String>> {
+    let path = Path::new(super::shm_files::DIRECTORY);
+    match shm_mount_at(path) {
+        Ok(mount) => Ok(mount),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
+            Ok(None)
+        }
+        Err(error) => Err(Error::io("cannot look at", path)(error)),
+    }
+}
+
 /// The file system at another process's `/dev/shm`; `Ok(None)` where that is no tmpfs.
 ///
 /// # Errors
@@ -83,16 +106,15 @@ pub fn shm_mount_of(pid: i32) -> std::io::Result<Option<String>> {
 
 fn shm_mount_at(directory: &Path) -> std::io::Result<Option<String>> {
     let dir = File::open(directory)?;
-    Ok(mount_name(&dir))
-}
-
-fn mount_name(dir: &File) -> Option<String> {
-    let system = files::file_system(dir.as_fd()).ok().filter(|system| system.is_tmpfs)?;
-    let facts = files::facts(dir.as_fd()).ok()?;
-    Some(match system.fsid {
+    let system = files::file_system(dir.as_fd())?;
+    if !system.is_tmpfs {
+        return Ok(None);
+    }
+    let facts = files::facts(dir.as_fd())?;
+    Ok(Some(match system.fsid {
         0 => format!("mount:{}/device:{}", facts.mount_id, facts.dev),
         fsid => format!("tmpfs:{fsid:016x}"),
-    })
+    }))
 }
 
 #[cfg(test)]

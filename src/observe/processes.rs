@@ -16,8 +16,11 @@ use crate::sys::pidfd::PidFd;
 /// A process that can be seen.
 #[derive(Debug, Clone)]
 pub struct Process {
-    /// Which.
+    /// Which; of one that is [`Self::unread`] the pid alone.
     pub process: ProcessRef,
+    /// Whether its `stat` could not be read, though it is there: nothing of it is known but its
+    /// pid. It counts as whoever could use an object, and as the claimed process of its pid.
+    pub unread: bool,
     /// Parent's pid.
     pub parent: i32,
     /// Process group.
@@ -28,7 +31,8 @@ pub struct Process {
     pub state: u8,
     /// Whether every thread of it has ended (a zombie in full).
     pub ended: bool,
-    /// Real, effective, saved and file system user id; `None` where it vanished meanwhile.
+    /// Real, effective, saved and file system user id; `None` where that is not known, or was not
+    /// looked for.
     pub uids: Option<[u32; 4]>,
     /// Name of its first thread.
     pub comm: Bytes,
@@ -44,10 +48,45 @@ pub struct Process {
     /// Whether it is in the onlooker's IPC namespace; `None` where that cannot be seen.
     pub same_ipc: Option<bool>,
     /// Its control group, where that was looked for.
-    pub control_group: Option<Bytes>,
+    pub control_group: Option<Seen<Bytes>>,
 }
 
 impl Process {
+    /// Returns a process of which nothing but the pid could be read.
+    #[must_use]
+    pub fn unread(pid: i32) -> Self {
+        Self {
+            process: ProcessRef { pid, start: 0 },
+            unread: true,
+            parent: 0,
+            group: 0,
+            session: 0,
+            state: b'?',
+            ended: false,
+            uids: None,
+            comm: Bytes::default(),
+            command: Bytes::default(),
+            executable: Seen::Denied,
+            cwd: Seen::Denied,
+            maps: Some(Seen::Denied),
+            same_ipc: None,
+            control_group: Some(Seen::Denied),
+        }
+    }
+
+    /// Checks whether it is the process that a reference means, or may be.
+    #[must_use]
+    pub fn may_be(&self, wanted: ProcessRef) -> bool {
+        self.process == wanted || (self.unread && self.process.pid == wanted.pid)
+    }
+
+    /// Checks whether it has a user id in any of its four places, or may have: of whom it is not
+    /// known whose process it is counts as anybody's.
+    #[must_use]
+    pub fn may_be_of(&self, uid: u32) -> bool {
+        self.uids.is_none_or(|uids| uids.contains(&uid))
+    }
+
     /// Whether it could not be looked into.
     #[must_use]
     pub fn is_closed(&self) -> bool {
@@ -69,9 +108,11 @@ impl Process {
 impl Devices {
     fn find(scope: Scope) -> Self {
         let own_pid = i32::try_from(std::process::id()).unwrap_or(0);
+        let shm = std::fs::metadata(shm_files::DIRECTORY);
         Self {
             sysv: if scope.maps { read::sysv_devices() } else { Vec::new() },
-            shm: std::fs::metadata(shm_files::DIRECTORY).map(|dir| dir.dev()).ok(),
+            shm: shm.as_ref().map(MetadataExt::dev).ok(),
+            shm_unread: shm.is_err_and(|error| error.kind() != std::io::ErrorKind::NotFound),
             own_ipc: read::namespace_inode(own_pid, "ipc").ok().and_then(Seen::here),
         }
     }
@@ -123,7 +164,7 @@ pub fn add_new(look: &mut super::Observation, scope: Scope) -> Result<()> {
 pub fn add_owners(processes: &mut [Process]) {
     for process in processes {
         if process.uids.is_none() && !process.ended {
-            process.uids = uids(process.process.pid);
+            process.add_owner();
         }
     }
 }
@@ -133,25 +174,37 @@ pub fn add_command(process: &mut Process) {
     let pid = process.process.pid;
     if process.command.0.is_empty() && !process.ended {
         process.command = Bytes(read::cmdline(pid).here().unwrap_or_default());
-        process.uids = process.uids.or_else(|| uids(pid));
+        process.add_owner();
+    }
+}
+
+impl Process {
+    /// Fills in whose it is, where that is not known; one that has gone meanwhile has ended.
+    fn add_owner(&mut self) {
+        if self.uids.is_none() {
+            match uids(self.process.pid) {
+                Seen::Here(uids) => self.uids = Some(uids),
+                Seen::Gone => self.ended = true,
+                Seen::Denied => {}
+            }
+        }
     }
 }
 
 fn look_at(pids: Vec<i32>, scope: Scope, found: &mut Vec<Process>, keys: &mut BTreeMap<i32, Key>) {
     let devices = Devices::find(scope);
     for pid in pids {
-        // Who vanishes or cannot be parsed while being read is left to the re-check.
-        if let Ok(Seen::Here(stat)) = read::stat(pid) {
-            if !stat.is_kernel_thread() {
-                found.push(look_into(&stat, scope, &devices, keys));
-            }
+        match read::stat(pid) {
+            Ok(Seen::Here(stat)) if stat.is_kernel_thread() => {}
+            Ok(Seen::Here(stat)) => found.push(look_into(&stat, scope, &devices, keys)),
+            Ok(Seen::Gone) => {}
+            Ok(Seen::Denied) | Err(_) => found.push(Process::unread(pid)),
         }
     }
 }
 
-fn uids(pid: i32) -> Option<[u32; 4]> {
-    let status = read::status(pid).ok().and_then(Seen::here);
-    status.map(|status| status.uids)
+fn uids(pid: i32) -> Seen<[u32; 4]> {
+    read::status(pid).unwrap_or(Seen::Denied).map(|status| status.uids)
 }
 
 /// Whether a process is there and not fully ended; a number that another process bears is not.
@@ -164,7 +217,7 @@ pub fn lives(process: ProcessRef) -> bool {
     }
 }
 
-/// The process that bears a pid now.
+/// The process that bears a pid now, as far as that can be read.
 #[must_use]
 pub fn by_pid(pid: i32) -> Option<ProcessRef> {
     let stat = read::stat(pid).ok()?.here()?;
@@ -194,6 +247,7 @@ fn look_into(
     let ended = has_ended(stat);
     let mut process = Process {
         process: ProcessRef { pid, start: stat.start_ticks },
+        unread: false,
         parent: stat.ppid,
         group: stat.pgrp,
         session: stat.session,
@@ -212,7 +266,10 @@ fn look_into(
         return process;
     }
     if !scope.brief {
-        process.uids = uids(pid);
+        process.add_owner();
+        if process.ended {
+            return process;
+        }
         process.executable = read::exe_path(pid).unwrap_or(Seen::Denied);
     }
     let server = matches!(&process.executable, Seen::Here(path)
@@ -221,7 +278,7 @@ fn look_into(
         process.cwd = read::cwd(pid).unwrap_or(Seen::Denied);
     }
     if scope.control_groups {
-        process.control_group = read::cgroup(pid).here().map(Bytes);
+        process.control_group = Some(read::cgroup(pid).map(Bytes));
     }
     if scope.maps {
         let found = if scope.brief {
@@ -240,7 +297,7 @@ fn look_into(
             process.same_ipc = inode.zip(devices.own_ipc).map(|(its, own)| its == own);
         }
         if holds {
-            process.uids = process.uids.or_else(|| uids(pid));
+            process.add_owner();
             process.command = Bytes(read::cmdline(pid).here().unwrap_or_default());
         }
         if process.same_ipc != Some(false) {

@@ -1,7 +1,7 @@
 //! What not every look asks for: sets and queues, and what only a listing shows: all of a file's
 //! facts, resident memory. Each part costs nothing where the scope does not ask for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nix::errno::Errno;
 
@@ -9,6 +9,7 @@ use super::uses::{self, Found, WaitsFor};
 use super::{Observation, Scope, Seen, processes, shm_files};
 use crate::error::Result;
 use crate::object::{Bytes, Identity, Key, Queue, SemaphoreSet, ShmFile};
+use crate::proc::read;
 use crate::proc::sysvipc::ShmRow;
 use crate::sys::files::FileFacts;
 use crate::sys::sem::Members;
@@ -219,8 +220,13 @@ fn last_users<'a>(
 }
 
 /// Adds those of these pids that `/proc` does not show and the kernel says are there.
-fn add_hidden(look: &mut Observation, mut pids: Vec<i32>) {
-    pids.retain(|&pid| look.process(pid).is_none() && super::is_there(pid));
+pub fn add_hidden(look: &mut Observation, mut pids: Vec<i32>) {
+    pids.sort_unstable();
+    pids.dedup();
+    let shown: BTreeSet<i32> = look.processes.iter().map(|found| found.process.pid).collect();
+    pids.retain(|pid| !shown.contains(pid) && !look.hidden.contains(pid));
+    // What has come since the look, and what a thread of a shown process bears, is shown as well.
+    pids.retain(|&pid| super::is_there(pid) && !matches!(read::stat(pid), Ok(Seen::Here(_))));
     look.hidden.extend(pids);
 }
 

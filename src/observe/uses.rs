@@ -34,7 +34,8 @@ pub fn blocked(processes: &[Process]) -> (Vec<Found<WaitsFor>>, Vec<i32>) {
             }
         };
         // Another namespace has other sets under the same numbers.
-        if waits.is_empty() || (own_ipc.is_some() && ipc_of(pid) != own_ipc) {
+        let is_elsewhere = || own_ipc.zip(ipc_of(pid)).is_some_and(|(own, its)| own != its);
+        if waits.is_empty() || is_elsewhere() {
             continue;
         }
         waits.sort_unstable();

@@ -92,7 +92,7 @@ impl<'a> Scene<'a> {
             Subject::Shm(row) if row.mode & MODE_DEST != 0 => Some(Against::Dest),
             Subject::Shm(row) if row.nattch > 0 => Some(Against::Attached(row.nattch)),
             Subject::Shm(row) => {
-                let lives = |pid: i32| pid != 0 && self.pids.contains(&pid);
+                let lives = |pid: i32| pid != 0 && self.lives(pid);
                 if lives(row.creator_pid) {
                     return Some(Against::CreatorLives(row.creator_pid));
                 }
@@ -104,6 +104,11 @@ impl<'a> Scene<'a> {
             Subject::Msg(row) => self.queue_in_use(row),
             Subject::Posix(file) => self.file_in_use(file),
         }
+    }
+
+    /// Whether a process of a pid lives, be it one that `/proc` hides.
+    fn lives(&self, pid: i32) -> bool {
+        self.pids.contains(&pid) || self.look.hidden.contains(&pid)
     }
 
     fn set_in_use(&self, set: &Set) -> Option<Against> {

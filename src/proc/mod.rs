@@ -15,6 +15,7 @@ pub mod status;
 pub mod syscall;
 pub mod system;
 pub mod sysvipc;
+pub mod timens;
 
 /// What a look at something that may vanish or be forbidden gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

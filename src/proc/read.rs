@@ -16,13 +16,16 @@ use super::maps::{Device, USUAL_SYSV_DEVICE};
 use super::mountinfo::{self, Mount};
 use super::sysvipc::{self, ShmTable};
 use super::{Malformed, Seen, system};
+use crate::sys::signals::exists;
 
+mod clock;
 mod limits;
 mod process;
 mod stat_file;
 mod threads;
 mod uses;
 
+pub use clock::{boot_offset, on_machine_clock, ticks_a_second};
 pub use limits::{kernel_number, meminfo, sem_limits};
 pub use process::{
     FileId, auxiliary_vector, cgroup, children, cmdline, cwd, environ_var, exe, exe_path,
@@ -59,11 +62,17 @@ pub fn mountinfo() -> io::Result<Vec<Mount>> {
     whole(path, LARGE).map(|bytes| mountinfo::parse(&bytes)).map_err(|error| at(path, error))
 }
 
-/// `/proc/sysvipc/shm`; `NotFound` where the kernel has no System V IPC or /proc is a subset.
+/// All of `/proc/sysvipc/shm`; `NotFound` where the kernel has no System V IPC, or /proc is a
+/// subset.
 pub fn sysvipc_shm() -> io::Result<ShmTable> {
     let path = "/proc/sysvipc/shm";
     let bytes = whole(path, LARGE).map_err(|error| at(path, error))?;
-    sysvipc::parse_shm(&bytes).map_err(malformed)
+    let table = sysvipc::parse_shm(&bytes).map_err(malformed)?;
+    match table.bad_lines.is_empty() {
+        true => Ok(table),
+        // What a line that is not understood stands for would seem to be gone.
+        false => Err(malformed(Malformed::quoting(path, "a line that is no segment", &bytes))),
+    }
 }
 
 /// The devices on which this kernel keeps System V segments: one for ordinary pages and one for
@@ -151,6 +160,15 @@ fn seen<T>(path: &str, looked: io::Result<T>) -> io::Result<Seen<T>> {
             Some(Errno::EACCES | Errno::EPERM) => Ok(Seen::Denied),
             _ => Err(at(path, error)),
         },
+    }
+}
+
+/// Checks whether "not there" holds for a process: the kernel knows no such pid either, or each of
+/// its threads has ended. What `/proc` hides, or a read that failed otherwise, is not gone.
+fn settled<T>(pid: i32, found: Seen<T>) -> Seen<T> {
+    match found {
+        Seen::Gone if exists(pid) && !threads::has_ended(pid) && exists(pid) => Seen::Denied,
+        other => other,
     }
 }
 

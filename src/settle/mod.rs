@@ -20,7 +20,7 @@ use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::ledger::book::Run;
 use crate::ledger::record::{Claim, End, Record};
-use crate::object::{EngineName, Identity, Place};
+use crate::object::{EngineName, Identity, Place, ProcessRef};
 use crate::observe::{self, Observation, Scope, contents, data_dir, tables};
 
 /// Longest that the rest of a PID namespace was seen to outlive its first process was 40 ms.
@@ -133,10 +133,12 @@ pub fn look_for_hidden(ledger: &Ledger, look: &mut Observation) {
         .filter(|run| ledger.book.places.get(run.place).is_some_and(|p| p.pid_namespace == here))
         .flat_map(|run| &run.claims)
         .filter(|claim| claim.ended.is_none())
-        .map(|claim| claim.process.pid);
-    let hidden = claimed.filter(|&pid| look.process(pid).is_none() && observe::is_there(pid));
-    // A zombie that was being reaped may be gone by now: asked once more.
-    look.hidden = hidden.filter(|&pid| observe::processes::by_pid(pid).is_none()).collect();
+        .map(|claim| claim.process);
+    let claimed: Vec<ProcessRef> = claimed.collect();
+    let hidden =
+        |known: &ProcessRef| look.process(known.pid).is_none() && observe::processes::lives(*known);
+    let found: Vec<i32> = claimed.iter().filter(|known| hidden(known)).map(|p| p.pid).collect();
+    look.hidden.extend(found);
 }
 
 /// Looks at sets and queues, and at the use of those whose creator may be one of the ledger's; only

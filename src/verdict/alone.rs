@@ -127,6 +127,8 @@ pub(super) struct Living {
     mapped: BTreeMap<FileRef, i32>,
     /// A process of which it is not known what it maps.
     closed: Option<i32>,
+    /// A process of which nothing is known but its pid: it may be anybody's.
+    unread: Option<i32>,
     sight: Sight,
 }
 
@@ -137,11 +139,13 @@ impl Living {
             pids: BTreeSet::new(),
             mapped: BTreeMap::new(),
             closed: None,
+            unread: None,
             sight: look.sight,
         };
         for process in look.processes.iter().filter(|process| !process.ended) {
             let pid = process.process.pid;
             living.pids.insert(pid);
+            living.unread = living.unread.or(process.unread.then_some(pid));
             for uid in process.uids.into_iter().flatten() {
                 living.users.entry(uid).or_insert(pid);
             }
@@ -159,6 +163,8 @@ impl Living {
                 }
             }
         }
+        // Of these the kernel says that they are there.
+        living.pids.extend(&look.hidden);
         living
     }
 
@@ -229,6 +235,6 @@ impl Living {
     fn user_of(&self, subject: Subject<'_>) -> Option<i32> {
         let owner = self.users.get(&subject.owner().0);
         let creator = subject.creator().and_then(|(uid, _)| self.users.get(&uid));
-        owner.or(creator).copied()
+        owner.or(creator).copied().or(self.unread)
     }
 }

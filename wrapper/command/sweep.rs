@@ -26,6 +26,10 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// `shmwarden sweep`.
 pub(crate) fn run(args: &SweepArgs, common: &Common) -> Ending {
+    if let Err(error) = place::here() {
+        log::error!("{error}");
+        return Ending::Status(exit::status_of(&error));
+    }
     let (paths, named) = match paths(args) {
         Ok(found) => found,
         Err(error) => {

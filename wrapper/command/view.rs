@@ -150,6 +150,9 @@ impl View {
         if scope.brief && wanted.owners {
             processes::add_owners(&mut self.look.processes);
         }
+        let makers = self.look.segments.iter().filter(|row| row.nattch == 0);
+        let makers = makers.map(|row| row.creator_pid).collect();
+        observe::tables::add_hidden(&mut self.look, makers);
         self.accounts = books.accounts(&mut self.look)?;
         Ok(())
     }

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Duration;
 
 use shmwarden::engine::{self, EngineName};
 use shmwarden::ledger::book::Run;
@@ -13,6 +14,10 @@ use shmwarden::ledger::record::Claim;
 use shmwarden::object::ProcessRef;
 use shmwarden::observe::{Seen, processes};
 use shmwarden::proc::read;
+
+/// Times that what fails to be read is asked for, and the pause between where that may help.
+const TRIES: usize = 3;
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Deepest chain of parents that is followed.
 const DEEPEST: usize = 64;
@@ -116,11 +121,8 @@ impl Family {
 
     /// Every living process that descends from the server, the launcher's helper left out.
     pub(crate) fn members(&self, run: &Run, helper: Option<i32>) -> Vec<ProcessRef> {
-        let all: BTreeMap<i32, (ProcessRef, i32)> = read::pids()
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|pid| parent_of(pid).map(|found| (pid, found)))
-            .collect();
+        let all: BTreeMap<i32, (ProcessRef, i32)> =
+            pids().into_iter().filter_map(|pid| parent_of(pid).map(|found| (pid, found))).collect();
         let parents = |pid: i32| all.get(&pid).copied();
         all.values()
             .map(|(process, _)| *process)
@@ -171,17 +173,36 @@ pub(crate) fn began_since(claim: &Claim, program: &Path) -> Option<ProcessRef> {
     alive.filter(runs_it).min_by_key(|process| (process.start, process.pid))
 }
 
-/// A process and its parent's pid.
+/// A process and its parent's pid; asked again where a read fails, since nobody has ended by that.
 fn parent_of(pid: i32) -> Option<(ProcessRef, i32)> {
-    let stat = read::stat(pid).ok().and_then(Seen::here)?;
-    Some((ProcessRef { pid, start: stat.start_ticks }, stat.ppid))
+    for _ in 0..TRIES {
+        match read::stat(pid) {
+            Ok(Seen::Here(stat)) => {
+                return Some((ProcessRef { pid, start: stat.start_ticks }, stat.ppid));
+            }
+            Ok(Seen::Gone) => return None,
+            Ok(Seen::Denied) | Err(_) => {}
+        }
+    }
+    None
+}
+
+/// Every pid; asked again where the list cannot be had for a moment.
+fn pids() -> Vec<i32> {
+    for _ in 1..TRIES {
+        if let Ok(pids) = read::pids() {
+            return pids;
+        }
+        std::thread::sleep(PAUSE);
+    }
+    read::pids().unwrap_or_default()
 }
 
 /// The children of a process.
 pub(crate) fn children_of(parent: i32) -> Vec<i32> {
     read::children(parent).here().unwrap_or_else(|| {
         // A kernel without CONFIG_PROC_CHILDREN keeps no list of them.
-        let all = read::pids().unwrap_or_default().into_iter();
+        let all = pids().into_iter();
         all.filter(|&pid| parent_of(pid).is_some_and(|(_, its)| its == parent)).collect()
     })
 }

@@ -39,7 +39,8 @@ impl Server {
             EngineChoice::Postgres => EngineName::Postgres,
             EngineChoice::Opengauss => EngineName::Opengauss,
         };
-        let cwd = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+        let cwd = std::env::current_dir().or_else(|_| std::env::current_dir());
+        let cwd = cwd.unwrap_or_else(|_| PathBuf::from("/"));
         let pgdata = std::env::var_os("PGDATA");
         let data = engine::data_directory(engine, command, pgdata.as_deref(), &cwd);
         let program = Some(program.to_owned());

@@ -36,12 +36,31 @@ impl From<Error> for Trouble {
     }
 }
 
+/// Times that a look which fails before the start is repeated: a table that is full for a moment
+/// must not make a server start beside one that lives.
+const TRIES: usize = 3;
+
 /// Opens the ledger for a new run, locked, with everything settled that older runs left; waits this
 /// long for whoever has the lock and is no other run.
 ///
 /// # Errors
 /// [`Trouble`].
 pub(crate) fn ledger(
+    path: &Path,
+    is_default_place: bool,
+    longest: Duration,
+) -> std::result::Result<Ledger, Trouble> {
+    for _ in 1..TRIES {
+        match once(path, is_default_place, longest) {
+            Err(Trouble::Fails(Error::Io { .. } | Error::Unsupported(_))) => {}
+            other => return other,
+        }
+        std::thread::sleep(PAUSE);
+    }
+    once(path, is_default_place, longest)
+}
+
+fn once(
     path: &Path,
     is_default_place: bool,
     longest: Duration,
@@ -250,7 +269,14 @@ fn settle_older(ledger: &mut Ledger) -> std::result::Result<(), Trouble> {
     }
     let own = i32::try_from(std::process::id()).unwrap_or(0);
     let policy = Policy { exempt: vec![own], starting: true, ..Policy::default() };
-    let report = settle::settle(ledger, &policy)?;
+    let report = match settle::settle(ledger, &policy) {
+        Ok(report) => report,
+        Err(error) => {
+            // Nothing can be settled; but no server starts beside one that may live.
+            still_lives(ledger)?;
+            return Err(error.into());
+        }
+    };
     if !matches!(&report.state, State::Live(_)) {
         text::log_report(&report);
     }

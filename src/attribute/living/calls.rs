@@ -57,9 +57,12 @@ pub fn calls(
         }
         let is_alive = |pid: &i32| look.process(*pid).is_some_and(|process| !process.ended);
         let others = last.pids.iter().filter(|pid| !is_family(pid));
-        let alone = ours.len() == last.pids.len() && !last.perhaps_unseen;
-        let is_own =
-            is_marked(&identity, marked, server) || is_new(&identity, claim, since, server);
+        let is_marked = is_marked(&identity, marked, server);
+        // Of a set that an openGauss has marked a member that shows no operator was never used,
+        // unless it has a value.
+        let unseen = if is_marked { last.unseen } else { last.perhaps_unseen };
+        let alone = ours.len() == last.pids.len() && !unseen;
+        let is_own = is_marked || is_new(&identity, claim, since, server);
         if fits && alone && is_own {
             let by_server = ours.contains(&server.process.pid);
             let user = descendants.iter().find(|process| ours.contains(&process.pid)).copied();

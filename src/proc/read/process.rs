@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use super::threads::{numeric_entries, tids, via_threads};
-use super::{SMALL, at, malformed, record, seen, up_to, whole};
+use super::{SMALL, at, malformed, record, seen, settled, up_to, whole};
 use crate::proc::status::{self, Status};
 use crate::proc::{Seen, system};
 use crate::sys::files;
@@ -34,14 +34,15 @@ pub fn pids() -> io::Result<Vec<i32>> {
 pub fn status(pid: i32) -> io::Result<Seen<Status>> {
     let path = format!("/proc/{pid}/status");
     match seen(&path, record(&path))? {
-        Seen::Here(bytes) if bytes.is_empty() => Ok(Seen::Gone),
+        Seen::Here(bytes) if bytes.is_empty() => Ok(settled(pid, Seen::Gone)),
         Seen::Here(bytes) => status::parse(&bytes).map(Seen::Here).map_err(malformed),
-        Seen::Gone => Ok(Seen::Gone),
+        Seen::Gone => Ok(settled(pid, Seen::Gone)),
         Seen::Denied => Ok(Seen::Denied),
     }
 }
 
-/// The program: `/proc/<pid>/exe` (proc_pid_exe(5)). `Gone` also for kernel threads and zombies.
+/// The program: `/proc/<pid>/exe` (proc_pid_exe(5)). `Gone` also for zombies; a kernel thread,
+/// which has none, is `Denied`.
 pub fn exe(pid: i32) -> io::Result<Seen<FileId>> {
     via_threads(pid, "exe", file_id, |_| false)
 }
@@ -90,7 +91,8 @@ pub fn auxiliary_vector(pid: i32) -> Seen<Vec<u8>> {
 /// Under systemd's hybrid hierarchy the version 2 path may be `/` for everybody.
 pub fn cgroup(pid: i32) -> Seen<Vec<u8>> {
     let path = format!("/proc/{pid}/cgroup");
-    or_denied(seen(&path, whole(&path, SMALL))).map(|bytes| system::cgroup_path(&bytes).to_vec())
+    let found = settled(pid, or_denied(seen(&path, whole(&path, SMALL))));
+    found.map(|bytes| system::cgroup_path(&bytes).to_vec())
 }
 
 /// The value of a variable in `/proc/<pid>/environ`, as it was when the program was executed.
@@ -114,7 +116,7 @@ pub fn environ_var(pid: i32, name: &str) -> Seen<Option<Vec<u8>>> {
 pub fn children(pid: i32) -> Seen<Vec<i32>> {
     let tids = match or_denied(tids(pid)) {
         Seen::Here(tids) => tids,
-        Seen::Gone => return Seen::Gone,
+        Seen::Gone => return settled(pid, Seen::Gone),
         Seen::Denied => return Seen::Denied,
     };
     let (mut found, mut any) = (Vec::new(), false);

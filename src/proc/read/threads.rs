@@ -7,7 +7,7 @@
 use std::io;
 
 use super::stat_file::{stat, stat_at};
-use super::{LARGE, seen, up_to};
+use super::{LARGE, seen, settled, up_to};
 use crate::proc::{Seen, decimal};
 
 /// How often a process that changes under the look is looked at again.
@@ -63,7 +63,7 @@ pub(super) fn via_threads<T>(
     }
     let others = match tids(pid)? {
         Seen::Here(tids) => tids,
-        Seen::Gone => return Ok(first),
+        Seen::Gone => return Ok(settled(pid, first)),
         Seen::Denied => return Ok(Seen::Denied),
     };
     for tid in others.into_iter().filter(|&tid| tid != pid) {
@@ -73,7 +73,7 @@ pub(super) fn via_threads<T>(
             return Ok(found);
         }
     }
-    Ok(first)
+    Ok(settled(pid, first))
 }
 
 /// The ids of a process's threads, its own first.
@@ -90,6 +90,11 @@ pub(super) fn numeric_entries(path: &str) -> io::Result<Vec<i32>> {
         numbers.extend(decimal::<i32>(name.as_encoded_bytes()));
     }
     Ok(numbers)
+}
+
+/// Checks whether every thread of a process is seen to have ended.
+pub(super) fn has_ended(pid: i32) -> bool {
+    matches!(all_ended(pid), Ok(Some(_)))
 }
 
 /// The threads, if each of them has ended: state Z or X comes after the memory was let go.

@@ -9,16 +9,17 @@ use std::path::Path;
 
 use super::stat_file::stat_at;
 use super::threads::{numeric_entries, tids};
-use super::{LARGE, SMALL, at, seen, whole};
+use super::{LARGE, SMALL, at, seen, settled, whole};
 use crate::proc::locks::{self, Flock};
 use crate::proc::syscall::{self, WaitsFor};
 use crate::proc::{Seen, decimal};
+use crate::sys::signals::exists;
 
 /// The sets and queues that threads of a process are blocked on, one entry a thread.
 pub fn waits(pid: i32) -> io::Result<Seen<Vec<WaitsFor>>> {
     let tids = match tids(pid)? {
         Seen::Here(tids) => tids,
-        Seen::Gone => return Ok(Seen::Gone),
+        Seen::Gone => return Ok(settled(pid, Seen::Gone)),
         Seen::Denied => return Ok(Seen::Denied),
     };
     let mut found = Vec::new();
@@ -26,7 +27,8 @@ pub fn waits(pid: i32) -> io::Result<Seen<Vec<WaitsFor>>> {
         let path = format!("/proc/{pid}/task/{tid}/syscall");
         match seen(&path, whole(&path, SMALL))? {
             Seen::Here(bytes) => found.extend(syscall::waits_for(&bytes)),
-            Seen::Gone => {}
+            Seen::Gone if !exists(tid) || sleeps_elsewhere(pid, tid) => {}
+            Seen::Gone => return Ok(Seen::Denied),
             Seen::Denied if sleeps_elsewhere(pid, tid) => {}
             Seen::Denied => return Ok(Seen::Denied),
         }
@@ -57,16 +59,25 @@ pub fn open_files(pid: i32, name: &[u8], dev: u64, ino: u64) -> io::Result<Seen<
     let path = format!("/proc/{pid}/fd");
     let numbers = match seen(&path, numeric_entries(&path))? {
         Seen::Here(numbers) => numbers,
-        Seen::Gone => return Ok(Seen::Gone),
+        Seen::Gone => return Ok(settled(pid, Seen::Gone)),
         Seen::Denied => return Ok(Seen::Denied),
     };
-    let is_it = |number: &&i32| {
+    let mut count = 0;
+    for number in numbers {
         let link = format!("{path}/{number}");
-        let bears_name = std::fs::read_link(&link).is_ok_and(|to| has_name(&to, name));
-        bears_name
-            && std::fs::metadata(&link).is_ok_and(|file| (file.dev(), file.ino()) == (dev, ino))
-    };
-    Ok(Seen::Here(numbers.iter().filter(is_it).count() as u64))
+        match seen(&link, std::fs::read_link(&link))? {
+            Seen::Here(to) if has_name(&to, name) => {}
+            // Of another name, or closed meanwhile.
+            Seen::Here(_) | Seen::Gone => continue,
+            Seen::Denied => return Ok(Seen::Denied),
+        }
+        match seen(&link, std::fs::metadata(&link))? {
+            Seen::Here(file) => count += u64::from((file.dev(), file.ino()) == (dev, ino)),
+            Seen::Gone => {}
+            Seen::Denied => return Ok(Seen::Denied),
+        }
+    }
+    Ok(Seen::Here(count))
 }
 
 fn has_name(path: &Path, name: &[u8]) -> bool {

@@ -72,6 +72,7 @@ pub(super) fn process(pid: i32, start: u64, uid: u32) -> Process {
         maps: Some(Seen::Here(Vec::new())),
         same_ipc: Some(true),
         control_group: None,
+        unread: false,
     }
 }
 

@@ -16,7 +16,7 @@ use crate::support::warden::{self, Answer};
 
 /// Has `/proc` show users their own processes only: a mount of its own, which since Linux 5.8
 /// leaves the machine's as it is.
-fn hide_processes() {
+pub fn hide_processes() {
     need_root("to hide processes");
     let mut mount = Command::new("mount");
     mount.args(["-t", "proc", "-o", "hidepid=invisible", "proc", "/proc"]);
@@ -87,7 +87,7 @@ fn a_last_sender_or_receiver_that_proc_hides_keeps_a_queue() {
 #[test]
 fn a_receiver_that_proc_hides_keeps_a_queue_that_it_may_open() {
     sandbox::on_host(|| {
-        let (instance, server, set, queue) = hidden("660");
+        let (instance, server, set, queue) = hidden("600");
         let mut receiver = Asked::stranger(User::Root);
         receiver.tell(&format!("my $m; msgrcv({queue}, $m, 100, 7, 0)"));
         wait_blocked(receiver.pid(), "msg");

@@ -209,8 +209,10 @@ fn generic_counts_who_was_started_later_in_its_group_session_or_service() {
     let stranger = process(9000, 9000);
     let same_group = Process { group: claim.group, ..stranger.clone() };
     let own_session = Process { session: claim.session, ..stranger.clone() };
-    let same_service =
-        Process { control_group: Some(claim.control_group.clone()), ..stranger.clone() };
+    let same_service = Process {
+        control_group: Some(Seen::Here(claim.control_group.clone())),
+        ..stranger.clone()
+    };
     assert_eq!(life_with(claim.clone(), vec![stranger]), nobody());
     for found in [same_group, own_session, same_service] {
         let life = life_with(claim.clone(), vec![found.clone()]);
@@ -233,7 +235,7 @@ fn generic_takes_no_session_that_is_not_its_own_and_no_group_that_is_no_service(
         Claim { session: 77, control_group: bytes("/user.slice/session-1.scope"), ..generic(1) };
     let neighbour = Process {
         session: 77,
-        control_group: Some(shell.control_group.clone()),
+        control_group: Some(Seen::Here(shell.control_group.clone())),
         ..process(9000, 9000)
     };
     assert_eq!(life_with(shell, vec![neighbour]), nobody());
@@ -362,4 +364,20 @@ fn a_data_directory_is_known_by_device_and_inode_and_not_by_its_path() {
     };
     let life = life_with(moved, vec![postgres(9000, 9000)]);
     assert!(matches!(left(&life), Evidence::RunsHere(h) if h.uid == Some(UID)));
+}
+
+/// Of one whose `stat` could not be read nothing is known but its pid.
+#[test]
+fn an_unread_process_is_whoever_could_use_an_object() {
+    let unread = |pid| vec![Process::unread(pid)];
+    // As the claimed process, if its pid is claimed.
+    assert!(matches!(life_with(claim(1), unread(SERVER.pid)), Life::Live(Evidence::Claimed(_))));
+    // As a survivor, where no main segment tells that there is none.
+    let left = life_with(generic(1), unread(9000));
+    assert!(
+        matches!(&left, Life::Dead(left) if matches!(left[..], [Evidence::Closed(_)])),
+        "{left:?}"
+    );
+    let ended = Process { ended: true, ..Process::unread(9000) };
+    assert_eq!(life_with(generic(1), vec![ended]), Life::Dead(vec![]));
 }

@@ -239,7 +239,8 @@ pub fn process(pid: i32, start: u64) -> Process {
         cwd: Seen::Here(file_id(DATA.dev, 2, "/")),
         maps: Some(Seen::Here(vec![])),
         same_ipc: Some(true),
-        control_group: Some(bytes("/user.slice")),
+        control_group: Some(Seen::Here(bytes("/user.slice"))),
+        unread: false,
     }
 }
 

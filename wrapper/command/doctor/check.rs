@@ -75,7 +75,10 @@ fn running(view: &View, shown: &Shown<'_>) -> Vec<Server> {
     let first = servers(view).filter(|process| !pids.contains(&process.parent));
     let server = first.filter_map(|process| {
         let [_, uid, ..] = process.uids?;
-        let group = process.control_group.as_ref().map(|group| group.0.as_slice());
+        let group = match &process.control_group {
+            Some(Seen::Here(group)) => Some(group.0.as_slice()),
+            Some(Seen::Gone | Seen::Denied) | None => None,
+        };
         Some(Server {
             pid: process.process.pid,
             uid,

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use shmwarden::Error;
 use shmwarden::ledger::Ledger;
-use shmwarden::observe::{self, Observation, Scope};
+use shmwarden::observe::{self, Observation, Scope, place};
 
 use super::view::{View, Wanted};
 use crate::cli::Common;
@@ -59,6 +59,7 @@ fn failed(error: Error) -> Failure {
 }
 
 fn record(args: &RecordArgs) -> Result<Recorded, Failure> {
+    place::here().map_err(failed)?;
     let target = target::find(args)?;
     init::look(&target)?;
     let path = path(args, &target)?;
