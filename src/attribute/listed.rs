@@ -2,14 +2,14 @@
 //! that. Pure.
 
 use super::{Doubt, Found, Suspect, bears_claim, claim_of, is_here, is_postgres, is_recorded};
-use super::{major, runs_here, same_pids};
+use super::{major, runs_here, same_pids, seen_with};
 use crate::engine::postgres;
 use crate::ledger::Book;
 use crate::ledger::book::{Recorded, Run, Standing};
 use crate::ledger::record::{End, How, ObjectSeen, Role};
 use crate::object::{Identity, ShmFile};
 use crate::observe::{Mapped, Observation, identity_of};
-use crate::sys::shm::MODE_DEST;
+use crate::sys::shm::{MODE_DEST, Row};
 
 /// What a main or control segment lists.
 pub(super) fn by(
@@ -20,7 +20,8 @@ pub(super) fn by(
     found: &mut Vec<Found>,
     suspects: &mut Vec<Suspect>,
 ) {
-    if !is_here(book, object, look) {
+    // Whose list it is has to be proven first.
+    if object.how == How::ForkCount || !is_here(book, object, look) {
         return;
     }
     let (handles, role) = match object.role {
@@ -52,7 +53,9 @@ pub(super) fn by(
 
 /// Control segments that came in by their creator's pid alone, now that a header names them.
 pub(super) fn controls_known(book: &Book, look: &Observation) -> Vec<ObjectSeen> {
-    let mains = book.open_objects().filter(|o| o.role == Role::Main && is_here(book, o, look));
+    let proven = |object: &&Recorded| object.how != How::ForkCount;
+    let mains = book.open_objects().filter(proven);
+    let mains = mains.filter(|o| o.role == Role::Main && is_here(book, o, look));
     let named = mains.filter_map(|main| Some((main.run, control_handle(main, look)?)));
     let named: Vec<_> = named.map(|(run, handle)| (run, postgres::sysv_key(handle))).collect();
     let is_named = |object: &&Recorded| match &object.identity {
@@ -64,7 +67,11 @@ pub(super) fn controls_known(book: &Book, look: &Observation) -> Vec<ObjectSeen>
         _ => false,
     };
     let known = book.open_objects().filter(is_named).map(super::seen_again);
-    known.map(|seen| ObjectSeen { role: Role::Control, ..seen }).collect()
+    let control = |seen: ObjectSeen| {
+        let how = if seen.how == How::ForkCount { How::Listed } else { seen.how };
+        ObjectSeen { role: Role::Control, how, ..seen }
+    };
+    known.map(control).collect()
 }
 
 /// The user that made an object.
@@ -169,9 +176,8 @@ pub fn headers_wanted(book: &Book, look: &Observation) -> Vec<i32> {
     let mut ids: Vec<i32> = recorded.collect();
     for run in runs_here(book, look).filter(|run| same_pids(book, run, look)) {
         for claim in &run.claims {
-            ids.extend(
-                look.segments.iter().filter(|row| bears_claim(claim, row)).map(|row| row.id),
-            );
+            let its = |row: &&Row| bears_claim(claim, row) && seen_with(claim, row.creator_uid);
+            ids.extend(look.segments.iter().filter(its).map(|row| row.id));
         }
     }
     ids.sort_unstable();

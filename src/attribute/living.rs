@@ -7,7 +7,7 @@
 pub mod calls;
 
 use super::listed;
-use super::proof::{bears_claim, pid_cannot_be_reused, uid_fits, written};
+use super::proof::{bears_claim, seen_with, written};
 use super::{Found, is_recorded, number};
 use crate::ledger::Book;
 use crate::ledger::book::Run;
@@ -35,11 +35,10 @@ impl Member {
         self.holds.as_ref().is_some_and(|all| all.contains(&Mapped::Segment(row.id)))
     }
 
-    /// Whether a segment that bears this process's pid cannot be an earlier process's: no number
-    /// has come round since the boot, or it is younger than the process and attached by it.
-    fn made(&self, row: &Row, look: &Observation) -> bool {
-        pid_cannot_be_reused(Some(0), look.forks, [look.pid_max, look.pid_max])
-            || (row.ctime + ROUNDING >= self.began && self.holds(row))
+    /// Checks that a segment which bears this process's pid is no earlier process's: it is not
+    /// older than the process, which has it attached.
+    fn made(&self, row: &Row) -> bool {
+        row.ctime.saturating_add(ROUNDING) >= self.began && self.holds(row)
     }
 }
 
@@ -61,7 +60,8 @@ pub fn created(
         if is_recorded(book, &identity) {
             continue;
         }
-        let lived = (known || server.made(row, look)).then_some(How::Claim);
+        let lived = seen_with(claim, row.creator_uid) && (known || server.made(row));
+        let lived = lived.then_some(How::Claim);
         match written(claim, row, look).or(lived) {
             Some(how) => found.push((claim.run, how, Role::Other, identity)),
             None => doubtful.push(row.id),
@@ -81,9 +81,11 @@ pub fn created_below(
     let mut all: Vec<(Found, ProcessRef)> = Vec::new();
     for row in look.segments.iter().filter(|row| row.mode & MODE_DEST == 0) {
         let maker = descendants.iter().find(|member| member.process.pid == row.creator_pid);
-        let Some(maker) = maker.filter(|maker| maker.made(row, look)) else { continue };
+        let Some(maker) = maker.filter(|maker| maker.made(row)) else { continue };
         let identity = Identity::Shm(identity_of(row));
-        if uid_fits(claim, row.creator_uid) && !is_recorded(book, &identity) {
+        let own = look.process(maker.process.pid).and_then(|process| process.uids);
+        let own = own.is_some_and(|uids| uids.contains(&row.creator_uid));
+        if (own || seen_with(claim, row.creator_uid)) && !is_recorded(book, &identity) {
             all.push(((claim.run, How::Watch, Role::Other, identity), maker.process));
         }
     }

@@ -9,7 +9,7 @@ pub mod proof;
 pub mod sets;
 
 pub use listed::{controls_wanted, headers_wanted};
-pub use proof::{bears_claim, pid_cannot_be_reused, uid_fits};
+pub use proof::{bears_claim, seen_with, uid_fits};
 
 use crate::engine::{self, EngineName};
 use crate::ledger::Book;
@@ -114,7 +114,25 @@ pub fn roles(book: &Book, look: &Observation) -> Vec<ObjectSeen> {
         }
     }
     again.extend(listed::controls_known(book, look));
+    proven_anew(book, look, &mut again);
     again
+}
+
+/// Gives objects that an older version recorded by a proof that is none (the fork count) the proof
+/// that what the server wrote down gives them; without one they stay unproven.
+fn proven_anew(book: &Book, look: &Observation, again: &mut Vec<ObjectSeen>) {
+    for object in book.open_objects().filter(|object| object.how == How::ForkCount) {
+        let Identity::Shm(segment) = &object.identity else { continue };
+        let run = book.runs.get(&object.run);
+        let claim = run.and_then(|run| claim_of(run, segment.creator_pid));
+        let row = look.segment(segment.id).filter(|_| is_here(book, object, look));
+        let proof = claim.zip(row).and_then(|(claim, row)| proof::written(claim, row, look));
+        let Some(how) = proof.filter(|_| object.standing == Standing::Present) else { continue };
+        match again.iter_mut().find(|seen| seen.object == object.number) {
+            Some(seen) => seen.how = how,
+            None => again.push(ObjectSeen { how, ..seen_again(object) }),
+        }
+    }
 }
 
 /// The record that repeats an object as it stands.
@@ -211,11 +229,10 @@ fn claimed(
             if is_recorded(book, &identity) {
                 continue;
             }
-            let proof = proof::of(claim, row, look);
+            let proof = proof::written(claim, row, look);
             // The recorded one, which somebody has changed since, be it a next server: no other one
             // of the server's, and its pid says nothing of who uses it now.
-            let by_pid = matches!(proof, None | Some(How::ForkCount));
-            if by_pid && is_recorded_but_for_time(book, run, row) {
+            if proof.is_none() && is_recorded_but_for_time(book, run, row) {
                 continue;
             }
             match proof {

@@ -7,7 +7,7 @@ use crate::attribute::{self, Doubt, Suspect};
 use crate::engine::{self, postgres};
 use crate::ledger::Book;
 use crate::ledger::book::{Recorded, Standing};
-use crate::ledger::record::Role;
+use crate::ledger::record::{How, Role};
 use crate::object::Identity;
 use crate::observe::Observation;
 
@@ -109,6 +109,13 @@ fn not_understood(book: &Book, object: &Recorded, look: &Observation) -> Option<
         }
         _ => None,
     }
+}
+
+/// Returns the reason against an object that came in by the fork count, which is no proof: older
+/// versions recorded such.
+#[must_use]
+pub fn unproven(object: &Recorded) -> Option<Reason> {
+    (object.how == How::ForkCount).then_some(Reason::PidReused)
 }
 
 /// Whether the server ended cleanly and is of a kind that does not leak then.

@@ -10,7 +10,7 @@ pub mod reason;
 mod sets;
 
 pub use crate::attribute::differs;
-pub use common::{clean_end, unseen_user};
+pub use common::{clean_end, unproven, unseen_user};
 pub use life::Life;
 pub use own::{file_in_use, file_use};
 pub use reason::{Evidence, Holder, Reason};
@@ -182,6 +182,7 @@ pub fn decide(
             None => common
                 .clone()
                 .or_else(|| unseen(object))
+                .or_else(|| unproven(object))
                 .or_else(|| common::clean_end(book, object, policy)),
         };
         verdicts.push(match reason {

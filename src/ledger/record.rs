@@ -252,7 +252,8 @@ pub enum How {
     /// Seen while the claimed process, its creator, was an unreaped zombie; a set or queue, while
     /// it was new and nobody but that process or known descendants had used it.
     LastLook,
-    /// Bears the claimed pid, which cannot have come round since the server was seen alive.
+    /// Bears the claimed pid, and few forks were counted since the server was seen alive: what
+    /// versions up to 0.1 took for a proof. Nothing is recorded so any more, nor removed.
     ForkCount,
     /// Its header names the claimed pid and the data directory.
     Header,
@@ -280,7 +281,7 @@ impl fmt::Display for How {
             Self::Claim => "created by the server",
             Self::Watch => "created by a descendant of the server",
             Self::LastLook => "created by the server, seen at its death",
-            Self::ForkCount => "bears the pid of the server, which cannot have been reused",
+            Self::ForkCount => "bears the pid of the server, which is no proof",
             Self::Header => "its header names the server's pid and data directory",
             Self::PidFile => "named by postmaster.pid",
             Self::Listed => "listed by the server's control segment",

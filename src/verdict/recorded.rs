@@ -227,7 +227,8 @@ impl<'a> Known<'a> {
         let common = || self.common.get(index).and_then(Clone::clone);
         let unseen = || decide::unseen_user(&account.book, &account.life, object);
         let clean = || decide::clean_end(&account.book, object, &Policy::default());
-        match own.or_else(common).or_else(unseen).or_else(clean) {
+        let unproven = || decide::unproven(object);
+        match own.or_else(common).or_else(unseen).or_else(unproven).or_else(clean) {
             None if object.is_adopted() => said(Verdict::Stale, Reason::Adopted),
             None => said(Verdict::Stale, Reason::Dead),
             Some(reason @ Reason::LeftClean) => said(Verdict::Left, reason),

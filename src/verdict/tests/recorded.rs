@@ -4,7 +4,7 @@ use super::make::{
     LAUNCHER, SERVER, Story, UID, file, file_ref, mapper, only, place, process, row, server, with,
     words,
 };
-use crate::ledger::record::{End, EngineName, Record, Role};
+use crate::ledger::record::{End, EngineName, How, Record, Role};
 use crate::object::{Identity, Place, ProcessRef};
 use crate::observe::{Mapped, identity_of};
 use crate::sys::shm::MODE_DEST;
@@ -35,18 +35,14 @@ fn what_a_dead_server_left_is_stale() {
 }
 
 #[test]
-fn what_sweep_would_prove_is_stale_though_nobody_wrote_it_down() {
-    // Launcher and server were killed at once, and too few forks passed for the pid to come round.
-    let look = with(vec![row(1)], vec![]);
-    assert_eq!(words(&Story::begin(), &look), [(Verdict::Stale, "dead")]);
-}
-
-#[test]
 fn what_may_be_a_dead_servers_is_not_offered_as_an_orphan() {
-    let mut look = with(vec![row(1)], vec![]);
-    look.forks = Some(1_000_000);
+    // Launcher and server were killed at once, and it bears the pid of that server.
+    let look = with(vec![row(1)], vec![]);
     let story = Story::begin();
     assert_eq!(words(&story, &look), [(Verdict::Unrecorded, "pid-reused")]);
+    let mut story = Story::begin().has(&row(1));
+    story.0.objects.get_mut(&1).unwrap().how = How::ForkCount;
+    assert_eq!(words(&story, &look), [(Verdict::Held, "pid-reused")]);
 }
 
 #[test]

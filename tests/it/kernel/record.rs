@@ -10,7 +10,6 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::instance::{Instance, SOON, need_root, need_to_look_into_others, outcomes};
-use super::ledger_text::edit;
 use super::stand_in::{self, StandIn};
 use crate::support::container::{Container, Own};
 use crate::support::objects::{Bystanders, Snapshot, create_segment, segment, segments};
@@ -107,7 +106,6 @@ fn what_an_earlier_process_of_the_same_pid_left_is_not_recorded() {
         let mut server = stand_in(User::Server, KEY);
         assert_eq!(server.pid(), pid, "the number came round");
         let own = server.segment();
-        fill_the_pids();
         let answer = record(&instance, User::Server, pid).expect_code(0);
         assert_eq!(ids(&answer.json(), "live"), [i64::from(own)], "{answer:?}");
         let sentence = format!("segment {old} bears the pid {pid} and is not recorded");
@@ -121,27 +119,26 @@ fn what_an_earlier_process_of_the_same_pid_left_is_not_recorded() {
     });
 }
 
-/// The proof by the fork count ends when enough forks have been since the last record.
+/// Nobody sees a recorded server end, and its pid alone proves nothing.
 #[test]
-fn a_record_that_is_taken_again_keeps_the_proof_fresh() {
+fn what_came_after_the_last_record_is_kept_and_what_another_record_saw_goes() {
     sandbox::run(|| {
         need_to_look_into_others();
-        let instance = Instance::new(User::Server);
-        let mut server = stand_in(User::Server, KEY);
-        record(&instance, User::Server, server.pid()).expect_code(0);
-        let old = fork_count(&instance);
-        edit(instance.ledger(), |entry| {
-            entry.forks = entry.forks.map(|forks| forks.saturating_sub(5_000_000));
-        });
-        record(&instance, User::Server, server.pid()).expect_code(0);
-        assert_eq!(instance.count("alive"), 1);
-        assert!(fork_count(&instance) >= old);
-        server.create_another();
-        server.outermost().signal(Signal::SIGKILL);
-        server.outermost().wait(SOON);
-        let sweep = instance.sweep(&[]).expect_code(0);
-        assert_eq!(sweep.json()["removed"], 2, "{sweep:?}");
-        assert!(segments().is_empty());
+        for again in [false, true] {
+            let instance = Instance::new(User::Server);
+            let mut server = stand_in(User::Server, KEY + 10 * u32::from(again));
+            record(&instance, User::Server, server.pid()).expect_code(0);
+            let later = server.create_another();
+            if again {
+                record(&instance, User::Server, server.pid()).expect_code(0);
+            }
+            server.outermost().signal(Signal::SIGKILL);
+            server.outermost().wait(SOON);
+            let sweep = instance.sweep(&[]).expect_code(0);
+            assert_eq!(sweep.json()["removed"], 1 + i32::from(again), "{sweep:?}");
+            assert_eq!(outcomes(&sweep).contains(&"kept pid-reused".to_owned()), !again);
+            assert_eq!(segment(later).is_some(), !again);
+        }
     });
 }
 
@@ -307,23 +304,6 @@ fn ids(document: &Value, verdict: &str) -> Vec<i64> {
     let mut ids: Vec<i64> = fitting.map(|object| object["id"].as_i64().unwrap()).collect();
     ids.sort_unstable();
     ids
-}
-
-/// The newest fork count of a ledger.
-fn fork_count(instance: &Instance) -> u64 {
-    let entries = super::ledger_text::entries(instance.ledger());
-    entries.iter().rev().find_map(|entry| entry.forks).expect("a fork count")
-}
-
-/// Has so many forks been since the boot that a number may have come round, where that is not so.
-fn fill_the_pids() {
-    let stat = fs::read_to_string("/proc/stat").unwrap();
-    let forks = stat.lines().find_map(|line| line.strip_prefix("processes ")).unwrap();
-    let most = fs::read_to_string("/proc/sys/kernel/pid_max").unwrap();
-    let (forks, most): (u64, u64) = (forks.parse().unwrap(), most.trim().parse().unwrap());
-    if forks < most && fs::write("/proc/sys/kernel/pid_max", "400").is_err() {
-        skip("too few forks since the boot for a number to have come round, and pid_max is fixed");
-    }
 }
 
 /// A process with a second thread.

@@ -2,32 +2,25 @@
 //! and what does not.
 
 use shmwarden::attribute::{
-    self, Doubt, bears_claim, created_by_claimed, headers_wanted, pid_cannot_be_reused,
+    self, Doubt, bears_claim, created_by_claimed, headers_wanted, seen_with,
 };
 use shmwarden::engine::postgres::PidFile;
-use shmwarden::ledger::record::{Claim, End, How, Record, Role};
+use shmwarden::ledger::record::{Claim, End, How, ObjectSeen, Record, Role};
 use shmwarden::object::{FileRef, ProcessRef, Segment};
 use shmwarden::observe::{Observation, Seen};
 use shmwarden::sys::shm::{MODE_DEST, Row};
 
 use super::make::{
-    DATA, FORKS, OTHER_UID, PID_MAX, SERVER, UID, alive, claim, file, generic, in_ipc, in_pids,
-    look, main_header, posix, process, reaped, row, segment, shm,
+    CONTROL_HANDLE, DATA, FORKS, OTHER_UID, SERVER, UID, alive, claim, file, generic, in_ipc,
+    in_pids, look, main_header, posix, posix_of, process, reaped, row, seen, segment, shm,
 };
 use super::story::Story;
-
-const ENOUGH: u64 = PID_MAX - 301;
 
 /// A look at a segment that bears the claimed pid and that nobody had seen.
 fn unseen_segment() -> Observation {
     let mut look = look();
     look.segments = vec![row(&segment(0))];
     look
-}
-
-/// A look at it when so many forks have passed that its pid may be another's.
-fn long_after() -> Observation {
-    Observation { forks: Some(FORKS + ENOUGH), ..unseen_segment() }
 }
 
 fn how(story: &Story, look: &Observation) -> Option<How> {
@@ -45,62 +38,48 @@ fn nothing(story: &Story, look: &Observation) {
 }
 
 #[test]
-fn fewer_forks_than_pids_prove_that_a_pid_did_not_come_round() {
-    let proven = |forks: u64| {
-        let look = Observation { forks: Some(forks), ..unseen_segment() };
-        how(&Story::of(generic(1)), &look)
-    };
-    assert_eq!(proven(FORKS), Some(How::ForkCount));
-    assert_eq!(proven(FORKS + ENOUGH - 1), Some(How::ForkCount));
-    assert_eq!(proven(FORKS + ENOUGH), None);
-    assert_eq!(proven(FORKS - 1), None, "a count that went back is of another kernel");
-    assert_eq!(proven(u64::MAX), None);
+fn that_few_processes_were_forked_since_proves_nothing() {
+    for forks in [Some(FORKS), Some(FORKS + 1), None] {
+        let look = Observation { forks, ..unseen_segment() };
+        assert_eq!(how(&Story::of(generic(1)), &look), None);
+        let seen_alive = Story::of(generic(1)).at_forks(FORKS, alive(1));
+        assert_eq!(how(&seen_alive, &look), None);
+    }
 }
 
 #[test]
-fn the_smaller_of_both_pid_maxima_counts() {
-    let proven = |then, now, passed| {
-        pid_cannot_be_reused(Some(FORKS), Some(FORKS + passed), [Some(then), Some(now)])
-    };
-    assert!(proven(1000, 1000, 698) && !proven(1000, 1000, 699));
-    assert!(!proven(PID_MAX, 1000, 699), "it was made smaller meanwhile");
-    assert!(!proven(1000, PID_MAX, 699), "it was made larger meanwhile");
-    assert!(!proven(301, 301, 0) && !proven(0, 0, 0));
+fn what_nobody_saw_is_of_a_user_that_the_pid_was_seen_with() {
+    let of = |uids: &[u32]| Story::of(Claim { uids: uids.to_vec(), ..claim(1) });
+    let mut look = unseen_segment();
+    look.headers = [(0, main_header(SERVER.pid, 0, DATA))].into();
+    assert_eq!(how(&of(&[UID]), &look), Some(How::Header));
+    assert_eq!(how(&of(&[0, UID]), &look), Some(How::Header));
+    assert_eq!(how(&of(&[0]), &look), None, "root may have become anybody");
+    assert!(seen_with(&Claim { uids: vec![0], ..claim(1) }, 0));
+    // Nor is what may be a stranger's attached for a look at its header.
+    look.headers.clear();
+    assert_eq!(headers_wanted(&of(&[0]).book, &look), Vec::<i32>::new());
+    assert_eq!(headers_wanted(&of(&[0, UID]).book, &look), [0]);
 }
 
+/// Versions up to 0.1 recorded segments by the fork count alone.
 #[test]
-fn a_missing_count_proves_nothing() {
-    let max = Some(PID_MAX);
-    assert!(!pid_cannot_be_reused(None, Some(FORKS), [max, max]));
-    assert!(!pid_cannot_be_reused(Some(FORKS), None, [max, max]));
-    assert!(!pid_cannot_be_reused(Some(FORKS), Some(FORKS), [None, None]));
-}
-
-#[test]
-fn a_missing_pid_max_on_either_side_proves_nothing() {
-    let max = Some(PID_MAX);
-    assert!(!pid_cannot_be_reused(Some(FORKS), Some(FORKS), [None, max]));
-    assert!(!pid_cannot_be_reused(Some(FORKS), Some(FORKS), [max, None]));
-}
-
-#[test]
-fn the_proof_runs_from_the_last_moment_when_the_server_was_seen_alive() {
-    let story = Story::of(generic(1)).at_forks(FORKS + 50, alive(1));
-    assert_eq!(how(&story, &long_after()), Some(How::ForkCount));
-    let look = Observation { forks: Some(FORKS + 50 + ENOUGH), ..unseen_segment() };
-    assert_eq!(how(&story, &look), None);
-}
-
-#[test]
-fn a_count_of_one_claimed_process_says_nothing_of_another_that_may_have_ended_before() {
-    // pg_ctl was claimed, started the server and ended; the server was claimed and seen alive.
-    let server = ProcessRef { pid: 4800, start: 2000 };
-    let story = Story::of(generic(1))
-        .at_forks(FORKS + 10, Record::Claim(Claim { process: server, ..claim(1) }))
-        .at_forks(FORKS + 10 * PID_MAX, Record::Alive { run: 1, process: server });
-    // By now another process of the same user bears pg_ctl's number, and made a segment.
-    let look = Observation { forks: Some(FORKS + 10 * PID_MAX + 5), ..unseen_segment() };
-    assert_eq!(how(&story, &look), None);
+fn what_an_older_version_recorded_by_the_fork_count_needs_another_proof() {
+    let by_count = |role| ObjectSeen { how: How::ForkCount, ..seen(1, role, shm(&segment(0))) };
+    let story = |role| Story::of(claim(1)).then(Record::Object(by_count(role)));
+    let mut look = unseen_segment();
+    assert_eq!(attribute::roles(&story(Role::Other).book, &look), []);
+    look.headers = [(0, main_header(SERVER.pid, 0, DATA))].into();
+    for role in [Role::Other, Role::Main] {
+        let again = attribute::roles(&story(role).book, &look);
+        let proven = ObjectSeen { how: How::Header, ..by_count(Role::Main) };
+        assert_eq!(again, [proven], "{role:?}");
+    }
+    let elsewhere = FileRef { ino: DATA.ino + 1, ..DATA };
+    look.headers = [(0, main_header(SERVER.pid, CONTROL_HANDLE, elsewhere))].into();
+    look.files = vec![posix_of(CONTROL_HANDLE)];
+    let (found, _) = attribute::after_death(&story(Role::Main).book, &look);
+    assert_eq!(found, [], "what another server's header names is not this one's");
 }
 
 #[test]
@@ -113,7 +92,7 @@ fn a_pid_that_another_process_bears_now_has_come_round() {
 #[test]
 fn a_header_that_names_the_pid_and_the_data_directory_proves_it() {
     let proven = |pid, dev, ino| {
-        let mut look = long_after();
+        let mut look = unseen_segment();
         look.headers = [(0, main_header(pid, 0, FileRef { dev, ino }))].into();
         how(&Story::of(claim(1)), &look)
     };
@@ -125,7 +104,7 @@ fn a_header_that_names_the_pid_and_the_data_directory_proves_it() {
 
 #[test]
 fn a_header_proves_nothing_for_a_server_without_a_data_directory() {
-    let mut look = long_after();
+    let mut look = unseen_segment();
     look.headers = [(0, main_header(SERVER.pid, 0, DATA))].into();
     assert_eq!(how(&Story::of(generic(1)), &look), None);
 }
@@ -133,7 +112,7 @@ fn a_header_proves_nothing_for_a_server_without_a_data_directory() {
 #[test]
 fn postmaster_pid_proves_it_by_its_first_and_seventh_line_together() {
     let proven = |pid, key, id| {
-        let mut look = long_after();
+        let mut look = unseen_segment();
         let segment = Some((key, id));
         look.data_dirs[0].pid_file = Seen::Here(PidFile { pid, standalone: false, segment });
         how(&Story::of(claim(1)), &look)
@@ -143,7 +122,7 @@ fn postmaster_pid_proves_it_by_its_first_and_seventh_line_together() {
     assert_eq!(proven(SERVER.pid + 1, key, 0), None);
     assert_eq!(proven(SERVER.pid, key + 1, 0), None);
     assert_eq!(proven(SERVER.pid, key, 1), None);
-    let mut look = long_after();
+    let mut look = unseen_segment();
     let (pid, segment) = (SERVER.pid, None);
     look.data_dirs[0].pid_file = Seen::Here(PidFile { pid, standalone: false, segment });
     assert_eq!(how(&Story::of(claim(1)), &look), None);
@@ -156,7 +135,7 @@ fn a_witnessed_end_stops_the_claim_by_pid() {
         nothing(&Story::of(generic(1)).end(1, end), &unseen_segment());
     }
     let unwitnessed = Story::of(generic(1)).end(1, End::Unknown);
-    assert_eq!(how(&unwitnessed, &unseen_segment()), Some(How::ForkCount));
+    assert_eq!(how(&unwitnessed, &unseen_segment()), None, "it is reported");
 }
 
 #[test]
@@ -167,8 +146,8 @@ fn the_end_of_one_claimed_process_leaves_the_claim_of_another() {
     let mut look = unseen_segment();
     look.segments.push(Row { creator_pid: 4800, ..row(&segment(1)) });
     let (found, suspects) = attribute::after_death(&story.book, &look);
-    assert_eq!((found.len(), suspects.len()), (1, 0));
-    assert_eq!(found[0].identity, shm(&Segment { creator_pid: 4800, ..segment(1) }));
+    assert_eq!((found.len(), suspects.len()), (0, 1));
+    assert_eq!(suspects[0].identity, shm(&Segment { creator_pid: 4800, ..segment(1) }));
 }
 
 #[test]
@@ -257,10 +236,9 @@ fn what_was_recorded_once_is_not_recorded_again_whatever_became_of_it() {
 fn a_recorded_segment_with_another_change_time_is_no_further_object() {
     let story = Story::of(generic(1)).object(1, Role::Other, shm(&segment(0)));
     let later = Segment { ctime: segment(0).ctime + 60, ..segment(0) };
-    for mut look in [unseen_segment(), long_after()] {
-        look.segments = vec![row(&later)];
-        nothing(&story, &look);
-    }
+    let mut look = unseen_segment();
+    look.segments = vec![row(&later)];
+    nothing(&story, &look);
 }
 
 /// Ids come round, after 65,536 creations on older kernels.
@@ -275,14 +253,16 @@ fn a_segment_that_came_back_under_the_id_of_one_that_has_gone_is_a_further_objec
     assert_eq!(found.iter().map(|seen| &seen.identity).collect::<Vec<_>>(), [&shm(&later)]);
     let look = Observation { segments: rows.to_vec(), ..unseen_segment() };
     let (found, suspects) = attribute::after_death(&story.book, &look);
-    assert_eq!((found.len(), suspects.len()), (1, 0));
+    assert_eq!((found.len(), suspects.len()), (0, 1));
 }
 
 #[test]
 fn new_objects_get_the_next_numbers() {
-    let story = Story::of(generic(1)).object(7, Role::Other, shm(&segment(9)));
+    let story = Story::of(claim(1)).object(7, Role::Other, shm(&segment(9)));
     let mut look = unseen_segment();
     look.segments.push(row(&segment(1)));
+    look.headers =
+        [(0, main_header(SERVER.pid, 0, DATA)), (1, main_header(SERVER.pid, 0, DATA))].into();
     let (found, _) = attribute::after_death(&story.book, &look);
     let numbers: Vec<u64> = found.iter().map(|seen| seen.object).collect();
     assert_eq!(numbers, [8, 9]);

@@ -7,8 +7,8 @@ use shmwarden::object::{ProcessRef, Segment};
 use shmwarden::observe::{Mapped, Observation};
 
 use super::make::{
-    DATA, OTHER_UID, PID_MAX, SERVER, claim, file, generic, look, main_header, posix, row, seconds,
-    segment, shm,
+    DATA, OTHER_UID, SERVER, UID, claim, file, generic, look, main_header, posix, process, row,
+    seconds, segment, shm,
 };
 use super::story::Story;
 
@@ -57,15 +57,14 @@ fn what_is_older_than_the_server_or_not_attached_is_in_doubt() {
 }
 
 #[test]
-fn no_number_has_come_round_with_few_forks_since_the_boot() {
-    let old = Segment { ctime: 1, ..segment(0) };
-    for (forks, proven) in [(PID_MAX - 302, true), (PID_MAX - 301, false)] {
-        let look = Observation { forks: Some(forks), ..with(std::slice::from_ref(&old)) };
-        let (found, doubtful) = created(&generic(1), false, &server(&[]), &look);
-        assert_eq!((found.len(), doubtful.len()), if proven { (1, 0) } else { (0, 1) }, "{forks}");
+fn what_another_user_made_is_not_the_servers_because_that_began_as_root() {
+    let root = |uids: &[u32]| Claim { uids: uids.to_vec(), ..generic(1) };
+    let look = with(&[segment(0)]);
+    for known in [false, true] {
+        assert_eq!(created(&root(&[0]), known, &server(&[0]), &look), (vec![], vec![0]));
+        let became = created(&root(&[0, UID]), known, &server(&[0]), &look);
+        assert_eq!(became, (vec![How::Claim], vec![]));
     }
-    let look = Observation { forks: None, ..with(&[old]) };
-    assert_eq!(created(&generic(1), false, &server(&[]), &look).1, [0]);
 }
 
 #[test]
@@ -107,6 +106,15 @@ fn what_a_living_descendant_made_and_has_attached_is_the_servers() {
     assert!(below(&made, &[backend(&[])]).is_empty(), "its number may have come round");
     assert!(below(&made, &[]).is_empty(), "its creator is dead");
     assert!(below(&foreign, &[backend(&[3])]).is_empty());
+    // One that has become another user, as a worker of a root server does.
+    let story = Story::of(Claim { uids: vec![0], ..claim(1) });
+    let by_root = Claim { uids: vec![0], ..claim(1) };
+    let mut look = with(std::slice::from_ref(&made));
+    let found = living::created_below(&story.book, &by_root, &[backend(&[3])], &look);
+    assert_eq!(found, [], "nobody saw it as that user");
+    look.processes = vec![process(BACKEND.pid, BACKEND.start)];
+    let found = living::created_below(&story.book, &by_root, &[backend(&[3])], &look);
+    assert_eq!(found.len(), 1);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Why an object is kept: a test for each reason, with how much of the instance it keeps.
 
 use shmwarden::decide::{self, Life, Policy, Reason};
-use shmwarden::ledger::record::{Claim, End, EngineName, ObjectSeen, Record, Role};
+use shmwarden::ledger::record::{Claim, End, EngineName, How, ObjectSeen, Record, Role};
 use shmwarden::object::{FileRef, Identity, ProcessRef, ShmFile};
 use shmwarden::observe::{Mapped, Process, Seen, Sight};
 use shmwarden::sys::shm::{MODE_DEST, Row};
@@ -294,10 +294,12 @@ fn pid_reused_tells_of_what_may_be_anothers_by_now() {
     let story = Story::of(generic(1));
     let mut look = look();
     look.segments = vec![row(&segment(0))];
-    look.forks = None;
     let (_, verdicts) = settle(&story.book, &look, &with_cleaning());
     assert_eq!(codes_of_suspects(&verdicts), ["pid-reused"]);
     assert_eq!(removed(&verdicts), []);
+    let by_count = ObjectSeen { how: How::ForkCount, ..seen(1, Role::Other, shm(&segment(0))) };
+    let story = story.then(Record::Object(by_count));
+    assert_eq!(reason(&story.book, &look, 1), Some(Reason::PidReused));
 }
 
 #[test]

@@ -51,7 +51,10 @@ pub(super) fn note(
     let below: Vec<ProcessRef> =
         descendants(target.process, look).map(|process| process.process).collect();
     let found_calls = calls::look(ledger, &mut claim, known, &server, &below, look);
-    note_claim(ledger, claim.clone(), known, look)?;
+    // A timer may call this every minute for years.
+    if known != Some(&claim) {
+        ledger.note(Record::Claim(claim.clone()), None)?;
+    }
     Watch::follow(run, ledger, &look.segments)?;
     sets::follow_once(run, ledger)?;
     for seen in found.0 {
@@ -84,29 +87,6 @@ fn claimed(run: u64, target: &Target, known: Option<&Claim>) -> Option<Claim> {
         claim.major = directory.major.or(claim.major);
     }
     (claim.process == target.process).then_some(claim)
-}
-
-/// Writes the claim where it says something new; else that the server was seen alive, where that
-/// is news.
-fn note_claim(
-    ledger: &mut Ledger,
-    claim: Claim,
-    known: Option<&Claim>,
-    look: &Observation,
-) -> Result<()> {
-    let Some(known) = known.filter(|known| **known == claim) else {
-        return ledger.note(Record::Claim(claim), look.forks);
-    };
-    let forks = look.forks.zip(known.forks).map(|(now, then)| now.saturating_sub(then));
-    // A timer may call this every minute for years.
-    let many = look.pid_max.unwrap_or_default() / 64;
-    match forks.is_none_or(|forks| forks > many) {
-        true => {
-            let (run, process) = (claim.run, claim.process);
-            ledger.note(Record::Alive { run, process }, look.forks)
-        }
-        false => Ok(()),
-    }
 }
 
 /// Reads the first bytes of what bears the server's pid, through its memory.

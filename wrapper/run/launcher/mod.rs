@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 use nix::libc::{SIGCHLD, SIGKILL, SIGSTOP};
 use shmwarden::ledger::Ledger;
 use shmwarden::ledger::record::Record;
-use shmwarden::observe;
 use shmwarden::sys::gate::Gated;
 use shmwarden::sys::process::Ended;
 use shmwarden::sys::shm::Row;
@@ -110,7 +109,7 @@ impl Launcher {
             let claim = claim::of(run, child.pid, &server, &rows);
             if let Some(mut claim) = claim {
                 (claim.sets_before, claim.queues_before) = watch::sets::before(&claim);
-                if let Err(error) = ledger.note(Record::Claim(claim), observe::forks()) {
+                if let Err(error) = ledger.note(Record::Claim(claim), None) {
                     log::error!("{error}");
                 }
             }

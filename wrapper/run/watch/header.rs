@@ -100,7 +100,7 @@ impl Watch {
         if let Some(file) = file {
             let identity = Identity::Posix(file);
             if !attribute::is_recorded(&ledger.book, &identity) {
-                return self.note(ledger, How::Listed, Role::Control, identity, None, None);
+                return self.note(ledger, How::Listed, Role::Control, identity, None);
             }
         }
         let key = postgres::sysv_key(handle);
@@ -113,7 +113,7 @@ impl Watch {
                     ledger.note(Record::Object(seen), None)?;
                 }
                 Some(_) => {}
-                None => self.note(ledger, How::Listed, Role::Control, identity, None, None)?,
+                None => self.note(ledger, How::Listed, Role::Control, identity, None)?,
             }
         }
         Ok(())

@@ -22,11 +22,7 @@ impl Watch {
             return Ok(());
         };
         self.take_created(ledger, &run, &rows)?;
-        let fresh: Vec<&Row> =
-            rows.iter().filter(|row| !self.known.contains(&number(row))).collect();
-        for row in fresh {
-            self.appeared(ledger, row, &rows)?;
-        }
+        self.take_fresh(ledger, &rows)?;
         self.look_at_calls(ledger, &rows, true)?;
         self.known = rows.iter().map(number).collect();
         Ok(())

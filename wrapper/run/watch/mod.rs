@@ -1,13 +1,13 @@
 //! Watching a server that lives: what appears, what goes, what its own lists name. Reads kernel
 //! tables only; nothing here waits for a disk or disturbs the server.
 
+mod fresh;
 mod header;
 mod last;
 pub(crate) mod sets;
 mod users;
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
 
 use shmwarden::Result;
 use shmwarden::attribute;
@@ -22,9 +22,11 @@ use shmwarden::sys::shm::Row;
 use super::ancestry::Family;
 use super::claim::{self, Server};
 use super::generic_files::GenericFiles;
+use fresh::{Appeared, Maker, Undecided};
 
-/// How often the fork count is looked at when nothing else happens.
-const ALIVE_EVERY: Duration = Duration::from_secs(60);
+/// Id, key and creator's pid: what a segment is told by between two looks. Not its change time,
+/// which an `IPC_SET` moves.
+type Number = (i32, i32, i32);
 
 /// The watch over one run.
 #[derive(Debug)]
@@ -32,14 +34,13 @@ pub(crate) struct Watch {
     run: u64,
     /// Whether the kind of server is found out from what runs.
     auto: bool,
-    /// Id, key and creator's pid of every segment at the last look.
-    known: BTreeSet<(i32, i32, i32)>,
+    /// Every segment of the last look.
+    known: BTreeSet<Number>,
+    undecided: Undecided,
     family: Family,
     used: BTreeSet<i32>,
     /// When the last look began, in clock ticks since boot.
     looked_at: u64,
-    forks: Option<u64>,
-    alive_at: Instant,
     header_tries: u32,
     files: GenericFiles,
     mount: Option<String>,
@@ -54,11 +55,10 @@ impl Watch {
             run,
             auto,
             known: rows.iter().map(number).collect(),
+            undecided: Undecided::default(),
             family,
             used: BTreeSet::new(),
             looked_at: observe::boot_ticks(),
-            forks: observe::forks(),
-            alive_at: Instant::now(),
             header_tries: 0,
             files: GenericFiles::start(),
             mount: observe::place::shm_mount(),
@@ -74,9 +74,7 @@ impl Watch {
     pub(crate) fn look(&mut self, ledger: &mut Ledger, dense: bool) -> Result<()> {
         let now = observe::boot_ticks();
         let rows = observe::segments()?;
-        let fresh: Vec<&Row> =
-            rows.iter().filter(|row| !self.known.contains(&number(row))).collect();
-        let appeared = !fresh.is_empty();
+        let appeared = rows.iter().any(|row| !self.known.contains(&number(row)));
         if let Some(run) = ledger.book.runs.get(&self.run) {
             self.family.refresh(run);
         }
@@ -84,9 +82,7 @@ impl Watch {
         if appeared || dense {
             self.refresh_claims(ledger)?;
         }
-        for row in fresh {
-            self.appeared(ledger, row, &rows)?;
-        }
+        self.take_fresh(ledger, &rows)?;
         if appeared {
             self.header_tries = 0;
         }
@@ -101,7 +97,6 @@ impl Watch {
                 }
             }
         }
-        self.note_alive(ledger)?;
         self.known = rows.iter().map(number).collect();
         self.looked_at = now;
         Ok(())
@@ -155,44 +150,54 @@ impl Watch {
         records.into_iter().try_for_each(|record| ledger.note(record, None))
     }
 
-    /// A segment that was not there at the last look.
-    fn appeared(&mut self, ledger: &mut Ledger, row: &Row, rows: &[Row]) -> Result<()> {
+    /// Judges what was not there at the last look, and what no earlier look could tell of.
+    fn take_fresh(&mut self, ledger: &mut Ledger, rows: &[Row]) -> Result<()> {
+        let appeared = Appeared { before: self.looked_at, seen: observe::boot_ticks() };
+        let known = &self.known;
+        let is_new = |row: &Row| !known.contains(&number(row));
+        for (row, appeared) in self.undecided.with(rows, is_new, appeared) {
+            if self.is_decided(ledger, row, rows, appeared)? {
+                self.undecided.decided(row);
+            }
+        }
+        Ok(())
+    }
+
+    /// Records a segment that appeared where it is the server's; whether no later look will say
+    /// more of it.
+    fn is_decided(
+        &mut self,
+        ledger: &mut Ledger,
+        row: &Row,
+        rows: &[Row],
+        appeared: Appeared,
+    ) -> Result<bool> {
         let Some(run) = ledger.book.runs.get(&self.run).cloned() else {
-            return Ok(());
+            return Ok(true);
         };
         let identity = Identity::Shm(identity_of(row));
         if attribute::is_recorded(&ledger.book, &identity) {
-            return Ok(());
+            return Ok(true);
         }
-        let forks = observe::forks();
         // Asked after the table was read: the pid was the claimed process's own then.
         let own = |c: &Claim| attribute::bears_claim(c, row) && is_there(c.process);
         if run.claims.iter().any(own) {
-            let role = Role::Other;
-            return self.note(ledger, How::Claim, role, identity, None, forks);
+            self.note(ledger, How::Claim, Role::Other, identity, None)?;
+            return Ok(true);
         }
-        let may_be_ours =
-            run.claims.iter().any(|claim| attribute::uid_fits(claim, row.creator_uid));
-        if !may_be_ours || row.creator_pid == 0 {
-            return Ok(());
+        let fits = |claim: &Claim| attribute::uid_fits(claim, row.creator_uid);
+        if row.creator_pid == 0 || !run.claims.iter().any(fits) {
+            return Ok(true);
         }
-        let Some(creator) = self.known_descendant(row.creator_pid, &run, forks) else {
-            return Ok(());
-        };
-        self.claim_server_of(ledger, creator, &run, rows)?;
-        self.note(ledger, How::Watch, Role::Other, identity, Some(creator), forks)
-    }
-
-    /// The process that a creator's pid means, if it is a descendant and its number cannot have
-    /// been another process's when the segment appeared.
-    fn known_descendant(&mut self, pid: i32, run: &Run, forks: Option<u64>) -> Option<ProcessRef> {
-        let creator = processes::by_pid(pid)?;
-        let since_last_look = creator.start > self.looked_at;
-        let pid_max = observe::pid_max();
-        let unused = attribute::pid_cannot_be_reused(self.forks, forks, [pid_max, pid_max]);
-        self.forks = forks.or(self.forks);
-        let proven = !since_last_look || unused;
-        (proven && self.family.descends(pid, run)).then_some(creator)
+        match self.maker(row, &run, appeared) {
+            Maker::Ours(creator) => {
+                self.claim_server_of(ledger, creator, &run, rows)?;
+                self.note(ledger, How::Watch, Role::Other, identity, Some(creator))?;
+                Ok(true)
+            }
+            Maker::Unproven => Ok(false),
+            Maker::Never => Ok(true),
+        }
     }
 
     /// Where a script or `pg_ctl` has started the real server as its child, claims that too.
@@ -230,7 +235,7 @@ impl Watch {
             claim
         });
         match first.and_then(|first| claim::again(&first, true)) {
-            Some(claim) => ledger.note(Record::Claim(claim), observe::forks()),
+            Some(claim) => ledger.note(Record::Claim(claim), None),
             None => Ok(()),
         }
     }
@@ -244,7 +249,7 @@ impl Watch {
                 continue;
             }
             if let Some(claim) = claim::again(&claim, self.auto) {
-                ledger.note(Record::Claim(claim), observe::forks())?;
+                ledger.note(Record::Claim(claim), None)?;
             }
         }
         Ok(())
@@ -268,27 +273,6 @@ impl Watch {
         records.into_iter().try_for_each(|record| ledger.note(record, None))
     }
 
-    /// Keeps the proof fresh that the pids of claimed processes have not come round.
-    fn note_alive(&mut self, ledger: &mut Ledger) -> Result<()> {
-        if self.alive_at.elapsed() < ALIVE_EVERY {
-            return Ok(());
-        }
-        self.alive_at = Instant::now();
-        let forks = observe::forks();
-        self.forks = forks.or(self.forks);
-        let many = observe::pid_max().unwrap_or(u64::MAX) / 8;
-        let Some(run) = ledger.book.runs.get(&self.run) else { return Ok(()) };
-        let is_due = |claim: &&Claim| {
-            let passed = forks.zip(claim.forks).map(|(now, then)| now.saturating_sub(then));
-            claim.ended.is_none() && passed.is_some_and(|passed| passed > many)
-        };
-        let due: Vec<ProcessRef> = run.claims.iter().filter(is_due).map(|c| c.process).collect();
-        let run = self.run;
-        due.into_iter()
-            .filter(|&process| is_there(process))
-            .try_for_each(|process| ledger.note(Record::Alive { run, process }, forks))
-    }
-
     /// Whether a process of this kind is claimed.
     fn is(&self, ledger: &Ledger, engine: EngineName) -> bool {
         let run = ledger.book.runs.get(&self.run);
@@ -302,16 +286,14 @@ impl Watch {
         role: Role,
         identity: Identity,
         creator: Option<ProcessRef>,
-        forks: Option<u64>,
     ) -> Result<()> {
         let object = ledger.book.next_object();
         let seen = ObjectSeen { object, run: self.run, how, role, identity, creator };
-        ledger.note(Record::Object(seen), forks)
+        ledger.note(Record::Object(seen), None)
     }
 }
 
-/// What a segment is told by between two looks; not its change time, which an `IPC_SET` moves.
-fn number(row: &Row) -> (i32, i32, i32) {
+fn number(row: &Row) -> Number {
     (row.id, row.key, row.creator_pid)
 }
 

@@ -14,7 +14,7 @@ use shmwarden::ledger::book::Run;
 use shmwarden::ledger::record::{Claim, How, Record, Role};
 use shmwarden::object::{Identity, ProcessRef};
 use shmwarden::observe::tables::{Set, queue_identity, set_identity};
-use shmwarden::observe::{self, Seen, sight};
+use shmwarden::observe::{Seen, sight};
 use shmwarden::proc::read;
 use shmwarden::sys::shm::Row;
 use shmwarden::sys::{msg, sem};
@@ -175,8 +175,7 @@ impl Watch {
                 if let Some(creator) = creator {
                     self.claim_server_of(ledger, creator, run, rows)?;
                 }
-                let forks = observe::forks();
-                self.note(ledger, how, Role::Other, identity, creator, forks)?;
+                self.note(ledger, how, Role::Other, identity, creator)?;
             }
             Whose::Used => {
                 self.calls.used.insert(number);
@@ -197,13 +196,13 @@ impl Watch {
                 false => Whose::Unknown,
             };
         }
-        let forks = observe::forks();
+        let fits = |uid| Some(uid) == identity.call_creator();
         let (mut ours, mut claimed, mut creator) = (0, false, None);
         for &pid in &users.pids {
             let own = |c: &Claim| c.process.pid == pid && c.ended.is_none() && is_there(c.process);
             if run.claims.iter().any(own) {
                 (ours, claimed) = (ours + 1, true);
-            } else if let Some(process) = self.known_descendant(pid, run, forks) {
+            } else if let Some(process) = self.known_descendant(pid, run, fits) {
                 (ours, creator) = (ours + 1, creator.or(Some(process)));
             }
         }

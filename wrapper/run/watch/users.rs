@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use shmwarden::Result;
 use shmwarden::ledger::Ledger;
 use shmwarden::ledger::book::{MOST_DESCENDANTS, Run};
 use shmwarden::ledger::record::Record;
 use shmwarden::object::{Identity, ProcessRef};
-use shmwarden::observe::{self, processes};
+use shmwarden::observe::processes;
 use shmwarden::sys::{msg, sem};
+use shmwarden::{Result, attribute};
 
 use super::Watch;
 use crate::run::ancestry::children_of;
@@ -55,7 +55,6 @@ impl Watch {
             }
         }
         pids.extend(self.asked.operators_of(sets));
-        let forks = observe::forks();
         for pid in pids {
             let Some(run) = ledger.book.runs.get(&self.run) else { break };
             if pid == 0 || is_claimed(run, pid) {
@@ -63,7 +62,8 @@ impl Watch {
             }
             let known = run.descendants.iter().any(|known| known.pid == pid);
             let run = run.clone();
-            if let Some(process) = self.known_descendant(pid, &run, forks).filter(|_| !known) {
+            let fits = |uid| run.claims.iter().any(|claim| attribute::seen_with(claim, uid));
+            if let Some(process) = self.known_descendant(pid, &run, fits).filter(|_| !known) {
                 let run = self.run;
                 ledger.note(Record::Descendant { run, process }, None)?;
             }

@@ -1,0 +1,109 @@
+//! Segments that appeared while the server lives and that nothing proves to be the server's yet:
+//! looked at again at each look, as long as something still may.
+
+use std::collections::BTreeMap;
+
+use shmwarden::ledger::book::Run;
+use shmwarden::object::ProcessRef;
+use shmwarden::observe::{self, Seen, processes};
+use shmwarden::proc::read;
+use shmwarden::sys::shm::Row;
+
+use super::{Number, Watch, number};
+
+/// When a segment appeared, in clock ticks since boot: after `before`, and no later than `seen`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Appeared {
+    /// When the last look without it began.
+    pub(super) before: u64,
+    /// When the first look with it had read the table.
+    pub(super) seen: u64,
+}
+
+/// What the segment's creator shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Maker {
+    /// It descends from the server.
+    Ours(ProcessRef),
+    /// It may turn out to be the server's at a later look.
+    Unproven,
+    /// No process that could have made it will be seen any more.
+    Never,
+}
+
+/// What appeared and is not decided yet.
+#[derive(Debug, Default)]
+pub(super) struct Undecided {
+    all: BTreeMap<Number, Appeared>,
+}
+
+impl Undecided {
+    /// Takes in what is new, forgets what has gone, and gives back what is to be looked at.
+    pub(super) fn with<'a>(
+        &mut self,
+        rows: &'a [Row],
+        is_new: impl Fn(&Row) -> bool,
+        appeared: Appeared,
+    ) -> Vec<(&'a Row, Appeared)> {
+        let mut still = BTreeMap::new();
+        let mut found = Vec::new();
+        for row in rows {
+            let known = self.all.get(&number(row)).copied();
+            let Some(when) = known.or_else(|| is_new(row).then_some(appeared)) else { continue };
+            still.insert(number(row), when);
+            found.push((row, when));
+        }
+        self.all = still;
+        found
+    }
+
+    /// Notes that nothing more is to be found out about a segment.
+    pub(super) fn decided(&mut self, row: &Row) {
+        self.all.remove(&number(row));
+    }
+}
+
+impl Watch {
+    /// Looks at the process that a new segment's creator pid means. It is proven to be the creator
+    /// where it was there before the segment appeared; where both came between two looks, where
+    /// one of its own user ids is the creator's as well.
+    pub(super) fn maker(&self, row: &Row, run: &Run, appeared: Appeared) -> Maker {
+        let Some(creator) = processes::by_pid(row.creator_pid) else {
+            // Whoever bears that pid next is younger than the segment.
+            return match observe::is_there(row.creator_pid) {
+                true => Maker::Unproven,
+                false => Maker::Never,
+            };
+        };
+        if creator.start > appeared.seen {
+            return Maker::Never;
+        }
+        let proven = self.is_creator(creator, appeared.before, |uid| uid == row.creator_uid);
+        match proven && self.family.descends(creator.pid, run) {
+            true => Maker::Ours(creator),
+            false => Maker::Unproven,
+        }
+    }
+
+    /// Returns the descendant of the server that a pid means which was read at this look, where
+    /// that is proven: it was there at the last look, or one of its user ids fits.
+    pub(super) fn known_descendant(
+        &self,
+        pid: i32,
+        run: &Run,
+        fits: impl Fn(u32) -> bool,
+    ) -> Option<ProcessRef> {
+        let process = processes::by_pid(pid)?;
+        let proven = self.is_creator(process, self.looked_at, fits);
+        (proven && self.family.descends(pid, run)).then_some(process)
+    }
+
+    fn is_creator(&self, process: ProcessRef, before: u64, fits: impl Fn(u32) -> bool) -> bool {
+        if process.start <= before {
+            return true;
+        }
+        let status = read::status(process.pid).ok().and_then(Seen::here);
+        status.is_some_and(|status| status.uids.into_iter().any(fits))
+            && processes::by_pid(process.pid) == Some(process)
+    }
+}
