@@ -5,8 +5,8 @@ use super::reason::{Evidence, Holder};
 use crate::attribute::is_here;
 use crate::engine::{self, EngineName};
 use crate::ledger::Book;
-use crate::ledger::book::{Run, Standing};
-use crate::ledger::record::{Claim, Outcome, Role};
+use crate::ledger::book::{Recorded, Run, Standing};
+use crate::ledger::record::{Claim, How, Outcome, Role};
 use crate::object::{Bytes, Identity, ProcessRef};
 use crate::observe::{Observation, Process, Seen};
 
@@ -63,11 +63,22 @@ pub fn judge(book: &Book, look: &Observation, policy: &Policy) -> Life {
                 claim.engine == EngineName::Generic && !look.sight.has_descendants();
             left.extend(survives_unseen.then_some(Evidence::HiddenProcesses));
         }
+        left.extend(launcher_of(book, run, look, policy));
     }
     match unseen {
         Some(evidence) => Life::Unseen(evidence),
         None => Life::Dead(left),
     }
+}
+
+/// The launcher of a run whose end nobody noted, where it lives and the lock that it holds is not
+/// that of this file: it cleans up itself, by what it wrote elsewhere.
+fn launcher_of(book: &Book, run: &Run, look: &Observation, policy: &Policy) -> Option<Evidence> {
+    let launcher = run.start.launcher;
+    let others = run.end.is_none() && !run.start.recorded && !book.has_lock_of(run);
+    let others = others && !policy.exempt.contains(&launcher.pid);
+    let process = living(launcher, look).filter(|_| others)?;
+    Some(Evidence::Launcher(holder(process, 0, false)))
 }
 
 /// The process that a reference means, if it lives.
@@ -78,9 +89,9 @@ fn living(wanted: ProcessRef, look: &Observation) -> Option<&Process> {
 /// Whether a run's server is known to be dead, or never was.
 ///
 /// In another PID namespace pids cannot be compared. There the death is proven where the launcher
-/// was the first process of that namespace (the caller has its lock, so it is dead, and with it
-/// all of the namespace, `pid_namespaces(7)`), or where the main segment is recorded, there and
-/// unattached: every process of such a server has it attached.
+/// was the first process of that namespace (the caller has the lock of the very file that it had
+/// locked, so it is dead, and with it all of the namespace, `pid_namespaces(7)`), or where the main
+/// segment is recorded, there and unattached: every process of such a server has it attached.
 #[must_use]
 pub fn is_over(book: &Book, run: &Run, look: &Observation) -> bool {
     let Some(place) = book.places.get(run.place) else { return false };
@@ -93,7 +104,7 @@ pub fn is_over(book: &Book, run: &Run, look: &Observation) -> bool {
         });
     }
     let has_interlock = run.server().is_some_and(|claim| engine::has_interlock(claim.engine));
-    run.start.launcher.pid == 1 || (has_interlock && is_released(book, run.start.run, look))
+    book.died_with_its_launcher(run) || (has_interlock && is_released(book, run.start.run, look))
 }
 
 /// Checks whether the main segment of a run tells that no process of its server lives, or uses
@@ -103,6 +114,8 @@ pub fn is_over(book: &Book, run: &Run, look: &Observation) -> bool {
 pub fn is_released(book: &Book, run: u64, look: &Observation) -> bool {
     let mut released = false;
     let mains = book.objects.values();
+    let proven = |object: &&Recorded| object.how != How::ForkCount;
+    let mains = mains.filter(proven);
     for main in mains.filter(|object| object.run == run && object.role == Role::Main) {
         let Identity::Shm(segment) = &main.identity else { continue };
         if let Standing::Tried(Outcome::Removed, _) = main.standing {

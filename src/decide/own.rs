@@ -60,7 +60,7 @@ pub fn file_in_use(
     // first process.
     let place = book.places.get(object.place)?;
     let run = book.runs.get(&object.run)?;
-    if place.pid_namespace != look.place.pid_namespace && run.start.launcher.pid != 1 {
+    if place.pid_namespace != look.place.pid_namespace && !book.died_with_its_launcher(run) {
         return Some(Reason::Unseen(Evidence::OtherPids { run: object.run }));
     }
     file_use(now, look)

@@ -60,6 +60,8 @@ pub enum Evidence {
     RunsHere(Holder),
     /// It descends from the server.
     Descends(Holder),
+    /// It is the launcher of a run, which holds the lock of another file than this ledger.
+    Launcher(Holder),
     /// It looks like one of the server's processes and cannot be looked into.
     Closed(Holder),
     /// A run in another PID namespace, of which nothing proves the death.
@@ -89,7 +91,7 @@ impl Evidence {
     pub fn holder(&self) -> Option<&Holder> {
         match self {
             Self::Claimed(h) | Self::PidFile(h) | Self::RunsHere(h) => Some(h),
-            Self::Descends(h) | Self::Closed(h) => Some(h),
+            Self::Descends(h) | Self::Closed(h) | Self::Launcher(h) => Some(h),
             Self::OtherPids { .. }
             | Self::Hidden { .. }
             | Self::HiddenProcesses
@@ -116,6 +118,9 @@ impl fmt::Display for Evidence {
             Self::PidFile(h) => write!(f, "postmaster.pid names a living server: {h}"),
             Self::RunsHere(h) => write!(f, "{h} runs the server's program in its data directory"),
             Self::Descends(h) => write!(f, "{h}, started by the server, still runs"),
+            Self::Launcher(h) => {
+                write!(f, "its launcher lives and holds the lock of another file: {h}")
+            }
             Self::Closed(h) => write!(f, "{h} may be the server's, and may not be looked into"),
             Self::OtherPids { run } => write!(
                 f,

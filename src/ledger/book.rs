@@ -8,6 +8,7 @@ use std::fmt;
 use std::time::SystemTime;
 
 pub use super::kept::{MOST_DESCENDANTS, Recorded, Run, Standing};
+use super::own_file::OwnFile;
 use super::record::{Claim, End, Entry, ObjectSeen, Place, Record, RunStart};
 use super::record::{VERSION, VERSION_OF_SETS};
 pub use super::replay::Tail;
@@ -28,6 +29,10 @@ impl fmt::Display for Illegal {
 pub struct Book {
     /// Every place that was named, in order; the last is the one that new records are about.
     pub places: Vec<Place>,
+    /// Of each place the file that its header was written to, where it names one.
+    pub(super) files: Vec<Option<OwnFile>>,
+    /// The file that this was read from: of no record.
+    pub(super) this: Option<OwnFile>,
     /// Every run by number.
     pub runs: BTreeMap<u64, Run>,
     /// Every object by number.
@@ -68,6 +73,7 @@ impl Book {
                     self.first_version = header.version;
                 }
                 self.places.push(header.place.clone());
+                self.files.push(header.file);
                 self.end_runs_of_other_boots(entry.at);
             }
             Record::Run(start) => self.begin(start, entry.at)?,

@@ -4,7 +4,7 @@
 //! another user's ledger.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -13,9 +13,11 @@ use nix::libc::{O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK};
 
 use super::adopted::NO_RUN;
 use super::book::{Book, Recorded, Run, Standing, Tail};
+use super::book_file::same;
 pub use super::file::Compacted;
 use super::file::Ledger;
 use super::line;
+use super::own_file::OwnFile;
 use super::owner::refuse_others;
 use super::record::{Entry, Header, Record, VERSION};
 use crate::error::{Error, Result};
@@ -50,13 +52,12 @@ pub fn compact(
     if ledger.owner().0 != user::effective() || ledger.pretends() || ledger.has_queued() {
         return Ok(None);
     }
-    let old = ledger.bytes()?;
-    let new = rewrite(&old);
-    if !says_the_same(&old, &new) {
-        return Err(Error::Illegal("a ledger written anew would not say the same".to_owned()));
+    // What has taken the name meanwhile is not ours to replace.
+    if !ledger.bears_name() {
+        return Ok(None);
     }
-    let (file, temporary) = write_beside(ledger, &new)?;
-    let compacted = Compacted { file, bytes: new.len() as u64 };
+    let old = ledger.bytes()?;
+    let (compacted, temporary) = write_beside(ledger, &old)?;
     let path = ledger.path();
     let renamed = ready(&compacted).and_then(|()| {
         std::fs::rename(&temporary, path).map_err(Error::io("cannot replace", path))
@@ -85,8 +86,8 @@ fn says_the_same(old: &[u8], new: &[u8]) -> bool {
         && runs(&old) == runs(&new)
 }
 
-/// Writes `new` to a locked file beside the ledger.
-fn write_beside(ledger: &Ledger, new: &[u8]) -> Result<(File, PathBuf)> {
+/// Writes what still matters to a locked file beside the ledger.
+fn write_beside(ledger: &Ledger, old: &[u8]) -> Result<(Compacted, PathBuf)> {
     let mut name = ledger.path().as_os_str().to_owned();
     name.push(".new");
     let path = PathBuf::from(name);
@@ -96,14 +97,21 @@ fn write_beside(ledger: &Ledger, new: &[u8]) -> Result<(File, PathBuf)> {
     options.read(true).write(true).create_new(true).mode(mode);
     options.custom_flags(O_NOFOLLOW | O_CLOEXEC);
     let mut file = options.open(&path).map_err(Error::io("cannot create", &path))?;
+    // What names the old file is true of the new one: both locks are held.
+    let moved = (ledger.book.own_file(), OwnFile::of(&file));
+    let new = rewrite_to(old, moved);
+    if !says_the_same(old, &new) {
+        let _ = std::fs::remove_file(&path);
+        return Err(Error::Illegal("a ledger written anew would not say the same".to_owned()));
+    }
     let written = fs2::FileExt::try_lock_exclusive(&file)
-        .and_then(|()| file.write_all(new))
+        .and_then(|()| file.write_all(&new))
         .and_then(|()| file.sync_all());
     if let Err(error) = written {
         let _ = std::fs::remove_file(&path);
         return Err(Error::io("cannot write", &path)(error));
     }
-    Ok((file, path))
+    Ok((Compacted { file, bytes: new.len() as u64 }, path))
 }
 
 /// Removes what an earlier compaction left under its temporary name; what is no ledger stays.
@@ -124,6 +132,12 @@ fn discard(path: &Path) -> Result<()> {
 /// written goes on from there. Pure.
 #[must_use]
 pub fn rewrite(bytes: &[u8]) -> Vec<u8> {
+    rewrite_to(bytes, (None, None))
+}
+
+/// The same, from one file to another: headers that name the first name the second. Pure.
+#[must_use]
+pub fn rewrite_to(bytes: &[u8], moved: (Option<OwnFile>, Option<OwnFile>)) -> Vec<u8> {
     let (book, whole, _) = Book::replay(bytes);
     let entries: Vec<Entry> = bytes
         .get(..whole)
@@ -140,7 +154,7 @@ pub fn rewrite(bytes: &[u8]) -> Vec<u8> {
         .collect();
     let run_stays =
         |run: u64| run == NO_RUN || kept_runs.contains(&run) || with_open.contains(&run);
-    let first = render(&entries, &book, true, |run, object| {
+    let first = render(&entries, &book, moved, true, |run, object| {
         run_stays(run) && object.is_none_or(|o| open.contains(&o) || run_stays(run))
     });
     if (first.len() as u64) < LONG_BYTES / 2 {
@@ -153,19 +167,20 @@ pub fn rewrite(bytes: &[u8]) -> Vec<u8> {
             object.standing == Standing::Gone || settled
         })
     };
-    let second =
-        render(&entries, &book, false, |run, object| run_stays(run) && !object.is_some_and(passed));
+    let second = render(&entries, &book, moved, false, |run, object| {
+        run_stays(run) && !object.is_some_and(passed)
+    });
     let room = (LONG_BYTES / 2).saturating_sub(second.len() as u64);
     if room > 0 {
         let oldest = oldest_that_fits(&entries, &book, &open, room);
-        let third = render(&entries, &book, false, |run, object| {
+        let third = render(&entries, &book, moved, false, |run, object| {
             let settled = object.is_some_and(|o| passed(o) && oldest.is_none_or(|least| o < least));
             run_stays(run) && !settled
         });
         return if (third.len() as u64) < LONG_BYTES / 2 { third } else { second };
     }
     let newest: BTreeSet<u64> = book.runs.keys().rev().take(10).copied().collect();
-    render(&entries, &book, false, |run, object| {
+    render(&entries, &book, moved, false, |run, object| {
         (run == NO_RUN || with_open.contains(&run) || newest.contains(&run))
             && !object.is_some_and(passed)
     })
@@ -228,6 +243,7 @@ fn subject(record: &Record) -> Option<Subject> {
 fn render(
     entries: &[Entry],
     book: &Book,
+    moved: (Option<OwnFile>, Option<OwnFile>),
     used: bool,
     stays: impl Fn(u64, Option<u64>) -> bool,
 ) -> Vec<u8> {
@@ -273,21 +289,23 @@ fn render(
         let between = span(&entry.record).is_some_and(|(a, b)| entry.seq != a && entry.seq != b);
         if !between && wanted(entry) {
             // A header is kept only where something that stays follows it.
-            kept.extend(waiting.take().map(renewed));
+            kept.extend(waiting.take().map(|header| renewed(header, moved)));
             let last = span(&entry.record).is_some_and(|(_, last)| entry.seq == last);
             let forks = if last { final_forks(book, &entry.record) } else { None };
             kept.push(Entry { forks: forks.or(entry.forks), ..entry.clone() });
         }
     }
-    kept.extend(waiting.map(renewed));
+    kept.extend(waiting.map(|header| renewed(header, moved)));
     let first = (book.seq + 1).saturating_sub(kept.len() as u64);
     (first..).zip(kept).flat_map(|(seq, entry)| line::encode(&Entry { seq, ..entry })).collect()
 }
 
-/// A header in the format of what is written now.
-fn renewed(entry: &Entry) -> Entry {
+/// A header in the format of what is written now. One that names no file, or another one than that
+/// which is written anew, is left so: what it says is of a lock that nobody here ever had.
+fn renewed(entry: &Entry, (old, new): (Option<OwnFile>, Option<OwnFile>)) -> Entry {
     let Record::Header(header) = &entry.record else { return entry.clone() };
-    let header = Header { version: VERSION, ..header.clone() };
+    let file = if same(header.file, old) { new } else { header.file };
+    let header = Header { version: VERSION, file, ..header.clone() };
     Entry { record: Record::Header(header), ..entry.clone() }
 }
 

@@ -5,6 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -14,9 +15,11 @@ use nix::libc::{O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK};
 use super::beginning::{self, Beginning};
 use super::book::{Book, Tail};
 use super::line;
+use super::own_file::OwnFile;
 use super::owner::{act_as, identity, judge, look, make_for, refuse_others};
-use super::record::{Entry, Record};
+use super::record::{Entry, Header, Record, VERSION};
 use crate::error::{Error, Result};
+use crate::object::Place;
 use crate::sys::user::{self, Acting};
 
 /// Largest ledger that is read, in bytes; compaction keeps it far below.
@@ -48,6 +51,8 @@ pub struct Ledger {
     file: File,
     path: PathBuf,
     owner: (u32, u32),
+    /// Where the kernel says that the open file lies, when it was opened.
+    link: Option<PathBuf>,
     /// What the ledger says, what is not written yet included.
     pub book: Book,
     /// Length of the lines that are known to be whole, in bytes.
@@ -117,8 +122,8 @@ impl Ledger {
             return Err(Error::Refused { path: path.to_owned(), why });
         }
         let (book, queue) = (Book::default(), Vec::new());
-        let path = path.to_owned();
-        Ok(Self { file, path, owner, book, whole_bytes: 0, queue, dry: false })
+        let (path, link) = (path.to_owned(), link_of(&file));
+        Ok(Self { file, path, owner, link, book, whole_bytes: 0, queue, dry: false })
     }
 
     /// Where it is.
@@ -183,6 +188,9 @@ impl Ledger {
         let bytes = self.bytes()?;
         let (book, whole, tail) = Book::replay(&bytes);
         self.book = book;
+        let named = self.book.named_file();
+        let is_clone = |own: &OwnFile| named.is_some_and(|named| own.is_cloned_from(&named));
+        self.book.is_read_from(OwnFile::of(&self.file).filter(|own| !is_clone(own)));
         self.whole_bytes = whole as u64;
         Ok(tail)
     }
@@ -239,6 +247,37 @@ impl Ledger {
             self.queue.extend_from_slice(&line);
         }
         Ok(())
+    }
+
+    /// Notes where what follows is true and which file it is written to, where the last header
+    /// says otherwise.
+    ///
+    /// # Errors
+    /// As [`Ledger::note`].
+    pub fn note_place(&mut self, here: Place) -> Result<()> {
+        let book = &self.book;
+        let known = book.place() == Some(&here) && book.names_own_file();
+        if known && book.version >= VERSION {
+            return Ok(());
+        }
+        let file = OwnFile::of(&self.file).filter(|_| book.own_file().is_some());
+        self.note(Record::Header(Header { version: VERSION, place: here, file }), None)
+    }
+
+    /// Checks that the name still leads to this file. Asks no disk as long as the kernel says that
+    /// the file lies where it did.
+    #[must_use]
+    pub fn has_its_name(&self) -> bool {
+        self.link.is_none() || link_of(&self.file) == self.link || self.bears_name()
+    }
+
+    /// Checks that the name leads to this file.
+    pub(super) fn bears_name(&self) -> bool {
+        let Ok(mine) = identity(&self.file) else { return false };
+        let Ok(acting) = self.as_owner() else { return false };
+        let found = look(&self.path).ok().flatten();
+        drop(acting);
+        found.is_some_and(|(found, _)| found == mine)
     }
 
     /// Takes a record in and writes it.
@@ -357,6 +396,8 @@ impl Ledger {
             return false;
         }
         (self.file, self.whole_bytes) = (compacted.file, compacted.bytes);
+        self.link = link_of(&self.file);
+        self.book.moved_to(OwnFile::of(&self.file));
         self.book.forget_history();
         true
     }
@@ -365,4 +406,9 @@ impl Ledger {
     pub(super) fn mode(&self) -> io::Result<u32> {
         Ok(self.file.metadata()?.mode() & 0o777)
     }
+}
+
+/// Where the kernel says that an open file lies: it remembers that, and asks no disk.
+fn link_of(file: &File) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()
 }

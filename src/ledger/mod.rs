@@ -5,15 +5,18 @@
 pub mod adopted;
 pub mod beginning;
 pub mod book;
+mod book_file;
 mod by_id;
 pub mod compact;
 pub mod file;
 mod kept;
 pub mod line;
+pub mod own_file;
 mod owner;
 pub mod record;
 mod replay;
 
 pub use book::Book;
 pub use file::Ledger;
+pub use own_file::OwnFile;
 pub use record::{Entry, Record};

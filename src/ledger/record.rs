@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use super::own_file::OwnFile;
 use crate::object::{Bytes, FileRef, Identity, ProcessRef};
 pub use crate::object::{EngineName, Place};
 
@@ -117,6 +118,10 @@ pub struct Header {
     /// The place.
     #[serde(flatten)]
     pub place: Place,
+    /// The file that this was written to; `None` of versions that did not name it, and where the
+    /// file system keeps no birth time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<OwnFile>,
 }
 
 /// A launcher that began, or a `record` of a server without one.

@@ -56,6 +56,13 @@ pub fn pid_max() -> io::Result<u64> {
     one("/proc/sys/kernel/pid_max", system::pid_max)
 }
 
+/// Checks whether a file system's device is mounted in this mount namespace.
+#[must_use]
+pub fn is_mounted(device: u64) -> bool {
+    let of = |mount: &Mount| nix::libc::makedev(mount.dev_major, mount.dev_minor);
+    mountinfo().is_ok_and(|mounts| mounts.iter().any(|mount| of(mount) == device))
+}
+
 /// `/proc/self/mountinfo`.
 pub fn mountinfo() -> io::Result<Vec<Mount>> {
     let path = "/proc/self/mountinfo";

@@ -62,6 +62,7 @@ pub fn settle(ledger: &mut Ledger, policy: &Policy) -> Result<Report> {
         let objects: Vec<Settled> = verdicts.iter().filter_map(carry_out::kept).collect();
         return Ok(Report { state: State::Live(evidence.clone()), objects });
     }
+    let copy = ledger.book.is_copy();
     let suspects = attribute_all(ledger, &mut look)?;
     let wider = scope(ledger);
     if wider.maps && !look.maps_were_read {
@@ -72,7 +73,8 @@ pub fn settle(ledger: &mut Ledger, policy: &Policy) -> Result<Report> {
     let verdicts = decide::decide(&ledger.book, &look, &life, &suspects, policy);
     let objects = carry_out::carry_out(verdicts, ledger, &mut alone::Alone::new(policy))?;
     let state = match objects.as_slice() {
-        [] => State::Settled,
+        [] if !copy || ledger.book.open_runs().next().is_none() => State::Settled,
+        _ if copy => State::Copy,
         all if all.iter().all(elsewhere) => State::Void,
         _ => State::Dead,
     };
@@ -94,7 +96,7 @@ fn relies_on_a_dead_namespace(ledger: &Ledger, here: &Place) -> bool {
             place.boot == here.boot && place.pid_namespace != here.pid_namespace
         });
         let open = run.end.is_none() || book.open_objects().any(|o| o.run == run.start.run);
-        run.start.launcher.pid == 1 && elsewhere && open
+        book.died_with_its_launcher(run) && elsewhere && open
     })
 }
 

@@ -14,6 +14,9 @@ pub enum State {
     Settled,
     /// The ledger means nothing here.
     Void,
+    /// The file is not the one that the ledger was written to: its lock proves no death, and what
+    /// nothing else proves dead is kept.
+    Copy,
 }
 
 /// What became of one object.
@@ -61,7 +64,7 @@ impl Report {
     /// Whether something of a dead instance is kept because somebody holds it.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        self.state == State::Dead
+        matches!(self.state, State::Dead | State::Copy)
             && self
                 .objects
                 .iter()

@@ -9,6 +9,8 @@ pub mod ledger_text;
 pub mod stand_in;
 
 mod alone;
+mod copies;
+mod copies_elsewhere;
 mod damage;
 mod descendants;
 mod disks;

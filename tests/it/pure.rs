@@ -6,6 +6,7 @@ mod against;
 mod attribution;
 mod book;
 mod compaction;
+mod copies;
 mod decision;
 mod elsewhere;
 mod identity;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use shmwarden::ledger::book::Tail;
 use shmwarden::ledger::compact;
 use shmwarden::ledger::file::{For, Ledger};
-use shmwarden::ledger::record::{Adopted, Header, Record, VERSION};
+use shmwarden::ledger::record::{Adopted, Record};
 use shmwarden::object::Place;
 use shmwarden::observe::place;
 use shmwarden::sys::user;
@@ -162,9 +162,7 @@ fn open(path: &Path, is_default_place: bool) -> Result<Ledger> {
 /// Writes down what is taken.
 fn record(ledger: &mut Ledger, candidates: &[Candidate]) -> Result<()> {
     let here: Place = place::here()?;
-    if ledger.book.place() != Some(&here) || ledger.book.version < VERSION {
-        ledger.note(Record::Header(Header { version: VERSION, place: here }), None)?;
-    }
+    ledger.note_place(here)?;
     for one in candidates {
         let Some(identity) = one.taken() else { continue };
         let adopted = Adopted {

@@ -17,6 +17,7 @@ pub(crate) fn document(path: &str, instance: &str, book: &Book) -> Value {
         "schema": json::SCHEMA,
         "ledger": path,
         "instance": instance,
+        "copy": book.is_copy(),
         "runs": runs,
         "adopted": adopted,
     })
@@ -56,6 +57,9 @@ fn object(object: &Recorded) -> Value {
 /// The story of one ledger.
 pub(crate) fn story(instance: &str, path: &str, book: &Book) -> String {
     let mut out = format!("{} ({})\n", text::safe(instance), text::safe(path));
+    if book.is_copy() {
+        out.push_str("  a copy: it was written to another file, and its lock proves no death\n");
+    }
     let adopted: Vec<&Recorded> = book.objects.values().filter(|one| one.is_adopted()).collect();
     tell_adopted(&adopted, &mut out);
     if book.runs.is_empty() && adopted.is_empty() {

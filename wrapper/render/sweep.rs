@@ -46,6 +46,7 @@ fn state(finding: &Finding) -> &'static str {
             State::Dead => "dead",
             State::Settled => "settled",
             State::Void => "void",
+            State::Copy => "copy",
         },
         Finding::Busy(_) => "live",
         Finding::Missing => "missing",
@@ -87,7 +88,8 @@ pub(crate) fn lines(swept: &[Swept], dry_run: bool, verbose: bool) -> String {
         let name = text::safe(&ledger.instance);
         let mut said = false;
         let live = matches!(state(&ledger.finding), "live");
-        if live {
+        let copy = matches!(state(&ledger.finding), "copy");
+        if live || copy {
             out.push_str(&format!("{name}: {}\n", summary(ledger)));
         }
         for object in ledger.objects().filter(|_| !live || verbose) {
@@ -105,7 +107,7 @@ pub(crate) fn lines(swept: &[Swept], dry_run: bool, verbose: bool) -> String {
                 out.push_str(&format!("{name}:          held by {}\n", text::holder(holder)));
             }
         }
-        if !live && (!said || verbose) {
+        if !live && !copy && (!said || verbose) {
             out.push_str(&format!("{name}: {}\n", summary(ledger)));
         }
     }
@@ -125,6 +127,7 @@ fn summary(swept: &Swept) -> String {
             State::Void => {
                 "void: it was written in another boot or namespace; nothing was removed".to_owned()
             }
+            State::Copy => format!("copy: {}", text::COPY),
         },
         Finding::Busy(why) => format!("live: {why}; nothing was touched"),
         Finding::Missing => "there is no ledger yet".to_owned(),

@@ -86,8 +86,17 @@ pub(crate) fn holder(holder: &Holder) -> String {
     )
 }
 
+/// What a ledger that is a copy is, and what to do.
+pub(crate) const COPY: &str = "this file is not the one that the ledger was written to (it was \
+    copied, restored or cloned), so its free lock proves no death; what nothing else proves dead \
+    is kept. Sweep the ledger itself; where that is lost, `run` on this file goes on with it, and \
+    `adopt` takes what is left";
+
 /// Logs what a pass did and what it left.
 pub(crate) fn log_report(report: &Report) {
+    if report.state == State::Copy {
+        log::warn!("{COPY}");
+    }
     log_changes(report);
     log_kept(report);
 }

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use shmwarden::decide::{Evidence, Policy};
 use shmwarden::ledger::book::Tail;
+use shmwarden::ledger::compact;
 use shmwarden::ledger::file::{For, Ledger};
-use shmwarden::ledger::record::{Header, Record, RunStart, VERSION};
-use shmwarden::ledger::{Book, compact};
+use shmwarden::ledger::record::{Record, RunStart};
 use shmwarden::object::Bytes;
 use shmwarden::observe::{self, place, processes};
 use shmwarden::settle::{self, State};
@@ -161,9 +161,7 @@ pub(crate) fn begin_recorded(ledger: &mut Ledger, argv: &[Bytes]) -> Result<u64>
 
 fn begin_as(ledger: &mut Ledger, argv: &[Bytes], recorded: bool) -> Result<u64> {
     let here = place::here()?;
-    if ledger.book.place() != Some(&here) || ledger.book.version < VERSION {
-        ledger.note(Record::Header(Header { version: VERSION, place: here }), None)?;
-    }
+    ledger.note_place(here)?;
     let own = i32::try_from(std::process::id()).unwrap_or(0);
     let launcher = processes::by_pid(own)
         .ok_or_else(|| Error::Unsupported("/proc does not show this process".to_owned()))?;
@@ -264,7 +262,7 @@ fn holder(path: &Path) -> Option<String> {
 
 /// Settles what older runs left. A server that lives stops the start; orphans do not.
 fn settle_older(ledger: &mut Ledger) -> std::result::Result<(), Trouble> {
-    if ledger.book == Book::default() {
+    if ledger.book.place().is_none() {
         return Ok(());
     }
     let own = i32::try_from(std::process::id()).unwrap_or(0);

@@ -206,7 +206,7 @@ impl Story {
         };
         let version = VERSION;
         Self(Book::default())
-            .then(Record::Header(Header { version, place }))
+            .then(Record::Header(Header { version, place, file: None }))
             .then(Record::Run(start))
             .then(Record::Claim(claim))
     }

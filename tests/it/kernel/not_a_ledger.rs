@@ -46,7 +46,7 @@ fn ledger_bytes() -> Vec<u8> {
         let at = std::time::SystemTime::UNIX_EPOCH;
         line::encode(&Entry { seq, at, forks: None, record })
     };
-    let header = Record::Header(Header { version: VERSION, place: here });
+    let header = Record::Header(Header { version: VERSION, place: here, file: None });
     [entry(1, header), entry(2, Record::Gone { object: 1 })].concat()
 }
 

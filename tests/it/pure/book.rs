@@ -66,7 +66,7 @@ fn nothing_but_a_header_of_a_known_version_comes_first() {
     refused(Story::default(), Record::Gone { object: 1 });
     for version in [0, VERSION + 1, u64::MAX] {
         let place = here();
-        refused(Story::default(), Record::Header(Header { version, place }));
+        refused(Story::default(), Record::Header(Header { version, place, file: None }));
     }
 }
 

@@ -8,8 +8,8 @@ use shmwarden::object::{Identity, ProcessRef};
 use shmwarden::observe::Observation;
 
 use super::make::{
-    SERVER, claim, file, generic, header, here, in_pids, look, posix, process, row, run, segment,
-    shm,
+    LEDGER, SERVER, claim, file, generic, header_in, here, in_pids, look, posix, process, row, run,
+    segment, shm,
 };
 use super::story::{Story, reason, would_remove};
 
@@ -112,11 +112,12 @@ fn a_namespace_whose_first_process_was_the_launcher_has_died_with_it() {
     let Record::Run(start) = run(1) else { panic!() };
     let launcher = ProcessRef { pid: 1, start: 5 };
     let story = Story::default()
-        .then(header(here()))
+        .then(header_in(here(), Some(LEDGER)))
         .then(Record::Run(RunStart { launcher, ..start }))
         .then(Record::Claim(generic(1)))
         .object(1, Role::Other, shm(&segment(0)))
-        .object(2, Role::Other, posix(&file("arena", 9)));
+        .object(2, Role::Other, posix(&file("arena", 9)))
+        .read_from(LEDGER);
     let mut look = look();
     look.place = in_pids("id:99");
     look.segments = vec![row(&segment(0))];

@@ -2,6 +2,7 @@
 //! no byte of a line changes unnoticed.
 
 use proptest::prelude::*;
+use shmwarden::ledger::OwnFile;
 use shmwarden::ledger::line::{self, Bad};
 use shmwarden::ledger::record::{
     Adopted, Claim, DataDir, End, EngineName, Entry, Executable, Header, How, ObjectSeen, Outcome,
@@ -207,8 +208,11 @@ fn any_step() -> impl Strategy<Value = Record> {
 }
 
 fn any_record() -> impl Strategy<Value = Record> {
-    let header = (any::<u64>(), any_place())
-        .prop_map(|(version, place)| Record::Header(Header { version, place }));
+    let born = (any::<i64>(), any::<u32>());
+    let file =
+        (any::<u64>(), any::<u64>(), born).prop_map(|(dev, ino, born)| OwnFile { dev, ino, born });
+    let header = (any::<u64>(), any_place(), prop::option::of(file))
+        .prop_map(|(version, place, file)| Record::Header(Header { version, place, file }));
     prop_oneof![header, any_run(), any_claim(), any_object(), any_step()]
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use shmwarden::ledger::OwnFile;
 use shmwarden::ledger::record::{
     Claim, DataDir, End, EngineName, Executable, Header, How, ObjectSeen, Place, Record, Role,
     RunStart, VERSION,
@@ -25,6 +26,8 @@ pub const LAUNCHER: ProcessRef = ProcessRef { pid: 4700, start: 990 };
 pub const SERVER: ProcessRef = ProcessRef { pid: 4711, start: 1000 };
 pub const DATA: FileRef = FileRef { dev: 64, ino: 77 };
 pub const PROGRAM: FileRef = FileRef { dev: 64, ino: 5 };
+/// The file that the ledger is.
+pub const LEDGER: OwnFile = OwnFile { dev: 64, ino: 99, born: (1_690_000_000, 123_456_789) };
 pub const CONTROL_HANDLE: u32 = 3_000_000_002;
 pub const DYNAMIC_HANDLE: u32 = 1_000_000_004;
 
@@ -59,7 +62,12 @@ pub fn in_pids(pid_namespace: &str) -> Place {
 }
 
 pub fn header(place: Place) -> Record {
-    Record::Header(Header { version: VERSION, place })
+    header_in(place, None)
+}
+
+/// A header that names the file that it is written to.
+pub fn header_in(place: Place, file: Option<OwnFile>) -> Record {
+    Record::Header(Header { version: VERSION, place, file })
 }
 
 pub fn run(run: u64) -> Record {

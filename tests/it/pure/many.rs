@@ -7,7 +7,8 @@ use shmwarden::object::{Key, Segment};
 use super::make::{generic, look, row, segment, shm};
 use super::story::{Story, attributed};
 
-/// The upper half nobody saw appear: each of those is reported once. (How long it takes for many more is a matter of benchmarks.)
+/// The upper half nobody saw appear: each of those is reported once. (How long it takes for many
+/// more is a matter of benchmarks.)
 #[test]
 fn each_of_a_thousand_segments_is_removed_once() {
     const COUNT: i32 = 1_000;

@@ -32,7 +32,7 @@ fn a_set_that_was_raced_for_is_tried_again() {
 fn a_ledger_of_version_1_names_no_set_until_a_header_says_so() {
     let header = |version| {
         let place = super::make::here();
-        Record::Header(Header { version, place })
+        Record::Header(Header { version, place, file: None })
     };
     let begun = |version| Story::default().then(header(version)).then(super::make::run(1));
     let object = || Record::Object(seen(1, Role::Other, Identity::Sem(set())));
@@ -49,7 +49,7 @@ fn a_ledger_of_version_1_names_no_set_until_a_header_says_so() {
 fn an_older_ledger_written_anew_says_the_same_in_the_newest_version() {
     let place = super::make::here();
     let old = Story::default()
-        .then(Record::Header(Header { version: 1, place }))
+        .then(Record::Header(Header { version: 1, place, file: None }))
         .then(super::make::run(1))
         .then(Record::Claim(generic(1)))
         .object(1, Role::Other, shm(&segment(0)));

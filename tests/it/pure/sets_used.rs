@@ -12,7 +12,7 @@ use shmwarden::observe::{Observation, Process, Sight};
 use shmwarden::sys::sem::Members;
 
 use super::make::{
-    OTHER_UID, SERVER, UID, closed, generic, in_pids, process, seconds, seen, segment, shm,
+    LEDGER, OTHER_UID, SERVER, UID, closed, generic, in_pids, process, seconds, seen, segment, shm,
 };
 use super::sets_make::{
     WORKER, both, codes_of, crashed, operated_by, queue, queue_code, recorded, set, set_code, with,
@@ -207,8 +207,8 @@ fn pids_of_another_pid_namespace_are_not_the_recorded_ones() {
         other => panic!("{other:?}"),
     };
     start.launcher.pid = 1;
-    let header = super::make::header(super::make::here());
-    let story = Story::default().then(header).then(Record::Run(start));
+    let header = super::make::header_in(super::make::here(), Some(LEDGER));
+    let story = Story::default().then(header).then(Record::Run(start)).read_from(LEDGER);
     let story = story
         .then(Record::Claim(generic(1)))
         .object(1, Role::Other, Identity::Sem(set()))

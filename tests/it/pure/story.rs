@@ -3,6 +3,7 @@
 
 use shmwarden::attribute::{self, Suspect};
 use shmwarden::decide::{self, Life, Policy, Reason, Verdict};
+use shmwarden::ledger::OwnFile;
 use shmwarden::ledger::book::Illegal;
 use shmwarden::ledger::record::{Claim, End, Record, Role};
 use shmwarden::ledger::{Book, Entry, line};
@@ -29,6 +30,12 @@ impl Story {
 
     pub fn then(self, record: Record) -> Self {
         self.told(None, record)
+    }
+
+    /// The ledger as it was read from this file.
+    pub fn read_from(mut self, file: OwnFile) -> Self {
+        self.book.is_read_from(Some(file));
+        self
     }
 
     /// An entry of a moment when the server was seen alive.

@@ -99,6 +99,25 @@ struct Watched {
     watch: Watch,
     scribe: Scribe,
     complained: bool,
+    /// Whether it was told that the name of the ledger is another file's.
+    told_lost: bool,
+}
+
+impl Watched {
+    /// Says once that the ledger was moved, replaced or removed.
+    fn tell_a_lost_name(&mut self) {
+        if self.told_lost || self.ledger.has_its_name() {
+            return;
+        }
+        self.told_lost = true;
+        log::error!(
+            "the ledger {} was moved, replaced or removed while its server runs: this launcher \
+             goes on with the file that it has, and cleans up after the server; should the \
+             launcher be killed, nobody finds that file. Restart the server to begin a ledger \
+             anew, and leave the file alone",
+            self.ledger.path().display()
+        );
+    }
 }
 
 impl Launcher {
@@ -114,7 +133,14 @@ impl Launcher {
                 }
             }
             let watch = Watch::start(run, server.auto, &rows, family);
-            Watched { ledger, run, watch, scribe: Scribe::new(), complained: false }
+            Watched {
+                ledger,
+                run,
+                watch,
+                scribe: Scribe::new(),
+                complained: false,
+                told_lost: false,
+            }
         });
         Self {
             state: State::Claiming,
@@ -289,6 +315,7 @@ impl Launcher {
                     }
                 }
             }
+            book.tell_a_lost_name();
             self.pace.looked(began, Instant::now());
             self.note_daemons();
         }

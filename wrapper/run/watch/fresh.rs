@@ -107,3 +107,42 @@ impl Watch {
             && processes::by_pid(process.pid) == Some(process)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(id: i32) -> Row {
+        Row {
+            id,
+            key: 7,
+            mode: 0o600,
+            bytes: 4096,
+            uid: 101,
+            gid: 101,
+            creator_uid: 101,
+            creator_gid: 101,
+            creator_pid: 4711,
+            last_pid: 4711,
+            nattch: 0,
+            ctime: 1,
+            atime: 0,
+            dtime: 0,
+        }
+    }
+
+    #[test]
+    fn what_is_not_decided_is_looked_at_again_as_of_when_it_appeared() {
+        let mut undecided = Undecided::default();
+        let (first, later) = (Appeared { before: 1, seen: 2 }, Appeared { before: 3, seen: 4 });
+        let rows = [row(0), row(1)];
+        assert_eq!(undecided.with(&rows, |row| row.id == 1, first), [(&rows[1], first)]);
+        assert_eq!(undecided.with(&rows, |_| false, later), [(&rows[1], first)]);
+        undecided.decided(&rows[1]);
+        assert_eq!(undecided.with(&rows, |_| false, later), []);
+        // One that has gone is forgotten, whatever comes under its id.
+        assert_eq!(undecided.with(&rows, |row| row.id == 0, later), [(&rows[0], later)]);
+        assert_eq!(undecided.with(&[], |_| false, later), []);
+        assert_eq!(undecided.with(&rows, |_| false, later), []);
+    }
+}

@@ -1,0 +1,69 @@
+//! Which of a ledger's runs held the lock of the file that it was read from. Pure.
+
+use super::book::{Book, Run};
+use super::own_file::OwnFile;
+
+impl Book {
+    /// Notes which file this was read from, or is written to from now on.
+    pub fn is_read_from(&mut self, file: Option<OwnFile>) {
+        self.this = file;
+    }
+
+    /// Notes that what was written to one file is in another one now, whose lock was taken while
+    /// the first one's was held.
+    pub(super) fn moved_to(&mut self, file: Option<OwnFile>) {
+        let old = self.this;
+        for named in &mut self.files {
+            if same(*named, old) {
+                *named = file;
+            }
+        }
+        self.this = file;
+    }
+
+    /// The file that the last header names.
+    #[must_use]
+    pub fn named_file(&self) -> Option<OwnFile> {
+        self.files.last().copied().flatten()
+    }
+
+    /// The file that this was read from, where it can be told from others.
+    #[must_use]
+    pub fn own_file(&self) -> Option<OwnFile> {
+        self.this
+    }
+
+    /// Checks that the last header names the file that this was read from, or none where that has
+    /// no identity.
+    #[must_use]
+    pub fn names_own_file(&self) -> bool {
+        let named = self.named_file();
+        same(named, self.this) || (named, self.this) == (None, None)
+    }
+
+    /// Checks for a copy: the last header names another file than the one that this was read from.
+    #[must_use]
+    pub fn is_copy(&self) -> bool {
+        let named = self.named_file();
+        named.is_some() && !same(named, self.this)
+    }
+
+    /// Checks that a run's launcher held the lock of the very file that this was read from, so that
+    /// whoever has that lock knows it to be dead.
+    #[must_use]
+    pub fn has_lock_of(&self, run: &Run) -> bool {
+        same(self.files.get(run.place).copied().flatten(), self.this)
+    }
+
+    /// Checks that the lock proves the death of every process of a run: its launcher held this one,
+    /// and was the first process of its PID namespace, which dies with it (`pid_namespaces(7)`).
+    #[must_use]
+    pub fn died_with_its_launcher(&self, run: &Run) -> bool {
+        run.start.launcher.pid == 1 && self.has_lock_of(run)
+    }
+}
+
+/// Checks that both are known and the same file.
+pub(super) fn same(one: Option<OwnFile>, other: Option<OwnFile>) -> bool {
+    one.zip(other).is_some_and(|(one, other)| one.is(&other))
+}
