@@ -5,14 +5,16 @@
 //! only `decide` can make. The caller has the ledger's lock; the removal itself is made with the
 //! credentials of the ledger's owner.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
 
 use nix::errno::Errno;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
+use crate::attribute::listed::Name;
 use crate::attribute::sets::{queue_differs, set_differs};
-use crate::decide::{self, CallState, Reason, Removal, differs, file_use};
+use crate::decide::{self, Absent, CallState, Reason, Removal, differs, file_use};
 use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::ledger::record::{Outcome, Record};
@@ -28,11 +30,13 @@ pub struct Done {
     pub outcome: Outcome,
     /// Evidence, or the error, as a sentence.
     pub detail: String,
+    /// Why it was kept at the last moment, where that is known better than by the object itself.
+    pub reason: Option<Reason>,
 }
 
 impl Done {
     fn new(outcome: Outcome, detail: impl Into<String>) -> Self {
-        Self { outcome, detail: detail.into() }
+        Self { outcome, detail: detail.into(), reason: None }
     }
 }
 
@@ -67,6 +71,11 @@ fn remove(removal: &Removal, ledger: &Ledger) -> Result<Done> {
         if let Some(done) = in_use(file) {
             return Ok(done);
         }
+    }
+    if let Some(name) = still_there(removal.absent()) {
+        let reason = Reason::ListedStays(name);
+        let done = Done::new(Outcome::Kept, reason.to_string());
+        return Ok(Done { reason: Some(reason), ..done });
     }
     // Of adopted ones there may be tens of thousands: who lives is looked at for all of them, and
     // again while it goes on (`settle/adopted.rs`).
@@ -104,6 +113,21 @@ fn call_in_use(removal: &Removal, ledger: &Ledger) -> Option<Done> {
         _ => Outcome::Kept,
     };
     Some(Done::new(outcome, reason.to_string()))
+}
+
+/// Returns the first of what an object lists that is not known to be gone.
+fn still_there(absent: &Absent) -> Option<String> {
+    let first = absent.names.first()?;
+    if observe::place::shm_mount() != absent.mount {
+        return Some(first.to_string());
+    }
+    let Ok(rows) = observe::segments() else { return Some(first.to_string()) };
+    let keys: BTreeSet<i32> = rows.iter().map(|row| row.key).collect();
+    let is_gone = |name: &&Name| match name {
+        Name::File(name) => shm_files::is_absent(&name.0),
+        Name::Key(key) => !keys.contains(&key.0),
+    };
+    absent.names.iter().find(|name| !is_gone(name)).map(Name::to_string)
 }
 
 fn remove_set(set: &SemaphoreSet, seen: &tables::Set) -> Done {
@@ -253,9 +277,17 @@ fn remove_segment(segment: &Segment, same_pids: bool) -> Done {
 
 fn remove_file(file: &ShmFile) -> Done {
     let failed = |what: &str, why: String| Done::new(Outcome::Failed, format!("{what}: {why}"));
-    let same = |found: &Option<ShmFile>| found.as_ref().is_some_and(|found| found.is(file));
+    // Without a birth time it has to be unchanged since it was judged, too.
+    let is =
+        |found: &ShmFile| found.is(file) && found.birth.only_changed() == file.birth.only_changed();
+    let same = |found: &Option<ShmFile>| found.as_ref().is_some_and(is);
     match shm_files::one(&file.name.0, &file.mount) {
         Ok(None) => return Done::new(Outcome::Gone, "it had gone"),
+        Ok(Some(found)) if found.is(file) && !is(&found) => {
+            let why = "it was changed between the decision and the removal";
+            let done = Done::new(Outcome::Kept, why);
+            return Done { reason: Some(Reason::ChangedSince), ..done };
+        }
         Ok(found) if !same(&found) => {
             return Done::new(Outcome::Gone, "the name is another file's now");
         }

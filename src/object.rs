@@ -130,8 +130,9 @@ pub struct ShmFile {
     /// Device and inode.
     #[serde(flatten)]
     pub file: FileRef,
-    /// Birth time: seconds since the epoch, nanoseconds.
-    pub born: (i64, u32),
+    /// When it was made, where the file system keeps that.
+    #[serde(flatten)]
+    pub birth: Birth,
     /// Owner.
     pub uid: u32,
     /// Size in bytes when it was recorded; not part of the identity.
@@ -142,11 +143,85 @@ pub struct ShmFile {
 }
 
 impl ShmFile {
-    /// Whether it is the same file; the size may have changed.
+    /// Checks for the same file; the size may have changed. Without a birth time a later file of
+    /// the same name and inode would pass: what is removed has to have been changed before the
+    /// death of its server, too.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
-        (&self.name, &self.mount, self.file, self.born, self.uid)
-            == (&other.name, &other.mount, other.file, other.born, other.uid)
+        (&self.name, &self.mount, self.file, self.uid)
+            == (&other.name, &other.mount, other.file, other.uid)
+            && self.birth.fits(other.birth)
+    }
+}
+
+/// When a file was made, as far as its file system keeps that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "BirthFields", into = "BirthFields")]
+pub enum Birth {
+    /// At this time: seconds since the epoch, nanoseconds.
+    At(i64, u32),
+    /// The file system keeps no birth times (tmpfs of older kernels).
+    NotKept {
+        /// Its last change instead, which moves while its server writes to it: seconds since the
+        /// epoch, nanoseconds.
+        changed: (i64, u32),
+    },
+}
+
+impl Birth {
+    /// Checks whether one file may have both: two times that are kept have to be equal.
+    #[must_use]
+    pub fn fits(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::NotKept { .. }, Self::NotKept { .. }) => true,
+            _ => self == other,
+        }
+    }
+
+    /// Returns the birth, or else the last change, in seconds since the epoch.
+    #[must_use]
+    pub fn seconds(self) -> i64 {
+        match self {
+            Self::At(seconds, _) | Self::NotKept { changed: (seconds, _) } => seconds,
+        }
+    }
+
+    /// Returns the last change where no birth time is kept.
+    #[must_use]
+    pub fn only_changed(self) -> Option<(i64, u32)> {
+        match self {
+            Self::At(..) => None,
+            Self::NotKept { changed } => Some(changed),
+        }
+    }
+}
+
+/// The fields of a [`Birth`] in a ledger: `born`, or null and `ctime`.
+#[derive(Serialize, Deserialize)]
+struct BirthFields {
+    born: Option<(i64, u32)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ctime: Option<(i64, u32)>,
+}
+
+impl From<Birth> for BirthFields {
+    fn from(birth: Birth) -> Self {
+        match birth {
+            Birth::At(seconds, nanos) => Self { born: Some((seconds, nanos)), ctime: None },
+            Birth::NotKept { changed } => Self { born: None, ctime: Some(changed) },
+        }
+    }
+}
+
+impl TryFrom<BirthFields> for Birth {
+    type Error = &'static str;
+
+    fn try_from(fields: BirthFields) -> Result<Self, Self::Error> {
+        match (fields.born, fields.ctime) {
+            (Some((seconds, nanos)), None) => Ok(Self::At(seconds, nanos)),
+            (None, Some(changed)) => Ok(Self::NotKept { changed }),
+            _ => Err("a file has either a birth time or a change time"),
+        }
     }
 }
 

@@ -1,13 +1,15 @@
 //! What a server's own lists name, what they should name and do not, and what has to be read for
 //! that. Pure.
 
+use std::fmt;
+
 use super::{Doubt, Found, Suspect, bears_claim, claim_of, is_here, is_postgres, is_recorded};
 use super::{major, runs_here, same_pids, seen_with};
 use crate::engine::postgres;
 use crate::ledger::Book;
 use crate::ledger::book::{Recorded, Run, Standing};
 use crate::ledger::record::{End, How, ObjectSeen, Role};
-use crate::object::{Identity, ShmFile};
+use crate::object::{Bytes, Identity, Key, ShmFile};
 use crate::observe::{Mapped, Observation, identity_of};
 use crate::sys::shm::{MODE_DEST, Row};
 
@@ -42,6 +44,10 @@ pub(super) fn by(
                 continue;
             }
             if uid == lister {
+                // Where its version cannot name the file, that stays, and its list with it.
+                if !book.may_name(&identity) {
+                    continue;
+                }
                 found.push((run.start.run, How::Listed, role, identity));
             } else {
                 let (run, doubt) = (run.start.run, Doubt::Foreign);
@@ -111,6 +117,118 @@ fn with_handle(handle: u32, look: &Observation) -> Vec<(Identity, u32)> {
     file.into_iter().chain(rows).collect()
 }
 
+/// What a main or control segment names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// The run of the segment.
+    pub run: u64,
+    /// Its number in the ledger.
+    pub object: u64,
+    /// What has to be gone before it.
+    pub names: Vec<Name>,
+}
+
+/// A name that a list has for a piece of dynamic shared memory.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Name {
+    /// A file in `/dev/shm`.
+    File(Bytes),
+    /// A segment's key.
+    Key(Key),
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(name) => write!(f, "/dev/shm/{}", name.lossy().escape_debug()),
+            Self::Key(key) => write!(f, "the segment with key {key}"),
+        }
+    }
+}
+
+/// What bears a name here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bearer {
+    /// This object.
+    Object(Identity),
+    /// Something that is no object, or that could not be looked at.
+    Unknown,
+}
+
+/// Returns what the main and control segments that are here name, as far as they were read.
+#[must_use]
+pub fn names(book: &Book, look: &Observation) -> Vec<Named> {
+    let mut all = Vec::new();
+    for object in book.open_objects().filter(|object| is_here(book, object, look)) {
+        let Some(run) = book.runs.get(&object.run) else { continue };
+        let names = match object.role {
+            Role::Main => control_handle(object, look).map(of_control).unwrap_or_default(),
+            Role::Control => {
+                let handles = dynamic_handles(run, object, look).unwrap_or_default();
+                of_list(&object.identity, &handles)
+            }
+            _ => continue,
+        };
+        if !names.is_empty() {
+            all.push(Named { run: object.run, object: object.number, names });
+        }
+    }
+    all
+}
+
+/// Returns what a segment or file of no ledger's run names, by its own header or list.
+#[must_use]
+pub fn names_in(identity: &Identity, look: &Observation) -> Vec<Name> {
+    let header = match identity {
+        Identity::Shm(segment) => look.headers.get(&segment.id).map(Vec::as_slice),
+        _ => None,
+    };
+    let control = header.and_then(postgres::header).map(|header| header.control);
+    let list = look.controls.iter().find(|(known, _)| known.has_number_of(identity));
+    let handles = list.and_then(|(_, bytes)| postgres::listed_by_length(bytes));
+    let mut names = of_list(identity, &handles.unwrap_or_default());
+    names.extend(control.filter(|handle| *handle != 0).map(of_control).into_iter().flatten());
+    names
+}
+
+/// Returns the names of the control segment of this handle: of which kind it is no header says.
+#[must_use]
+pub fn of_control(handle: u32) -> Vec<Name> {
+    let key = Some(postgres::sysv_key(handle)).filter(|key| *key != 0);
+    let file = Name::File(postgres::posix_name(handle));
+    std::iter::once(file).chain(key.map(|key| Name::Key(Key(key)))).collect()
+}
+
+/// Returns the names of what a list has: of its own kind, as a server has one only.
+#[must_use]
+pub fn of_list(list: &Identity, handles: &[u32]) -> Vec<Name> {
+    let name = |handle: &u32| match list {
+        Identity::Posix(_) => Some(Name::File(postgres::posix_name(*handle))),
+        Identity::Shm(_) => {
+            let key = Some(postgres::sysv_key(*handle)).filter(|key| *key != 0);
+            key.map(|key| Name::Key(Key(key)))
+        }
+        Identity::Sem(_) | Identity::Msg(_) => None,
+    };
+    handles.iter().filter_map(name).collect()
+}
+
+/// Returns what bears a name; what could not be looked at is no proof that nothing does.
+#[must_use]
+pub fn bearers(name: &Name, look: &Observation) -> Vec<Bearer> {
+    match name {
+        Name::File(name) => match look.file(&name.0) {
+            Some(file) => vec![Bearer::Object(Identity::Posix(file.clone()))],
+            None if look.is_absent(name) => Vec::new(),
+            None => vec![Bearer::Unknown],
+        },
+        Name::Key(key) => {
+            let rows = look.segments.iter().filter(|row| row.key == key.0);
+            rows.map(|row| Bearer::Object(Identity::Shm(identity_of(row)))).collect()
+        }
+    }
+}
+
 /// What looks like this server's dynamic shared memory, is used by nobody, and is listed nowhere:
 /// `dsm_create` makes the object before it lists it.
 pub(super) fn missing(book: &Book, run: &Run, look: &Observation, suspects: &mut Vec<Suspect>) {
@@ -122,7 +240,7 @@ pub(super) fn missing(book: &Book, run: &Run, look: &Observation, suspects: &mut
     let files = look.files.iter().filter(|file| {
         fits(file.uid)
             && postgres::is_posix_name(&file.name.0)
-            && lived_in(run, file.born.0)
+            && lived_in(run, file.birth.seconds())
             && !is_mapped(file, look)
     });
     let uses_sysv = book.objects.values().any(|object| {

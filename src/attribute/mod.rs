@@ -213,6 +213,9 @@ fn claim_of(run: &Run, pid: i32) -> Option<&Claim> {
     run.claims.iter().find(|claim| claim.process.pid == pid)
 }
 
+/// A difference that says that the wall clock was set back: whole seconds are compared.
+const SET_BACK_MS: i64 = 1000;
+
 type Found = (u64, How, Role, Identity);
 
 /// Segments that bear a claimed pid and that nobody had seen.
@@ -274,6 +277,37 @@ pub fn is_postgres(book: &Book, run: &Run) -> bool {
         book.open_objects().any(|object| object.run == run.start.run && object.role == Role::Main)
     };
     is(EngineName::Postgres) || (!is(EngineName::Opengauss) && has_main())
+}
+
+/// Returns the time by which the server of a run was dead, in seconds since the epoch: the last
+/// detach of its unattached main segment, as the ledger has it from before anybody read that, else
+/// as it is now; without one, an end that was seen. `None` where no time is known, or that lies
+/// ahead.
+#[must_use]
+pub fn dead_by(book: &Book, run: u64, look: &Observation) -> Option<i64> {
+    let its = book.runs.get(&run)?;
+    let now = look.now.duration_since(std::time::SystemTime::UNIX_EPOCH).ok()?.as_secs();
+    let seconds = its.detached.or_else(|| last_detach(book, run, look)).or(its.dead_by())?;
+    u64::try_from(seconds).ok().filter(|seconds| *seconds <= now).map(|_| seconds)
+}
+
+/// Checks whether the wall clock was set back since a run began: then no change can be told from
+/// one before the death.
+#[must_use]
+pub fn clock_was_set_back(book: &Book, run: u64, look: &Observation) -> bool {
+    let began = book.runs.get(&run).and_then(|run| run.start.clock_ahead_ms);
+    began.is_some_and(|ahead_ms| ahead_ms.saturating_sub(look.clock_ahead_ms) > SET_BACK_MS)
+}
+
+/// Returns the last detach of a run's main segment, where that is here and unattached.
+#[must_use]
+pub fn last_detach(book: &Book, run: u64, look: &Observation) -> Option<i64> {
+    let mains = book.open_objects().filter(|o| o.run == run && o.role == Role::Main);
+    let mut rows = mains.filter(|main| is_here(book, main, look)).filter_map(|main| {
+        let Identity::Shm(segment) = &main.identity else { return None };
+        look.segment(segment.id)
+    });
+    rows.find(|row| row.nattch == 0).map(|row| row.dtime).filter(|seconds| *seconds > 0)
 }
 
 /// Gives new objects their numbers.

@@ -4,15 +4,16 @@
 use std::collections::BTreeMap;
 
 use super::sets::is_named_for_good;
-use super::{CallState, Kept, Reason, Removal, Verdict, differs};
+use super::{Absent, CallState, Kept, Reason, Removal, Verdict, differs};
+use crate::attribute::listed;
 use crate::attribute::sets::{queue_differs, set_differs};
 use crate::ledger::Book;
 use crate::ledger::book::Recorded;
-use crate::ledger::record::How;
+use crate::ledger::record::{How, Role};
 use crate::object::{Identity, Place};
 use crate::observe::subject::{Kind, Subject};
 use crate::observe::{Observation, Process};
-use crate::orphan::{Against, Plan, Scene, Wish, plan};
+use crate::orphan::{Against, Plan, Proposal, Scene, Wish, plan};
 
 /// The objects of a look by kind, and by number or name.
 struct Here<'a>(BTreeMap<(Kind, i32, &'a [u8]), Subject<'a>>);
@@ -76,7 +77,9 @@ pub fn decide(book: &Book, look: &Observation, exempt: &[i32]) -> (Vec<Verdict>,
             Some(reason) => keep(object, reason),
             None => {
                 let group = group(leader).unwrap_or(object.number);
-                Verdict::Remove(removal(book, object, look, one.subject, group))
+                let mut removal = removal(book, object, look, one.subject, group);
+                removal.absent = absent(at, &proposals, look);
+                Verdict::Remove(removal)
             }
         });
     }
@@ -124,8 +127,12 @@ fn differs_from(
     match (known, subject) {
         (Identity::Shm(segment), Subject::Shm(row)) => differs(segment, row, same_pids),
         (Identity::Posix(file), Subject::Posix(found)) => {
-            let same = found.identity.as_ref().is_some_and(|now| now.is(file));
-            (!same).then_some("inode or birth time")
+            let now = found.identity.as_ref().filter(|now| now.is(file));
+            let changed = || {
+                let moved = now.is_some_and(|now| now.birth != file.birth);
+                moved.then_some("change time")
+            };
+            now.is_none().then_some("inode or birth time").or_else(changed)
         }
         // While its server lived the change time moved; nobody was to use it since.
         (Identity::Sem(known), Subject::Sem(set)) => {
@@ -176,7 +183,17 @@ fn removal(
         seen,
         group,
         alone,
+        absent: Absent::default(),
     }
+}
+
+/// Returns what has to be gone before an object: what it lists, and what that lists.
+fn absent(at: usize, proposals: &[Proposal<'_>], look: &Observation) -> Absent {
+    let Some(one) = proposals.get(at) else { return Absent::default() };
+    let below = proposals.iter().filter(|other| one.role == Role::Main && other.leader == Some(at));
+    let all = std::iter::once(one).chain(below).filter_map(|one| one.identity.as_ref());
+    let names = all.flat_map(|identity| listed::names_in(identity, look)).collect();
+    Absent { names, mount: look.place.shm_mount.clone() }
 }
 
 /// The reason for an object of whose owner or creator a process has come to live, or may have:

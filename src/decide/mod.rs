@@ -5,6 +5,7 @@
 pub mod adopted;
 mod common;
 pub mod life;
+mod lists;
 mod own;
 pub mod reason;
 mod sets;
@@ -12,12 +13,13 @@ mod sets;
 pub use crate::attribute::differs;
 pub use common::{clean_end, unproven, unseen_user};
 pub use life::Life;
-pub use own::{file_in_use, file_use};
+pub use own::{file_reason, file_use};
 pub use reason::{Evidence, Holder, Reason};
 pub use sets::{queue_use, reason as call_reason, set_use};
 
 use std::collections::BTreeMap;
 
+use crate::attribute::listed::Name;
 use crate::attribute::{Doubt, Suspect};
 use crate::ledger::Book;
 use crate::ledger::book::Recorded;
@@ -54,6 +56,16 @@ pub struct Removal {
     group: u64,
     /// Users of whom no process may live.
     alone: Option<[u32; 2]>,
+    absent: Absent,
+}
+
+/// What has to be gone before an object goes: what it lists, and what that lists.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Absent {
+    /// The names, of files and segments.
+    pub names: Vec<Name>,
+    /// The `/dev/shm` in which files have to be gone.
+    pub mount: Option<String>,
 }
 
 /// A set or queue as it was when its removal was decided: whoever has used it since is told by the
@@ -113,6 +125,12 @@ impl Removal {
     #[must_use]
     pub fn group(&self) -> u64 {
         self.group
+    }
+
+    /// Returns what has to be gone before.
+    #[must_use]
+    pub fn absent(&self) -> &Absent {
+        &self.absent
     }
 
     /// Whether the object was adopted, and is no server's.
@@ -198,6 +216,7 @@ pub fn decide(
             None => Verdict::Remove(removal(book, object, look, mains.get(&object.run).copied())),
         });
     }
+    verdicts = lists::keep_with_what_they_name(book, look, verdicts);
     verdicts.extend(suspects.iter().map(|suspect| {
         let reason = match suspect.doubt {
             Doubt::PidReused => Reason::PidReused,
@@ -267,7 +286,7 @@ fn removal(book: &Book, object: &Recorded, look: &Observation, guard: Option<&Se
     };
     Removal {
         object: object.number,
-        identity: object.identity.clone(),
+        identity: as_it_is(&object.identity, look),
         role: object.role,
         evidence: format!("{server} is dead, nobody uses it; {creator}; {}", object.how),
         same_pids: place.is_some_and(|p| p.pid_namespace == look.place.pid_namespace),
@@ -275,7 +294,16 @@ fn removal(book: &Book, object: &Recorded, look: &Observation, guard: Option<&Se
         seen,
         group: 0,
         alone: None,
+        absent: Absent::default(),
     }
+}
+
+/// Returns what an object is recognised by until it goes: of a file without a birth time its last
+/// change, as it was when that was judged.
+fn as_it_is(identity: &Identity, look: &Observation) -> Identity {
+    let Identity::Posix(file) = identity else { return identity.clone() };
+    let now = look.file(&file.name.0).filter(|now| now.birth.only_changed().is_some());
+    Identity::Posix(now.unwrap_or(file).clone())
 }
 
 /// The processes that hold an object.

@@ -1,9 +1,10 @@
 //! What an object itself shows against its removal. Pure.
 
 use super::{Evidence, Reason, life, sets};
-use crate::attribute::differs;
+use crate::attribute::{self, differs};
 use crate::ledger::Book;
 use crate::ledger::book::Recorded;
+use crate::ledger::record::{How, Role};
 use crate::object::{Identity, ShmFile};
 use crate::observe::{Mapped, Observation, Process, Seen};
 use crate::sys::shm::MODE_DEST;
@@ -37,15 +38,53 @@ pub(super) fn reason(book: &Book, object: &Recorded, look: &Observation) -> Opti
         Identity::Posix(file) => match look.file(&file.name.0) {
             None => Some(Reason::Gone),
             Some(now) if !now.is(file) => Some(Reason::Changed("inode or birth time")),
-            Some(now) => file_in_use(book, object, now, look),
+            Some(now) => file_reason(book, object, now, look),
         },
         Identity::Sem(_) | Identity::Msg(_) => sets::reason(book, object, look),
     }
 }
 
+/// Returns what a file of an instance shows against its removal, once it is known to bear the
+/// recorded name, inode and owner.
+#[must_use]
+pub fn file_reason(
+    book: &Book,
+    object: &Recorded,
+    now: &ShmFile,
+    look: &Observation,
+) -> Option<Reason> {
+    file_in_use(book, object, now, look).or_else(|| without_birth(book, object, now, look))
+}
+
+/// Returns why a file without a birth time stays: only what a dead server's own list names goes,
+/// and only if it was not changed after the death.
+fn without_birth(
+    book: &Book,
+    object: &Recorded,
+    now: &ShmFile,
+    look: &Observation,
+) -> Option<Reason> {
+    let (changed, _) = now.birth.only_changed()?;
+    // Adopted ones are judged as a whole, by what leads to them.
+    if object.is_adopted() {
+        return None;
+    }
+    if object.how != How::Listed || !matches!(object.role, Role::Control | Role::Dynamic) {
+        return Some(Reason::NoBirthTime("it is on no list of a PostgreSQL's own"));
+    }
+    if attribute::clock_was_set_back(book, object.run, look) {
+        return Some(Reason::NoBirthTime("and the clock was set back since its server began"));
+    }
+    match attribute::dead_by(book, object.run, look) {
+        None => Some(Reason::NoBirthTime("and when its server died is not known")),
+        Some(death) if changed > death => Some(Reason::ChangedSince),
+        Some(_) => None,
+    }
+}
+
 /// Whether somebody maps a file of an instance, or may.
 #[must_use]
-pub fn file_in_use(
+fn file_in_use(
     book: &Book,
     object: &Recorded,
     now: &ShmFile,

@@ -207,6 +207,8 @@ pub enum Reason {
     UserUnrecorded(i32),
     /// The set or queue was changed after the end of its server.
     ChangedSince,
+    /// A file whose file system keeps no birth time, and why nothing else tells it from another.
+    NoBirthTime(&'static str),
     /// A stranger used it after the server had ended.
     UsedSince,
     /// The name of this IPC namespace may have been another's.
@@ -252,6 +254,7 @@ impl Reason {
             Self::Unreadable => "unreadable",
             Self::UserUnrecorded(_) => "user-unrecorded",
             Self::ChangedSince => "changed-since",
+            Self::NoBirthTime(_) => "no-birth-time",
             Self::UsedSince => "used-since",
             Self::UnsureSpace => "unsure-namespace",
             Self::Unwitnessed => "unwitnessed",
@@ -351,6 +354,11 @@ impl fmt::Display for Reason {
                  it last"
             ),
             Self::ChangedSince => f.write_str("it was changed after the server had ended"),
+            Self::NoBirthTime(why) => write!(
+                f,
+                "its file system keeps no birth times, so that it cannot be told from a later file \
+                 of its name: {why}"
+            ),
             Self::UsedSince => f.write_str(
                 "after the server had ended it was used by somebody whom the ledger does not \
                  know, and another process of its user lives",

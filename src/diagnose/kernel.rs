@@ -20,8 +20,10 @@ pub fn judge(features: &Features) -> Vec<Finding> {
         findings.push(Finding::warn(
             "kernel-birth-time",
             "the file system at /dev/shm keeps no birth times, so a file there cannot be told \
-             from a later one of its name: none is recorded or removed",
-            "use a kernel whose tmpfs keeps them (Linux 6.0)",
+             from a later one of its name: of a dead PostgreSQL what its own list names is \
+             removed, unless it was changed after the death; every other file is kept",
+            "use a kernel whose tmpfs keeps them (Linux 6.0), or look for files of other servers \
+             yourself (`shmwarden list --kind posix`)",
         ));
     }
     if missing(features.pidfd) {

@@ -25,6 +25,7 @@ impl Book {
         if self.version < VERSION_OF_SETS {
             return Err(Illegal("an adopted object in a ledger of version 1"));
         }
+        self.can_name(&adopted.identity)?;
         if !self.runs.is_empty() {
             return Err(Illegal("an adopted object in the ledger of a server"));
         }

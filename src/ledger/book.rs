@@ -10,9 +10,9 @@ use std::time::SystemTime;
 pub use super::kept::{MOST_DESCENDANTS, Recorded, Run, Standing};
 use super::own_file::OwnFile;
 use super::record::{Claim, End, Entry, ObjectSeen, Place, Record, RunStart};
-use super::record::{VERSION, VERSION_OF_SETS};
+use super::record::{VERSION, VERSION_OF_SETS, VERSION_OF_UNBORN};
 pub use super::replay::Tail;
-use crate::object::{Identity, ProcessRef, Segment};
+use crate::object::{Birth, Identity, ProcessRef, Segment, ShmFile};
 
 /// Why a record may not follow what is there.
 #[derive(Debug, PartialEq, Eq)]
@@ -104,6 +104,7 @@ impl Book {
                 let now = Standing::Tried(*outcome, detail.clone());
                 self.stand(*object, entry.at, now, |was| *was == Standing::Intended)?;
             }
+            Record::Detached { run, seconds } => self.detached(*run, *seconds)?,
             Record::End { run, end } => self.open_run(*run)?.end = Some((*end, entry.at)),
         }
         self.seq = entry.seq;
@@ -179,7 +180,8 @@ impl Book {
         }
         let place = self.places.len() - 1;
         let (claims, descendants) = (Vec::new(), VecDeque::new());
-        let run = Run { start: start.clone(), at, place, claims, descendants, end: None };
+        let (end, detached) = (None, None);
+        let run = Run { start: start.clone(), at, place, claims, descendants, end, detached };
         self.runs.insert(start.run, run);
         self.given.0 = start.run;
         Ok(())
@@ -304,13 +306,41 @@ impl Book {
         }
     }
 
-    /// A program of an older version would take such a line for damage.
-    fn can_name(&self, identity: &Identity) -> Result<(), Illegal> {
-        let new = matches!(identity, Identity::Sem(_) | Identity::Msg(_));
-        if new && self.version < VERSION_OF_SETS {
-            return Err(Illegal("a set or queue in a ledger of version 1"));
+    fn detached(&mut self, number: u64, seconds: i64) -> Result<(), Illegal> {
+        if self.version < VERSION_OF_UNBORN {
+            return Err(Illegal("a last detach in a ledger of an older version"));
         }
+        let run = self.runs.get_mut(&number).ok_or(Illegal("no such run"))?;
+        if run.end.is_none() {
+            return Err(Illegal("a last detach of a run that has not ended"));
+        }
+        // A later one may be that of whoever has read the segment since.
+        if run.detached.is_some() {
+            return Err(Illegal("a second last detach"));
+        }
+        run.detached = Some(seconds);
         Ok(())
+    }
+
+    /// Checks whether this ledger's version can name an object.
+    #[must_use]
+    pub fn may_name(&self, identity: &Identity) -> bool {
+        self.can_name(identity).is_ok()
+    }
+
+    /// A program of an older version would take such a line for damage.
+    pub(super) fn can_name(&self, identity: &Identity) -> Result<(), Illegal> {
+        match identity {
+            Identity::Sem(_) | Identity::Msg(_) if self.version < VERSION_OF_SETS => {
+                Err(Illegal("a set or queue in a ledger of version 1"))
+            }
+            Identity::Posix(ShmFile { birth: Birth::NotKept { .. }, .. })
+                if self.version < VERSION_OF_UNBORN =>
+            {
+                Err(Illegal("a file without birth time in a ledger of an older version"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn run(&self, number: u64) -> Result<&Run, Illegal> {

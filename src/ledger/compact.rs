@@ -263,7 +263,9 @@ fn render(
         Record::Header(_) | Record::Alive { .. } => false,
         Record::Run(start) => stays(start.run, None),
         Record::Claim(claim) => stays(claim.run, None),
-        Record::Reaped { run, .. } | Record::End { run, .. } => stays(*run, None),
+        Record::Reaped { run, .. } | Record::End { run, .. } | Record::Detached { run, .. } => {
+            stays(*run, None)
+        }
         Record::Used { run, .. } => used && stays(*run, None),
         Record::Descendant { run, process } => {
             let still = |run: &Run| run.end.is_none() || with_sets.contains(&run.start.run);

@@ -26,6 +26,9 @@ pub struct Run {
     pub descendants: VecDeque<ProcessRef>,
     /// How and when it ended.
     pub end: Option<(End, SystemTime)>,
+    /// When its main segment had been detached last, as that was found after its end; seconds
+    /// since the epoch.
+    pub detached: Option<i64>,
 }
 
 impl Run {
@@ -44,6 +47,17 @@ impl Run {
         let since_s = self.at.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs();
         let ahead_ms = self.start.clock_ahead_ms?;
         Some(Clock { since_s: i64::try_from(since_s).ok()?, ahead_ms })
+    }
+
+    /// Returns the time by which its server was dead, where the ledger knows one, in seconds since
+    /// the epoch: the last detach of its main segment, else the end that was seen.
+    #[must_use]
+    pub fn dead_by(&self) -> Option<i64> {
+        let seen = self.end.filter(|(end, _)| *end != End::Unknown).and_then(|(_, at)| {
+            let since = at.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+            i64::try_from(since.as_secs()).ok()
+        });
+        self.detached.or(seen)
     }
 
     /// Whether the server is known to have ended with status 0, and COMMAND too.

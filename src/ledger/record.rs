@@ -10,10 +10,13 @@ use crate::object::{Bytes, FileRef, Identity, ProcessRef};
 pub use crate::object::{EngineName, Place};
 
 /// The format that this program writes, and the newest that it reads.
-pub const VERSION: u64 = 2;
+pub const VERSION: u64 = 3;
 
 /// The oldest format that can name semaphore sets, queues and adopted objects.
 pub const VERSION_OF_SETS: u64 = 2;
+
+/// The oldest format that can name files without a birth time, and the last detach of a server.
+pub const VERSION_OF_UNBORN: u64 = 3;
 
 /// One line of a ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +103,14 @@ pub enum Record {
         outcome: Outcome,
         /// Evidence, or the error.
         detail: String,
+    },
+    /// The main segment of a run whose server is dead was found unattached, before anybody here
+    /// attached it to read it: its server died no later than this.
+    Detached {
+        /// The run.
+        run: u64,
+        /// The last detach, seconds since the epoch.
+        seconds: i64,
     },
     /// A run has ended.
     End {

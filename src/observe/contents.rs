@@ -96,7 +96,7 @@ pub fn of_file(wanted: &ShmFile, most_bytes: usize) -> io::Result<Vec<u8>> {
     let file = options.open(Path::new(shm_files::DIRECTORY).join(name))?;
     let facts = files::facts(file.as_fd())?;
     let found = shm_files::identity(&wanted.name.0, &wanted.mount, &facts);
-    if !found.is_some_and(|found| found.is(wanted)) {
+    if !found.is(wanted) {
         return Err(io::ErrorKind::NotFound.into());
     }
     let mut bytes = Vec::new();

@@ -118,6 +118,13 @@ impl Observation {
         self.files.iter().find(|file| file.name.0 == name)
     }
 
+    /// Checks that nothing bears a name in `/dev/shm`; what was not read may be there.
+    #[must_use]
+    pub fn is_absent(&self, name: &crate::object::Bytes) -> bool {
+        let others = self.extra.other_names.as_ref();
+        self.file(&name.0).is_none() && others.is_some_and(|names| !names.contains(name))
+    }
+
     /// A process by pid.
     #[must_use]
     pub fn process(&self, pid: i32) -> Option<&Process> {
@@ -212,6 +219,9 @@ pub fn observe(scope: Scope) -> Result<Observation> {
     } else {
         Vec::new()
     };
+    if scope.files || scope.file_facts {
+        extra.other_names = shm_files::others(place.shm_mount.as_deref()).ok();
+    }
     let segments = segments()?;
     tables::look(scope, &mut extra);
     Ok(Observation {

@@ -1,5 +1,6 @@
 //! POSIX shared memory: the regular files in `/dev/shm`.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
@@ -7,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::object::{Bytes, FileRef, ShmFile};
+use crate::object::{Birth, Bytes, FileRef, ShmFile};
 use crate::sys::files::{self, FileFacts};
 
 /// Where glibc and musl put POSIX shared memory (`shm_overview(7)`).
@@ -20,7 +21,7 @@ pub const DIRECTORY: &str = "/dev/shm";
 pub fn all(mount: Option<&str>) -> Result<Vec<ShmFile>> {
     let mut found = Vec::new();
     each(mount, |name, mount, facts| {
-        found.extend(identity(name, mount, &facts));
+        found.push(identity(name, mount, &facts));
     })?;
     Ok(found)
 }
@@ -45,6 +46,39 @@ pub fn each(mount: Option<&str>, mut show: impl FnMut(&[u8], &str, FileFacts)) -
     Ok(())
 }
 
+/// Names in `/dev/shm` of what is none of [`all`]: no regular file, or not on a tmpfs. What a list
+/// names and is one of these is there, and is nothing that could be recorded or removed.
+///
+/// # Errors
+/// [`Error::Io`]; a `/dev/shm` that is not there has no names.
+pub fn others(mount: Option<&str>) -> Result<BTreeSet<Bytes>> {
+    let path = Path::new(DIRECTORY);
+    let dir = match File::open(path) {
+        Ok(dir) => dir,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        Err(error) => return Err(Error::io("cannot open", path)(error)),
+    };
+    let mut names = BTreeSet::new();
+    for entry in std::fs::read_dir(path).map_err(Error::io("cannot read", path))? {
+        let entry = entry.map_err(Error::io("cannot read", path))?;
+        let name = entry.file_name();
+        if mount.is_none() || facts_in(&dir, name.as_bytes())?.is_none() {
+            names.insert(Bytes(name.as_bytes().to_vec()));
+        }
+    }
+    Ok(names)
+}
+
+/// Checks that nothing bears a name in `/dev/shm`; what cannot be looked at counts as there.
+#[must_use]
+pub fn is_absent(name: &[u8]) -> bool {
+    let dir = match File::open(Path::new(DIRECTORY)) {
+        Ok(dir) => dir,
+        Err(error) => return error.kind() == io::ErrorKind::NotFound,
+    };
+    files::facts_at(dir.as_fd(), name) == Err(nix::errno::Errno::ENOENT)
+}
+
 /// One file by name; `None` where there is none, or no regular one.
 ///
 /// # Errors
@@ -53,22 +87,22 @@ pub fn one(name: &[u8], mount: &str) -> Result<Option<ShmFile>> {
     let path = Path::new(DIRECTORY);
     let dir = File::open(path).map_err(Error::io("cannot open", path))?;
     let facts = facts_in(&dir, name)?;
-    Ok(facts.and_then(|facts| identity(name, mount, &facts)))
+    Ok(facts.map(|facts| identity(name, mount, &facts)))
 }
 
-/// The identity of a file by what `statx` says of it.
+/// Returns what a file is recognised by, of what `statx` says of it.
 #[must_use]
-pub fn identity(name: &[u8], mount: &str, facts: &FileFacts) -> Option<ShmFile> {
-    // Without a birth time a file cannot be told from a later one of the same name: left out.
-    Some(ShmFile {
+pub fn identity(name: &[u8], mount: &str, facts: &FileFacts) -> ShmFile {
+    let not_kept = Birth::NotKept { changed: facts.ctime };
+    ShmFile {
         name: Bytes(name.to_vec()),
         mount: mount.to_owned(),
         file: FileRef { dev: facts.dev, ino: facts.ino },
-        born: facts.born?,
+        birth: facts.born.map_or(not_kept, |(seconds, nanos)| Birth::At(seconds, nanos)),
         uid: facts.uid,
         bytes: facts.bytes,
         mode: facts.mode & 0o7777,
-    })
+    }
 }
 
 fn facts_in(dir: &File, name: &[u8]) -> Result<Option<FileFacts>> {

@@ -154,7 +154,7 @@ impl<'a> Subject<'a> {
             Self::Shm(row) => row.ctime,
             Self::Sem(set) => set.row.ctime,
             Self::Msg(row) => row.ctime,
-            Self::Posix(file) => file.facts.ctime,
+            Self::Posix(file) => file.facts.ctime.0,
         }
     }
 }

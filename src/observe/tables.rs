@@ -85,6 +85,9 @@ pub struct Extra {
     pub unasked: Vec<i32>,
     /// The files in `/dev/shm`, those included that cannot be recognised again.
     pub files: Vec<ListedFile>,
+    /// Names in `/dev/shm` that are no regular file of a tmpfs; `None` where it was not looked for
+    /// them, or in vain: then each name may be there.
+    pub other_names: Option<BTreeSet<Bytes>>,
     /// Bytes in memory of each segment, by id; `None` where that was not asked for.
     pub resident: Option<BTreeMap<i32, u64>>,
     /// The key that each mapped segment was made under, by id: it stays there when the segment is
@@ -262,7 +265,7 @@ fn barred(what: &str, errno: Errno) -> String {
 pub(super) fn files(mount: Option<&str>) -> Result<Vec<ListedFile>> {
     let mut found = Vec::new();
     shm_files::each(mount, |name, mount, facts| {
-        let identity = shm_files::identity(name, mount, &facts);
+        let identity = Some(shm_files::identity(name, mount, &facts));
         let name = Bytes(name.to_vec());
         found.push(ListedFile { name, facts, identity });
     })?;

@@ -45,6 +45,8 @@ pub enum Against {
     ListUnread(String),
     /// It is younger than was asked for.
     Young(Duration),
+    /// A file without birth time, changed after the last process of its server had ended.
+    ChangedSince,
     /// Nothing tells it from a later object of the same number or name.
     NoIdentity,
     /// This one, which belongs to it, has to stay, and why.
@@ -102,6 +104,7 @@ impl Against {
             Self::ListedByDead { .. } => "listed-by-dead",
             Self::ListUnread(_) => "list-unread",
             Self::Young(_) => "young",
+            Self::ChangedSince => "changed-since",
             Self::NoIdentity => "no-identity",
             Self::ListedStays(..) => "listed-stays",
             Self::MainStays(_) => "main-stays",
@@ -198,6 +201,10 @@ impl fmt::Display for Against {
                 let least = humantime::format_duration(*least);
                 write!(f, "it was made or changed less than {least} ago (--min-age)")
             }
+            Self::ChangedSince => f.write_str(
+                "it was changed after its server had ended, and its file system keeps no birth \
+                 times: it may be a later file of that name",
+            ),
             Self::NoIdentity => {
                 f.write_str("nothing would tell it from a later one of the same number or name")
             }

@@ -5,9 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Scene;
+use super::{Against, Scene};
 use crate::engine::postgres::{self, Header};
 use crate::object::{Identity, Key};
+use crate::observe::Observation;
 use crate::observe::subject::Subject;
 use crate::observe::tables::ListedFile;
 use crate::sys::shm::Row;
@@ -154,6 +155,24 @@ impl<'a> Lists<'a> {
         let key = Some(postgres::sysv_key(handle)).filter(|key| *key != 0);
         let rows = key.and_then(|key| self.keys.get(&key)).into_iter().flatten();
         file.into_iter().chain(rows.map(|row| Subject::Shm(row))).collect()
+    }
+
+    /// Returns what speaks for taking nothing: a name of one of these handles that is there, and is
+    /// no object that could be taken.
+    pub(super) fn unknown_of(&self, handles: &[u32], look: &Observation) -> Option<Against> {
+        let unknown = |handle: &u32| {
+            let name = postgres::posix_name(*handle);
+            (!self.files.contains_key(handle) && !look.is_absent(&name)).then_some(name)
+        };
+        let name = handles.iter().find_map(unknown)?;
+        let name = format!("/dev/shm/{}", name.lossy());
+        Some(Against::ListedStays(name, Box::new(Against::NoIdentity)))
+    }
+
+    /// The same for what a list of files names.
+    pub(super) fn unknown_named_by(&self, list: &List<'a>, look: &Observation) -> Option<Against> {
+        let handles = list.surely.as_ref()?;
+        matches!(list.identity, Identity::Posix(_)).then(|| self.unknown_of(handles, look))?
     }
 
     /// Every object of the list's own kind that it names; `None` where its layout is not known.

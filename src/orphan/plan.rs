@@ -90,6 +90,7 @@ pub fn plan<'a>(
     }
     planning.proposals.iter_mut().skip(wished).for_each(|one| one.along = true);
     planning.refuse_what_belongs_elsewhere();
+    planning.refuse_without_birth();
     let leaders = planning.leaders_unread();
     planning.together_or_not_at_all();
     let mut unread = planning.unread();
@@ -178,6 +179,10 @@ impl<'a> Planning<'a, '_> {
             let list = postgres::posix_name(header.control).lossy();
             one.against = Some(Against::ListElsewhere(format!("/dev/shm/{list}")));
         }
+        let unknown = self.scene.lists.unknown_of(&[header.control], self.scene.look);
+        if let (Some(unknown), Some(one)) = (unknown, self.proposals.get_mut(at)) {
+            one.against.get_or_insert(unknown);
+        }
         for list in found {
             self.add(list, how, Role::Control, Some(at));
         }
@@ -193,6 +198,9 @@ impl<'a> Planning<'a, '_> {
             one.against.get_or_insert(Against::UnknownLayout);
             return;
         };
+        if let Some(unknown) = self.scene.lists.unknown_named_by(list, self.scene.look) {
+            one.against.get_or_insert(unknown);
+        }
         for named in named {
             if uids(named).iter().any(|uid| own.contains(uid)) {
                 self.add(named, how, Role::Dynamic, Some(leader));
@@ -221,6 +229,25 @@ impl<'a> Planning<'a, '_> {
             };
             if let Some(why) = why {
                 one.against.get_or_insert(why);
+            }
+        }
+    }
+
+    /// A file without a birth time goes only with the main segment that leads to it, and if it was
+    /// not changed after the last process of that server had ended.
+    fn refuse_without_birth(&mut self) {
+        let death = |one: &Proposal<'_>| match one.subject {
+            Subject::Shm(row) if one.role == Role::Main && row.dtime > 0 => Some(row.dtime),
+            _ => None,
+        };
+        let deaths: Vec<Option<i64>> = self.proposals.iter().map(death).collect();
+        for one in &mut self.proposals {
+            let Some(Identity::Posix(file)) = &one.identity else { continue };
+            let Some((changed, _)) = file.birth.only_changed() else { continue };
+            match one.leader.and_then(|leader| deaths.get(leader).copied().flatten()) {
+                Some(death) if changed <= death => {}
+                Some(_) => drop(one.against.get_or_insert(Against::ChangedSince)),
+                None => drop(one.against.get_or_insert(Against::NoIdentity)),
             }
         }
     }

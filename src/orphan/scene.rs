@@ -219,6 +219,6 @@ fn last_change(subject: Subject<'_>) -> i64 {
         Subject::Shm(row) => row.ctime,
         Subject::Sem(set) => set.row.ctime.max(set.row.otime),
         Subject::Msg(row) => row.ctime.max(row.stime).max(row.rtime),
-        Subject::Posix(file) => file.facts.ctime.max(file.facts.born.map_or(0, |born| born.0)),
+        Subject::Posix(file) => file.facts.ctime.0.max(file.facts.born.map_or(0, |born| born.0)),
     }
 }

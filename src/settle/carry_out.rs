@@ -85,7 +85,7 @@ fn remove(removal: &Removal, ledger: &mut Ledger) -> Result<Settled> {
     let result = match done.outcome {
         Outcome::Removed => Fate::Removed,
         Outcome::Gone => Fate::Gone,
-        Outcome::Kept => Fate::Kept(late_reason(removal)),
+        Outcome::Kept => Fate::Kept(done.reason.clone().unwrap_or_else(|| late_reason(removal))),
         Outcome::Raced => Fate::Raced(done.detail.clone()),
         Outcome::Failed => Fate::Failed(done.detail.clone()),
     };

@@ -19,7 +19,7 @@ use crate::engine;
 use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::ledger::book::Run;
-use crate::ledger::record::{Claim, End, Record};
+use crate::ledger::record::{Claim, End, Record, VERSION_OF_UNBORN};
 use crate::object::{EngineName, Identity, Place, ProcessRef};
 use crate::observe::{self, Observation, Scope, contents, data_dir, tables};
 
@@ -64,6 +64,7 @@ pub fn settle(ledger: &mut Ledger, policy: &Policy) -> Result<Report> {
     }
     let copy = ledger.book.is_copy();
     let suspects = attribute_all(ledger, &mut look)?;
+    note_detached(ledger, &look)?;
     let wider = scope(ledger);
     if wider.maps && !look.maps_were_read {
         // What was found just now may be mapped.
@@ -242,6 +243,25 @@ fn attribute_all(ledger: &mut Ledger, look: &mut Observation) -> Result<Vec<attr
     }
     ledger.flush()?;
     Ok(suspects)
+}
+
+/// Notes when the main segments of dead servers had been detached last, before the reading of them
+/// became the last: it is what tells files without birth times that are older than the death.
+fn note_detached(ledger: &mut Ledger, look: &Observation) -> Result<()> {
+    let book = &ledger.book;
+    let without_birth = look.files.iter().any(|file| file.birth.only_changed().is_some());
+    if !without_birth || book.version < VERSION_OF_UNBORN {
+        return Ok(());
+    }
+    let unknown = book.runs.values().filter(|run| run.end.is_some() && run.detached.is_none());
+    let times = unknown.filter_map(|run| {
+        let run = run.start.run;
+        Some((run, attribute::last_detach(book, run, look)?))
+    });
+    for (run, seconds) in times.collect::<Vec<(u64, i64)>>() {
+        ledger.note(Record::Detached { run, seconds }, None)?;
+    }
+    ledger.flush()
 }
 
 /// Reads headers and control segments that are wanted and can be had, as the ledger's owner.

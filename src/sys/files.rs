@@ -32,8 +32,8 @@ pub struct FileFacts {
     pub bytes: u64,
     /// What of it takes up memory or disk, in bytes.
     pub resident_bytes: u64,
-    /// Last change of the inode, seconds since the epoch.
-    pub ctime: i64,
+    /// Last change of the inode: seconds since the epoch, nanoseconds.
+    pub ctime: (i64, u32),
     /// Id of the mount, 0 where the kernel does not say (before 5.8).
     pub mount_id: u64,
 }
@@ -82,7 +82,7 @@ fn statx(dir: i32, name: &CStr, flags: i32) -> Result<FileFacts> {
         mode: u32::from(out.stx_mode),
         bytes: out.stx_size,
         resident_bytes: out.stx_blocks.saturating_mul(512),
-        ctime: out.stx_ctime.tv_sec,
+        ctime: (out.stx_ctime.tv_sec, out.stx_ctime.tv_nsec),
         mount_id: if out.stx_mask & STATX_MNT_ID == 0 { 0 } else { out.stx_mnt_id },
     })
 }

@@ -215,7 +215,7 @@ impl<'a> Known<'a> {
             Subject::Posix(file) => file
                 .identity
                 .as_ref()
-                .and_then(|now| decide::file_in_use(&account.book, object, now, self.look)),
+                .and_then(|now| decide::file_reason(&account.book, object, now, self.look)),
             // Of adopted ones there may be tens of thousands: each is not looked up again.
             Subject::Sem(set) if object.is_adopted() => {
                 decide::set_use(&account.book, object, set, self.look)
@@ -273,7 +273,7 @@ impl<'a> Known<'a> {
                 Identity::Posix(file) => files
                     .get(file.name.0.as_slice())
                     .filter(|now| now.is(file))
-                    .and_then(|now| decide::file_in_use(&account.book, object, now, self.look)),
+                    .and_then(|now| decide::file_reason(&account.book, object, now, self.look)),
                 _ => decide::call_reason(&account.book, object, self.look),
             };
             let own = own.filter(Reason::holds_the_rest);

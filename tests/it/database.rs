@@ -9,6 +9,7 @@ pub mod in_place;
 mod launcher_alone;
 mod matrix;
 mod moment;
+mod older_kernel;
 mod query;
 mod raced;
 mod record;

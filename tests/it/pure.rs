@@ -28,3 +28,4 @@ mod sets_ledger;
 mod sets_make;
 mod sets_used;
 mod story;
+mod unborn;

@@ -10,6 +10,7 @@ pub mod container;
 pub mod ends;
 pub mod holders;
 pub mod objects;
+pub mod older_kernel;
 pub mod processes;
 pub mod sandbox;
 pub mod skip;

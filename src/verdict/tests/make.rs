@@ -1,12 +1,13 @@
 //! What the tests of verdicts are made of.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use crate::ledger::Book;
 use crate::ledger::record::{
     Claim, End, EngineName, Entry, Header, How, ObjectSeen, Record, Role, RunStart, VERSION,
 };
-use crate::object::{Bytes, FileRef, Identity, Place, ProcessRef, ShmFile};
+use crate::object::{Birth, Bytes, FileRef, Identity, Place, ProcessRef, ShmFile};
 use crate::observe::tables::{Extra, ListedFile, Set};
 use crate::observe::{Mapped, Observation, Process, Seen, Sight, identity_of};
 use crate::sys::files::FileFacts;
@@ -51,7 +52,7 @@ pub(super) fn look() -> Observation {
         data_dirs: Vec::new(),
         headers: std::collections::BTreeMap::new(),
         controls: Vec::new(),
-        extra: Extra::default(),
+        extra: Extra { other_names: Some(BTreeSet::new()), ..Extra::default() },
     }
 }
 
@@ -136,7 +137,7 @@ pub(super) fn file(name: &str) -> ListedFile {
         mode: 0o100_600,
         bytes: 4096,
         resident_bytes: 0,
-        ctime: 1_799_999_000,
+        ctime: (1_799_999_000, 0),
         mount_id: 30,
     };
     let name = Bytes(name.as_bytes().to_vec());
@@ -144,7 +145,7 @@ pub(super) fn file(name: &str) -> ListedFile {
         name: name.clone(),
         mount: "tmpfs:1".to_owned(),
         file: file_ref(&name),
-        born: (1_799_999_000, 5),
+        birth: Birth::At(1_799_999_000, 5),
         uid: UID,
         bytes: 4096,
         mode: 0o600,

@@ -110,7 +110,7 @@ fn another_object_of_the_same_number_is_changed() {
     let mut again = file("queue");
     let identity = Identity::Posix(again.identity.clone().unwrap());
     let story = Story::begin().recorded(identity).ended(End::Signal(9));
-    again.identity.as_mut().unwrap().born.1 += 1;
+    again.identity.as_mut().unwrap().birth = crate::object::Birth::At(1_799_999_000, 6);
     let look = with(vec![], vec![again.clone()]);
     assert_eq!(words(&story, &look), [(Verdict::Changed, "changed")]);
     again.identity = None;

@@ -33,7 +33,7 @@ mod in_a_container {
     for_every_kind! { run_within, killed_in_a_container, LIMIT }
 }
 
-fn killed_on_the_machine(kind: Kind) {
+pub(super) fn killed_on_the_machine(kind: Kind) {
     let mut stage = Stage::new(kind);
     stage.start();
     killed_alone(&mut stage);
@@ -47,7 +47,7 @@ fn killed_on_the_machine(kind: Kind) {
 }
 
 /// The launcher is process 1, as an entry point is.
-fn killed_in_a_container(kind: Kind) {
+pub(super) fn killed_in_a_container(kind: Kind) {
     needs_root();
     let mut stage = Stage::new(kind);
     start_as_first_process(&mut stage);
@@ -75,7 +75,7 @@ fn killed_alone(stage: &mut Stage) {
 }
 
 /// The launcher does not live to see the server's death.
-fn killed_with_its_launcher(stage: &mut Stage) {
+pub(super) fn killed_with_its_launcher(stage: &mut Stage) {
     let query = query::in_flight(&stage.cluster);
     let all = stage.cluster.processes();
     let main = stage.cluster.main_segment();

@@ -228,7 +228,7 @@ fn what_was_recorded_once_is_not_recorded_again_whatever_became_of_it() {
     let story = gone.object(2, Role::Other, posix(&grown));
     grown.bytes += 1;
     assert!(attribute::is_recorded(&story.book, &posix(&grown)));
-    grown.born.1 += 1;
+    grown.birth = super::make::LATER;
     assert!(!attribute::is_recorded(&story.book, &posix(&grown)));
 }
 

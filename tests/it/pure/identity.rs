@@ -3,12 +3,12 @@
 
 use shmwarden::decide::{self, Reason};
 use shmwarden::ledger::record::{End, Role};
-use shmwarden::object::{FileRef, Identity, ShmFile};
+use shmwarden::object::{Birth, FileRef, Identity, ShmFile};
 use shmwarden::sys::shm::{MODE_DEST, MODE_LOCKED, Row};
 
 use super::make::{
-    GID, OTHER_UID, UID, bytes, file, generic, here, in_boot, in_ipc, in_pids, look, posix, row,
-    segment, shm,
+    GID, LATER, OTHER_UID, UID, bytes, file, generic, here, in_boot, in_ipc, in_pids, look, posix,
+    row, seconds, segment, shm,
 };
 use super::story::{Story, reason};
 
@@ -121,8 +121,8 @@ fn a_file_that_differs_in_one_part_of_its_identity_is_another_one() {
     let changes: [Change; 5] = [
         |file| file.file.dev += 1,
         |file| file.file.ino += 1,
-        |file| file.born.0 += 1,
-        |file| file.born.1 += 1,
+        |file| file.birth = Birth::At(seconds(11), 500_000_000),
+        |file| file.birth = LATER,
         |file| file.uid = OTHER_UID,
     ];
     for (index, change) in changes.into_iter().enumerate() {

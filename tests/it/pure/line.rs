@@ -8,7 +8,7 @@ use shmwarden::ledger::record::{
     Adopted, Claim, DataDir, End, EngineName, Entry, Executable, Header, How, ObjectSeen, Outcome,
     Record, Role, RunStart,
 };
-use shmwarden::object::{Bytes, FileRef, Identity, Key, Place, ProcessRef, Queue, Segment};
+use shmwarden::object::{Birth, Bytes, FileRef, Identity, Key, Place, ProcessRef, Queue, Segment};
 use shmwarden::object::{SemaphoreSet, ShmFile};
 
 use super::make::{alive, claim, header, here, posix_of, reaped, run, seen, segment, time};
@@ -57,9 +57,14 @@ fn any_segment() -> impl Strategy<Value = Identity> {
 fn any_file() -> impl Strategy<Value = Identity> {
     let names = (any_bytes(), any_text());
     let numbers = (any::<i64>(), any::<u32>(), any::<u32>(), any::<u64>());
-    (names, any_file_ref(), numbers).prop_map(|((name, mount), file, numbers)| {
-        let (born, nanos, uid, bytes) = numbers;
-        Identity::Posix(ShmFile { name, mount, file, born: (born, nanos), uid, bytes, mode: 0 })
+    let file = (any_file_ref(), any::<bool>());
+    (names, file, numbers).prop_map(|((name, mount), (file, kept), numbers)| {
+        let (seconds, nanos, uid, bytes) = numbers;
+        let birth = match kept {
+            true => Birth::At(seconds, nanos),
+            false => Birth::NotKept { changed: (seconds, nanos) },
+        };
+        Identity::Posix(ShmFile { name, mount, file, birth, uid, bytes, mode: 0 })
     })
 }
 
@@ -321,17 +326,17 @@ fn a_record_of_a_later_version_is_told_from_a_damaged_one() {
 fn a_newer_version_is_recognised_whatever_else_changed() {
     let first = line::encode(&one_of_each()[0]);
     let text = String::from_utf8(first).unwrap();
-    let newer = text.replace("\"version\":2", "\"version\":3");
-    assert_eq!(line::newer_version(newer.as_bytes()), Some(3));
+    let newer = text.replace("\"version\":3", "\"version\":4");
+    assert_eq!(line::newer_version(newer.as_bytes()), Some(4));
     let other = br#" { "version" : 7, "record":"header", "place":{"boot":[1]}, "hash":null } "#;
     assert_eq!(line::newer_version(other), Some(7));
 }
 
 #[test]
 fn neither_this_version_nor_another_record_is_a_newer_version() {
-    let same = br#"{"record":"header","version":2}"#;
-    let other = br#"{"record":"run","version":2}"#;
-    for text in [&same[..], other, b"", b"{", b"\xff", br#"{"version":2}"#, b"[2]"] {
+    let same = br#"{"record":"header","version":3}"#;
+    let other = br#"{"record":"run","version":3}"#;
+    for text in [&same[..], other, b"", b"{", b"\xff", br#"{"version":3}"#, b"[2]"] {
         assert_eq!(line::newer_version(text), None);
     }
 }

@@ -3,7 +3,7 @@
 
 use shmwarden::attribute::{self, Doubt, Suspect, controls_wanted, headers_wanted};
 use shmwarden::ledger::record::{Claim, End, How, Record, Role};
-use shmwarden::object::{Identity, Segment, ShmFile};
+use shmwarden::object::{Birth, Identity, Segment, ShmFile};
 use shmwarden::observe::{Mapped, Observation, Process, Seen};
 use shmwarden::sys::shm::{MODE_DEST, Row};
 
@@ -195,7 +195,7 @@ fn a_control_segment_is_read_where_it_is_the_recorded_one_and_unattached() {
     look.files = vec![file.clone()];
     look.segments = vec![row(&segment_of)];
     assert_eq!(controls_wanted(&story.book, &look), [posix(&file), shm(&segment_of)]);
-    look.files[0].born.1 += 1;
+    look.files[0].birth = super::make::LATER;
     look.segments[0].nattch = 1;
     assert_eq!(controls_wanted(&story.book, &look), []);
 }
@@ -239,7 +239,7 @@ fn suspected(files: Vec<ShmFile>, rows: Vec<Row>) -> Vec<Identity> {
 
 #[test]
 fn what_looks_like_an_unlisted_dynamic_segment_is_only_a_suspect() {
-    let at = |after| ShmFile { born: (seconds(after), 0), ..posix_of(8) };
+    let at = |after| ShmFile { birth: Birth::At(seconds(after), 0), ..posix_of(8) };
     assert_eq!(suspected(vec![at(4)], vec![]), [posix(&at(4))]);
     let theirs = ShmFile { uid: OTHER_UID, ..at(4) };
     let other_name = ShmFile { name: super::make::bytes("PostgreSQL.x"), ..at(4) };
@@ -270,7 +270,7 @@ fn a_segment_whose_creator_lives_is_no_suspect() {
 
 #[test]
 fn a_mapped_file_is_no_suspect_and_a_clean_or_other_server_has_none() {
-    let file = ShmFile { born: (seconds(4), 0), ..posix_of(8) };
+    let file = ShmFile { birth: Birth::At(seconds(4), 0), ..posix_of(8) };
     let mut look = with_main(0);
     look.files = vec![file.clone()];
     let count =

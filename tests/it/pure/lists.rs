@@ -3,7 +3,7 @@
 
 use shmwarden::decide::{Policy, Reason};
 use shmwarden::ledger::record::{Claim, End, Role};
-use shmwarden::object::ShmFile;
+use shmwarden::object::{Birth, ShmFile};
 
 use super::make::{
     DATA, DYNAMIC_HANDLE, OTHER_UID, SERVER, claim, control_list, look, main_header, posix,
@@ -106,7 +106,7 @@ fn unknown_layout_keeps_everything_where_the_control_segment_is_not_understood()
 #[test]
 fn unlisted_and_foreign_objects_are_told_and_never_removed() {
     let mut crashed = crashed();
-    crashed.look.files.push(ShmFile { born: (seconds(4), 0), ..posix_of(4_000_000_002) });
+    crashed.look.files.push(ShmFile { birth: Birth::At(seconds(4), 0), ..posix_of(4_000_000_002) });
     let (_, verdicts) = settle(&crashed.story.book, &crashed.look, &with_cleaning());
     assert_eq!(codes_of_suspects(&verdicts), ["unlisted"]);
     assert_eq!(removed(&verdicts).len(), 3);

@@ -1,7 +1,7 @@
 //! Literals for the pure tests: one server and what it owns, the ledger's records of it, and what
 //! the kernel shows. A test changes the one thing that it is about.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +10,7 @@ use shmwarden::ledger::record::{
     Claim, DataDir, End, EngineName, Executable, Header, How, ObjectSeen, Place, Record, Role,
     RunStart, VERSION,
 };
-use shmwarden::object::{Bytes, FileRef, Identity, Key, ProcessRef, Segment, ShmFile};
+use shmwarden::object::{Birth, Bytes, FileRef, Identity, Key, ProcessRef, Segment, ShmFile};
 use shmwarden::observe::tables::Extra;
 use shmwarden::observe::{DataDirectory, Observation, Process, Seen, Sight};
 use shmwarden::proc::read::FileId;
@@ -32,6 +32,9 @@ pub const CONTROL_HANDLE: u32 = 3_000_000_002;
 pub const DYNAMIC_HANDLE: u32 = 1_000_000_004;
 
 const BEGAN: u64 = 1_700_000_000;
+
+/// A birth time that is another one than that of every file here.
+pub const LATER: Birth = Birth::At(1_700_000_010, 500_000_001);
 
 pub fn time(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(BEGAN + seconds)
@@ -154,7 +157,7 @@ pub fn file(name: &str, ino: u64) -> ShmFile {
         name: bytes(name),
         mount: here().shm_mount.unwrap(),
         file: FileRef { dev: 26, ino },
-        born: (seconds(10), 500_000_000),
+        birth: Birth::At(seconds(10), 500_000_000),
         uid: UID,
         bytes: 1 << 20,
         mode: 0,
@@ -227,7 +230,7 @@ pub fn look() -> Observation {
         }],
         headers: BTreeMap::new(),
         controls: vec![],
-        extra: Extra::default(),
+        extra: Extra { other_names: Some(BTreeSet::new()), ..Extra::default() },
     }
 }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use shmwarden::ledger::record::{How, Role};
-use shmwarden::object::{Bytes, Identity, Key, Segment, ShmFile};
+use shmwarden::object::{Birth, Bytes, Identity, Key, Segment, ShmFile};
 use shmwarden::observe::subject::Subject;
 use shmwarden::observe::tables::{ListedFile, Set};
 use shmwarden::observe::uses::{Found, WaitsFor};
@@ -47,13 +47,16 @@ pub fn add_file(look: &mut Observation, file: &ShmFile) {
     let facts = FileFacts {
         dev: file.file.dev,
         ino: file.file.ino,
-        born: Some(file.born),
+        born: match file.birth {
+            Birth::At(seconds, nanos) => Some((seconds, nanos)),
+            Birth::NotKept { .. } => None,
+        },
         uid: file.uid,
         gid: file.uid,
         mode: 0o100_600,
         bytes: file.bytes,
         resident_bytes: 0,
-        ctime: file.born.0,
+        ctime: file.birth.only_changed().unwrap_or((file.birth.seconds(), 0)),
         mount_id: 1,
     };
     let (name, identity) = (file.name.clone(), Some(file.clone()));

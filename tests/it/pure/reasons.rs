@@ -77,7 +77,7 @@ fn an_object_of_another_boot_is_kept_whatever_was_said_of_the_life() {
 #[test]
 fn changed_keeps_what_bears_the_number_now_and_does_not_stop_the_rest() {
     let mut crashed = crashed();
-    crashed.look.files[1].born.1 += 1;
+    crashed.look.files[1].birth = super::make::LATER;
     assert!(matches!(crashed.reason(3), Some(Reason::Changed(_))));
     assert_eq!(crashed.reason(2), None);
 }
