@@ -248,7 +248,7 @@ fn an_unrecorded_segment_under_a_listed_key_keeps_the_list() {
 fn an_older_ledger_names_no_file_without_a_birth_time_and_keeps_what_leads_to_one() {
     let crashed = on_an_older_kernel();
     let old = |version| {
-        let header = Record::Header(Header { version, place: here() });
+        let header = Record::Header(Header { version, place: here(), file: None });
         Story::default().then(header).then(run(1)).then(Record::Claim(claim(1)))
     };
     let main = || old(2).object(1, Role::Main, shm(&crashed.main));
