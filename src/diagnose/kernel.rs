@@ -11,9 +11,9 @@ pub fn judge(features: &Features) -> Vec<Finding> {
     if missing(features.stat_any) {
         findings.push(Finding::warn(
             "kernel-stat-any",
-            "this kernel has no SHM_STAT_ANY (Linux 4.17): semaphore sets and queues of others \
-             cannot be listed",
-            "use a kernel from 4.18 on",
+            "this kernel has no SHM_STAT_ANY (Linux 4.17), or a filter forbids it: semaphore sets \
+             and queues cannot be listed, so none is recorded or removed",
+            "use a kernel from 4.18 on, and let shmctl, semctl and msgctl through",
         ));
     }
     if missing(features.birth_time) {
@@ -53,15 +53,10 @@ pub fn judge(features: &Features) -> Vec<Finding> {
     }
     for (tried, id, text) in [
         (
-            features.close_range,
-            "kernel-close-range",
-            "no close_range (Linux 5.9): descriptors are closed one by one",
-        ),
-        (
             features.pidfd_info,
             "kernel-pidfd-info",
-            "no PIDFD_GET_INFO (Linux 6.13): the exit status of a server that `record` watches \
-             stays unknown",
+            "no PIDFD_GET_INFO (Linux 6.13): how a server that runs in place ended stays unknown, \
+             so its end counts as one that nobody saw",
         ),
         (
             features.procmap_query,
@@ -106,11 +101,7 @@ mod tests {
 
     #[test]
     fn what_only_costs_time_is_no_warning() {
-        let slow = Features {
-            close_range: Some(false),
-            procmap_query: Some(false),
-            ..Features::default()
-        };
+        let slow = Features { procmap_query: Some(false), ..Features::default() };
         assert_eq!(worst(slow).0, Level::Ok);
         let blind = Features { birth_time: Some(false), ..slow };
         assert_eq!(worst(blind).0, Level::Warn);

@@ -177,6 +177,10 @@ pub fn segments() -> Result<Vec<Row>> {
     }
     let table = crate::proc::read::sysvipc_shm()
         .map_err(Error::io("cannot read", std::path::Path::new("/proc/sysvipc/shm")))?;
+    if let Some(line) = table.bad_lines.first() {
+        let why = format!("line {line} of /proc/sysvipc/shm cannot be understood");
+        return Err(Error::Unsupported(why));
+    }
     Ok(table.rows.into_iter().map(from_text).collect())
 }
 

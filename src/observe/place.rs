@@ -78,7 +78,9 @@ fn name_by_inode(inode: u64, first_process_start: Option<u64>) -> String {
 }
 
 /// The file system at `/dev/shm`: by its random id, which a bind mount and another mount namespace
-/// share and a later tmpfs does not; by mount id where the kernel gives none (before 5.14).
+/// share and a later tmpfs does not. Where the kernel gives none (before 5.14) by its device, which
+/// they share too, and no other that is mounted at the same time has. A later one may get it: files
+/// have no birth times there either, and are told apart by when they were changed.
 #[must_use]
 pub fn shm_mount() -> Option<String> {
     shm_mount_at(Path::new(super::shm_files::DIRECTORY)).ok()?
@@ -111,10 +113,15 @@ fn shm_mount_at(directory: &Path) -> std::io::Result<Option<String>> {
         return Ok(None);
     }
     let facts = files::facts(dir.as_fd())?;
-    Ok(Some(match system.fsid {
-        0 => format!("mount:{}/device:{}", facts.mount_id, facts.dev),
+    Ok(Some(name_of_tmpfs(system.fsid, facts.dev)))
+}
+
+/// A mount id would tell one mount namespace from another, and so a service's from its hooks'.
+fn name_of_tmpfs(fsid: u64, dev: u64) -> String {
+    match fsid {
+        0 => format!("device:{dev}"),
         fsid => format!("tmpfs:{fsid:016x}"),
-    }))
+    }
 }
 
 #[cfg(test)]
@@ -128,6 +135,13 @@ mod tests {
             name_by_inode(4_026_532_177, Some(200))
         );
         assert_eq!(name_by_inode(0xEFFF_FFFF, Some(100)), name_by_inode(0xEFFF_FFFF, None));
+    }
+
+    #[test]
+    fn a_tmpfs_without_an_id_of_its_own_is_named_by_its_device() {
+        assert_eq!(name_of_tmpfs(0, 55), name_of_tmpfs(0, 55));
+        assert_ne!(name_of_tmpfs(0, 55), name_of_tmpfs(0, 56));
+        assert_ne!(name_of_tmpfs(55, 1), name_of_tmpfs(0, 55));
     }
 
     #[test]

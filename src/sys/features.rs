@@ -10,15 +10,6 @@ use super::{Result, check};
 /// 64 bytes of its first version.
 const PIDFD_GET_INFO: libc::c_ulong = 0xc040_ff0b;
 
-/// `close_range(2)` (since 5.9), on a range that holds no descriptor.
-///
-/// # Errors
-/// `ENOSYS` before 5.9.
-pub fn close_range() -> Result<()> {
-    // SAFETY: no descriptor has this number (the highest is 2^31 - 1): nothing is closed.
-    check(unsafe { libc::syscall(libc::SYS_close_range, u32::MAX, u32::MAX, 0) }).map(drop)
-}
-
 /// `PIDFD_GET_INFO` on an open pidfd.
 ///
 /// # Errors

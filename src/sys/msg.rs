@@ -10,6 +10,8 @@ use super::{Result, check, table};
 
 /// `MSG_STAT_ANY` (`linux/msg.h`, since 4.17): like `MSG_STAT`, without a permission check.
 const MSG_STAT_ANY: libc::c_int = 13;
+/// `MSG_INFO` (`linux/msg.h`).
+const MSG_INFO: libc::c_int = 12;
 
 /// One row of the kernel's table, as `MSG_STAT_ANY` gives it (`msgctl(2)`).
 ///
@@ -55,7 +57,7 @@ pub fn table() -> Result<Vec<Row>> {
     // SAFETY: IPC_INFO writes one struct msginfo (32 bytes), for which the buffer has room.
     let highest =
         check(unsafe { libc::msgctl(0, libc::IPC_INFO, info.as_mut_ptr().cast()) }.into())?;
-    table::rows(highest, at_index)
+    table::rows(highest, at_index, count)
 }
 
 /// One queue by id, `None` where there is none of that very id.
@@ -63,7 +65,7 @@ pub fn table() -> Result<Vec<Row>> {
 /// # Errors
 /// Whatever `msgctl` says other than that there is no such queue.
 pub fn stat(id: i32) -> Result<Option<Row>> {
-    table::row_of(at_index(id), |row| row.id == id)
+    table::row_of(at_index(id), |row| row.id == id, || by_id(id))
 }
 
 /// `IPC_RMID`: destroys at once, with every message; whoever waits is woken with `EIDRM`.
@@ -80,11 +82,24 @@ fn at_index(index: i32) -> Result<Row> {
     let mut ds = MaybeUninit::<libc::msqid_ds>::zeroed();
     // SAFETY: MSG_STAT_ANY writes one struct msqid_ds into the buffer of that type.
     let id = check(unsafe { libc::msgctl(index, MSG_STAT_ANY, ds.as_mut_ptr()) }.into())?;
+    Ok(row(i32::try_from(id).map_err(|_| Errno::EOVERFLOW)?, ds))
+}
+
+/// The queue of an id, for whoever may read it (`IPC_STAT`).
+fn by_id(id: i32) -> Result<Row> {
+    let mut ds = MaybeUninit::<libc::msqid_ds>::zeroed();
+    // SAFETY: IPC_STAT writes one struct msqid_ds into the buffer of that type.
+    check(unsafe { libc::msgctl(id, libc::IPC_STAT, ds.as_mut_ptr()) }.into())?;
+    Ok(row(id, ds))
+}
+
+/// What the kernel has just filled in.
+fn row(id: i32, ds: MaybeUninit<libc::msqid_ds>) -> Row {
     // SAFETY: the call succeeded, so the structure is filled in; it was zeroed before.
     let ds = unsafe { ds.assume_init() };
     #[allow(clippy::unnecessary_cast)] // the widths differ between architectures
-    Ok(Row {
-        id: i32::try_from(id).map_err(|_| Errno::EOVERFLOW)?,
+    Row {
+        id,
         key: ds.msg_perm.__key,
         mode: ds.msg_perm.mode as u32,
         uid: ds.msg_perm.uid,
@@ -98,5 +113,15 @@ fn at_index(index: i32) -> Result<Row> {
         stime: ds.msg_stime as i64,
         rtime: ds.msg_rtime as i64,
         ctime: ds.msg_ctime as i64,
-    })
+    }
+}
+
+/// How many queues there are (`MSG_INFO`, `msgpool`).
+fn count() -> Result<i64> {
+    let mut info = MaybeUninit::<[i32; 64]>::zeroed();
+    // SAFETY: MSG_INFO writes one struct msginfo (32 bytes), for which the buffer has room.
+    check(unsafe { libc::msgctl(0, MSG_INFO, info.as_mut_ptr().cast()) }.into())?;
+    // SAFETY: the buffer was zeroed before, and any bits are integers.
+    let [used, ..] = unsafe { info.assume_init() };
+    Ok(used.into())
 }

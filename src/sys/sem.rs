@@ -11,6 +11,8 @@ use super::{Result, check, table};
 
 /// `SEM_STAT_ANY` (`linux/sem.h`, since 4.17): like `SEM_STAT`, without a permission check.
 const SEM_STAT_ANY: libc::c_int = 20;
+/// `SEM_INFO` (`linux/sem.h`).
+const SEM_INFO: libc::c_int = 19;
 /// `GETPID` (`linux/sem.h`).
 const GETPID: libc::c_int = 11;
 /// `GETVAL` (`linux/sem.h`).
@@ -66,7 +68,7 @@ pub fn table() -> Result<Vec<Row>> {
     let info = info.as_mut_ptr().cast::<libc::c_void>();
     // SAFETY: IPC_INFO writes one struct seminfo (40 bytes), for which the buffer has room.
     let highest = check(unsafe { semctl(0, 0, libc::IPC_INFO, info) })?;
-    table::rows(highest, at_index)
+    table::rows(highest, at_index, count)
 }
 
 /// One set by id, `None` where there is none of that very id.
@@ -74,7 +76,7 @@ pub fn table() -> Result<Vec<Row>> {
 /// # Errors
 /// Whatever `semctl` says other than that there is no such set.
 pub fn stat(id: i32) -> Result<Option<Row>> {
-    table::row_of(at_index(id), |row| row.id == id)
+    table::row_of(at_index(id), |row| row.id == id, || by_id(id))
 }
 
 /// `IPC_RMID`: destroys at once; whoever waits is woken with `EIDRM`.
@@ -91,11 +93,24 @@ fn at_index(index: i32) -> Result<Row> {
     let mut ds = MaybeUninit::<libc::semid_ds>::zeroed();
     // SAFETY: SEM_STAT_ANY writes one struct semid64_ds, which on 64-bit machines is libc's.
     let id = check(unsafe { semctl(index, 0, SEM_STAT_ANY, ds.as_mut_ptr().cast()) })?;
+    Ok(row(i32::try_from(id).map_err(|_| Errno::EOVERFLOW)?, ds))
+}
+
+/// The set of an id, for whoever may read it (`IPC_STAT`).
+fn by_id(id: i32) -> Result<Row> {
+    let mut ds = MaybeUninit::<libc::semid_ds>::zeroed();
+    // SAFETY: IPC_STAT writes one struct semid64_ds, which on 64-bit machines is libc's.
+    check(unsafe { semctl(id, 0, libc::IPC_STAT, ds.as_mut_ptr().cast()) })?;
+    Ok(row(id, ds))
+}
+
+/// What the kernel has just filled in.
+fn row(id: i32, ds: MaybeUninit<libc::semid_ds>) -> Row {
     // SAFETY: the call succeeded, so the structure is filled in; it was zeroed before.
     let ds = unsafe { ds.assume_init() };
     #[allow(clippy::unnecessary_cast)] // the widths differ between architectures
-    Ok(Row {
-        id: i32::try_from(id).map_err(|_| Errno::EOVERFLOW)?,
+    Row {
+        id,
         key: ds.sem_perm.__key,
         mode: ds.sem_perm.mode as u32,
         uid: ds.sem_perm.uid,
@@ -105,7 +120,17 @@ fn at_index(index: i32) -> Result<Row> {
         members: ds.sem_nsems as u64,
         otime: ds.sem_otime as i64,
         ctime: ds.sem_ctime as i64,
-    })
+    }
+}
+
+/// How many sets there are (`SEM_INFO`, `semusz`).
+fn count() -> Result<i64> {
+    let mut info = MaybeUninit::<[i32; 64]>::zeroed();
+    // SAFETY: SEM_INFO writes one struct seminfo (40 bytes), for which the buffer has room.
+    check(unsafe { semctl(0, 0, SEM_INFO, info.as_mut_ptr().cast()) })?;
+    // SAFETY: the buffer was zeroed before, and any bits are integers.
+    let [_, _, _, _, _, _, _, used, ..] = unsafe { info.assume_init() };
+    Ok(used.into())
 }
 
 /// Asks each member who operated it last, then each who waits for it; changes nothing.

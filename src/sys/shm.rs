@@ -11,6 +11,8 @@ use super::{Result, check, table};
 
 /// `SHM_STAT_ANY` (`linux/shm.h`, since 4.17): like `SHM_STAT`, without a permission check.
 const SHM_STAT_ANY: libc::c_int = 15;
+/// `SHM_INFO` (`linux/shm.h`).
+const SHM_INFO: libc::c_int = 14;
 /// `SHM_DEST` (`linux/shm.h`): destroyed on the last detach.
 pub const MODE_DEST: u32 = 0o1000;
 /// `SHM_LOCKED` (`linux/shm.h`): not swapped.
@@ -77,13 +79,26 @@ fn at_index(index: i32) -> Result<Row> {
     let mut ds = MaybeUninit::<libc::shmid_ds>::zeroed();
     // SAFETY: SHM_STAT_ANY writes one struct shmid_ds into the buffer of that type.
     let id = check(unsafe { libc::shmctl(index, SHM_STAT_ANY, ds.as_mut_ptr()) }.into())?;
+    Ok(row(i32::try_from(id).map_err(|_| Errno::EOVERFLOW)?, ds))
+}
+
+/// The segment of an id, for whoever may read it (`IPC_STAT`).
+fn by_id(id: i32) -> Result<Row> {
+    let mut ds = MaybeUninit::<libc::shmid_ds>::zeroed();
+    // SAFETY: IPC_STAT writes one struct shmid_ds into the buffer of that type.
+    check(unsafe { libc::shmctl(id, libc::IPC_STAT, ds.as_mut_ptr()) }.into())?;
+    Ok(row(id, ds))
+}
+
+/// What the kernel has just filled in.
+fn row(id: i32, ds: MaybeUninit<libc::shmid_ds>) -> Row {
     // SAFETY: the call succeeded, so the structure is filled in; it was zeroed before.
     let ds = unsafe { ds.assume_init() };
     #[allow(clippy::unnecessary_cast)] // the width of mode differs between architectures
     let mode = ds.shm_perm.mode as u32;
     #[allow(clippy::unnecessary_cast)]
-    Ok(Row {
-        id: i32::try_from(id).map_err(|_| Errno::EOVERFLOW)?,
+    Row {
+        id,
         key: ds.shm_perm.__key,
         mode,
         bytes: ds.shm_segsz as u64,
@@ -97,7 +112,17 @@ fn at_index(index: i32) -> Result<Row> {
         atime: ds.shm_atime as i64,
         dtime: ds.shm_dtime as i64,
         ctime: ds.shm_ctime as i64,
-    })
+    }
+}
+
+/// How many segments there are (`SHM_INFO`, `used_ids`).
+fn count() -> Result<i64> {
+    let mut info = MaybeUninit::<[i32; 64]>::zeroed();
+    // SAFETY: SHM_INFO writes one struct shm_info (48 bytes), for which the buffer has room.
+    check(unsafe { libc::shmctl(0, SHM_INFO, info.as_mut_ptr().cast()) }.into())?;
+    // SAFETY: the buffer was zeroed before, and any bits are integers.
+    let [used, ..] = unsafe { info.assume_init() };
+    Ok(used.into())
 }
 
 /// Every segment of this IPC namespace, in the order of the table.
@@ -105,7 +130,7 @@ fn at_index(index: i32) -> Result<Row> {
 /// # Errors
 /// Whatever `shmctl` says other than that an index is free.
 pub fn table() -> Result<Vec<Row>> {
-    table::rows(highest_index()?, at_index)
+    table::rows(highest_index()?, at_index, count)
 }
 
 /// One segment by id, `None` where there is none of that very id.
@@ -113,7 +138,7 @@ pub fn table() -> Result<Vec<Row>> {
 /// # Errors
 /// Whatever `shmctl` says other than that there is no such segment.
 pub fn stat(id: i32) -> Result<Option<Row>> {
-    table::row_of(at_index(id), |row| row.id == id)
+    table::row_of(at_index(id), |row| row.id == id, || by_id(id))
 }
 
 /// `IPC_RMID`: destroys at once where nobody is attached, on the last detach otherwise.

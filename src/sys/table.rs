@@ -7,23 +7,45 @@ use super::Result;
 
 /// Every row from index 0 to the highest, in that order; what is free in between is left out.
 ///
-/// # Errors
-/// Whatever the call says other than that an index is free.
-pub(super) fn rows<R>(highest: i64, at_index: impl Fn(i32) -> Result<R>) -> Result<Vec<R>> {
-    let mut rows = Vec::new();
-    for index in 0..=i32::try_from(highest).map_err(|_| Errno::EOVERFLOW)? {
-        rows.extend(unless_free(at_index(index))?);
-    }
-    Ok(rows)
-}
-
-/// The row of an id, found under its index, where it is that very id's: the kernel looks at the low
-/// bits only.
+/// A kernel, or a filter, without the call answers as if each index were free; `count` says then
+/// how many objects there are. An empty table is believed only where that is none.
 ///
 /// # Errors
-/// Whatever the call said other than that the index is free.
-pub(super) fn row_of<R>(found: Result<R>, is_it: impl Fn(&R) -> bool) -> Result<Option<R>> {
-    Ok(unless_free(found)?.filter(is_it))
+/// Whatever the calls say other than that an index is free; `EINVAL` where no row was to be had
+/// though there are objects.
+pub(super) fn rows<R>(
+    highest: i64,
+    at_index: impl Fn(i32) -> Result<R>,
+    count: impl Fn() -> Result<i64>,
+) -> Result<Vec<R>> {
+    // Twice: the first object may have been made after the walk.
+    for _ in 0..2 {
+        let mut rows = Vec::new();
+        for index in 0..=i32::try_from(highest).map_err(|_| Errno::EOVERFLOW)? {
+            rows.extend(unless_free(at_index(index))?);
+        }
+        if !rows.is_empty() || count()? == 0 {
+            return Ok(rows);
+        }
+    }
+    Err(Errno::EINVAL)
+}
+
+/// The row of an id, found under its index, where it is that very id's: the kernel looks at the
+/// low bits only. Where the index is free, `by_id` (`IPC_STAT`, as old as the tables) is asked
+/// too: it alone tells a free index from a kernel without the call.
+///
+/// # Errors
+/// Whatever the calls said other than that there is none; `EACCES` where only `by_id` could tell.
+pub(super) fn row_of<R>(
+    at_index: Result<R>,
+    is_it: impl Fn(&R) -> bool,
+    by_id: impl FnOnce() -> Result<R>,
+) -> Result<Option<R>> {
+    match unless_free(at_index)? {
+        Some(row) => Ok(Some(row).filter(is_it)),
+        None => unless_free(by_id()),
+    }
 }
 
 fn unless_free<R>(found: Result<R>) -> Result<Option<R>> {

@@ -7,7 +7,7 @@ mod crash;
 mod everywhere;
 pub mod in_place;
 mod launcher_alone;
-mod matrix;
+pub mod matrix;
 mod moment;
 mod older_kernel;
 mod query;

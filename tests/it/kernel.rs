@@ -23,6 +23,7 @@ mod in_place;
 mod late;
 mod mount_roots;
 mod not_a_ledger;
+mod older_calls;
 mod orphans;
 mod pods;
 mod raced;

@@ -8,6 +8,7 @@ pub mod calls;
 pub mod cluster;
 pub mod container;
 pub mod ends;
+pub mod filter;
 pub mod holders;
 pub mod objects;
 pub mod older_kernel;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use nix::errno::Errno;
 use nix::libc::{SIGKILL, SIGTERM};
 use shmwarden::attribute::uid_fits;
 use shmwarden::decide::Holder;
@@ -64,8 +65,17 @@ pub(crate) fn deal_with(
         };
         let its_user = holder.uid.is_some_and(is_its);
         // Opened before the checks: they are then of the process that the signal goes to.
-        let Ok(process) = PidFd::open(pid) else {
-            continue;
+        let process = match PidFd::open(pid) {
+            Ok(process) => process,
+            Err(Errno::ESRCH) => continue,
+            Err(errno) => {
+                log::warn!(
+                    "{holder} cannot be ended: no descriptor of it is to be had ({errno}; \
+                     pidfd_open takes Linux 5.3), and its number could be another's; end it by \
+                     hand"
+                );
+                continue;
+            }
         };
         if !its_user || !processes::lives(holder.process) || !family.descends(pid, run) {
             log::warn!("{holder} is left alone: it is not of this server's user and descent");
