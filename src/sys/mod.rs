@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 pub mod apart;
+mod capabilities;
 pub mod entry;
 pub mod features;
 pub mod files;

@@ -1,8 +1,10 @@
 //! Acting with another user's credentials, so that the kernel decides what is allowed.
 
+use nix::errno::Errno;
 use nix::unistd::{Gid, Uid, getegid, geteuid, getgroups, setgroups, setresgid, setresuid};
 
 use super::Result;
+use super::capabilities::{Capabilities, file_system_ids};
 
 /// The effective user id of this process.
 #[must_use]
@@ -10,8 +12,9 @@ pub fn effective() -> u32 {
     geteuid().as_raw()
 }
 
-/// While it lives, this process acts as another user (effective ids and groups only).
+/// While it lives, this process acts as another user: effective ids, groups and capabilities.
 ///
+/// Capabilities are dropped by name: with `SECBIT_NO_SETUID_FIXUP` they outlive the change of user.
 /// Dropping it restores what was. That cannot fail for root, who alone can make one; if it did,
 /// going on with the wrong rights would be worse than ending, so it aborts.
 #[derive(Debug)]
@@ -19,23 +22,40 @@ pub struct Acting {
     uid: Uid,
     gid: Gid,
     groups: Vec<Gid>,
+    capabilities: Capabilities,
 }
 
 impl Acting {
-    /// Takes on `uid` and `gid`, with no further groups.
+    /// Takes on `uid` and `gid`, with no further groups and no capability in force.
     ///
     /// # Errors
-    /// `EPERM` for anybody but root.
+    /// `EPERM` for anybody but root, and where more rights than these would be left.
     pub fn start(uid: u32, gid: u32) -> Result<Self> {
-        let before = Self { uid: geteuid(), gid: getegid(), groups: getgroups()? };
+        let capabilities = Capabilities::own()?;
+        let groups = getgroups()?;
+        let before = Self { uid: geteuid(), gid: getegid(), groups, capabilities };
         setgroups(&[])?;
         // From here on a failure drops `before`, which restores all.
         let keep_uid = Uid::from_raw(u32::MAX);
         let keep_gid = Gid::from_raw(u32::MAX);
         setresgid(keep_gid, Gid::from_raw(gid), keep_gid)?;
         setresuid(keep_uid, Uid::from_raw(uid), keep_uid)?;
+        if uid != 0 {
+            Capabilities::own()?.out_of_force().put()?;
+        }
+        if !has_only(uid, gid)? {
+            return Err(Errno::EPERM);
+        }
         Ok(before)
     }
+}
+
+/// Checks that this process has the rights of this user and group and no others.
+fn has_only(uid: u32, gid: u32) -> Result<bool> {
+    let ids = (geteuid().as_raw(), getegid().as_raw());
+    let no_more = getgroups()?.is_empty();
+    let powerless = uid == 0 || Capabilities::own()?.has_none_in_force();
+    Ok(ids == (uid, gid) && file_system_ids() == ids && no_more && powerless)
 }
 
 impl Drop for Acting {
@@ -43,6 +63,7 @@ impl Drop for Acting {
         let keep_uid = Uid::from_raw(u32::MAX);
         let keep_gid = Gid::from_raw(u32::MAX);
         let restored = setresuid(keep_uid, self.uid, keep_uid)
+            .and_then(|()| self.capabilities.put())
             .and_then(|()| setresgid(keep_gid, self.gid, keep_gid))
             .and_then(|()| setgroups(&self.groups));
         if restored.is_err() {

@@ -31,6 +31,7 @@ mod record;
 mod record_sets;
 mod recycled;
 mod regression;
+mod rights;
 mod sets;
 mod sets_disks;
 mod sets_elsewhere;

@@ -17,3 +17,4 @@ mod given;
 mod job;
 mod signals;
 mod start;
+mod unclaimed;

@@ -2,16 +2,21 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use shmwarden::engine::{self, EngineName, MainHeader, postgres};
 use shmwarden::ledger::record::{Claim, DataDir, Executable};
 use shmwarden::object::{Bytes, FileRef, ProcessRef};
-use shmwarden::observe::{self, processes};
+use shmwarden::observe;
+use shmwarden::proc::Seen;
 use shmwarden::proc::read::{self, FileId};
 use shmwarden::sys::files;
 use shmwarden::sys::shm::Row;
 
 use crate::cli::EngineChoice;
+
+/// Pauses between the tries of a read that failed for a moment (a full table, no memory).
+const PAUSES_MS: [u64; 4] = [1, 4, 10, 25];
 
 /// What is known of the server before it runs.
 #[derive(Debug, Clone)]
@@ -48,21 +53,25 @@ impl Server {
     }
 }
 
-/// A process's claim, as far as `/proc` tells; `None` where it has gone.
-pub(crate) fn of(run: u64, pid: i32, server: &Server, rows: &[Row]) -> Option<Claim> {
-    let stat = read::stat(pid).ok()?.here()?;
-    let status = read::status(pid).ok()?.here()?;
+/// Reads what a claim of a process needs, more than once where that fails.
+///
+/// # Errors
+/// A sentence: what could not be read, or that the process has gone.
+pub(crate) fn of(run: u64, pid: i32, server: &Server, rows: &[Row]) -> Result<Claim, String> {
+    let stat = patiently(pid, "stat", || read::stat(pid))?;
+    let status = patiently(pid, "status", || read::status(pid))?;
     let mut uids = status.uids.to_vec();
     uids.sort_unstable();
     uids.dedup();
     let before = rows.iter().filter(|row| row.creator_pid == pid).map(|row| row.id).collect();
-    Some(Claim {
+    let control_group = patiently(pid, "cgroup", || Ok(read::cgroup(pid)));
+    Ok(Claim {
         run,
         process: ProcessRef { pid, start: stat.start_ticks },
         uids,
         group: stat.pgrp,
         session: stat.session,
-        control_group: Bytes(read::cgroup(pid).here().unwrap_or_default()),
+        control_group: Bytes(control_group.unwrap_or_default()),
         engine: server.engine,
         major: server.data.as_deref().and_then(major),
         data: server.data.as_deref().and_then(directory),
@@ -76,13 +85,62 @@ pub(crate) fn of(run: u64, pid: i32, server: &Server, rows: &[Row]) -> Option<Cl
     })
 }
 
-/// The claim as it stands once the program runs: its file, its user ids, and what they say of the
-/// engine; `None` where nothing is new, or the pid is no longer the claimed process's.
-pub(crate) fn again(old: &Claim, auto: bool) -> Option<Claim> {
+/// Reads which process bears a pid now.
+///
+/// # Errors
+/// A sentence, as [`of`].
+pub(crate) fn process(pid: i32) -> Result<ProcessRef, String> {
+    let stat = patiently(pid, "stat", || read::stat(pid))?;
+    Ok(ProcessRef { pid, start: stat.start_ticks })
+}
+
+/// Reads the segments that are there before the server is, again after a moment where that fails.
+///
+/// # Errors
+/// What the kernel says. What was there before cannot be told from the server's own then.
+pub(crate) fn segments_before() -> shmwarden::Result<Vec<Row>> {
+    let mut pauses = PAUSES_MS.iter();
+    loop {
+        match (observe::segments(), pauses.next()) {
+            (Err(_), Some(pause)) => std::thread::sleep(Duration::from_millis(*pause)),
+            (found, _) => return found,
+        }
+    }
+}
+
+/// Reads a file of a process, again after a moment where that fails: whoever claims a process would
+/// lose everything that it makes by one full descriptor table.
+fn patiently<T>(
+    pid: i32,
+    file: &str,
+    read: impl Fn() -> std::io::Result<Seen<T>>,
+) -> Result<T, String> {
+    let mut pauses = PAUSES_MS.iter();
+    loop {
+        let why = match read() {
+            Ok(Seen::Here(value)) => return Ok(value),
+            Ok(Seen::Gone) => return Err(format!("process {pid} has ended")),
+            Ok(Seen::Denied) => format!("/proc/{pid}/{file} may not be read"),
+            Err(error) => error.to_string(),
+        };
+        match pauses.next() {
+            Some(pause) => std::thread::sleep(Duration::from_millis(*pause)),
+            None => return Err(why),
+        }
+    }
+}
+
+/// Returns the claim as it stands once the program runs: its file, its user ids, and what they say
+/// of the engine; `None` where nothing is new, or the pid is no longer the claimed process's.
+///
+/// # Errors
+/// A sentence: what could not be read. It is to be asked again.
+pub(crate) fn again(old: &Claim, auto: bool) -> Result<Option<Claim>, String> {
     let pid = old.process.pid;
     let mut claim = old.clone();
-    let file = read::exe(pid).ok()?.here()?;
-    let status = read::status(pid).ok()?.here()?;
+    let failed = |error: std::io::Error| error.to_string();
+    let Seen::Here(file) = read::exe(pid).map_err(failed)? else { return Ok(None) };
+    let Seen::Here(status) = read::status(pid).map_err(failed)? else { return Ok(None) };
     claim.uids.extend(status.uids);
     claim.uids.sort_unstable();
     claim.uids.dedup();
@@ -93,8 +151,9 @@ pub(crate) fn again(old: &Claim, auto: bool) -> Option<Claim> {
     }
     claim.executable = Some(executable(&file));
     // All of that was the claimed process's own if that is there still.
-    let still = processes::by_pid(pid) == Some(old.process);
-    (still && claim != *old).then_some(claim)
+    let Seen::Here(stat) = read::stat(pid).map_err(failed)? else { return Ok(None) };
+    let still = stat.start_ticks == old.process.start;
+    Ok((still && claim != *old).then_some(claim))
 }
 
 /// The claim with the data directory that a server's header names, which its own working directory

@@ -20,7 +20,6 @@ pub(crate) mod watch;
 use std::path::{Path, PathBuf};
 
 use shmwarden::object::Bytes;
-use shmwarden::observe;
 use shmwarden::sys::signals::SignalFd;
 use shmwarden::sys::{gate, process, signals};
 
@@ -75,7 +74,7 @@ fn start(args: &RunArgs) -> Result<Launcher, Failure> {
     // An inherited SIGCHLD=SIG_IGN would have the kernel reap the server by itself.
     signals::dispose(nix::libc::SIGCHLD, false);
     let arriving = SignalFd::open().map_err(system("cannot open a signalfd"))?;
-    let rows = observe::segments().unwrap_or_default();
+    let rows = claim::segments_before();
     let family = Family::start();
     let child = gate::fork(child).map_err(system("cannot fork"))?;
     // Not before the fork: a launcher that was one already has the child become one too.

@@ -1,6 +1,8 @@
 //! What the server holds, written into its ledger: what it made and what its own lists name is its
 //! own; what it only attaches or maps is noted as used.
 
+use std::path::PathBuf;
+
 use shmwarden::attribute::living::{self, Member};
 use shmwarden::attribute::{self, bears_claim};
 use shmwarden::engine::{self, EngineName};
@@ -8,7 +10,7 @@ use shmwarden::ledger::Ledger;
 use shmwarden::ledger::record::{Claim, DataDir, Record, Role};
 use shmwarden::object::{Identity, ProcessRef};
 use shmwarden::observe::{self, Mapped, Observation, Process, Seen, contents, processes};
-use shmwarden::{Result, settle};
+use shmwarden::{Error, Result, settle};
 
 use super::calls;
 use super::target::Target;
@@ -40,7 +42,7 @@ pub(super) fn note(
     known: Option<&Claim>,
     look: &mut Observation,
 ) -> Result<Doubts> {
-    let Some(mut claim) = claimed(run, target, known) else { return Ok(Doubts::default()) };
+    let mut claim = claimed(run, target, known)?;
     settle::look_at_directories(ledger, look)?;
     look.data_dirs.extend(target.data.clone());
     let mut doubts = read_headers(&claim, target, look);
@@ -74,19 +76,32 @@ pub(super) fn note(
     Ok(doubts)
 }
 
-/// The claim as it stands now; `None` where the server has just ended.
-fn claimed(run: u64, target: &Target, known: Option<&Claim>) -> Option<Claim> {
+/// Returns the claim as it stands now.
+///
+/// # Errors
+/// [`Error::Io`] where it cannot be made: a server without a claim is not recorded.
+fn claimed(run: u64, target: &Target, known: Option<&Claim>) -> Result<Claim> {
     let server = Server { engine: EngineName::Generic, auto: true, data: None, program: None };
     let pid = target.process.pid;
-    let first = known.cloned().or_else(|| claim::of(run, pid, &server, &[]))?;
-    let mut claim = claim::again(&first, true).unwrap_or(first);
-    if let Some(directory) = &target.data {
-        let (path, file) = (directory.path.clone(), directory.file?);
+    let failed = |why: String| {
+        let process = PathBuf::from(format!("process {pid}"));
+        Error::io("cannot claim", &process)(std::io::Error::other(why))
+    };
+    let first = match known {
+        Some(known) => known.clone(),
+        None => claim::of(run, pid, &server, &[]).map_err(failed)?,
+    };
+    let mut claim = claim::again(&first, true).map_err(failed)?.unwrap_or(first);
+    if let Some((directory, file)) = target.data.as_ref().and_then(|d| Some((d, d.file?))) {
+        let path = directory.path.clone();
         let same = claim.data.as_ref().is_some_and(|data| data.file == file);
         claim.data = if same { claim.data } else { Some(DataDir { path, file }) };
         claim.major = directory.major.or(claim.major);
     }
-    (claim.process == target.process).then_some(claim)
+    match claim.process == target.process {
+        true => Ok(claim),
+        false => Err(failed("it has ended".to_owned())),
+    }
 }
 
 /// Reads the first bytes of what bears the server's pid, through its memory.

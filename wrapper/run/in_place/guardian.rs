@@ -9,7 +9,6 @@ use nix::errno::Errno;
 use nix::sys::stat::{SFlag, fstat};
 use nix::unistd;
 use shmwarden::ledger::Ledger;
-use shmwarden::observe::{self, processes};
 use shmwarden::sys::gate::Gated;
 use shmwarden::sys::pidfd::PidFd;
 use shmwarden::sys::signals::SignalFd;
@@ -17,7 +16,7 @@ use shmwarden::sys::{process, signals};
 
 use super::super::ancestry::Family;
 use super::super::launcher::{Launcher, Start, Ward};
-use super::super::{Plan, events, prepare};
+use super::super::{Plan, claim, events, prepare};
 use crate::cli::RunArgs;
 use crate::log as logging;
 
@@ -65,9 +64,9 @@ impl Guardian<'_> {
         leave_stdio().map_err(|error| error.to_string())?;
         process::trim_memory();
         let arriving = SignalFd::open().map_err(system)?;
-        let rows = observe::segments().unwrap_or_default();
+        let rows = claim::segments_before();
         let Self { args, plan, mut ledger, gated, pidfd, .. } = self;
-        let process = processes::by_pid(gated.pid).ok_or("the process before it has ended")?;
+        let process = claim::process(gated.pid)?;
         let run = prepare::begin(&mut ledger, &plan.argv).map_err(|error| error.to_string())?;
         let start = Start {
             program: plan.program.clone(),

@@ -84,8 +84,8 @@ pub(crate) struct Start {
     pub(crate) ward: Option<Ward>,
     /// Signals that arrive.
     pub(crate) arriving: SignalFd,
-    /// The segments that were there before the fork.
-    pub(crate) rows: Vec<Row>,
+    /// The segments that were there before the fork: without them there is no claim.
+    pub(crate) rows: shmwarden::Result<Vec<Row>>,
     /// The children that were there before the fork.
     pub(crate) family: Family,
     /// The way of notifications to the service manager, where they are relayed.
@@ -98,6 +98,8 @@ struct Watched {
     run: u64,
     watch: Watch,
     scribe: Scribe,
+    /// Why the child could not be claimed.
+    unclaimed: Option<String>,
     complained: bool,
     /// Whether it was told that the name of the ledger is another file's.
     told_lost: bool,
@@ -125,19 +127,24 @@ impl Launcher {
     pub(crate) fn new(args: &RunArgs, start: Start) -> Self {
         let Start { program, server, ledger, child, ward, arriving, rows, family, relay } = start;
         let book = ledger.map(|(mut ledger, run)| {
-            let claim = claim::of(run, child.pid, &server, &rows);
-            if let Some(mut claim) = claim {
-                (claim.sets_before, claim.queues_before) = watch::sets::before(&claim);
-                if let Err(error) = ledger.note(Record::Claim(claim), None) {
-                    log::error!("{error}");
-                }
-            }
+            let unclaimed = rows
+                .as_ref()
+                .map_err(ToString::to_string)
+                .and_then(|rows| claim::of(run, child.pid, &server, rows))
+                .and_then(|mut claim| {
+                    (claim.sets_before, claim.queues_before) = watch::sets::before(&claim);
+                    let noted = ledger.note(Record::Claim(claim), None);
+                    noted.map_err(|error| error.to_string())
+                })
+                .err();
+            let rows = rows.unwrap_or_default();
             let watch = Watch::start(run, server.auto, &rows, family);
             Watched {
                 ledger,
                 run,
                 watch,
                 scribe: Scribe::new(),
+                unclaimed,
                 complained: false,
                 told_lost: false,
             }
@@ -178,6 +185,11 @@ impl Launcher {
     pub(crate) fn guard(&mut self) {
         match &mut self.book {
             None => self.take(Event::Claimed),
+            // A claim that could not be made is one that could not be written.
+            Some(Watched { unclaimed: Some(why), .. }) => {
+                log::error!("cannot claim the server: {why}");
+                self.written(Written::Failed(nix::libc::EIO));
+            }
             Some(book) => {
                 // No helper can be had: no claim will be on disk.
                 if !book.scribe.start(&book.ledger, true, self.child.gate()) {

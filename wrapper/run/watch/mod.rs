@@ -46,6 +46,8 @@ pub(crate) struct Watch {
     mount: Option<String>,
     calls: sets::Calls,
     asked: users::Asked,
+    /// Whether a claim could not be looked at again.
+    claims_are_due: bool,
 }
 
 impl Watch {
@@ -64,6 +66,7 @@ impl Watch {
             mount: observe::place::shm_mount(),
             calls: sets::Calls::start(),
             asked: users::Asked::default(),
+            claims_are_due: false,
         }
     }
 
@@ -79,7 +82,7 @@ impl Watch {
             self.family.refresh(run);
         }
         Self::follow(self.run, ledger, &rows)?;
-        if appeared || dense {
+        if appeared || dense || self.claims_are_due {
             self.refresh_claims(ledger)?;
         }
         self.take_fresh(ledger, &rows)?;
@@ -238,8 +241,12 @@ impl Watch {
             claim
         });
         match first.and_then(|first| claim::again(&first, true)) {
-            Some(claim) => ledger.note(Record::Claim(claim), None),
-            None => Ok(()),
+            Ok(Some(claim)) => ledger.note(Record::Claim(claim), None),
+            Ok(None) => Ok(()),
+            Err(why) => {
+                log::warn!("the server process {top} is not claimed: {why}; its objects are");
+                Ok(())
+            }
         }
     }
 
@@ -247,14 +254,19 @@ impl Watch {
     fn refresh_claims(&mut self, ledger: &mut Ledger) -> Result<()> {
         let claims: Vec<Claim> =
             ledger.book.runs.get(&self.run).map_or_else(Vec::new, |run| run.claims.clone());
+        let mut again = false;
         for claim in claims {
             if claim.ended.is_some() {
                 continue;
             }
-            if let Some(claim) = claim::again(&claim, self.auto) {
-                ledger.note(Record::Claim(claim), None)?;
+            match claim::again(&claim, self.auto) {
+                Ok(Some(claim)) => ledger.note(Record::Claim(claim), None)?,
+                Ok(None) => {}
+                // Once more at the next look, however quiet it is by then.
+                Err(_) => again = true,
             }
         }
+        self.claims_are_due = again;
         Ok(())
     }
 
