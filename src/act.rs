@@ -19,7 +19,7 @@ use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::ledger::record::{Outcome, Record};
 use crate::object::{Identity, Queue, Segment, SemaphoreSet, ShmFile};
-use crate::observe::{self, Scope, shm_files, tables};
+use crate::observe::{self, Scope, opened, shm_files, tables};
 use crate::sys::shm::{self, MODE_DEST};
 use crate::sys::{msg, sem};
 
@@ -98,7 +98,9 @@ fn remove(removal: &Removal, ledger: &Ledger) -> Result<Done> {
 
 /// Judges a set or queue anew, with all the rights that there are: the owner may see less.
 fn call_in_use(removal: &Removal, ledger: &Ledger) -> Option<Done> {
-    let look = match tables::look_at_one(removal.identity()) {
+    let strangers = ledger.book.strangers.get(&removal.object()).into_iter().flatten();
+    let strangers: Vec<i32> = strangers.map(|process| process.pid).collect();
+    let look = match tables::look_at_one(removal.identity(), &strangers) {
         Ok(look) => look,
         Err(error) => {
             let why = format!("cannot look for who uses it: {error}");
@@ -106,10 +108,11 @@ fn call_in_use(removal: &Removal, ledger: &Ledger) -> Option<Done> {
         }
     };
     let object = ledger.book.objects.get(&removal.object())?;
-    let reason = decide::call_reason(&ledger.book, object, &look)?;
+    let others = || decide::others_reason(&ledger.book, object, &look);
+    let reason = decide::call_reason(&ledger.book, object, &look).or_else(others)?;
     let outcome = match reason {
         Reason::Gone | Reason::Changed(_) => Outcome::Gone,
-        Reason::Waited(_) | Reason::LastUserLives(_) => Outcome::Raced,
+        Reason::Waited(_) | Reason::LastUserLives(_) | Reason::SharedWith(_) => Outcome::Raced,
         _ => Outcome::Kept,
     };
     Some(Done::new(outcome, reason.to_string()))
@@ -218,8 +221,11 @@ fn refused(errno: Errno) -> Done {
 fn in_use(file: &ShmFile) -> Option<Done> {
     let scope = Scope { files: true, processes: true, maps: true, ..Scope::default() };
     match observe::observe(scope) {
-        Ok(look) => {
-            let now = look.file(&file.name.0).filter(|now| now.is(file))?;
+        Ok(mut look) => {
+            let now = look.file(&file.name.0).filter(|now| now.is(file))?.clone();
+            let opened = opened::look(&look.processes, std::slice::from_ref(&now));
+            look.extra.opened = Some(opened);
+            let now = &now;
             file_use(now, &look).map(|reason| Done::new(Outcome::Kept, reason.to_string()))
         }
         Err(error) => {

@@ -271,6 +271,18 @@ impl Identity {
         }
     }
 
+    /// Checks whether a process that was not given its number can find it: by its key, or the name
+    /// of a file.
+    #[must_use]
+    pub fn is_findable(&self) -> bool {
+        match self {
+            Self::Shm(segment) => segment.key.0 != 0,
+            Self::Sem(set) => set.key.0 != 0,
+            Self::Msg(queue) => queue.key.0 != 0,
+            Self::Posix(_) => true,
+        }
+    }
+
     /// Whether it is the same object, be what may change of it changed or not. Of a segment
     /// everything counts: its change time is followed while its server lives.
     #[must_use]

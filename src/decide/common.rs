@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::{Evidence, Life, Policy, Reason};
 use crate::attribute::{self, Doubt, Suspect};
-use crate::engine::{self, postgres};
+use crate::engine::{self, EngineName, postgres};
 use crate::ledger::Book;
-use crate::ledger::book::{Recorded, Standing};
+use crate::ledger::book::{Recorded, Run, Standing};
 use crate::ledger::record::{How, Role};
 use crate::object::Identity;
 use crate::observe::Observation;
@@ -118,13 +118,29 @@ pub fn unproven(object: &Recorded) -> Option<Reason> {
     (object.how == How::ForkCount).then_some(Reason::PidReused)
 }
 
-/// Whether the server ended cleanly and is of a kind that does not leak then.
+/// Returns the reason for an object that its server may have left on purpose: after a clean exit of
+/// a kind that does not leak then, or, where nobody saw how a generic server ended, for what its
+/// next start can find again.
 #[must_use]
 pub fn clean_end(book: &Book, object: &Recorded, policy: &Policy) -> Option<Reason> {
     let run = book.runs.get(&object.run)?;
-    let leaks = run.claims.iter().any(|claim| engine::leaks_on_clean_exit(claim.engine));
     // A removal that was begun is finished, whatever the options are now.
-    let begun = object.standing == Standing::Intended;
-    let stays = run.ended_cleanly() && !leaks && !policy.include_clean && !begun;
-    stays.then_some(Reason::LeftClean)
+    if policy.include_clean || object.standing == Standing::Intended {
+        return None;
+    }
+    let leaks = run.claims.iter().any(|claim| engine::leaks_on_clean_exit(claim.engine));
+    if run.ended_cleanly() && !leaks {
+        return Some(Reason::LeftClean);
+    }
+    let may_be_kept = object.identity.is_findable() && is_generic(book, run);
+    (may_be_kept && !run.was_seen_to_end() && !run.was_seen_to_crash())
+        .then_some(Reason::LeftUnseen)
+}
+
+/// Checks that nothing known of a run's server tells what it leaves: no claim is of a known engine,
+/// and no segment of it was ever known for a main segment.
+pub(super) fn is_generic(book: &Book, run: &Run) -> bool {
+    let is_main = |object: &Recorded| object.run == run.start.run && object.role == Role::Main;
+    run.claims.iter().all(|claim| claim.engine == EngineName::Generic)
+        && !book.objects.values().any(is_main)
 }

@@ -9,6 +9,7 @@ mod lists;
 mod own;
 pub mod reason;
 mod sets;
+mod shared;
 
 pub use crate::attribute::differs;
 pub use common::{clean_end, unproven, unseen_user};
@@ -16,6 +17,7 @@ pub use life::Life;
 pub use own::{file_reason, file_use};
 pub use reason::{Evidence, Holder, Reason};
 pub use sets::{queue_use, reason as call_reason, set_use};
+pub use shared::reason as others_reason;
 
 use std::collections::BTreeMap;
 
@@ -201,7 +203,8 @@ pub fn decide(
                 .clone()
                 .or_else(|| unseen(object))
                 .or_else(|| unproven(object))
-                .or_else(|| common::clean_end(book, object, policy)),
+                .or_else(|| common::clean_end(book, object, policy))
+                .or_else(|| shared::reason(book, object, look)),
         };
         verdicts.push(match reason {
             Some(reason) => {

@@ -115,14 +115,32 @@ pub fn file_use(now: &ShmFile, look: &Observation) -> Option<Reason> {
     if is_mapped(now, look) {
         return Some(Reason::Mapped);
     }
+    if let Some(used) = open_or_locked(now, look) {
+        return Some(used);
+    }
     let open_to_others = now.mode & 0o066 != 0;
+    let unasked = look.extra.opened.as_ref().map_or(&[][..], |opened| &opened.closed);
     let closed = |process: &&Process| {
+        let unasked = unasked.contains(&process.process.pid);
         !process.ended
-            && matches!(process.maps, None | Some(Seen::Denied))
+            && (unasked || matches!(process.maps, None | Some(Seen::Denied)))
             && (open_to_others || process.may_be_of(now.uid))
     };
     if let Some(closed) = look.processes.iter().find(closed) {
         return Some(Reason::PerhapsMapped(life::holder(closed, 0, false)));
     }
     Evidence::of_sight(look.sight).map(Reason::Unseen)
+}
+
+/// Returns who has a file open, or that somebody has it locked: it is used without being mapped.
+fn open_or_locked(file: &ShmFile, look: &Observation) -> Option<Reason> {
+    let opened = look.extra.opened.as_ref()?;
+    let by = |process: &&Process| {
+        let pid = process.process.pid;
+        !process.ended && pid != look.pid && opened.by.contains(&(file.file, pid))
+    };
+    if let Some(process) = look.processes.iter().find(by) {
+        return Some(Reason::Opened(life::holder(process, 0, false)));
+    }
+    opened.locked.contains(&file.file).then_some(Reason::Locked)
 }

@@ -167,6 +167,10 @@ pub enum Reason {
     Attached(u64),
     /// Somebody has it mapped.
     Mapped,
+    /// A process has the file open.
+    Opened(Holder),
+    /// Somebody has the file locked.
+    Locked,
     /// A process that may have it mapped may not be looked into.
     PerhapsMapped(Holder),
     /// It is marked for destruction already: the kernel destroys it on the last detach.
@@ -175,6 +179,8 @@ pub enum Reason {
     InstanceHeld(String),
     /// Left after a clean exit.
     LeftClean,
+    /// Nobody saw how its generic server ended, and the next start can find it by its key or name.
+    LeftUnseen,
     /// What the server wrote is not understood.
     UnknownLayout(String),
     /// An object that the main segment's list names has to stay.
@@ -201,6 +207,12 @@ pub enum Reason {
     LastUserLives(Holder),
     /// Who used the set or queue last cannot be seen.
     LastUserUnseen,
+    /// A process that is none of the server's was seen to use the set or queue, and lives.
+    SharedWith(Holder),
+    /// A process lives that is none of the server's and could use the set or queue.
+    OthersMayUse(Holder),
+    /// Who else could use the set or queue cannot be seen.
+    OthersUnseen,
     /// The set or queue may not be looked at.
     Unreadable,
     /// Nobody saw the server end, and this process, which the ledger does not know, used it last.
@@ -234,10 +246,13 @@ impl Reason {
             Self::Changed(_) => "changed",
             Self::Attached(_) => "attached",
             Self::Mapped => "mapped",
+            Self::Opened(_) => "open",
+            Self::Locked => "locked",
             Self::PerhapsMapped(_) => "perhaps-mapped",
             Self::Dest => "dest",
             Self::InstanceHeld(_) => "instance-held",
             Self::LeftClean => "left-clean",
+            Self::LeftUnseen => "left-unseen",
             Self::UnknownLayout(_) => "unknown-layout",
             Self::ListedStays(_) => "listed-stays",
             Self::EarlierStays(_) => "earlier-stays",
@@ -251,6 +266,9 @@ impl Reason {
             Self::PerhapsWaited(_) => "perhaps-waited-for",
             Self::LastUserLives(_) => "last-user-lives",
             Self::LastUserUnseen => "last-user-unseen",
+            Self::SharedWith(_) => "shared",
+            Self::OthersMayUse(_) => "others-may-use",
+            Self::OthersUnseen => "others-unseen",
             Self::Unreadable => "unreadable",
             Self::UserUnrecorded(_) => "user-unrecorded",
             Self::ChangedSince => "changed-since",
@@ -274,7 +292,8 @@ impl Reason {
     /// this PID namespace, which no process leaves.
     #[must_use]
     pub fn holds_the_rest(&self) -> bool {
-        let perhaps = matches!(self, Self::LastUserLives(_) | Self::PerhapsWaited(_));
+        let perhaps =
+            matches!(self, Self::LastUserLives(_) | Self::SharedWith(_) | Self::PerhapsWaited(_));
         (self.is_held() && !perhaps)
             || matches!(self, Self::Unseen(by) if *by != Evidence::OutsideProcesses)
     }
@@ -286,6 +305,8 @@ impl Reason {
             self,
             Self::Attached(_)
                 | Self::Mapped
+                | Self::Opened(_)
+                | Self::Locked
                 | Self::PerhapsMapped(_)
                 | Self::Dest
                 | Self::InstanceHeld(_)
@@ -293,6 +314,7 @@ impl Reason {
                 | Self::Waited(_)
                 | Self::PerhapsWaited(_)
                 | Self::LastUserLives(_)
+                | Self::SharedWith(_)
         ) || matches!(self, Self::NotOrphan(against) if against.is_use())
     }
 }
@@ -313,6 +335,8 @@ impl fmt::Display for Reason {
             Self::Attached(1) => f.write_str("it is attached once (nattch 1)"),
             Self::Attached(n) => write!(f, "it is attached {n} times (nattch {n})"),
             Self::Mapped => f.write_str("a process has it mapped"),
+            Self::Opened(h) => write!(f, "{h} has it open"),
+            Self::Locked => f.write_str("somebody has it locked (flock)"),
             Self::PerhapsMapped(h) => {
                 write!(f, "{h} may have it mapped, and may not be looked into")
             }
@@ -321,6 +345,10 @@ impl fmt::Display for Reason {
             Self::LeftClean => {
                 f.write_str("the server left it after a clean exit (--include-clean removes it)")
             }
+            Self::LeftUnseen => f.write_str(
+                "nobody saw how its server ended, which may have left it for its next start: \
+                 `shmwarden sweep --include-clean LEDGER` removes it",
+            ),
             Self::UnknownLayout(why) => write!(f, "nothing of this server is removed: {why}"),
             Self::ListedStays(what) => write!(f, "{what}, which it lists, has to stay"),
             Self::EarlierStays(what) => write!(f, "{what}, which goes first, was not removed"),
@@ -344,6 +372,18 @@ impl fmt::Display for Reason {
             Self::LastUserLives(h) => write!(f, "{h} used it last, and lives"),
             Self::LastUserUnseen => f.write_str(
                 "who used it last cannot be seen from here (another PID namespace, or hidepid)",
+            ),
+            Self::SharedWith(h) => {
+                write!(f, "{h} is none of the server's, has used it, and lives")
+            }
+            Self::OthersMayUse(h) => write!(
+                f,
+                "it has a key, and {h} could use it, which is none of the server's: end that \
+                 process, or remove it by hand (ipcrm)"
+            ),
+            Self::OthersUnseen => f.write_str(
+                "it has a key, and who else could use it cannot be seen from here (another PID \
+                 namespace, or hidepid)",
             ),
             Self::Unreadable => f.write_str(
                 "who uses it may not be asked: look as its owner or root, on Linux 4.17 or later",

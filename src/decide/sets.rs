@@ -5,15 +5,16 @@
 
 use std::time::SystemTime;
 
-use super::{Evidence, Holder, Reason, life};
+use super::{Evidence, Holder, Reason, life, shared};
 use crate::attribute::sets::{LastUsers, queue_differs, set_differs};
+use crate::engine::{self, EngineName};
 use crate::ledger::Book;
 use crate::ledger::book::{Recorded, Run};
-use crate::ledger::record::End;
+use crate::ledger::record::{Claim, Role};
 use crate::object::{Identity, Queue, SemaphoreSet};
 use crate::observe::tables::Set;
 use crate::observe::uses::WaitsFor;
-use crate::observe::{Observation, Process, Seen, Sight};
+use crate::observe::{Clock, LastUser, Observation, Process, Seen, Sight};
 use crate::sys::msg;
 
 /// What a recorded set or queue of this IPC namespace shows against its removal.
@@ -63,8 +64,20 @@ pub fn set_use(book: &Book, object: &Recorded, set: &Set, look: &Observation) ->
     // operator is one that was never used, or by a process that has ended.
     let released = life::is_released(book, object.run, look);
     let last = LastUsers::of_set(set, if released { Sight::Everybody } else { look.sight })?;
-    blocked(WaitsFor::Set(set.row.id), look)
-        .or_else(|| in_use(&last, look))
+    let waits = blocked(WaitsFor::Set(set.row.id), look);
+    // SETVAL leaves a pid, too, and moves the change time alone.
+    let used_s = set.row.otime.max(set.row.ctime);
+    let clock = clock(book, object);
+    if bears_its_mark(book, object, set, look) && main_proves(book, object, look) {
+        // Nobody of its server lives, wherever: a member that reads 0 was never used, or by a
+        // session that is dead.
+        return waits
+            .or_else(|| living(&last, used_s, clock, look))
+            .or_else(|| changed_since_end(book, object, set.row.ctime));
+    }
+    waits
+        .or_else(|| in_use(&last, used_s, clock, look))
+        .or_else(|| shared::stranger(book, object, look))
         .or_else(|| moved(book, object, set.row.ctime, &last, look))
         .or_else(|| {
             used_since(
@@ -89,7 +102,8 @@ pub fn queue_use(
     let last = LastUsers::of_queue(row);
     blocked(WaitsFor::Queue(row.id), look)
         .or_else(|| perhaps_blocked(row, look).map(Reason::PerhapsWaited))
-        .or_else(|| in_use(&last, look))
+        .or_else(|| in_use(&last, row.stime.max(row.rtime), clock(book, object), look))
+        .or_else(|| shared::stranger(book, object, look))
         // Who waits for a first message has left no mark in the queue itself.
         .or_else(|| Evidence::of_sight(look.sight).map(Reason::Unseen))
         .or_else(|| moved(book, object, row.ctime, &last, look))
@@ -123,14 +137,103 @@ fn perhaps_blocked(row: &msg::Row, look: &Observation) -> Option<Holder> {
     look.processes.iter().find(may_use).map(|process| life::holder(process, 0, false))
 }
 
-/// Whether one of those who used it last lives, or may.
-fn in_use(last: &LastUsers, look: &Observation) -> Option<Reason> {
-    let living = last.pids.iter().filter_map(|&pid| look.process(pid)).find(|found| !found.ended);
-    if let Some(process) = living {
-        return Some(Reason::LastUserLives(life::holder(process, 0, false)));
+/// Checks for an openGauss's mark that a process of the object's run has made: what bears it is its
+/// server's, whoever knows the key. In another PID namespace the maker's pid reads 0.
+pub(super) fn bears_its_mark(
+    book: &Book,
+    object: &Recorded,
+    set: &Set,
+    look: &Observation,
+) -> bool {
+    let Some(run) = book.runs.get(&object.run) else { return false };
+    let (Some(maker), Some(place)) =
+        (look.extra.marked.get(&set.row.id), book.places.get(object.place))
+    else {
+        return false;
+    };
+    let claimed = |pid: i32| run.claims.iter().any(|claim| claim.process.pid == pid);
+    let fits = match place.pid_namespace == look.place.pid_namespace {
+        true => claimed(*maker),
+        false => *maker == 0,
+    };
+    fits && run.claims.iter().any(|claim| engine::has_interlock(claim.engine))
+}
+
+/// Checks that nobody has the main segment of the object's server attached, which each of its
+/// processes has for life: it is recorded, and unattached or gone. An openGauss has one segment, so
+/// whichever a claimed process made is that.
+fn main_proves(book: &Book, object: &Recorded, look: &Observation) -> bool {
+    let Some(run) = book.runs.get(&object.run) else { return false };
+    let made = |pid: i32| {
+        let made =
+            |claim: &Claim| claim.engine == EngineName::Opengauss && claim.process.pid == pid;
+        run.claims.iter().any(made)
+    };
+    let mut mains = 0;
+    for main in book.objects.values().filter(|main| main.run == object.run) {
+        let Identity::Shm(segment) = &main.identity else { continue };
+        if main.role != Role::Main && !made(segment.creator_pid) {
+            continue;
+        }
+        let unattached = match look.segment(segment.id) {
+            None => true,
+            Some(row) => row.nattch == 0 || !main.is_open(),
+        };
+        if !unattached {
+            return false;
+        }
+        mains += 1;
     }
-    let hidden = last.pids.iter().any(|pid| look.hidden.contains(pid));
-    (last.perhaps_unseen || hidden).then_some(Reason::LastUserUnseen)
+    mains > 0
+}
+
+/// Returns what the ledger knows of the clock that stamped the object's last use.
+fn clock(book: &Book, object: &Recorded) -> Option<Clock> {
+    book.runs.get(&object.run).and_then(Run::clock)
+}
+
+/// Whether one of those who used it last lives, or may.
+fn in_use(
+    last: &LastUsers,
+    used_s: i64,
+    clock: Option<Clock>,
+    look: &Observation,
+) -> Option<Reason> {
+    let unseen = || last.perhaps_unseen.then_some(Reason::LastUserUnseen);
+    living(last, used_s, clock, look).or_else(unseen)
+}
+
+/// Returns who of those that used it last, at this time, is known to live, or may: a number that
+/// has been given out again since means nobody.
+fn living(
+    last: &LastUsers,
+    used_s: i64,
+    clock: Option<Clock>,
+    look: &Observation,
+) -> Option<Reason> {
+    let mut unseen = None;
+    for &pid in &last.pids {
+        match look.last_user(pid, used_s, clock) {
+            LastUser::Lives(process) => {
+                return Some(Reason::LastUserLives(life::holder(process, 0, false)));
+            }
+            LastUser::Unseen => unseen = Some(Reason::LastUserUnseen),
+            LastUser::Gone => {}
+        }
+    }
+    unseen
+}
+
+/// Checks whether it was changed after a death that was seen: the last look has recorded it as it
+/// was then. Compared for equality, since a clock that is set back would make what was changed
+/// later look older.
+fn changed_since_end(book: &Book, object: &Recorded, ctime: i64) -> Option<Reason> {
+    let known = match &object.identity {
+        Identity::Sem(SemaphoreSet { ctime, .. }) | Identity::Msg(Queue { ctime, .. }) => *ctime,
+        Identity::Shm(_) | Identity::Posix(_) => return None,
+    };
+    let seen = book.runs.get(&object.run)?.was_seen_to_end();
+    (seen && ctime != known).then_some(Reason::ChangedSince)
 }
 
 /// Whether it was changed after the death of its server, or, where nobody saw that, may have been
@@ -147,10 +250,8 @@ fn moved(
         Identity::Shm(_) | Identity::Posix(_) => return None,
     };
     let run = book.runs.get(&object.run)?;
-    if was_seen_to_end(run) {
-        // The last look has recorded it as it was then: compared for equality, since a clock that
-        // is set back would make what was changed later look older.
-        return (ctime != known).then_some(Reason::ChangedSince);
+    if run.was_seen_to_end() {
+        return changed_since_end(book, object, ctime);
     }
     if last.is_nobody() {
         return (ctime != known).then_some(Reason::ChangedSince);
@@ -179,9 +280,14 @@ fn used_since(
     // death counts as after it, and a clock that stands before the death tells nothing.
     let later = u64::try_from(used).is_ok_and(|used| used >= ended) || now < ended;
     let by_others = later && key != 0 && unrecorded(book, object, last, look).is_some();
+    let callers = look.extra.callers.iter().flatten();
+    let elsewhere = |pid: i32| {
+        callers.clone().any(|caller| caller.pid == pid && caller.same_ipc == Some(false))
+    };
     let may_go_on = |process: &Process| {
         let its = uids.iter().any(|&uid| process.may_be_of(uid));
-        its && !process.ended && process.process.pid != look.pid
+        let pid = process.process.pid;
+        its && !process.ended && pid != look.pid && !elsewhere(pid)
     };
     (by_others && look.processes.iter().any(may_go_on)).then_some(Reason::UsedSince)
 }
@@ -194,11 +300,6 @@ fn unrecorded(book: &Book, object: &Recorded, last: &LastUsers, look: &Observati
         .is_some_and(|place| place.pid_namespace == look.place.pid_namespace);
     let recorded = |pid: &&i32| same_pids && is_recorded_process(book, object.place, **pid);
     last.pids.iter().find(|pid| !recorded(pid)).copied()
-}
-
-/// Whether a launcher saw the run end: it has then recorded the sets and queues as they were.
-fn was_seen_to_end(run: &Run) -> bool {
-    run.end.is_some_and(|(end, _)| end != End::Unknown)
 }
 
 /// Whether the ledger has a process of this pid as claimed, as a descendant of a server, or as the

@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::time::SystemTime;
 
-pub use super::kept::{MOST_DESCENDANTS, Recorded, Run, Standing};
+pub use super::kept::{MOST_DESCENDANTS, MOST_STRANGERS, Recorded, Run, Standing};
 use super::own_file::OwnFile;
 use super::record::{Claim, End, Entry, ObjectSeen, Place, Record, RunStart};
-use super::record::{VERSION, VERSION_OF_SETS, VERSION_OF_UNBORN};
+use super::record::{VERSION, VERSION_OF_SETS, VERSION_OF_STRANGERS, VERSION_OF_UNBORN};
 pub use super::replay::Tail;
 use crate::object::{Birth, Identity, ProcessRef, Segment, ShmFile};
 
@@ -39,6 +39,8 @@ pub struct Book {
     pub objects: BTreeMap<u64, Recorded>,
     /// Objects that a run uses and did not create.
     pub used: Vec<(u64, Identity)>,
+    /// Who used a set or queue and is none of its server's, by the object, the newest last.
+    pub strangers: BTreeMap<u64, VecDeque<ProcessRef>>,
     /// Sequence number of the last entry.
     pub seq: u64,
     /// The format that the last header names: what may follow is no newer than that.
@@ -93,6 +95,7 @@ impl Book {
                 self.used.push((*run, identity.clone()));
             }
             Record::Descendant { run, process } => self.descendant(*run, *process)?,
+            Record::Stranger { object, process } => self.stranger(*object, *process)?,
             Record::Gone { object } => {
                 self.stand(*object, entry.at, Standing::Gone, |was| *was != Standing::Intended)?;
             }
@@ -145,6 +148,7 @@ impl Book {
     pub(super) fn forget_history(&mut self) {
         self.objects.retain(|_, object| object.is_open());
         self.segment_ids.retain(|(_, number)| self.objects.contains_key(number));
+        self.strangers.retain(|number, _| self.objects.contains_key(number));
     }
 
     /// Objects that something may still have to be done about, of this boot.
@@ -217,6 +221,23 @@ impl Book {
             known.pop_front();
         }
         known.push_back(process);
+        Ok(())
+    }
+
+    fn stranger(&mut self, object: u64, process: ProcessRef) -> Result<(), Illegal> {
+        if self.version < VERSION_OF_STRANGERS {
+            return Err(Illegal("a stranger in a ledger of an older version"));
+        }
+        let known = self.objects.get(&object).ok_or(Illegal("no such object"))?;
+        if known.identity.call_creator().is_none() || !known.is_open() {
+            return Err(Illegal("a stranger at what is no set or queue that is there"));
+        }
+        let noted = self.strangers.entry(object).or_default();
+        noted.retain(|other| *other != process);
+        if noted.len() >= MOST_STRANGERS {
+            noted.pop_front();
+        }
+        noted.push_back(process);
         Ok(())
     }
 

@@ -80,8 +80,12 @@ fn says_the_same(old: &[u8], new: &[u8]) -> bool {
     let runs = |book: &Book| -> Vec<_> {
         book.open_runs().map(|run| (run.claims.clone(), run.descendants.clone())).collect()
     };
+    let strangers = |book: &Book| -> Vec<_> {
+        book.open_objects().map(|o| book.strangers.get(&o.number).cloned()).collect()
+    };
     tail == Tail::Clean
         && old.seq == new.seq
+        && strangers(&old) == strangers(&new)
         && open(&old) == open(&new)
         && runs(&old) == runs(&new)
 }
@@ -258,6 +262,7 @@ fn render(
     let run_of = |object: &u64| book.objects.get(object).map_or(0, |object| object.run);
     // Who used a set or queue matters as long as that is there.
     let is_call = |o: &&Recorded| matches!(o.identity, Identity::Sem(_) | Identity::Msg(_));
+    let open: BTreeSet<u64> = book.open_objects().map(|object| object.number).collect();
     let with_sets: BTreeSet<u64> = book.open_objects().filter(is_call).map(|o| o.run).collect();
     let wanted = |entry: &Entry| match &entry.record {
         Record::Header(_) | Record::Alive { .. } => false,
@@ -271,6 +276,10 @@ fn render(
             let still = |run: &Run| run.end.is_none() || with_sets.contains(&run.start.run);
             let known = |run: &Run| still(run) && run.descendants.contains(process);
             stays(*run, None) && book.runs.get(run).is_some_and(known)
+        }
+        Record::Stranger { object, process } => {
+            let noted = book.strangers.get(object).is_some_and(|all| all.contains(process));
+            noted && open.contains(object) && stays(run_of(object), Some(*object))
         }
         Record::Object(seen) => stays(seen.run, Some(seen.object)),
         Record::Adopted(adopted) => stays(NO_RUN, Some(adopted.object)),

@@ -11,6 +11,9 @@ use crate::observe::Clock;
 /// end of them.
 pub const MOST_DESCENDANTS: usize = 1024;
 
+/// Most strangers that are kept of a set or queue.
+pub const MOST_STRANGERS: usize = 64;
+
 /// One start of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
@@ -69,6 +72,21 @@ impl Run {
         };
         let clean = |end: Option<End>| end == Some(End::Exit(0));
         clean(self.server().and_then(own)) && clean(self.end.map(|(end, _)| end))
+    }
+
+    /// Checks that a launcher saw the run end, and how.
+    #[must_use]
+    pub fn was_seen_to_end(&self) -> bool {
+        self.end.is_some_and(|(end, _)| end != End::Unknown)
+    }
+
+    /// Checks that the server is known to have ended in another way than with status 0, seen by a
+    /// launcher that may not have lived to note the end of the run.
+    #[must_use]
+    pub fn was_seen_to_crash(&self) -> bool {
+        let of_server = self.server().and_then(|claim| claim.ended);
+        let end = self.end.map(|(end, _)| end).filter(|end| *end != End::Unknown).or(of_server);
+        end.is_some_and(|end| !matches!(end, End::Unknown | End::Exit(0)))
     }
 }
 

@@ -18,6 +18,9 @@ pub const VERSION_OF_SETS: u64 = 2;
 /// The oldest format that can name files without a birth time, and the last detach of a server.
 pub const VERSION_OF_UNBORN: u64 = 3;
 
+/// The oldest format that can name strangers.
+pub const VERSION_OF_STRANGERS: u64 = 3;
+
 /// One line of a ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
@@ -79,6 +82,15 @@ pub enum Record {
     Descendant {
         /// The run.
         run: u64,
+        /// The process.
+        #[serde(flatten)]
+        process: ProcessRef,
+    },
+    /// A process that does not descend from the server and was seen to have used one of its sets or
+    /// queues last.
+    Stranger {
+        /// The set or queue.
+        object: u64,
         /// The process.
         #[serde(flatten)]
         process: ProcessRef,

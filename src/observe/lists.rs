@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 
 use super::identity_of;
-use super::{Mapped, Observation, Process, Scope, Seen, contents, observe, processes, tables};
+use super::{Mapped, Observation, Process, Scope, Seen};
+use super::{contents, observe, opened, processes, tables};
 use crate::engine::postgres;
 use crate::error::Result;
 use crate::object::Identity;
@@ -42,6 +43,7 @@ pub fn complete(look: &mut Observation) {
     tables::add_hidden(look, makers);
     // The use of sets and queues, be there any or not.
     tables::add_calls(look, |_| true);
+    look.extra.opened = Some(opened::look(&look.processes, &look.files));
     // After the tables: what was made before is listed by now, if it ever is.
     read_attached(look);
     read_files(look);

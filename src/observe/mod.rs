@@ -3,6 +3,7 @@
 //! What could not be looked at is said ([`Seen::Denied`], `None`), never left out silently:
 //! the decision counts it as in use.
 
+pub mod callers;
 pub mod config;
 pub mod contents;
 pub mod data_dir;
@@ -11,6 +12,7 @@ mod last_user;
 pub mod limits;
 pub mod lists;
 mod mapped;
+pub mod opened;
 pub mod place;
 pub mod processes;
 pub mod shm_files;

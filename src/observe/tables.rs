@@ -5,15 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nix::errno::Errno;
 
+use super::callers::{self, Caller};
+use super::opened::Opened;
 use super::uses::{self, Found, WaitsFor};
 use super::{Observation, Scope, Seen, processes, shm_files};
+use crate::engine::opengauss;
 use crate::error::Result;
 use crate::object::{Bytes, Identity, Key, Queue, SemaphoreSet, ShmFile};
 use crate::proc::read;
 use crate::proc::sysvipc::ShmRow;
 use crate::sys::files::FileFacts;
 use crate::sys::sem::Members;
-use crate::sys::{msg, sem};
+use crate::sys::{msg, sem, server};
 
 /// A semaphore set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +86,12 @@ pub struct Extra {
     pub blocked: Vec<Found<WaitsFor>>,
     /// Pids of processes that could not be asked what they wait for.
     pub unasked: Vec<i32>,
+    /// Who lives and could use a set or queue by its rights; `None` where that was not looked at.
+    pub callers: Option<Vec<Caller>>,
+    /// Which files are open or locked; `None` where that was not looked at.
+    pub opened: Option<Opened>,
+    /// Sets with an openGauss's mark, by id: the process that made it, 0 where it is not visible.
+    pub marked: BTreeMap<i32, i32>,
     /// The files in `/dev/shm`, those included that cannot be recognised again.
     pub files: Vec<ListedFile>,
     /// Names in `/dev/shm` that are no regular file of a tmpfs; `None` where it was not looked for
@@ -139,6 +148,16 @@ fn set(row: sem::Row) -> Set {
     Set { row, members }
 }
 
+/// Returns who made the mark of a set that bears an openGauss's (`sysv_sema.cpp`), 0 where that
+/// process is not visible here; `None` for any other set, and one that may not be asked.
+fn marker(row: &sem::Row) -> Option<(i32, i32)> {
+    let (members, mark) = (opengauss::SET_MEMBERS, opengauss::SET_MEMBERS - 1);
+    let is_marked = row.members == u64::from(members.unsigned_abs())
+        && server::value(row.id, mark) == Ok(opengauss::SET_MAGIC);
+    let maker = || server::last_operator(row.id, mark).ok();
+    is_marked.then(maker).flatten().map(|pid| (row.id, pid))
+}
+
 /// Adds to a look the sets and queues, with all that shows of their use where `of_interest` has
 /// their creator's uid: members, who is blocked on one, and last users that `/proc` does not show.
 pub fn add_calls(look: &mut Observation, of_interest: impl Fn(u32) -> bool) {
@@ -162,6 +181,11 @@ pub fn add_calls(look: &mut Observation, of_interest: impl Fn(u32) -> bool) {
     let sets = extra.sets.iter().filter(|set| of_interest(set.row.creator_uid));
     let queues = extra.queues.iter().filter(|row| of_interest(row.creator_uid));
     let last = last_users(sets.clone(), queues.clone());
+    extra.marked = sets.clone().filter_map(|set| marker(&set.row)).collect();
+    let has_key = sets.clone().any(|set| set.row.key != 0) || queues.clone().any(|q| q.key != 0);
+    if has_key {
+        extra.callers = Some(callers::look(&look.processes));
+    }
     if sets.count() + queues.count() > 0 {
         (extra.blocked, extra.unasked) = uses::blocked(&look.processes);
         extra.waits_were_read = true;
@@ -175,32 +199,42 @@ pub fn add_calls(look: &mut Observation, of_interest: impl Fn(u32) -> bool) {
     add_hidden(look, last);
 }
 
-/// A look at one set or queue and at those who may use it, and at nothing else: a server may leave
-/// hundreds. A set counts its waiters itself; of a queue every process has to be asked.
+/// A look at one set or queue and at those who may use it, `noted` among them, and at nothing else:
+/// a server may leave hundreds. A set counts its waiters itself, and one without a key is used by
+/// those alone who were given its number; else every process has to be asked.
 ///
 /// # Errors
 /// As [`super::observe`].
-pub fn look_at_one(identity: &Identity) -> Result<Observation> {
+pub fn look_at_one(identity: &Identity, noted: &[i32]) -> Result<Observation> {
     let mut look = super::observe(Scope::default())?;
+    let everybody = identity.is_findable() || matches!(identity, Identity::Msg(_));
+    if everybody {
+        look.processes = processes::all(Scope { processes: true, ..Scope::default() })?;
+        look.extra.callers = Some(callers::look(&look.processes));
+    }
     let extra = &mut look.extra;
     match identity {
         Identity::Sem(known) => {
             if let Ok(row) = sem::stat(known.id) {
+                extra.marked = row.iter().filter_map(marker).collect();
                 extra.sets = row.into_iter().map(set).collect();
                 extra.sets_were_read = true;
             }
-            let last = last_users(extra.sets.iter(), [].iter());
-            look.processes = last.iter().filter_map(|&pid| processes::one(pid)).collect();
+            let mut last = last_users(extra.sets.iter(), [].iter());
+            last.extend(noted);
+            if !everybody {
+                look.processes = last.iter().filter_map(|&pid| processes::one(pid)).collect();
+            }
             add_hidden(&mut look, last);
         }
         Identity::Msg(known) => {
-            look.processes = processes::all(Scope { processes: true, ..Scope::default() })?;
             (extra.blocked, extra.unasked) = uses::blocked(&look.processes);
             if let Ok(row) = msg::stat(known.id) {
                 extra.queues = row.into_iter().collect();
                 extra.queues_were_read = true;
             }
-            let last = last_users([].iter(), extra.queues.iter());
+            let mut last = last_users([].iter(), extra.queues.iter());
+            last.extend(noted);
             add_hidden(&mut look, last);
         }
         Identity::Shm(_) | Identity::Posix(_) => {}

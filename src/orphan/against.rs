@@ -16,6 +16,10 @@ pub enum Against {
     Dest,
     /// This process has it mapped.
     Mapped(i32),
+    /// This process has it open.
+    Opened(i32),
+    /// Somebody has it locked.
+    Locked,
     /// This process may have it mapped, and may not be looked into.
     PerhapsMapped(i32),
     /// Processes that the caller cannot see may have it mapped, or wait for it.
@@ -92,6 +96,8 @@ impl Against {
             Self::Attached(_) => "attached",
             Self::Dest => "dest",
             Self::Mapped(_) => "mapped",
+            Self::Opened(_) => "open",
+            Self::Locked => "locked",
             Self::PerhapsMapped(_) => "perhaps-mapped",
             Self::UseUnseen => "use-unseen",
             Self::Waited(_) => "waited-for",
@@ -146,6 +152,8 @@ impl Against {
             Self::Attached(_)
                 | Self::Dest
                 | Self::Mapped(_)
+                | Self::Opened(_)
+                | Self::Locked
                 | Self::PerhapsMapped(_)
                 | Self::Waited(_)
                 | Self::Blocked(_)
@@ -168,6 +176,8 @@ impl fmt::Display for Against {
             Self::Attached(n) => write!(f, "it is attached {n} times (nattch {n})"),
             Self::Dest => f.write_str("it is marked for destruction and goes on the last detach"),
             Self::Mapped(pid) => write!(f, "process {pid} has it mapped"),
+            Self::Opened(pid) => write!(f, "process {pid} has it open"),
+            Self::Locked => f.write_str("somebody has it locked (flock)"),
             Self::PerhapsMapped(pid) => {
                 write!(f, "process {pid} may have it mapped, and may not be looked into")
             }

@@ -160,6 +160,15 @@ impl<'a> Scene<'a> {
         if let Some(pid) = self.mapped.get(&place) {
             return Some(Against::Mapped(*pid));
         }
+        if let Some(opened) = &self.look.extra.opened {
+            let by = opened.by.iter().find(|(file, pid)| *file == place && *pid != self.look.pid);
+            if let Some((_, pid)) = by {
+                return Some(Against::Opened(*pid));
+            }
+            if opened.locked.contains(&place) {
+                return Some(Against::Locked);
+            }
+        }
         let open_to_others = file.facts.mode & 0o066 != 0;
         let may = |process: &&&Process| {
             let uids = process.uids;

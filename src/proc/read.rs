@@ -33,7 +33,7 @@ pub use process::{
 };
 pub use stat_file::stat;
 pub use threads::maps;
-pub use uses::{flocks, new_pids, open_files, waits};
+pub use uses::{flocks, new_pids, open_among, open_files, waits};
 
 /// The bound of what is small: one process's files, single numbers. Bytes.
 const SMALL: usize = 1 << 20;

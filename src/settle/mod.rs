@@ -18,10 +18,10 @@ use crate::decide::{self, Life, Policy, Reason};
 use crate::engine;
 use crate::error::Result;
 use crate::ledger::Ledger;
-use crate::ledger::book::Run;
+use crate::ledger::book::{Recorded, Run};
 use crate::ledger::record::{Claim, End, Record, VERSION_OF_UNBORN};
-use crate::object::{EngineName, Identity, Place, ProcessRef};
-use crate::observe::{self, Observation, Scope, contents, data_dir, tables};
+use crate::object::{EngineName, Identity, Place, ProcessRef, ShmFile};
+use crate::observe::{self, Observation, Scope, contents, data_dir, opened, tables};
 
 /// Longest that the rest of a PID namespace was seen to outlive its first process was 40 ms.
 const NAMESPACE_DEATH: Duration = Duration::from_secs(1);
@@ -71,6 +71,7 @@ pub fn settle(ledger: &mut Ledger, policy: &Policy) -> Result<Report> {
         look.processes = observe::processes::all(wider)?;
         look.maps_were_read = true;
     }
+    look_at_files(ledger, &mut look);
     let verdicts = decide::decide(&ledger.book, &look, &life, &suspects, policy);
     let objects = carry_out::carry_out(verdicts, ledger, &mut alone::Alone::new(policy))?;
     let state = match objects.as_slice() {
@@ -157,6 +158,25 @@ pub fn look_at_calls(ledger: &Ledger, look: &mut Observation, recorded_only: boo
     tables::add_calls(look, |uid| {
         recorded.contains(&uid) || open.iter().any(|claim| attribute::uid_fits(claim, uid))
     });
+}
+
+/// Looks for who has a recorded file open, where no main segment tells that nobody uses it.
+pub fn look_at_files(ledger: &Ledger, look: &mut Observation) {
+    let asked = |object: &Recorded| !decide::life::is_released(&ledger.book, object.run, look);
+    let recorded = ledger.book.open_objects().filter(|object| asked(object));
+    let files = recorded.filter_map(|object| match &object.identity {
+        Identity::Posix(file) => look.file(&file.name.0).filter(|now| now.is(file)).cloned(),
+        _ => None,
+    });
+    let files: Vec<ShmFile> = files.collect();
+    if files.is_empty() {
+        return;
+    }
+    let found = opened::look(&look.processes, &files);
+    let opened = look.extra.opened.get_or_insert_default();
+    opened.by.extend(found.by);
+    opened.closed.extend(found.closed);
+    opened.locked.extend(found.locked);
 }
 
 /// Whether the ledger has nothing open.

@@ -228,10 +228,12 @@ impl<'a> Known<'a> {
         let unseen = || decide::unseen_user(&account.book, &account.life, object);
         let clean = || decide::clean_end(&account.book, object, &Policy::default());
         let unproven = || decide::unproven(object);
-        match own.or_else(common).or_else(unseen).or_else(unproven).or_else(clean) {
+        let others = || decide::others_reason(&account.book, object, self.look);
+        let kept = own.or_else(common).or_else(unseen).or_else(unproven);
+        match kept.or_else(clean).or_else(others) {
             None if object.is_adopted() => said(Verdict::Stale, Reason::Adopted),
             None => said(Verdict::Stale, Reason::Dead),
-            Some(reason @ Reason::LeftClean) => said(Verdict::Left, reason),
+            Some(reason @ (Reason::LeftClean | Reason::LeftUnseen)) => said(Verdict::Left, reason),
             // What cannot be seen counts as alive.
             Some(reason @ Reason::Unseen(_)) => said(Verdict::Live, reason),
             Some(reason) => said(Verdict::Held, reason),

@@ -5,6 +5,7 @@
 pub mod gauss;
 
 mod collisions;
+mod contained;
 mod dss;
 mod exits;
 mod fenced;

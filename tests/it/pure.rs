@@ -26,6 +26,7 @@ mod replay;
 mod sets;
 mod sets_ledger;
 mod sets_make;
+mod sets_shared;
 mod sets_used;
 mod story;
 mod unborn;

@@ -254,6 +254,7 @@ impl Books {
         for (ledger, account) in self.ledgers.iter().zip(&accounts) {
             if !account.lives() {
                 settle::look_at_calls(ledger, look, true);
+                settle::look_at_files(ledger, look);
             }
         }
         Ok(accounts)

@@ -9,34 +9,42 @@ use super::options::{Options, message};
 /// The member that marks a set.
 const MARK: i32 = SET_MEMBERS - 1;
 
-/// The sets.
-pub(crate) struct Sets(Vec<OwnSet>);
+/// Members of the last set that no session takes: there are as many semaphores as sessions, and
+/// the last set is filled in part.
+const UNFILLED: i32 = 5;
+
+/// The sets, each with the number of its members that are taken.
+pub(crate) struct Sets(Vec<(OwnSet, i32)>);
 
 impl Sets {
-    /// `PGReserveSemaphores` and as many `PGSemaphoreCreate` as fill the sets.
+    /// `PGReserveSemaphores` and as many `PGSemaphoreCreate` as fill the sets, the last
+    /// one in part.
     pub(crate) fn create(options: &Options, collided: fn(i32) -> bool) -> Result<Self, String> {
         let mut keys = keys(options.port);
         let mut sets = Sets(Vec::new());
-        for _ in 0..options.sets {
+        for left in (0..options.sets).rev() {
             let set = create(&mut keys, collided);
             let set = set.map_err(|e| format!("could not create semaphores: {e}"))?;
             // IpcSemaphoreInitialize of each member, as a session takes it.
-            for member in 0..MARK {
+            let filled = if left == 0 { MARK - UNFILLED } else { MARK };
+            for member in 0..filled {
                 server::set_value(set.id(), member, 1).map_err(message)?;
             }
-            sets.0.push(set);
+            sets.0.push((set, filled));
         }
         Ok(sets)
     }
 
-    /// Their identifiers.
-    pub(crate) fn ids(&self) -> Vec<i32> {
-        self.0.iter().map(OwnSet::id).collect()
+    /// Their identifiers, each with the number of its members that are taken.
+    pub(crate) fn filled(&self) -> Vec<(i32, u16)> {
+        let filled =
+            |(set, filled): &(OwnSet, i32)| (set.id(), u16::try_from(*filled).unwrap_or(0));
+        self.0.iter().map(filled).collect()
     }
 
     /// `ReleaseSemaphores`.
     pub(crate) fn release(self) {
-        for set in self.0 {
+        for (set, _) in self.0 {
             let _ = set.remove();
         }
     }

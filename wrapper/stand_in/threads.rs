@@ -6,7 +6,6 @@ use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use shmwarden::engine::opengauss::SET_MEMBERS;
 use shmwarden::sys::server;
 
 use super::complain;
@@ -27,11 +26,10 @@ pub(crate) fn end() {
 /// Starts them; each uses the members whose number it has, in every set.
 pub(crate) fn start(sets: &Sets, count: usize) -> Result<(), String> {
     for first in 0..count {
-        let sets = sets.ids();
+        let sets = sets.filled();
         let session = move || {
-            let members = u16::try_from(SET_MEMBERS - 1).unwrap_or(0);
             while !ENDED.load(Ordering::SeqCst) {
-                for &set in &sets {
+                for &(set, members) in &sets {
                     for member in (0..members).skip(first).step_by(count) {
                         use_one(set, member);
                     }

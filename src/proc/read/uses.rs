@@ -80,6 +80,29 @@ pub fn open_files(pid: i32, name: &[u8], dev: u64, ino: u64) -> io::Result<Seen<
     Ok(Seen::Here(count))
 }
 
+/// Device and inode of each open file of a process whose name is `wanted`. One walk over its
+/// descriptors; as [`open_files`] does, it asks nothing of a file of another name.
+pub fn open_among(pid: i32, wanted: impl Fn(&[u8]) -> bool) -> io::Result<Seen<Vec<(u64, u64)>>> {
+    let path = format!("/proc/{pid}/fd");
+    let numbers = match seen(&path, numeric_entries(&path))? {
+        Seen::Here(numbers) => numbers,
+        Seen::Gone => return Ok(Seen::Gone),
+        Seen::Denied => return Ok(Seen::Denied),
+    };
+    let mut found = Vec::new();
+    for number in numbers {
+        let link = format!("{path}/{number}");
+        let Ok(to) = std::fs::read_link(&link) else { continue };
+        let last = to.as_os_str().as_bytes().rsplit(|&byte| byte == b'/').next();
+        let last = last.unwrap_or_default();
+        let bare = last.strip_suffix(b" (deleted)").unwrap_or(last);
+        if wanted(last) || wanted(bare) {
+            found.extend(std::fs::metadata(&link).map(|file| (file.dev(), file.ino())));
+        }
+    }
+    Ok(Seen::Here(found))
+}
+
 fn has_name(path: &Path, name: &[u8]) -> bool {
     let last = path.as_os_str().as_bytes().rsplit(|&byte| byte == b'/').next();
     last.is_some_and(|last| last == name || last.strip_suffix(b" (deleted)") == Some(name))

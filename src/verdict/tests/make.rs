@@ -111,7 +111,7 @@ pub(super) fn row(id: i32) -> Row {
 pub(super) fn set(operators: &[i32]) -> Set {
     let row = sem::Row {
         id: 3,
-        key: 7,
+        key: 0,
         mode: 0o600,
         uid: UID,
         gid: UID,

@@ -66,7 +66,7 @@ fn from_live_over_stale_to_nothing() {
         let instance = Instance::new(User::Root);
         let list = || objects(&["list", "--ledger", instance.path()], 0);
         let foreign = create_segment(User::Root, 77, 4096);
-        let server = StandIn::start(&instance, 9);
+        let server = StandIn::start(&instance, 0);
         let id = server.segment();
         // Not yet in the ledger, or in it: it is the server's all the same.
         assert_eq!(said(&list(), id), pair("live", "live"));
@@ -94,7 +94,7 @@ fn from_live_over_stale_to_nothing() {
 fn what_somebody_holds_is_held_and_with_it_its_siblings() {
     sandbox::run(|| {
         let instance = Instance::new(User::Root);
-        let mut server = StandIn::start(&instance, 9);
+        let mut server = StandIn::start(&instance, 0);
         let (first, second) = (server.segment(), server.create_another());
         instance.wait_recorded(2);
         let holder = holders::attach(User::Root, second);
@@ -121,6 +121,23 @@ fn what_was_left_after_a_clean_exit_is_left() {
         let id = answer.stdout.trim().parse().unwrap();
         let all = objects(&["list", "--ledger", instance.path()], 0);
         assert_eq!(said(&all, id), pair("left", "left-clean"));
+    });
+}
+
+#[test]
+fn what_has_a_key_is_left_where_nobody_saw_the_server_end() {
+    sandbox::run(|| {
+        let instance = Instance::new(User::Root);
+        let server = StandIn::start(&instance, 9);
+        let id = server.segment();
+        instance.wait_recorded(1);
+        server.kill_all();
+        let list = || objects(&["list", "--ledger", instance.path()], 0);
+        assert_eq!(said(&list(), id), pair("left", "left-unseen"));
+        instance.sweep(&[]).expect_code(0);
+        assert_eq!(said(&list(), id), pair("left", "left-unseen"), "the end is unknown now");
+        instance.sweep(&["--include-clean"]).expect_code(0);
+        assert_eq!(segment(id), None);
     });
 }
 
@@ -218,7 +235,7 @@ fn a_live_run_is_not_locked_nor_written_to() {
 fn a_ledger_that_cannot_be_used_is_said_and_the_rest_is_shown() {
     sandbox::run(|| {
         let instance = Instance::new(User::Root);
-        let server = StandIn::start(&instance, 9);
+        let server = StandIn::start(&instance, 0);
         let id = server.segment();
         instance.wait_recorded(1);
         server.kill_all();
@@ -238,7 +255,7 @@ fn another_user_reads_no_ledger_that_is_not_its_own() {
     sandbox::run(|| {
         need_root("to act as two users");
         let instance = Instance::new(User::Server);
-        let server = StandIn::start(&instance, 9);
+        let server = StandIn::start(&instance, 0);
         let id = server.segment();
         instance.wait_recorded(1);
         let arguments = ["list", "--ledger", instance.path()];

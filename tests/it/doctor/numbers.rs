@@ -87,7 +87,7 @@ fn from_live_over_stale_to_removed() {
         let of = |verdict: &str, name: &str| {
             format!("shmwarden_objects{{instance={name},kind=shm,verdict={verdict}}}")
         };
-        let server = StandIn::start(&instance, 9);
+        let server = StandIn::start(&instance, 0);
         instance.wait_recorded(1);
         let arguments = ["--ledger", instance.path()];
         let now = numbers(&arguments);

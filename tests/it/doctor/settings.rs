@@ -168,7 +168,7 @@ fn hostile_configuration_is_read_escaped_or_named_as_unread() {
 fn a_damaged_a_void_and_a_misplaced_ledger_are_found() {
     sandbox::run(|| {
         let instance = Instance::new(User::Root);
-        let server = StandIn::start(&instance, 9);
+        let server = StandIn::start(&instance, 0);
         instance.wait_recorded(1);
         let report = |code| report(&["--ledger", instance.path()], code);
         assert_eq!(finding(&report(0), "ledgers").0, "ok");

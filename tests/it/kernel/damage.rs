@@ -12,7 +12,8 @@ use crate::support::sandbox;
 use crate::support::user::User;
 use crate::support::warden::Answer;
 
-const KEY: u32 = 0x00f4_2401;
+/// None: what has a key stays where nobody saw a server end.
+const KEY: u32 = 0;
 
 #[test]
 fn a_torn_tail_is_recovered_by_a_sweep() {

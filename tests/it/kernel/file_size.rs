@@ -15,7 +15,8 @@ use crate::support::sandbox;
 use crate::support::user::User;
 use crate::support::warden::{self, Answer};
 
-const KEY: u32 = 0x00f4_2401;
+/// None: what has a key stays where nobody saw a server end.
+const KEY: u32 = 0;
 
 /// `shmwarden ARGUMENTS...` as root, whose files must not grow; `before` runs in its shell.
 fn limited(before: &str, arguments: &[&str]) -> Command {

@@ -57,7 +57,7 @@ fn killed_in_compaction(calls: &'static str, point: Point, renamed: bool) {
     assert_eq!(length(&instance) < long / 2, renamed);
 
     // The launcher goes on in the file that has the name, and the lock is on that.
-    let last = server.make_set(KEY + 1, 3);
+    let last = server.make_set(KEY, 3);
     let mark = format!(r#""id":{last},"#);
     wait_until("more is recorded", SOON, || {
         String::from_utf8_lossy(&instance.bytes()).contains(&mark)

@@ -39,12 +39,12 @@ pub fn next_server(segment: i32, set: i32, queue: i32) -> Asked {
     next
 }
 
-/// A server of three, all in the ledger, and its launcher.
-fn with_three(options: &[&str]) -> (Instance, Asked, i32, [i32; 3]) {
+/// A server of three under this key, all in the ledger, and its launcher.
+fn with_three(key: u32, options: &[&str]) -> (Instance, Asked, i32, [i32; 3]) {
     let instance = Instance::new(User::Server);
     let mut server = Asked::start(&instance, options);
-    let segment = server.ask(&format!("shmget({KEY}, 4096, 03600) + 0"));
-    let ids = [segment, server.make_set(KEY, 1), server.make_queue(KEY)];
+    let segment = server.ask(&format!("shmget({key}, 4096, 03600) + 0"));
+    let ids = [segment, server.make_set(key, 1), server.make_queue(key)];
     instance.wait_recorded(3);
     let launcher = processes::parent(server.pid()).unwrap();
     (instance, server, launcher, ids)
@@ -69,7 +69,7 @@ fn last_end(instance: &Instance) -> String {
 #[test]
 fn nothing_that_a_next_server_has_changed_is_removed_by_a_launcher_that_was_stopped() {
     sandbox::on_host(|| {
-        let (instance, mut server, launcher, ids) = with_three(&["--linger", "0s"]);
+        let (instance, mut server, launcher, ids) = with_three(KEY, &["--linger", "0s"]);
         stop(launcher);
         kill(&server);
         let next = next_server(ids[0], ids[1], ids[2]);
@@ -89,18 +89,19 @@ fn nothing_that_a_next_server_has_changed_is_removed_by_a_launcher_that_was_stop
     });
 }
 
-/// What nobody has used may be anybody's who came meanwhile and is gone.
+/// What has no key goes though the end is unknown. What nobody has used may be anybody's who came
+/// meanwhile and is gone.
 #[test]
 fn nothing_that_came_meanwhile_is_taken_for_the_servers_by_a_launcher_that_was_stopped() {
     sandbox::on_host(|| {
         need_to_look_into_others();
-        let (instance, mut server, launcher, _) = with_three(&["--linger", "0s"]);
+        let (instance, mut server, launcher, _) = with_three(0, &["--linger", "0s"]);
         stop(launcher);
         kill(&server);
         let mut next = Asked::stranger(User::Server);
         let (set, queue) =
-            (next.ask(&format!("newset({KEY} + 1, 1)")), next.ask(&format!("newqueue({KEY} + 1)")));
-        let its = next.ask(&format!("shmget({KEY} + 1, 4096, 03600) + 0"));
+            (next.ask(&format!("newset({KEY}, 1)")), next.ask(&format!("newqueue({KEY})")));
+        let its = next.ask(&format!("shmget({KEY}, 4096, 03600) + 0"));
         next.kill();
         processes::kill(launcher, Signal::SIGCONT);
         server.outermost().wait(SOON);
@@ -116,10 +117,10 @@ fn nothing_that_came_meanwhile_is_taken_for_the_servers_by_a_launcher_that_was_s
 #[test]
 fn of_what_was_made_while_the_launcher_was_stopped_segments_go_and_sets_and_queues_stay() {
     sandbox::on_host(|| {
-        let (instance, mut server, launcher, known) = with_three(&["--linger", "0s"]);
+        let (instance, mut server, launcher, known) = with_three(0, &["--linger", "0s"]);
         stop(launcher);
-        let segment_id = server.ask(&format!("shmget({KEY} + 1, 4096, 03600) + 0"));
-        let (set, queue) = (server.make_set(KEY + 1, 1), server.make_queue(KEY + 1));
+        let segment_id = server.ask("shmget(0, 4096, 03600) + 0");
+        let (set, queue) = (server.make_set(KEY, 1), server.make_queue(KEY));
         kill(&server);
         processes::kill(launcher, Signal::SIGCONT);
         server.outermost().wait(SOON);
@@ -135,7 +136,7 @@ fn of_what_was_made_while_the_launcher_was_stopped_segments_go_and_sets_and_queu
 #[test]
 fn a_launcher_that_was_continued_and_sees_its_server_live_is_not_late() {
     sandbox::on_host(|| {
-        let (instance, server, launcher, known) = with_three(&[]);
+        let (instance, server, launcher, known) = with_three(0, &[]);
         for _ in 0..3 {
             stop(launcher);
             processes::kill(launcher, Signal::SIGCONT);

@@ -20,7 +20,8 @@ use crate::support::user::User;
 use crate::support::waiting::wait_until;
 use crate::support::warden::{self, Answer};
 
-const KEY: u32 = 0x00f4_2401;
+/// None: a key is what others find an object by, and what has one stays where they may use it.
+const KEY: u32 = 0;
 
 #[test]
 fn what_a_server_and_its_child_made_is_recorded_and_swept() {
@@ -75,7 +76,7 @@ fn what_a_server_only_attaches_is_used_and_stays() {
     sandbox::run(|| {
         need_to_look_into_others();
         let instance = Instance::new(User::Server);
-        let foreign = create_segment(User::Server, KEY + 50, 8192);
+        let foreign = create_segment(User::Server, KEY, 8192);
         let mut server = crate::support::holders::attach(User::Server, foreign);
         for _ in 0..2 {
             let answer = record(&instance, User::Server, server.pid()).expect_code(0);
@@ -96,7 +97,7 @@ fn what_an_earlier_process_of_the_same_pid_left_is_not_recorded() {
     sandbox::run(|| {
         need_to_look_into_others();
         let instance = Instance::new(User::Server);
-        let old = create_segment(User::Server, KEY + 50, 8192);
+        let old = create_segment(User::Server, KEY, 8192);
         let pid = segment(old).unwrap().creator_pid;
         assert!(!processes::lives(pid));
         std::thread::sleep(Duration::from_millis(2100)); // the kernel keeps whole seconds

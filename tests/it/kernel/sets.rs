@@ -12,7 +12,8 @@ use crate::support::user::User;
 use crate::support::waiting::wait_until;
 use crate::support::warden::{self, Answer};
 
-pub const KEY: u32 = 0x00f4_2401;
+/// None: a key is what others find an object by, and what has one stays where they may use it.
+pub const KEY: u32 = 0;
 
 /// A server of an instance that has a set of 17 and a queue, both in the ledger.
 pub fn with_both(options: &[&str]) -> (Instance, Asked, i32, i32) {
@@ -28,12 +29,12 @@ pub fn with_both(options: &[&str]) -> (Instance, Asked, i32, i32) {
 fn a_killed_server_leaves_neither_set_nor_queue_and_another_of_its_user_keeps_its_own() {
     sandbox::on_host(|| {
         let mut bystander = Asked::stranger(User::Server);
-        let theirs = (bystander.make_set(KEY + 1, 17), bystander.make_queue(KEY + 1));
+        let theirs = (bystander.make_set(KEY, 17), bystander.make_queue(KEY));
         let (second, mut other, set, queue) = with_both(&[]);
         let instance = Instance::new(User::Server);
         let mut server = Asked::start(&instance, &[]);
         server.make_set(0, 9);
-        server.make_set(KEY + 2, 2);
+        server.make_set(KEY, 2);
         server.make_queue(0);
         instance.wait_recorded(3);
         server.kill();
@@ -58,8 +59,8 @@ fn what_was_lost_with_a_queue_is_in_the_history() {
         server.kill();
         let story = warden::answer(User::Server, &["history", instance.path()]).expect_code(0);
         for part in [
-            format!("semaphore set {set} (key 0x00f42401), 17 semaphores"),
-            format!("removed   message queue {queue} (key 0x00f42401): destroyed with 1 messages"),
+            format!("semaphore set {set} (key 0x00000000), 17 semaphores"),
+            format!("removed   message queue {queue} (key 0x00000000): destroyed with 1 messages"),
         ] {
             assert!(story.stdout.contains(&part), "{part}: {}", story.stdout);
         }
@@ -198,7 +199,8 @@ fn list_says_of_both_what_sweep_would() {
         waiter.tell(&format!("op({}, 3, -1)", sets()[0].id));
         wait_until("it waits", SOON, || is_waiting(sets()[0].id));
         assert_eq!(verdicts(), ["held", "held"]);
-        let who = ["who", "--json", "--ledger", instance.path(), "0x00f42401"];
+        let id = sets()[0].id.to_string();
+        let who = ["who", "--json", "--ledger", instance.path(), &id];
         let who = warden::answer(User::Server, &who).expect_code(0).json();
         assert_eq!(who["objects"][0]["holders"][0]["pid"], waiter.pid());
     });

@@ -72,7 +72,7 @@ fn a_disk_that_fills_up_while_the_server_runs_disturbs_nobody() {
     sandbox::on_host(|| {
         let mut scene = Scene::new();
         scene.fill_up();
-        let more = scene.server.make_set(KEY + 1, 1);
+        let more = scene.server.make_set(KEY, 1);
         assert_eq!(scene.server.ask(&format!("op({more}, 0, -1); op({more}, 0, 1)")), 0);
         scene.disk.empty();
         scene.instance.wait_recorded(3 + 2 * MANY);

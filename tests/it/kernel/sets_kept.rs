@@ -5,12 +5,15 @@ use nix::sys::signal::Signal;
 
 use super::asked::Asked;
 use super::instance::{Instance, SOON, holders, need_to_look_into_others, outcomes, state};
-use super::sets::{KEY, is_waiting, wait_blocked, with_both};
+use super::sets::{is_waiting, wait_blocked, with_both};
 use crate::support::calls::{is_queue, is_set, queues, sets};
 use crate::support::processes;
 use crate::support::sandbox;
 use crate::support::user::User;
 use crate::support::waiting::wait_until;
+
+/// A key that a next server looks for too.
+const SHARED: u32 = 0x00f4_2401;
 
 /// `/proc/<pid>/stat` says zombie of it, and it holds the set.
 #[test]
@@ -119,8 +122,8 @@ fn what_a_next_servers_children_have_used_after_the_death_is_kept() {
     sandbox::on_host(|| {
         let instance = Instance::new(User::Server);
         let mut server = Asked::start(&instance, &["--linger", "0s"]);
-        let segment = server.ask(&format!("shmget({KEY}, 4096, 03600) + 0"));
-        let (set, queue) = (server.make_set(KEY, 1), server.make_queue(KEY));
+        let segment = server.ask(&format!("shmget({SHARED}, 4096, 03600) + 0"));
+        let (set, queue) = (server.make_set(SHARED, 1), server.make_queue(SHARED));
         instance.wait_recorded(3);
         let holder = crate::support::holders::attach(User::Server, segment);
         server.kill();

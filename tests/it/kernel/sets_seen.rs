@@ -70,7 +70,7 @@ fn a_set_that_nobody_has_used_is_the_servers_only_where_its_user_has_no_other_pr
         let instance = Instance::new(User::Server);
         let mut server = Asked::start(&instance, &[]);
         let theirs = other.ask(&format!("newset({KEY}, 3)"));
-        let its = server.make_set(KEY + 1, 3);
+        let its = server.make_set(KEY, 3);
         instance.wait_recorded(1);
         server.kill();
         assert!(is_set(theirs) && !is_set(its));
@@ -128,7 +128,7 @@ fn a_set_of_a_user_without_any_process_is_not_a_root_servers() {
         );
         let made = Answer::of(User::Root.command("perl").args(["-e", &make])).expect_code(0).stdout;
         let (set, queue) = made.split_once(' ').unwrap();
-        let its = server.make_set(KEY + 1, 3);
+        let its = server.make_set(KEY, 3);
         instance.wait_recorded(1);
         server.kill();
         assert!(!is_set(its));

@@ -17,7 +17,8 @@ const SERVER: &str = r#"
     $| = 1;
     my $key = $ARGV[0] + 0;
     sub create {
-        my $id = shmget($key++, 8192, 03600); # IPC_CREAT | IPC_EXCL
+        my $id = shmget($key, 8192, 03600); # IPC_CREAT | IPC_EXCL
+        $key++ if $key; # 0 is none
         defined $id or die "shmget: $!\n";
         syscall($SHMAT, $id + 0, 0, 0) != -1 or die "shmat: $!\n";
         print $id + 0, "\n";
@@ -39,7 +40,8 @@ const SERVER: &str = r#"
     }
 "#;
 
-/// The command line of a stand-in whose first segment gets this key.
+/// The command line of a stand-in whose first segment gets this key; with 0 none gets one, and all
+/// go though nobody saw the server end.
 pub fn words(key: u32) -> Vec<String> {
     let script = format!("{NUMBERS}{SERVER}");
     let key = key as i32; // Perl would saturate a larger number

@@ -24,7 +24,7 @@ const END_THIS_THREAD: &str = "syscall(93, 0);";
 const SERVER: &str = r#"
     use threads;
     $| = 1;
-    my $id = shmget(0x00f42401, 8192, 03600);
+    my $id = shmget(0, 8192, 03600);
     syscall($SHMAT, $id + 0, 0, 0) != -1 or die "shmat: $!\n";
     threads->create(sub { select(undef, undef, undef, 0.05) while 1 });
     print $id + 0, "\n";

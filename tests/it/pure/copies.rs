@@ -4,15 +4,20 @@ use shmwarden::decide::{Evidence, Life, Policy, Reason, life};
 use shmwarden::ledger::compact::{rewrite, rewrite_to};
 use shmwarden::ledger::record::{Record, Role, RunStart};
 use shmwarden::ledger::{Book, OwnFile};
-use shmwarden::object::{Place, ProcessRef};
+use shmwarden::object::{Key, Place, ProcessRef, Segment};
 use shmwarden::observe::Observation;
 
 use super::make::{
-    LAUNCHER, LEDGER, generic, header_in, here, in_pids, look, process, row, run, segment, shm,
+    LAUNCHER, LEDGER, generic, header_in, here, in_pids, look, process, row, run, shm,
 };
 use super::story::{Story, reason};
 
 const COPY: OwnFile = OwnFile { dev: LEDGER.dev, ino: LEDGER.ino + 1, born: LEDGER.born };
+
+/// One without a key, which goes though nobody saw its server end.
+fn segment(id: i32) -> Segment {
+    Segment { key: Key(0), ..super::make::segment(id) }
+}
 
 /// A server whose launcher was the first process of a container, in a ledger that names this file.
 fn container(named: Option<OwnFile>) -> Story {

@@ -121,6 +121,7 @@ fn each_reason_has_a_word_of_its_own_and_those_that_hold_are_known() {
         Reason::OtherMount,
         Reason::Changed("key"),
         Reason::LeftClean,
+        Reason::LeftUnseen,
         Reason::UnknownLayout(text()),
         Reason::ListedStays(text()),
         Reason::EarlierStays(text()),

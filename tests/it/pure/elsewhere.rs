@@ -11,7 +11,7 @@ use super::make::{
     LEDGER, SERVER, claim, file, generic, header_in, here, in_pids, look, posix, process, row, run,
     segment, shm,
 };
-use super::story::{Story, reason, would_remove};
+use super::story::{Story, reason, removed, settle, would_remove};
 
 /// A look from another PID namespace at a run whose end nobody noted.
 fn from_elsewhere(claim: Claim) -> (Story, Observation) {
@@ -122,5 +122,8 @@ fn a_namespace_whose_first_process_was_the_launcher_has_died_with_it() {
     look.place = in_pids("id:99");
     look.segments = vec![row(&segment(0))];
     look.files = vec![file("arena", 9)];
-    assert_eq!(would_remove(&story.book, &look).len(), 2);
+    // Nobody saw how it ended.
+    assert_eq!(would_remove(&story.book, &look), []);
+    let policy = Policy { include_clean: true, ..Policy::default() };
+    assert_eq!(removed(&settle(&story.book, &look, &policy).1).len(), 2);
 }

@@ -2,7 +2,8 @@
 
 use shmwarden::decide::{self, Life, Policy, Reason};
 use shmwarden::ledger::record::{Claim, End, EngineName, How, ObjectSeen, Record, Role};
-use shmwarden::object::{FileRef, Identity, ProcessRef, ShmFile};
+use shmwarden::object::{FileRef, Identity, Key, ProcessRef, Segment, ShmFile};
+use shmwarden::observe::opened::Opened;
 use shmwarden::observe::{Mapped, Process, Seen, Sight};
 use shmwarden::sys::shm::{MODE_DEST, Row};
 
@@ -216,6 +217,7 @@ fn no_segment_but_the_recorded_main_one_of_that_run_and_place_dispels_the_doubt_
         .object(1, Role::Main, shm(&segment(0)))
         .end(1, End::Signal(9))
         .then(run(2))
+        .then(Record::Claim(claim(2)))
         .then(Record::Object(of_later_run));
     let mut look = crashed().look;
     look.files = vec![file("arena", 9)];
@@ -224,6 +226,30 @@ fn no_segment_but_the_recorded_main_one_of_that_run_and_place_dispels_the_doubt_
     assert!(matches!(kept, Some(Reason::PerhapsMapped(_))), "{kept:?}");
     look.processes[0].ended = true;
     assert_eq!(reason(&two_runs.book, &look, 9), None);
+}
+
+/// What is open is used, mapped or not; so is what somebody has locked, whoever that is.
+#[test]
+fn open_and_locked_files_of_a_generic_server_stay() {
+    let arena = file("arena", 9);
+    let story = Story::of(generic(1)).object(1, Role::Other, posix(&arena)).end(1, End::Signal(9));
+    let with = |opened: Opened| {
+        let mut look = look();
+        look.files = vec![arena.clone()];
+        look.processes = vec![process(8000, 2000)];
+        look.processes[0].maps = Some(Seen::Here(vec![]));
+        look.extra.opened = Some(opened);
+        reason(&story.book, &look, 1).map(|reason| reason.code())
+    };
+    assert_eq!(with(Opened::default()), None);
+    let by = |file, pid| Opened { by: vec![(file, pid)], ..Opened::default() };
+    assert_eq!(with(by(arena.file, 8000)), Some("open"));
+    assert_eq!(with(by(file("other", 10).file, 8000)), None);
+    assert_eq!(with(by(arena.file, 8001)), None, "it has ended");
+    let locked = Opened { locked: vec![arena.file], ..Opened::default() };
+    assert_eq!(with(locked), Some("locked"));
+    let closed = Opened { closed: vec![8000], ..Opened::default() };
+    assert_eq!(with(closed), Some("perhaps-mapped"), "its descriptors may not be read");
 }
 
 #[test]
@@ -267,6 +293,52 @@ fn an_end_is_clean_where_the_server_and_its_command_ended_with_status_0() {
     assert_eq!(left(End::Exit(0), End::Exit(0)), Some("left-clean"));
     assert_eq!(left(End::Signal(9), End::Exit(0)), None);
     assert_eq!(left(End::Exit(0), End::Exit(1)), None);
+}
+
+/// Launcher and server killed together, or a server that was only recorded.
+#[test]
+fn what_the_next_start_finds_is_left_where_nobody_saw_a_generic_server_end() {
+    let private = Segment { key: Key(0), ..segment(1) };
+    let recorded = |claim| {
+        Story::of(claim)
+            .object(1, Role::Other, shm(&segment(0)))
+            .object(2, Role::Other, shm(&private))
+            .object(3, Role::Other, posix(&file("arena", 9)))
+    };
+    let mut look = look();
+    look.segments = vec![row(&segment(0)), row(&private)];
+    look.files = vec![file("arena", 9)];
+    let codes = |story: &Story, policy: &Policy| {
+        let (_, verdicts) = settle(&story.book, &look, policy);
+        [1, 2, 3].map(|at| reason_among(&verdicts, at).map_or("removed", |reason| reason.code()))
+    };
+    let (usual, asked) = (Policy::default(), with_cleaning());
+    let left = ["left-unseen", "removed", "left-unseen"];
+    let all = ["removed"; 3];
+    assert_eq!(codes(&recorded(generic(1)), &usual), left);
+    assert_eq!(codes(&recorded(generic(1)), &asked), all);
+    assert_eq!(codes(&recorded(generic(1)).end(1, End::Unknown), &usual), left);
+    // The next `run` begins.
+    let starting = Policy { starting: true, ..Policy::default() };
+    assert_eq!(codes(&recorded(generic(1)), &starting), left);
+    // What was begun is finished.
+    let intent = Record::Intent { object: 1, reason: String::new() };
+    let begun = recorded(generic(1)).end(1, End::Unknown).then(intent);
+    assert_eq!(codes(&begun, &usual), ["removed", "removed", "left-unseen"]);
+    // A launcher that saw how it ended, and did not live to note the end of the run.
+    let killed = recorded(generic(1)).then(reaped(1, End::Signal(9)));
+    assert_eq!(codes(&killed, &usual), all);
+    let ended = recorded(generic(1)).then(reaped(1, End::Exit(0)));
+    assert_eq!(codes(&ended, &usual), left);
+    // It was seen to crash.
+    assert_eq!(codes(&recorded(generic(1)).end(1, End::Signal(9)), &usual), all);
+    // What an engine leaves is known.
+    let gauss = Claim { engine: EngineName::Opengauss, ..generic(1) };
+    for claim in [gauss, claim(1)] {
+        let engine = claim.engine;
+        let codes = codes(&recorded(claim).end(1, End::Unknown), &usual);
+        assert!(!codes.contains(&"left-unseen"), "{engine}: {codes:?}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Literals for the tests of sets and queues: one of each, as the ledger has it and as the kernel
 //! shows it.
 
+use shmwarden::decide::Policy;
 use shmwarden::ledger::record::{End, Role};
 use shmwarden::object::{Identity, Key, ProcessRef, Queue, SemaphoreSet};
 use shmwarden::observe::tables::{Extra, Set, queue_identity};
@@ -9,7 +10,7 @@ use shmwarden::sys::sem::Members;
 use shmwarden::sys::{msg, sem};
 
 use super::make::{GID, SERVER, UID, generic, look, seconds};
-use super::story::{Story, reason};
+use super::story::{Story, reason, reason_among, settle};
 
 /// A descendant that the ledger knows.
 pub const WORKER: ProcessRef = ProcessRef { pid: 4720, start: 1010 };
@@ -89,6 +90,7 @@ pub fn both() -> Observation {
         sets_were_read: true,
         queues: vec![queue_now()],
         queues_were_read: true,
+        callers: Some(vec![]),
         ..Extra::default()
     };
     Observation { extra, ..look() }
@@ -113,6 +115,14 @@ pub fn with_queue(change: impl Fn(&mut msg::Row)) -> Observation {
 pub fn with(mut look: Observation, process: Process) -> Observation {
     look.processes.push(process);
     look
+}
+
+/// As [`codes_of`], with `--include-clean`.
+pub fn codes_when_asked(story: &Story, look: &Observation) -> (&'static str, &'static str) {
+    let policy = Policy { include_clean: true, ..Policy::default() };
+    let (_, verdicts) = settle(&story.book, look, &policy);
+    let code = |object| reason_among(&verdicts, object).map_or("removed", |r| r.code());
+    (code(1), code(2))
 }
 
 /// The codes for set and queue; `removed` where there is no reason to keep.

@@ -15,8 +15,8 @@ use super::make::{
     LEDGER, OTHER_UID, SERVER, UID, closed, generic, in_pids, process, seconds, seen, segment, shm,
 };
 use super::sets_make::{
-    WORKER, both, codes_of, crashed, operated_by, queue, queue_code, recorded, set, set_code, with,
-    with_members, with_queue, with_set,
+    WORKER, both, codes_of, codes_when_asked, crashed, operated_by, queue, queue_code, recorded,
+    set, set_code, with, with_members, with_queue, with_set,
 };
 use super::story::{Story, settle};
 
@@ -85,8 +85,9 @@ fn a_member_whose_operator_may_be_elsewhere_keeps_a_set() {
     assert_eq!(look(true, seconds(30), some()), "removed");
     assert_eq!(look(false, seconds(30), some()), "last-user-unseen");
     assert_eq!(look(false, seconds(30), fresh()), "last-user-unseen");
-    assert_eq!(look(false, 0, some()), "removed", "nobody ever used semop on it");
-    assert_eq!(look(false, 0, fresh()), "removed");
+    // Nobody ever used semop on it; but it has a key.
+    assert_eq!(look(false, 0, some()), "others-unseen");
+    assert_eq!(look(false, 0, fresh()), "others-unseen");
     let valued = Members { set_unseen: true, ..fresh() };
     assert_eq!(look(false, 0, valued), "last-user-unseen");
 }
@@ -122,7 +123,7 @@ fn a_queue_is_kept_where_somebody_may_wait_for_it_unseen() {
         (set_code(&look), queue_code(&look))
     };
     assert_eq!(with(Sight::Everybody), ("removed", "removed"));
-    assert_eq!(with(Sight::Namespace), ("removed", "unseen"));
+    assert_eq!(with(Sight::Namespace), ("others-unseen", "unseen"));
     assert_eq!(with(Sight::Part), ("instance-held", "unseen"));
 }
 
@@ -162,7 +163,9 @@ fn the_last_look_records_a_set_as_it_is_then() {
 /// Launcher and server killed together: nobody saw who used it after that.
 #[test]
 fn without_a_recorded_death_every_last_user_has_to_be_in_the_ledger() {
-    let by = |operators: &[i32]| codes_of(&recorded(), &with_members(operated_by(operators))).0;
+    assert_eq!(codes_of(&recorded(), &both()), ("left-unseen", "left-unseen"));
+    let by =
+        |operators: &[i32]| codes_when_asked(&recorded(), &with_members(operated_by(operators))).0;
     assert_eq!(by(&[SERVER.pid]), "removed");
     assert_eq!(by(&[SERVER.pid, WORKER.pid]), "user-unrecorded");
     assert_eq!(by(&[0, SERVER.pid]), "removed", "a member that nobody used");
@@ -173,22 +176,22 @@ fn without_a_recorded_death_every_last_user_has_to_be_in_the_ledger() {
     };
     let knows_worker = recorded().then(Record::Object(worker));
     let look = with_members(operated_by(&[SERVER.pid, WORKER.pid]));
-    assert_eq!(codes_of(&knows_worker, &look).0, "removed");
+    assert_eq!(codes_when_asked(&knows_worker, &look).0, "removed");
     let descendant = Record::Descendant { run: 1, process: WORKER };
     let of_both = recorded().then(descendant);
-    assert_eq!(codes_of(&of_both, &look).0, "removed");
+    assert_eq!(codes_when_asked(&of_both, &look).0, "removed");
     let anew = Book::replay(&shmwarden::ledger::compact::rewrite(&of_both.bytes())).0;
     assert_eq!(anew.runs[&1].descendants, [WORKER], "as long as the set is open");
     // The server may have set it after the launcher's last look.
     let moved = with_set(|set| set.row.ctime = seconds(25));
-    assert_eq!(codes_of(&recorded(), &moved).0, "removed");
+    assert_eq!(codes_when_asked(&recorded(), &moved).0, "removed");
     let unused = with_set(|set| {
         (set.row.ctime, set.row.otime) = (seconds(25), 0);
         set.members = Some(operated_by(&[0]));
     });
-    assert_eq!(codes_of(&recorded(), &unused).0, "changed-since");
+    assert_eq!(codes_when_asked(&recorded(), &unused).0, "changed-since");
     let sent = with_queue(|row| row.last_sender = WORKER.pid);
-    assert_eq!(codes_of(&recorded(), &sent).1, "user-unrecorded");
+    assert_eq!(codes_when_asked(&recorded(), &sent).1, "user-unrecorded");
 }
 
 #[test]

@@ -1,11 +1,11 @@
-//! Who of the server uses its sets and queues: written into the ledger, so that after a death
-//! which nobody saw a last user is known to be the server's own.
+//! Who uses the server's sets and queues: written into the ledger, so that after a death which
+//! nobody saw a last user is known to be the server's own, and a stranger keeps what it shares.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use shmwarden::ledger::Ledger;
-use shmwarden::ledger::book::{MOST_DESCENDANTS, Run};
+use shmwarden::ledger::book::{MOST_DESCENDANTS, MOST_STRANGERS, Run};
 use shmwarden::ledger::record::Record;
 use shmwarden::object::{Identity, ProcessRef};
 use shmwarden::observe::processes;
@@ -43,29 +43,41 @@ impl Watch {
         all: &[sem::Row],
         queues: &[msg::Row],
     ) -> Result<()> {
-        let (mut sets, mut pids): (Vec<&sem::Row>, BTreeSet<i32>) = (Vec::new(), BTreeSet::new());
+        let mut sets: Vec<(u64, &sem::Row)> = Vec::new();
+        let mut used: Vec<(u64, i32)> = Vec::new();
         for object in ledger.book.open_objects().filter(|object| object.run == self.run) {
+            let number = object.number;
             match &object.identity {
-                Identity::Sem(known) => sets.extend(all.iter().find(|row| row.id == known.id)),
+                Identity::Sem(known) => {
+                    let row = all.iter().find(|row| row.id == known.id);
+                    sets.extend(row.map(|row| (number, row)));
+                }
                 Identity::Msg(known) => {
                     let row = queues.iter().find(|row| row.id == known.id);
-                    pids.extend(row.into_iter().flat_map(|r| [r.last_sender, r.last_receiver]));
+                    let pids = row.into_iter().flat_map(|r| [r.last_sender, r.last_receiver]);
+                    used.extend(pids.map(|pid| (number, pid)));
                 }
                 Identity::Shm(_) | Identity::Posix(_) => {}
             }
         }
-        pids.extend(self.asked.operators_of(sets));
+        used.extend(self.asked.operators_of(sets));
+        used.retain(|(_, pid)| *pid != 0);
+        let pids: BTreeSet<i32> = used.iter().map(|(_, pid)| *pid).collect();
         for pid in pids {
             let Some(run) = ledger.book.runs.get(&self.run) else { break };
-            if pid == 0 || is_claimed(run, pid) {
+            if is_claimed(run, pid) {
                 continue;
             }
             let known = run.descendants.iter().any(|known| known.pid == pid);
             let run = run.clone();
+            let descends = self.family.descends(pid, &run);
             let fits = |uid| run.claims.iter().any(|claim| attribute::seen_with(claim, uid));
             if let Some(process) = self.known_descendant(pid, &run, fits).filter(|_| !known) {
                 let run = self.run;
                 ledger.note(Record::Descendant { run, process }, None)?;
+            }
+            if !known && !descends {
+                note_stranger(ledger, &used, pid)?;
             }
             self.asked.parents.extend(self.family.parent_below(pid, &run));
         }
@@ -92,29 +104,50 @@ impl Watch {
     }
 }
 
+/// Notes that a process which is none of the server's has used a set or queue, and which.
+fn note_stranger(ledger: &mut Ledger, used: &[(u64, i32)], pid: i32) -> Result<()> {
+    let Some(process) = processes::by_pid(pid) else { return Ok(()) };
+    for &(object, _) in used.iter().filter(|(_, user)| *user == pid) {
+        let noted = ledger.book.strangers.get(&object);
+        if noted.is_some_and(|noted| noted.contains(&process)) {
+            continue;
+        }
+        // Those that live are not pushed out by newer ones that may be dead.
+        let full = noted.filter(|noted| noted.len() >= MOST_STRANGERS);
+        let living = full.into_iter().flatten().filter(|noted| processes::lives(**noted));
+        let again: Vec<ProcessRef> = living.copied().take(MOST_STRANGERS - 1).collect();
+        for process in again.into_iter().chain([process]) {
+            ledger.note(Record::Stranger { object, process }, None)?;
+        }
+    }
+    Ok(())
+}
+
 fn is_claimed(run: &Run, pid: i32) -> bool {
     run.claims.iter().any(|claim| claim.process.pid == pid && claim.ended.is_none())
 }
 
 impl Asked {
-    /// Who operated those of these sets last that were operated since they were asked.
-    fn operators_of(&mut self, mut sets: Vec<&sem::Row>) -> Vec<i32> {
+    /// Who operated those of these sets last that were operated since they were asked, each with
+    /// the number of the object.
+    fn operators_of(&mut self, mut sets: Vec<(u64, &sem::Row)>) -> Vec<(u64, i32)> {
         self.looks += 1;
-        self.sets.retain(|id, _| sets.iter().any(|row| row.id == *id));
+        self.sets.retain(|id, _| sets.iter().any(|(_, row)| row.id == *id));
         let known = &mut self.sets;
-        sets.retain(|row| {
+        sets.retain(|(_, row)| {
             known.get(&row.id).is_none_or(|(o, c, _)| (*o, *c) != (row.otime, row.ctime))
         });
-        sets.sort_by_key(|row| known.get(&row.id).map_or(0, |(_, _, look)| *look));
+        sets.sort_by_key(|(_, row)| known.get(&row.id).map_or(0, |(_, _, look)| *look));
         let mut pids = Vec::new();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let now = i64::try_from(now).unwrap_or(i64::MAX);
-        for row in sets.into_iter().take(MOST_ASKED) {
+        for (object, row) in sets.into_iter().take(MOST_ASKED) {
             // The kernel keeps whole seconds: in this one it may be used again unnoticed.
             let is_over = row.otime.saturating_add(1) < now;
             let operated = if is_over { row.otime } else { i64::MIN };
             known.insert(row.id, (operated, row.ctime, self.looks));
-            pids.extend(sem::operators(row.id, row.members).unwrap_or_default());
+            let operators = sem::operators(row.id, row.members).unwrap_or_default();
+            pids.extend(operators.into_iter().map(|pid| (object, pid)));
         }
         pids
     }

@@ -15,7 +15,8 @@ use crate::support::sandbox;
 use crate::support::skip;
 use crate::support::user::User;
 
-const KEY: u32 = 0x00f4_2401;
+/// None: what has a key stays where nobody saw a server end.
+const KEY: u32 = 0;
 
 #[test]
 fn before_linux_5_3_the_end_is_looked_for() {

@@ -1,0 +1,42 @@
+//! Who could use a set or queue by its owner, group and mode, whether it ever did or not: neither
+//! has an nattch that would tell.
+
+use super::{Process, Seen};
+use crate::proc::read;
+
+/// A living process as far as its rights go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Its pid.
+    pub pid: i32,
+    /// Real, effective, saved and file system user id; `None` where they could not be read.
+    pub uids: Option<[u32; 4]>,
+    /// Its group ids and supplementary groups; `None` where they could not be read.
+    pub groups: Option<Vec<u32>>,
+    /// Whether it is in the onlooker's IPC namespace; `None` where that cannot be seen. In another
+    /// one no id means an object of this one.
+    pub same_ipc: Option<bool>,
+}
+
+/// Reads the rights of each process that has not ended.
+#[must_use]
+pub fn look(processes: &[Process]) -> Vec<Caller> {
+    let own_pid = i32::try_from(std::process::id()).unwrap_or(0);
+    let ipc_of = |pid: i32| read::namespace_inode(pid, "ipc").ok().and_then(Seen::here);
+    let own_ipc = ipc_of(own_pid);
+    let living = processes.iter().filter(|process| !process.ended);
+    let callers = living.filter_map(|process| {
+        let pid = process.process.pid;
+        let same_ipc = ipc_of(pid).zip(own_ipc).map(|(its, own)| its == own);
+        let (uids, groups) = match read::status(pid) {
+            Ok(Seen::Here(status)) => {
+                let groups = status.gids.into_iter().chain(status.groups).collect();
+                (Some(status.uids), Some(groups))
+            }
+            Ok(Seen::Gone) => return None,
+            Ok(Seen::Denied) | Err(_) => (process.uids, None),
+        };
+        Some(Caller { pid, uids, groups, same_ipc })
+    });
+    callers.collect()
+}

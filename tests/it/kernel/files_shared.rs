@@ -1,0 +1,104 @@
+//! Files of `/dev/shm` that others than their server use: mapped in another container, or open and
+//! not mapped.
+
+use super::asked::{self, Asked};
+use super::instance::{Instance, need_root, outcomes};
+use super::raced::MAPS;
+use crate::support::container::{Container, Own};
+use crate::support::holders::NUMBERS;
+use crate::support::objects::shm_files;
+use crate::support::sandbox;
+use crate::support::user::User;
+use crate::support::warden;
+
+/// Opens the file.
+const OPEN: &str = "open($main::file, '+<', '/dev/shm/mapped') or die \"$!\\n\"; 0";
+
+/// A server under a launcher that waits for nobody, with a file that it maps, in the ledger.
+fn with_file(instance: &Instance) -> Asked {
+    let mut server = Asked::start(instance, &["--linger", "0s"]);
+    server.ask(&format!("{NUMBERS} {MAPS}"));
+    instance.wait_recorded(1);
+    server
+}
+
+#[test]
+fn a_file_that_somebody_has_open_and_not_mapped_stays() {
+    sandbox::on_host(|| {
+        need_root("for a user of its own");
+        for user in [User::Server, User::Root] {
+            let instance = Instance::new(User::Server);
+            let server = with_file(&instance);
+            let mut other = Asked::stranger(user);
+            other.ask(OPEN);
+            server.kill();
+            let sweep = instance.sweep_as(User::Root, &[]).expect_code(0);
+            assert_eq!(outcomes(&sweep), ["kept open"], "{sweep:?}");
+            let list = ["list", "--json", "--ledger", instance.path()];
+            let list = warden::answer(User::Root, &list).expect_code(0).json();
+            assert_eq!(list["objects"][0]["verdict"], "held", "{list}");
+            assert_eq!(list["objects"][0]["reason_code"], "open", "{list}");
+            assert_eq!(shm_files().len(), 1);
+            drop(other);
+            let sweep = instance.sweep_as(User::Root, &[]).expect_code(0);
+            assert_eq!(outcomes(&sweep), ["removed dead"], "{sweep:?}");
+            assert_eq!(shm_files(), []);
+        }
+    });
+}
+
+/// It has the file open for a moment, locks it, and reads it by its name at each use.
+#[test]
+fn a_file_that_somebody_has_locked_stays() {
+    sandbox::on_host(|| {
+        need_root("for a user of its own");
+        let instance = Instance::new(User::Server);
+        let server = with_file(&instance);
+        let mut other = Asked::stranger(User::Server);
+        other.ask(OPEN);
+        assert_eq!(other.ask("flock($main::file, 2) ? 1 : 0"), 1);
+        server.kill();
+        assert_eq!(outcomes(&instance.sweep(&[]).expect_code(0)), ["kept open"]);
+        other.ask("close($main::file) ? 1 : 0");
+        assert_eq!(outcomes(&instance.sweep(&[]).expect_code(0)), ["removed dead"]);
+        assert_eq!(shm_files(), []);
+    });
+}
+
+/// From the machine a process of a container is seen, and what it maps.
+#[test]
+fn on_the_machine_a_file_stays_that_a_container_maps_and_goes_when_it_does_not() {
+    sandbox::on_host(|| {
+        need_root("to look into a container");
+        let instance = Instance::new(User::Server);
+        let server = with_file(&instance);
+        let container = Container::new(&[Own::Pids]);
+        let mut command = container.command(User::Server, "perl");
+        command.args(&asked::words()[1..]);
+        let mut inside = Asked::spawn(command);
+        let map = "syscall($MMAP, 0, 4096, 1, 1, fileno($main::file), 0) != -1 or die; 0";
+        inside.ask(&format!("{NUMBERS} {OPEN}"));
+        inside.ask(&format!("{NUMBERS} {map}"));
+        inside.ask("close($main::file) ? 1 : 0");
+        server.kill();
+        let sweep = instance.sweep_as(User::Root, &[]).expect_code(0);
+        assert_eq!(outcomes(&sweep), ["kept mapped"], "{sweep:?}");
+        drop(inside);
+        drop(container);
+        let sweep = instance.sweep_as(User::Root, &[]).expect_code(0);
+        assert_eq!(outcomes(&sweep), ["removed dead"], "{sweep:?}");
+        assert_eq!(shm_files(), []);
+    });
+}
+
+/// In a container nobody can tell whether another one maps it.
+#[test]
+fn in_a_container_a_file_of_a_server_without_a_main_segment_stays() {
+    sandbox::run(|| {
+        let instance = Instance::new(User::Server);
+        let server = with_file(&instance);
+        server.kill();
+        assert_eq!(outcomes(&instance.sweep(&[]).expect_code(0)), ["kept unseen"]);
+        assert_eq!(shm_files().len(), 1);
+    });
+}
