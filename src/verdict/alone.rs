@@ -125,8 +125,8 @@ pub(super) struct Living {
     users: BTreeMap<u32, i32>,
     pids: BTreeSet<i32>,
     mapped: BTreeMap<FileRef, i32>,
-    /// A process of which it is not known what it maps.
-    closed: Option<i32>,
+    /// Processes of which it is not known what they map, and whose they are, where that is known.
+    closed: Vec<(i32, Option<[u32; 4]>)>,
     /// A process of which nothing is known but its pid: it may be anybody's.
     unread: Option<i32>,
     sight: Sight,
@@ -138,7 +138,7 @@ impl Living {
             users: BTreeMap::new(),
             pids: BTreeSet::new(),
             mapped: BTreeMap::new(),
-            closed: None,
+            closed: Vec::new(),
             unread: None,
             sight: look.sight,
         };
@@ -158,9 +158,7 @@ impl Living {
                     }
                 }
                 Some(Seen::Gone) => {}
-                Some(Seen::Denied) | None => {
-                    living.closed.get_or_insert(pid);
-                }
+                Some(Seen::Denied) | None => living.closed.push((pid, process.uids)),
             }
         }
         // Of these the kernel says that they are there.
@@ -221,14 +219,27 @@ impl Living {
             (Some(pid), Some(_)) if self.pids.contains(&pid) => Alone::CreatorLives(pid),
             (None, Some(pid)) => Alone::UserLives(pid),
             (_, _) if self.sight == Sight::Part => Alone::Hidden,
-            (None, None) if matches!(subject, Subject::Posix(_)) && self.closed.is_some() => {
-                self.closed.map_or(Alone::NoUser, Alone::PerhapsMapped)
-            }
-            (_, _) if self.sight == Sight::Namespace => Alone::Outside,
-            (Some(pid), None) if !self.pids.contains(&pid) => Alone::CreatorDead(pid),
-            (Some(pid), Some(_)) => Alone::CreatorDead(pid),
-            (_, _) => Alone::NoUser,
+            _ => match self.may_map(subject) {
+                Some(pid) => Alone::PerhapsMapped(pid),
+                None if self.sight == Sight::Namespace => Alone::Outside,
+                None => match creator {
+                    Some(pid) if user.is_some() || !self.pids.contains(&pid) => {
+                        Alone::CreatorDead(pid)
+                    }
+                    _ => Alone::NoUser,
+                },
+            },
         }
+    }
+
+    /// A process that could have a file mapped and may not be looked into.
+    fn may_map(&self, subject: Subject<'_>) -> Option<i32> {
+        let Subject::Posix(file) = subject else { return None };
+        let open_to_others = file.facts.mode & 0o066 != 0;
+        let may = |uids: &Option<[u32; 4]>| {
+            open_to_others || uids.is_none_or(|uids| uids.contains(&file.facts.uid))
+        };
+        self.closed.iter().find(|(_, uids)| may(uids)).map(|(pid, _)| *pid)
     }
 
     /// A living process of the owner or creator.

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use super::adopt::{adopt, ledger_of, said};
@@ -105,8 +105,12 @@ fn what_cannot_be_understood_is_a_usage_error() {
 fn hostile_names_are_escaped_and_exact_in_the_document() {
     sandbox::on_host(|| {
         let name = OsStr::from_bytes(HOSTILE);
-        std::fs::write(Path::new("/dev/shm").join(name), "x").unwrap();
-        create_shm_file(User::Root, &"x".repeat(255), 4096);
+        let file = Path::new("/dev/shm").join(name);
+        std::fs::write(&file, "x").unwrap();
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
+        // Not root's, of which some process may not be looked into everywhere.
+        User::Server.own(&file);
+        create_shm_file(User::Server, &"x".repeat(255), 4096);
         let path = [b"/dev/shm/", HOSTILE].concat();
         let run = |words: &[&str], named: bool| {
             let common = ["adopt", "--min-age", "0s"];

@@ -1,5 +1,7 @@
 //! What the onlooker may not look into: said, and never taken for nobody.
 
+use std::os::unix::fs::PermissionsExt;
+
 use super::make::{held_by, objects_for};
 use crate::kernel::instance::need_root;
 use crate::support::objects::{create_segment, create_shm_file};
@@ -44,11 +46,14 @@ fn a_stranger_is_shown_every_object_and_no_orphan_that_is_none() {
         need_root("to act as two users");
         let id = create_segment(User::Other(4712), 5, 4096);
         create_shm_file(User::Other(4712), "a", 4096);
+        create_shm_file(User::Other(4712), "open", 4096);
+        std::fs::set_permissions("/dev/shm/open", PermissionsExt::from_mode(0o644)).unwrap();
         let found = objects_for(STRANGER, &["list"], 0);
-        assert_eq!(found.len(), 2);
+        assert_eq!(found.len(), 3);
         assert_eq!((&found[0]["id"], &found[0]["verdict"]), (&id.into(), &"orphan".into()));
-        // Root's processes may have it mapped.
-        assert_eq!(found[1]["reason_code"], "perhaps-mapped");
+        assert_eq!((&found[1]["name"], &found[1]["verdict"]), (&"a".into(), &"orphan".into()));
+        // Whoever may not be looked into may have it mapped.
+        assert_eq!(found[2]["reason_code"], "perhaps-mapped");
         let found = objects_for(User::Root, &["list"], 0);
         assert_eq!(found[1]["verdict"], "orphan");
     });

@@ -24,7 +24,7 @@ use crate::support::user::User;
 use crate::support::{holders, warden};
 
 /// Faults that are tried of a scene, where not all are asked for.
-const SOME: usize = 60;
+const SOME: usize = 24;
 /// How long a scene may take.
 const LONG: Duration = Duration::from_secs(1800);
 
@@ -58,8 +58,12 @@ struct Point {
 }
 
 impl Point {
-    fn injection(&self) -> String {
-        format!("inject={}:error={}:when={}", self.name, self.error, self.nth)
+    /// Runs a command with this fault; no other call is held up.
+    fn given_to(&self, command: &Command) -> warden::Answer {
+        let only = format!("trace={}", self.name);
+        let fault = format!("inject={}:error={}:when={}", self.name, self.error, self.nth);
+        let options = ["--seccomp-bpf", "-o", "/dev/null", "-e", &only, "-e", &fault];
+        traced(&options, command)
     }
 }
 
@@ -150,7 +154,7 @@ impl Scene {
         let (calls, chosen) = (all.len(), chosen(all, &self.pids));
         for point in &chosen {
             self.restore();
-            let answer = traced(&["-o", "/dev/null", "-e", &point.injection()], &self.sweep());
+            let answer = point.given_to(&self.sweep());
             assert!((self.there)(), "{point:?}: {answer:?}");
             assert!(!answer.stderr.contains("panicked"), "{point:?}: {answer:?}");
         }
@@ -191,7 +195,7 @@ fn file_there() -> bool {
 
 #[test]
 fn no_failing_call_makes_a_sweep_take_an_idle_segment_of_a_living_server() {
-    sandbox::on_host_within(LONG, || {
+    sandbox::run_within(LONG, || {
         skip_without_strace();
         need_to_look_into_others();
         let instance = Instance::new(User::Server);
@@ -309,7 +313,7 @@ fn positive_control(scene: &Scene, users: &[i32]) {
 
 #[test]
 fn no_failing_call_makes_a_sweep_take_anything_of_a_living_postgresql() {
-    sandbox::on_host_within(LONG, || {
+    sandbox::run_within(LONG, || {
         skip_without_strace();
         need_to_look_into_others();
         let (cluster, instance) = without_launcher();
@@ -325,7 +329,7 @@ fn no_failing_call_makes_a_sweep_take_anything_of_a_living_postgresql() {
 
 #[test]
 fn no_failing_call_makes_a_sweep_take_what_a_backend_of_a_dead_postgresql_uses() {
-    sandbox::on_host_within(LONG, || {
+    sandbox::run_within(LONG, || {
         skip_without_strace();
         need_to_look_into_others();
         let (cluster, instance) = without_launcher();
@@ -344,7 +348,7 @@ fn no_failing_call_makes_a_sweep_take_what_a_backend_of_a_dead_postgresql_uses()
 
 #[test]
 fn no_failing_call_before_the_start_makes_a_second_server_run_beside_a_living_one() {
-    sandbox::on_host_within(LONG, || {
+    sandbox::run_within(LONG, || {
         skip_without_strace();
         need_to_look_into_others();
         let instance = Instance::new(User::Server);
@@ -361,7 +365,7 @@ fn no_failing_call_before_the_start_makes_a_second_server_run_beside_a_living_on
         let (calls, chosen) = (all.len(), chosen(all, &scene.pids));
         for point in &chosen {
             scene.restore();
-            let answer = traced(&["-o", "/dev/null", "-e", &point.injection()], &second);
+            let answer = point.given_to(&second);
             assert!(!mark.exists(), "{point:?}: {answer:?}");
         }
         println!("{} of {calls} faults were tried", chosen.len());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
@@ -124,10 +124,11 @@ pub fn remove_segment(id: i32) {
     text_of(ipcrm);
 }
 
-/// Creates a file of `user` in `/dev/shm`, which nobody has open.
+/// Creates a file of `user` in `/dev/shm`, open to nobody else, which nobody has open.
 pub fn create_shm_file(user: User, name: &str, bytes: u64) {
     let path = Path::new("/dev/shm").join(name);
     fs::write(&path, vec![0; usize::try_from(bytes).unwrap()]).unwrap();
+    fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
     user.own(&path);
 }
 
