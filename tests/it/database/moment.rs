@@ -141,12 +141,12 @@ fn starting(kind: Kind) -> Vec<Moment> {
         held: Duration::from_millis(400),
         ..Hold::first("execve", After)
     };
-    // What the postmaster makes in System V is known by its pid, listed or not.
+    // Nothing but its pid says whose a segment is that has no header yet, or is in no list.
     let control = match kind.dynamic {
         "sysv" => at(
             "the control segment is made",
             Hold { when: Some(2), ..Hold::first("shmget", After) },
-            0,
+            1,
         ),
         _ => at("the control segment is made", Hold::first("fallocate", After), 1),
     };
@@ -156,8 +156,8 @@ fn starting(kind: Kind) -> Vec<Moment> {
         at("the claim is synced", Hold::first("fsync", After), 0),
         at("the server is executed", executed, 0),
         at("the main segment is asked for", Hold::first("shmget", Before), 0),
-        at("the main segment is made", Hold::first("shmget", After), 0),
-        at("the main segment is attached", Hold::first("shmat", After), 0),
+        at("the main segment is made", Hold::first("shmget", After), 1),
+        at("the main segment is attached", Hold::first("shmat", After), 1),
         control,
     ]
 }

@@ -62,7 +62,10 @@ pub fn make_long(instance: &Instance) -> u64 {
     let model = ledger_text::entries(instance.ledger());
     let mut bytes = instance.bytes();
     let (mut seq, mut object) = (model.last().unwrap().seq, 0);
-    for run in 2.. {
+    let mut run = 1;
+    loop {
+        run += 1;
+        let (seq_before, object_before) = (seq, object);
         let mut records: Vec<Record> = Vec::new();
         for entry in &model {
             let mut record = entry.record.clone();
@@ -85,9 +88,22 @@ pub fn make_long(instance: &Instance) -> u64 {
             more.extend(line::encode(&Entry { seq, record, ..model[0].clone() }));
         }
         if (bytes.len() + more.len()) as u64 > LONG_BYTES {
+            (seq, object) = (seq_before, object_before);
             break;
         }
         bytes.extend(more);
+    }
+    // And what came and went in the last one, up to one object less than that.
+    for pair in passed(run - 1, &mut object).chunks(2) {
+        let mut more = Vec::new();
+        for (record, seq) in pair.iter().zip(seq + 1..) {
+            more.extend(line::encode(&Entry { seq, record: record.clone(), ..model[0].clone() }));
+        }
+        if (bytes.len() + more.len()) as u64 > LONG_BYTES {
+            break;
+        }
+        bytes.extend(more);
+        seq += 2;
     }
     fs::write(instance.ledger(), &bytes).unwrap();
     bytes.len() as u64
