@@ -162,7 +162,8 @@ impl Stage {
     }
 
     /// Sweeps as the server's user. Fails unless everything that stays is reported as kept because
-    /// it was never listed or got no header, and nothing that is gone is. Gives what stays of the server.
+    /// it was never listed or got no header, and nothing that is gone is. Gives what stays of the
+    /// server.
     pub fn sweep(&self) -> Objects {
         let answer = self.sweep_json();
         self.assert_strangers_stand();

@@ -196,7 +196,8 @@ impl Watch {
                 false => Whose::Unknown,
             };
         }
-        let fits = |uid| Some(uid) == identity.call_creator();
+        // An operator need not be of the maker's user: Apache's workers are another than its root.
+        let fits = |uid| run.claims.iter().any(|claim| attribute::uid_fits(claim, uid));
         let (mut ours, mut claimed, mut creator) = (0, false, None);
         for &pid in &users.pids {
             let own = |c: &Claim| c.process.pid == pid && c.ended.is_none() && is_there(c.process);

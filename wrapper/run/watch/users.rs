@@ -71,7 +71,7 @@ impl Watch {
             let known = run.descendants.iter().any(|known| known.pid == pid);
             let run = run.clone();
             let descends = self.family.descends(pid, &run);
-            let fits = |uid| run.claims.iter().any(|claim| attribute::seen_with(claim, uid));
+            let fits = |uid| run.claims.iter().any(|claim| attribute::uid_fits(claim, uid));
             if let Some(process) = self.known_descendant(pid, &run, fits).filter(|_| !known) {
                 let run = self.run;
                 ledger.note(Record::Descendant { run, process }, None)?;
