@@ -86,11 +86,15 @@ fn remove(removal: &Removal, ledger: &Ledger) -> Result<Done> {
     }
     let acting = ledger.as_owner()?;
     let done = match (removal.identity(), removal.seen()) {
-        (Identity::Shm(segment), _) => remove_segment(segment, removal.same_pids()),
+        (Identity::Shm(segment), Some(CallState::Segment(seen))) => {
+            remove_segment(segment, seen, removal.same_pids())
+        }
         (Identity::Posix(file), _) => remove_file(file),
         (Identity::Sem(set), Some(CallState::Set(seen))) => remove_set(set, seen),
         (Identity::Msg(queue), Some(CallState::Queue(seen))) => remove_queue(queue, seen),
-        (Identity::Sem(_) | Identity::Msg(_), _) => Done::new(Outcome::Kept, "it was not seen"),
+        (Identity::Shm(_) | Identity::Sem(_) | Identity::Msg(_), _) => {
+            Done::new(Outcome::Kept, "it was not seen")
+        }
     };
     drop(acting);
     Ok(done)
@@ -247,7 +251,7 @@ fn guard_broken(main: &Segment, same_pids: bool) -> Option<String> {
     }
 }
 
-fn remove_segment(segment: &Segment, same_pids: bool) -> Done {
+fn remove_segment(segment: &Segment, seen: &shm::Row, same_pids: bool) -> Done {
     match shm::stat(segment.id) {
         Ok(None) => return Done::new(Outcome::Gone, "it had gone"),
         Ok(Some(row)) => {
@@ -257,6 +261,10 @@ fn remove_segment(segment: &Segment, same_pids: bool) -> Done {
             if row.nattch > 0 || row.mode & MODE_DEST != 0 {
                 let detail = format!("attached at the last moment (nattch {})", row.nattch);
                 return Done::new(Outcome::Kept, detail);
+            }
+            // Not raced: that is what was marked and goes on the last detach.
+            if row != *seen {
+                return Done::new(Outcome::Kept, USED_MEANWHILE);
             }
         }
         Err(errno) => return Done::new(Outcome::Failed, format!("cannot look at it: {errno}")),

@@ -170,7 +170,8 @@ fn removal(
     let seen = match subject {
         Subject::Sem(set) => Some(CallState::Set(set.clone())),
         Subject::Msg(row) => Some(CallState::Queue(row.clone())),
-        Subject::Shm(_) | Subject::Posix(_) => None,
+        Subject::Shm(row) => look.latest_row(row.id).cloned().map(CallState::Segment),
+        Subject::Posix(_) => None,
     };
     let content = seen.as_ref().map_or_else(String::new, CallState::content);
     Removal {

@@ -7,7 +7,9 @@ mod common;
 pub mod life;
 mod lists;
 mod own;
+mod peers;
 pub mod reason;
+mod segments;
 mod sets;
 mod shared;
 
@@ -15,21 +17,25 @@ pub use crate::attribute::differs;
 pub use common::{clean_end, unproven, unseen_user};
 pub use life::Life;
 pub use own::{file_reason, file_use};
+pub use peers::{PeerWord, may_be_shared, used_elsewhere};
 pub use reason::{Evidence, Holder, Reason};
+pub use segments::segment_use;
 pub use sets::{queue_use, reason as call_reason, set_use};
 pub use shared::reason as others_reason;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use crate::attribute::listed::Name;
 use crate::attribute::{Doubt, Suspect};
 use crate::ledger::Book;
 use crate::ledger::book::Recorded;
+use crate::ledger::peers::Peer;
 use crate::ledger::record::Role;
 use crate::object::{Identity, ProcessRef, Segment};
 use crate::observe::tables::Set;
 use crate::observe::{Mapped, Observation};
-use crate::sys::msg;
+use crate::sys::{msg, shm};
 
 /// What the caller wants and is.
 #[derive(Debug, Clone, Default)]
@@ -42,6 +48,8 @@ pub struct Policy {
     pub starting: bool,
     /// Processes that are not the instance's: the caller and its helpers.
     pub exempt: Vec<i32>,
+    /// Directories with the ledgers of other instances, which may use what would be removed.
+    pub beside: Vec<PathBuf>,
 }
 
 /// The right to remove one object, with all that has to be looked at again just before.
@@ -70,10 +78,12 @@ pub struct Absent {
     pub mount: Option<String>,
 }
 
-/// A set or queue as it was when its removal was decided: whoever has used it since is told by the
-/// difference.
+/// A segment, set or queue as it was when its removal was decided: whoever has used it since is
+/// told by the difference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CallState {
+    /// A segment.
+    Segment(shm::Row),
     /// A semaphore set.
     Set(Set),
     /// A message queue.
@@ -111,7 +121,7 @@ impl Removal {
         self.same_pids
     }
 
-    /// The set or queue as it was when this was decided.
+    /// The segment, set or queue as it was when this was decided.
     #[must_use]
     pub fn seen(&self) -> Option<&CallState> {
         self.seen.as_ref()
@@ -214,6 +224,7 @@ pub fn decide(
                     true => Vec::new(),
                     false => holders(&identity, look, true),
                 };
+                let holders = with_last_user(holders, &identity, &reason);
                 Verdict::Keep(Kept { object: Some(object.number), identity, reason, holders })
             }
             None => Verdict::Remove(removal(book, object, look, mains.get(&object.run).copied())),
@@ -232,6 +243,61 @@ pub fn decide(
         Verdict::Keep(Kept { object: None, identity, reason, holders })
     }));
     verdicts
+}
+
+/// Adds who used an unattached segment last and lives: no map shows it.
+fn with_last_user(mut found: Vec<Holder>, identity: &Identity, reason: &Reason) -> Vec<Holder> {
+    if let (Identity::Shm(_), Reason::LastUserLives(holder)) = (identity, reason) {
+        if found.is_empty() {
+            found.push(holder.clone());
+        }
+    }
+    found
+}
+
+/// Keeps what a living instance of another ledger uses, or may.
+pub fn spare_used_elsewhere(
+    verdicts: &mut [Verdict],
+    book: &Book,
+    peers: &[Peer],
+    look: &Observation,
+) {
+    let mut spared: BTreeMap<u64, String> = BTreeMap::new();
+    for verdict in verdicts.iter_mut() {
+        let Verdict::Remove(removal) = verdict else { continue };
+        let shared = book.objects.get(&removal.object).is_some_and(|o| may_be_shared(book, o));
+        let words = peers.iter().map(|peer| PeerWord {
+            path: &peer.path,
+            uid: peer.uid,
+            book: peer.book.as_ref(),
+        });
+        let reason = match shared {
+            true => used_elsewhere(&removal.identity, words, look),
+            false => None,
+        };
+        if let Some(reason) = reason {
+            if removal.is_adopted() {
+                spared.entry(removal.group).or_insert_with(|| removal.identity.to_string());
+            }
+            keep(verdict, reason);
+        }
+    }
+    // What was adopted together goes together, or not at all.
+    for verdict in verdicts.iter_mut() {
+        let Verdict::Remove(removal) = verdict else { continue };
+        if let Some(other) = spared.get(&removal.group) {
+            let reason = Reason::EarlierStays(other.clone());
+            keep(verdict, reason);
+        }
+    }
+}
+
+/// Turns a removal into what is kept.
+fn keep(verdict: &mut Verdict, reason: Reason) {
+    if let Verdict::Remove(removal) = verdict {
+        let (object, identity) = (Some(removal.object), removal.identity.clone());
+        *verdict = Verdict::Keep(Kept { object, identity, reason, holders: Vec::new() });
+    }
 }
 
 /// The main segment of each run, where it is there and unattached.
@@ -254,11 +320,11 @@ fn is_call(object: &Recorded) -> bool {
 }
 
 impl CallState {
-    /// What is lost with it, as the beginning of a sentence; nothing for a set.
+    /// What is lost with it, as the beginning of a sentence; nothing but for a queue.
     #[must_use]
     pub fn content(&self) -> String {
         match self {
-            Self::Set(_) => String::new(),
+            Self::Segment(_) | Self::Set(_) => String::new(),
             Self::Queue(row) => format!("{} messages of {} bytes; ", row.messages, row.bytes),
         }
     }
@@ -274,7 +340,8 @@ fn removal(book: &Book, object: &Recorded, look: &Observation, guard: Option<&Se
     let seen = match &object.identity {
         Identity::Sem(set) => look.set(set.id).here().cloned().map(CallState::Set),
         Identity::Msg(queue) => look.queue(queue.id).here().cloned().map(CallState::Queue),
-        Identity::Shm(_) | Identity::Posix(_) => None,
+        Identity::Shm(segment) => look.latest_row(segment.id).cloned().map(CallState::Segment),
+        Identity::Posix(_) => None,
     };
     let creator = match &object.identity {
         Identity::Shm(s) => {

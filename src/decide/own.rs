@@ -1,6 +1,6 @@
 //! What an object itself shows against its removal. Pure.
 
-use super::{Evidence, Reason, life, sets};
+use super::{Evidence, Reason, life, segments, sets};
 use crate::attribute::{self, differs};
 use crate::ledger::Book;
 use crate::ledger::book::Recorded;
@@ -29,7 +29,8 @@ pub(super) fn reason(book: &Book, object: &Recorded, look: &Observation) -> Opti
                 Some("change time") if row.nattch > 0 => Some(Reason::Attached(row.nattch)),
                 Some(what) => Some(Reason::Changed(what)),
                 None if row.mode & MODE_DEST != 0 => Some(Reason::Dest),
-                None => (row.nattch > 0).then_some(Reason::Attached(row.nattch)),
+                None if row.nattch > 0 => Some(Reason::Attached(row.nattch)),
+                None => segments::segment_use(book, object, row, look),
             },
         },
         Identity::Posix(file) if look.place.shm_mount.as_ref() != Some(&file.mount) => {

@@ -223,6 +223,13 @@ pub enum Reason {
     NoBirthTime(&'static str),
     /// A stranger used it after the server had ended.
     UsedSince,
+    /// A living instance of another ledger uses it, or may.
+    UsedElsewhere {
+        /// That ledger.
+        ledger: String,
+        /// Whether it could be read.
+        read: bool,
+    },
     /// The name of this IPC namespace may have been another's.
     UnsureSpace,
     /// Nobody saw the set or queue appear, and the server used it last.
@@ -274,6 +281,7 @@ impl Reason {
             Self::ChangedSince => "changed-since",
             Self::NoBirthTime(_) => "no-birth-time",
             Self::UsedSince => "used-since",
+            Self::UsedElsewhere { .. } => "used-elsewhere",
             Self::UnsureSpace => "unsure-namespace",
             Self::Unwitnessed => "unwitnessed",
             Self::Gone => "gone",
@@ -401,7 +409,15 @@ impl fmt::Display for Reason {
             ),
             Self::UsedSince => f.write_str(
                 "after the server had ended it was used by somebody whom the ledger does not \
-                 know, and another process of its user lives",
+                 know, and a process that may use it lives",
+            ),
+            Self::UsedElsewhere { ledger, read: true } => {
+                write!(f, "a living server uses it, says {}", ledger.escape_debug())
+            }
+            Self::UsedElsewhere { ledger, read: false } => write!(
+                f,
+                "{}, which could not be read, may name it as used by a living server",
+                ledger.escape_debug()
             ),
             Self::UnsureSpace => f.write_str(
                 "this IPC namespace cannot be told from an earlier one (that takes Linux 6.18)",

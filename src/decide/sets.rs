@@ -272,13 +272,10 @@ fn used_since(
     look: &Observation,
 ) -> Option<Reason> {
     let (_, ended) = book.runs.get(&object.run)?.end?;
-    let seconds = |time: SystemTime| {
-        time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
-    };
     let (ended, now) = (seconds(ended), seconds(look.now));
     // The kernel tells the last use in whole seconds of a clock that may be set: the second of the
     // death counts as after it, and a clock that stands before the death tells nothing.
-    let later = u64::try_from(used).is_ok_and(|used| used >= ended) || now < ended;
+    let later = used >= ended || now < ended;
     let by_others = later && key != 0 && unrecorded(book, object, last, look).is_some();
     let callers = look.extra.callers.iter().flatten();
     let elsewhere = |pid: i32| {
@@ -290,6 +287,12 @@ fn used_since(
         its && !process.ended && pid != look.pid && !elsewhere(pid)
     };
     (by_others && look.processes.iter().any(may_go_on)).then_some(Reason::UsedSince)
+}
+
+/// Returns a time in seconds since the epoch, 0 for one before it.
+pub(super) fn seconds(time: SystemTime) -> i64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    i64::try_from(since).unwrap_or(i64::MAX)
 }
 
 /// A last user that the ledger does not know.
@@ -304,7 +307,7 @@ fn unrecorded(book: &Book, object: &Recorded, last: &LastUsers, look: &Observati
 
 /// Whether the ledger has a process of this pid as claimed, as a descendant of a server, or as the
 /// creator or user of an object.
-fn is_recorded_process(book: &Book, place: usize, pid: i32) -> bool {
+pub(super) fn is_recorded_process(book: &Book, place: usize, pid: i32) -> bool {
     let pids_of = |at: usize| book.places.get(at).map(|place| (&place.boot, &place.pid_namespace));
     let same = |at: usize| pids_of(at) == pids_of(place);
     let runs = book.runs.values().filter(|run| same(run.place));

@@ -229,8 +229,8 @@ impl Book {
             return Err(Illegal("a stranger in a ledger of an older version"));
         }
         let known = self.objects.get(&object).ok_or(Illegal("no such object"))?;
-        if known.identity.call_creator().is_none() || !known.is_open() {
-            return Err(Illegal("a stranger at what is no set or queue that is there"));
+        if matches!(known.identity, Identity::Posix(_)) || !known.is_open() {
+            return Err(Illegal("a stranger at a file, or at what is not there"));
         }
         let noted = self.strangers.entry(object).or_default();
         noted.retain(|other| *other != process);

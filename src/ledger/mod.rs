@@ -13,6 +13,7 @@ mod kept;
 pub mod line;
 pub mod own_file;
 mod owner;
+pub mod peers;
 pub mod record;
 mod replay;
 

@@ -12,9 +12,10 @@ use std::path::Path;
 
 use nix::libc::{O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK};
 
-use super::{Seen, shm_files};
+use super::{Observation, Seen, shm_files};
 use crate::object::{Identity, ShmFile};
 use crate::proc::{maps, read};
+use crate::sys::shm::Row;
 use crate::sys::{files, memory, shm};
 
 /// Largest control segment that is read, in bytes (PostgreSQL's have 40 bytes an item).
@@ -49,21 +50,41 @@ pub fn each_of_living(pid: i32, ids: &[i32], most_bytes: usize) -> BTreeMap<i32,
     wanted.collect()
 }
 
-/// The first bytes of a segment that nobody has attached.
+fn of_dead(segment: i32, most_bytes: usize) -> io::Result<Vec<u8>> {
+    shm::peek(segment, most_bytes).map_err(io::Error::from)
+}
+
+/// Reads the first bytes of a segment that nobody has attached, and adds the row as that leaves it
+/// to the look: whoever uses it from now on is told by the difference. Where somebody has used it
+/// since the look none is added, and the row of the look tells that, too.
 ///
 /// # Errors
 /// What `shmat` says.
-pub fn of_dead(segment: i32, most_bytes: usize) -> io::Result<Vec<u8>> {
-    shm::peek(segment, most_bytes).map_err(io::Error::from)
+pub fn of_unattached(
+    look: &mut Observation,
+    segment: i32,
+    most_bytes: usize,
+) -> io::Result<Vec<u8>> {
+    let before = shm::stat(segment).ok().flatten();
+    let bytes = of_dead(segment, most_bytes)?;
+    let after = shm::stat(segment).ok().flatten();
+    if let (Some(before), Some(after)) = (before, after) {
+        let (atime, dtime) = (after.atime, after.dtime);
+        let ours = Row { last_pid: look.pid, atime, dtime, ..before.clone() };
+        if look.latest_row(segment) == Some(&before) && after == ours {
+            look.read_rows.insert(segment, after);
+        }
+    }
+    Ok(bytes)
 }
 
 /// The whole content of a control segment whose server is dead.
 ///
 /// # Errors
 /// What the kernel says; `NotFound` where it is no longer the recorded one.
-pub fn of_control(identity: &Identity) -> io::Result<Vec<u8>> {
+pub fn of_control(look: &mut Observation, identity: &Identity) -> io::Result<Vec<u8>> {
     match identity {
-        Identity::Shm(segment) => of_dead(segment.id, LARGEST_CONTROL),
+        Identity::Shm(segment) => of_unattached(look, segment.id, LARGEST_CONTROL),
         Identity::Posix(file) => of_file(file, LARGEST_CONTROL),
         Identity::Sem(_) | Identity::Msg(_) => Err(io::ErrorKind::InvalidInput.into()),
     }

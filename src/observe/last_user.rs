@@ -57,11 +57,16 @@ impl Observation {
         }
     }
 
+    /// Checks whether the wall clock was set since this was recorded.
+    #[must_use]
+    pub fn clock_was_set(&self, clock: Clock) -> bool {
+        clock.ahead_ms.abs_diff(self.clock_ahead_ms) > SET_MS
+    }
+
     /// Checks that a process started no later than a row's last time; doubt counts as that.
     fn started_by(&self, process: &Process, last_use_s: i64, clock: Option<Clock>) -> bool {
-        let known = clock.filter(|clock| {
-            clock.since_s <= last_use_s && clock.ahead_ms.abs_diff(self.clock_ahead_ms) <= SET_MS
-        });
+        let known =
+            clock.filter(|clock| clock.since_s <= last_use_s && !self.clock_was_set(*clock));
         if known.is_none() {
             return true;
         }

@@ -44,6 +44,9 @@ pub fn complete(look: &mut Observation) {
     // The use of sets and queues, be there any or not.
     tables::add_calls(look, |_| true);
     look.extra.opened = Some(opened::look(&look.processes, &look.files));
+    let unattached = look.segments.iter().filter(|row| row.nattch == 0);
+    let last: Vec<i32> = unattached.map(|row| row.last_pid).collect();
+    super::add_last_users(look, last);
     // After the tables: what was made before is listed by now, if it ever is.
     read_attached(look);
     read_files(look);
@@ -55,14 +58,16 @@ pub fn read_unattached(look: &mut Observation, ids: &[i32]) {
     for &id in ids {
         let Some(row) = look.segment(id) else { continue };
         let identity = Identity::Shm(identity_of(row));
-        match contents::of_dead(id, postgres::HEADER_BYTES) {
-            Ok(start) if postgres::is_control(&start) => match contents::of_control(&identity) {
-                Ok(whole) => {
-                    look.headers.insert(id, start);
-                    look.controls.push((identity, whole));
+        match contents::of_unattached(look, id, postgres::HEADER_BYTES) {
+            Ok(start) if postgres::is_control(&start) => {
+                match contents::of_control(look, &identity) {
+                    Ok(whole) => {
+                        look.headers.insert(id, start);
+                        look.controls.push((identity, whole));
+                    }
+                    Err(_) => look.extra.unread.push(identity),
                 }
-                Err(_) => look.extra.unread.push(identity),
-            },
+            }
             Ok(start) => {
                 look.headers.insert(id, start);
             }
@@ -127,7 +132,7 @@ fn read_files(look: &mut Observation) {
         let identity = Identity::Posix(file.clone());
         let read = contents::of_file(file, postgres::HEADER_BYTES).and_then(|start| {
             let whole = postgres::is_control(&start);
-            whole.then(|| contents::of_control(&identity)).transpose()
+            whole.then(|| contents::of_file(file, contents::LARGEST_CONTROL)).transpose()
         });
         match read {
             Ok(Some(whole)) => look.controls.push((identity, whole)),

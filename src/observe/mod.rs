@@ -101,6 +101,8 @@ pub struct Observation {
     pub data_dirs: Vec<DataDirectory>,
     /// First bytes of segments that were read, by id.
     pub headers: BTreeMap<i32, Vec<u8>>,
+    /// Rows of segments as the onlooker's own reading has left them, by id: it is their last user.
+    pub read_rows: BTreeMap<i32, Row>,
     /// Whole content of control segments that were read.
     pub controls: Vec<(Identity, Vec<u8>)>,
     /// What only a listing asks for.
@@ -112,6 +114,12 @@ impl Observation {
     #[must_use]
     pub fn segment(&self, id: i32) -> Option<&Row> {
         row_of(&self.segments, id)
+    }
+
+    /// Returns a segment's row as it was last, after what was read of the segment itself.
+    #[must_use]
+    pub fn latest_row(&self, id: i32) -> Option<&Row> {
+        self.read_rows.get(&id).or_else(|| self.segment(id))
     }
 
     /// A file of `/dev/shm` by name.
@@ -245,6 +253,7 @@ pub fn observe(scope: Scope) -> Result<Observation> {
         hidden: Vec::new(),
         data_dirs: Vec::new(),
         headers: BTreeMap::new(),
+        read_rows: BTreeMap::new(),
         controls: Vec::new(),
         extra,
         place,

@@ -11,7 +11,7 @@ use crate::object::FileRef;
 use crate::observe::subject::Subject;
 use crate::observe::tables::{ListedFile, Set};
 use crate::observe::uses::WaitsFor;
-use crate::observe::{Mapped, Observation, Process, Seen, Sight};
+use crate::observe::{LastUser, Mapped, Observation, Process, Seen, Sight};
 use crate::sys::msg;
 use crate::sys::shm::{MODE_DEST, Row};
 
@@ -96,9 +96,7 @@ impl<'a> Scene<'a> {
                 if lives(row.creator_pid) {
                     return Some(Against::CreatorLives(row.creator_pid));
                 }
-                // It may have detached for a while only. The onlooker attached it to read it.
-                let user = row.last_pid;
-                (lives(user) && user != self.look.pid).then_some(Against::LastUserLives(user))
+                self.last_user(row)
             }
             Subject::Sem(set) => self.set_in_use(set),
             Subject::Msg(row) => self.queue_in_use(row),
@@ -109,6 +107,22 @@ impl<'a> Scene<'a> {
     /// Whether a process of a pid lives, be it one that `/proc` hides.
     fn lives(&self, pid: i32) -> bool {
         self.pids.contains(&pid) || self.look.hidden.contains(&pid)
+    }
+
+    /// Checks for the last user of a segment, which may have detached for a while only. Whether a
+    /// clock was set before there was a ledger is not known: any process of its pid counts.
+    fn last_user(&self, row: &Row) -> Option<Against> {
+        // The onlooker attached it to read it.
+        if row.last_pid == self.look.pid {
+            return None;
+        }
+        match self.look.last_user(row.last_pid, row.last_use(), None) {
+            LastUser::Lives(process) => Some(Against::LastUserLives(process.process.pid)),
+            // Where the creator's pid reads 0 as well, it is all of another time or place.
+            LastUser::Unseen if row.last_pid == 0 && row.creator_pid == 0 => None,
+            LastUser::Unseen => Some(Against::LastUserUnseen),
+            LastUser::Gone => None,
+        }
     }
 
     fn set_in_use(&self, set: &Set) -> Option<Against> {

@@ -2,6 +2,7 @@
 //! is as strict as that of `adopt`.
 
 use super::alone::Alone;
+use super::beside::Beside;
 use super::carry_out::carry_out;
 use super::{Report, State, elsewhere};
 use crate::decide::{self, Policy, Verdict};
@@ -26,6 +27,7 @@ pub(super) fn settle(ledger: &mut Ledger, policy: &Policy) -> Result<Report> {
         drop(acting);
         verdicts.clear();
     }
+    Beside::of(policy).spare(&mut verdicts, ledger, &mut look);
     add_holders(&mut verdicts, &look);
     let objects = carry_out(verdicts, ledger, &mut Alone::new(policy))?;
     let state = match objects.as_slice() {

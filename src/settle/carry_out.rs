@@ -7,13 +7,14 @@ use std::time::SystemTime;
 use super::alone::Alone;
 use super::report::{Fate, Settled};
 use crate::act::act;
-use crate::decide::{self, Reason, Removal, Verdict};
+use crate::decide::{self, CallState, Reason, Removal, Verdict};
 use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::ledger::book::Standing;
 use crate::ledger::record::{Outcome, Record};
 use crate::object::Identity;
-use crate::observe::{self, Scope, tables};
+use crate::observe::{self, Scope, processes, tables};
+use crate::sys::shm::Row;
 
 /// Acts on each verdict in turn; after a removal that did not succeed, what comes later of the same
 /// group stays.
@@ -109,6 +110,12 @@ fn late_reason(removal: &Removal) -> Reason {
     match removal.identity() {
         Identity::Shm(segment) => match crate::sys::shm::stat(segment.id) {
             Ok(Some(row)) if row.nattch > 0 => Reason::Attached(row.nattch),
+            Ok(Some(row)) if is_used_meanwhile(removal, &row) => {
+                let user = processes::one(row.last_pid).filter(|process| !process.ended);
+                user.map_or(Reason::UsedSince, |process| {
+                    Reason::LastUserLives(decide::life::holder(&process, 0, false))
+                })
+            }
             _ => Reason::InstanceHeld(removal.identity().to_string()),
         },
         Identity::Posix(_) => match removal.guard() {
@@ -118,6 +125,11 @@ fn late_reason(removal: &Removal) -> Reason {
         // Its detail says what is not known of it.
         Identity::Sem(_) | Identity::Msg(_) => Reason::Unreadable,
     }
+}
+
+/// Checks whether somebody used a segment between decision and removal who has detached since.
+fn is_used_meanwhile(removal: &Removal, row: &Row) -> bool {
+    matches!(removal.seen(), Some(CallState::Segment(seen)) if seen != row)
 }
 
 /// An object that has gone: by an earlier removal that did not live to say so, or by itself.

@@ -8,13 +8,15 @@ use std::time::Duration;
 
 mod adopted;
 mod alone;
+mod beside;
 mod carry_out;
 mod report;
 
+use beside::Beside;
 pub use report::{Fate, Report, Settled, State};
 
 use crate::attribute;
-use crate::decide::{self, Life, Policy, Reason};
+use crate::decide::{self, Life, Policy, Reason, Verdict};
 use crate::engine;
 use crate::error::Result;
 use crate::ledger::Ledger;
@@ -52,6 +54,7 @@ pub fn settle(ledger: &mut Ledger, policy: &Policy) -> Result<Report> {
     look_at_directories(ledger, &mut look)?;
     look_for_hidden(ledger, &mut look);
     look_at_calls(ledger, &mut look, false);
+    look_for_last_users(ledger, &mut look);
     let life = decide::life::judge(&ledger.book, &look, policy);
     if !matches!(life, Life::Live(_)) {
         close_runs(ledger, &look, policy)?;
@@ -63,7 +66,7 @@ pub fn settle(ledger: &mut Ledger, policy: &Policy) -> Result<Report> {
         return Ok(Report { state: State::Live(evidence.clone()), objects });
     }
     let copy = ledger.book.is_copy();
-    let suspects = attribute_all(ledger, &mut look)?;
+    let mut suspects = attribute_all(ledger, &mut look, &BTreeSet::new())?;
     note_detached(ledger, &look)?;
     let wider = scope(ledger);
     if wider.maps && !look.maps_were_read {
@@ -72,7 +75,15 @@ pub fn settle(ledger: &mut Ledger, policy: &Policy) -> Result<Report> {
         look.maps_were_read = true;
     }
     look_at_files(ledger, &mut look);
-    let verdicts = decide::decide(&ledger.book, &look, &life, &suspects, policy);
+    let mut peers = Beside::of(policy);
+    let mut verdicts = decide::decide(&ledger.book, &look, &life, &suspects, policy);
+    peers.spare(&mut verdicts, ledger, &mut look);
+    let unread = headers_to_read(&verdicts, ledger, &look);
+    if !unread.is_empty() {
+        suspects = attribute_all(ledger, &mut look, &unread)?;
+        verdicts = decide::decide(&ledger.book, &look, &life, &suspects, policy);
+        peers.spare(&mut verdicts, ledger, &mut look);
+    }
     let objects = carry_out::carry_out(verdicts, ledger, &mut alone::Alone::new(policy))?;
     let state = match objects.as_slice() {
         [] if !copy || ledger.book.open_runs().next().is_none() => State::Settled,
@@ -179,6 +190,20 @@ pub fn look_at_files(ledger: &Ledger, look: &mut Observation) {
     opened.locked.extend(found.locked);
 }
 
+/// Looks for the last users of recorded segments that nobody has attached.
+pub fn look_for_last_users(ledger: &Ledger, look: &mut Observation) {
+    let book = &ledger.book;
+    let recorded = book.open_objects().filter(|object| decide::may_be_shared(book, object));
+    let last = recorded.filter_map(|object| match &object.identity {
+        Identity::Shm(segment) => {
+            look.segment(segment.id).filter(|row| row.nattch == 0).map(|row| row.last_pid)
+        }
+        _ => None,
+    });
+    let last: Vec<i32> = last.collect();
+    observe::add_last_users(look, last);
+}
+
 /// Whether the ledger has nothing open.
 fn was_settled(ledger: &Ledger) -> bool {
     ledger.book.open_objects().next().is_none()
@@ -240,10 +265,14 @@ fn close_runs(ledger: &mut Ledger, look: &Observation, policy: &Policy) -> Resul
 /// Records what the tables, the headers and the lists prove to be the instance's; gives back what
 /// they only suggest. A round each for the main segment, its role, the control segment, its role,
 /// and what that lists.
-fn attribute_all(ledger: &mut Ledger, look: &mut Observation) -> Result<Vec<attribute::Suspect>> {
+fn attribute_all(
+    ledger: &mut Ledger,
+    look: &mut Observation,
+    going: &BTreeSet<i32>,
+) -> Result<Vec<attribute::Suspect>> {
     let mut suspects = Vec::new();
     for _ in 0..6 {
-        read_contents(ledger, look)?;
+        read_contents(ledger, look, going)?;
         let roles = attribute::roles(&ledger.book, look);
         let promoted = !roles.is_empty();
         for seen in roles {
@@ -255,7 +284,7 @@ fn attribute_all(ledger: &mut Ledger, look: &mut Observation) -> Result<Vec<attr
         for seen in found {
             ledger.note(Record::Object(seen), None)?;
         }
-        let wanted = !attribute::headers_wanted(&ledger.book, look).is_empty()
+        let wanted = !headers_wanted(ledger, look, going).is_empty()
             || !attribute::controls_wanted(&ledger.book, look).is_empty();
         if !more && !wanted {
             break;
@@ -284,16 +313,50 @@ fn note_detached(ledger: &mut Ledger, look: &Observation) -> Result<()> {
     ledger.flush()
 }
 
+/// Lists the segments whose first bytes are wanted. Who reads them is their last user from then on,
+/// and that is what tells of a use on and off: of a server without an interlock only those are
+/// read that are going.
+fn headers_wanted(ledger: &Ledger, look: &Observation, going: &BTreeSet<i32>) -> Vec<i32> {
+    let book = &ledger.book;
+    let shared = |id: i32| {
+        let of_it = |object: &&Recorded| match &object.identity {
+            Identity::Shm(segment) => segment.id == id,
+            _ => false,
+        };
+        book.open_objects().filter(of_it).any(|object| decide::may_be_shared(book, object))
+    };
+    let mut ids = attribute::headers_wanted(book, look);
+    ids.retain(|id| going.contains(id) || !shared(*id));
+    ids
+}
+
+/// Lists the segments that are going and whose first bytes were not read before that was decided.
+fn headers_to_read(verdicts: &[Verdict], ledger: &Ledger, look: &Observation) -> BTreeSet<i32> {
+    // A dry run leaves everything as it is, the last user of a segment too.
+    if ledger.pretends() {
+        return BTreeSet::new();
+    }
+    let wanted = attribute::headers_wanted(&ledger.book, look);
+    let going = verdicts.iter().filter_map(|verdict| match verdict {
+        Verdict::Remove(removal) => match removal.identity() {
+            Identity::Shm(segment) => Some(segment.id),
+            _ => None,
+        },
+        Verdict::Keep(_) | Verdict::Forget(_) => None,
+    });
+    going.filter(|id| wanted.contains(id)).collect()
+}
+
 /// Reads headers and control segments that are wanted and can be had, as the ledger's owner.
-fn read_contents(ledger: &Ledger, look: &mut Observation) -> Result<()> {
+fn read_contents(ledger: &Ledger, look: &mut Observation, going: &BTreeSet<i32>) -> Result<()> {
     let acting = ledger.as_owner()?;
-    for id in attribute::headers_wanted(&ledger.book, look) {
-        if let Ok(bytes) = contents::of_dead(id, engine::HEADER_BYTES) {
+    for id in headers_wanted(ledger, look, going) {
+        if let Ok(bytes) = contents::of_unattached(look, id, engine::HEADER_BYTES) {
             look.headers.insert(id, bytes);
         }
     }
     for identity in attribute::controls_wanted(&ledger.book, look) {
-        if let Ok(bytes) = contents::of_control(&identity) {
+        if let Ok(bytes) = contents::of_control(look, &identity) {
             look.controls.push((identity, bytes));
         }
     }

@@ -1,6 +1,8 @@
 //! A ledger as a listing takes it: what it says, and whether its instance lives, judged without
 //! its lock. Pure.
 
+use std::path::PathBuf;
+
 use crate::attribute::{self, Suspect};
 use crate::decide::{Evidence, Life, Policy, life};
 use crate::ledger::Book;
@@ -25,6 +27,8 @@ pub struct Account {
     pub suspects: Vec<Suspect>,
     /// Whether a list of its server's could not be read: only who has the lock may attach it.
     pub has_unread_list: bool,
+    /// Where the ledger is, and its owner: root where that was not told.
+    pub source: (PathBuf, u32),
 }
 
 /// Whether a ledger can bear on what is here: it is of this boot, and something in it is open.
@@ -51,8 +55,8 @@ impl Account {
             (life, _) => life,
         };
         let at_work = launcher(&book, look).or(locked_by);
-        let mut account =
-            Self { book, life, at_work, suspects: Vec::new(), has_unread_list: false };
+        let (suspects, source) = (Vec::new(), (PathBuf::new(), 0));
+        let mut account = Self { book, life, at_work, suspects, has_unread_list: false, source };
         account.attribute(look);
         account
     }

@@ -130,6 +130,7 @@ pub(super) struct Living {
     /// A process of which nothing is known but its pid: it may be anybody's.
     unread: Option<i32>,
     sight: Sight,
+    onlooker: i32,
 }
 
 impl Living {
@@ -141,6 +142,7 @@ impl Living {
             closed: Vec::new(),
             unread: None,
             sight: look.sight,
+            onlooker: look.pid,
         };
         for process in look.processes.iter().filter(|process| !process.ended) {
             let pid = process.process.pid;
@@ -168,6 +170,17 @@ impl Living {
 
     pub(super) fn verdict(&self, subject: Subject<'_>) -> (Verdict, Alone) {
         let alone = self.in_use(subject).unwrap_or_else(|| self.wanted(subject));
+        let alone = match (subject, alone.verdict()) {
+            // It may have detached for a while only, as `adopt` judges it.
+            (Subject::Shm(row), Verdict::Orphan)
+                if row.last_use() != 0
+                    && self.pids.contains(&row.last_pid)
+                    && row.last_pid != self.onlooker =>
+            {
+                Alone::LastUserLives(row.last_pid)
+            }
+            _ => alone,
+        };
         (alone.verdict(), alone)
     }
 

@@ -18,6 +18,8 @@ pub enum Use {
     Mapped,
     /// It has the file open, and not mapped.
     Open,
+    /// It attached or detached the segment last, and nobody has it attached.
+    LastUsed,
     /// It is blocked on the set or queue.
     Waits,
     /// It operated a member of the set last.
@@ -36,6 +38,7 @@ impl Use {
             Self::Attached => "attached",
             Self::Mapped => "mapped",
             Self::Open => "open",
+            Self::LastUsed => "last-used",
             Self::Waits => "waits",
             Self::OperatedLast => "operated-last",
             Self::SentLast => "sent-last",
@@ -135,7 +138,10 @@ impl<'a> Holders<'a> {
     pub fn of_object(&self, judged: &Judged<'_>) -> Holding {
         match judged.subject {
             Subject::Shm(row) => {
-                let holders = self.mapping(judged, Mapped::Segment(row.id), Use::Attached);
+                let mut holders = self.mapping(judged, Mapped::Segment(row.id), Use::Attached);
+                if let Some(pid) = judged.why.last_user().filter(|_| row.nattch == 0) {
+                    holders.extend(self.held(judged, pid, 0, Use::LastUsed));
+                }
                 let found: u64 = holders.iter().map(|held| held.holder.attachments).sum();
                 Holding {
                     holders,

@@ -91,6 +91,19 @@ pub enum Why {
 }
 
 impl Why {
+    /// Returns the process that used the object last and lives, where that is why.
+    #[must_use]
+    pub fn last_user(&self) -> Option<i32> {
+        match self {
+            Self::Sweep(reason) => match &**reason {
+                Reason::LastUserLives(holder) => Some(holder.process.pid),
+                _ => None,
+            },
+            Self::Alone(Alone::LastUserLives(pid)) => Some(*pid),
+            _ => None,
+        }
+    }
+
     /// A word for scripts.
     #[must_use]
     pub fn code(&self) -> &'static str {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Account, Subject, Verdict, Why};
 use crate::attribute::Doubt;
 use crate::attribute::sets::{queue_differs, set_differs};
-use crate::decide::{self, Life, Policy, Reason};
+use crate::decide::{self, Life, PeerWord, Policy, Reason};
 use crate::ledger::book::Recorded;
 use crate::object::{Identity, Place, Segment, ShmFile};
 use crate::observe::{Observation, identity_of};
@@ -211,7 +211,8 @@ impl<'a> Known<'a> {
             (Life::Dead(_), None) => {}
         }
         let own = match subject {
-            Subject::Shm(row) => of_segment(row),
+            Subject::Shm(row) => of_segment(row)
+                .or_else(|| decide::segment_use(&account.book, object, row, self.look)),
             Subject::Posix(file) => file
                 .identity
                 .as_ref()
@@ -229,8 +230,9 @@ impl<'a> Known<'a> {
         let clean = || decide::clean_end(&account.book, object, &Policy::default());
         let unproven = || decide::unproven(object);
         let others = || decide::others_reason(&account.book, object, self.look);
+        let elsewhere = || self.used_elsewhere(index, object);
         let kept = own.or_else(common).or_else(unseen).or_else(unproven);
-        match kept.or_else(clean).or_else(others) {
+        match kept.or_else(clean).or_else(others).or_else(elsewhere) {
             None if object.is_adopted() => said(Verdict::Stale, Reason::Adopted),
             None => said(Verdict::Stale, Reason::Dead),
             Some(reason @ (Reason::LeftClean | Reason::LeftUnseen)) => said(Verdict::Left, reason),
@@ -238,6 +240,21 @@ impl<'a> Known<'a> {
             Some(reason @ Reason::Unseen(_)) => said(Verdict::Live, reason),
             Some(reason) => said(Verdict::Held, reason),
         }
+    }
+
+    /// Finds another ledger whose living instance uses an object.
+    fn used_elsewhere(&self, index: usize, object: &Recorded) -> Option<Reason> {
+        let book = &self.accounts.get(index)?.book;
+        if !decide::may_be_shared(book, object) {
+            return None;
+        }
+        let others = self.accounts.iter().enumerate().filter(|(at, _)| *at != index);
+        let words = others.map(|(_, account)| PeerWord {
+            path: &account.source.0,
+            uid: account.source.1,
+            book: Some(&account.book),
+        });
+        decide::used_elsewhere(&object.identity, words, self.look)
     }
 
     /// While one object of a dead instance is in use, or a process of it is left, all of it stays.

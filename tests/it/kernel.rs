@@ -34,6 +34,7 @@ mod record_sets;
 mod recycled;
 mod regression;
 mod rights;
+mod segments_used;
 mod sets;
 mod sets_disks;
 mod sets_elsewhere;

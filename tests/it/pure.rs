@@ -23,6 +23,7 @@ mod opengauss;
 mod orphan;
 mod reasons;
 mod replay;
+mod segments_used;
 mod sets;
 mod sets_ledger;
 mod sets_make;

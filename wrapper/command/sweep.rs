@@ -163,8 +163,13 @@ fn try_once(path: &Path, args: &SweepArgs) -> Result<Finding> {
         ledger.only_pretend();
     }
     let own = i32::try_from(std::process::id()).unwrap_or(0);
-    let policy =
-        Policy { include_clean: args.include_clean, exempt: vec![own], ..Policy::default() };
+    let beside = args.dir.iter().map(|dir| ledgers::absolute(dir));
+    let policy = Policy {
+        include_clean: args.include_clean,
+        exempt: vec![own],
+        beside: beside.chain([ledgers::default_directory()]).collect(),
+        ..Policy::default()
+    };
     let report = settle::settle(&mut ledger, &policy)?;
     // Of a server's ledger the next `run` or `record` does it; of this one perhaps nobody. Where
     // nothing was settled now, nothing is to be left out, or the ledger means nothing here.

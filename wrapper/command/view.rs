@@ -223,6 +223,7 @@ fn last_users(subject: Subject<'_>) -> Vec<i32> {
             set.members.as_ref().map_or_else(Vec::new, |members| members.operators.clone())
         }
         Subject::Msg(row) => vec![row.last_sender, row.last_receiver],
+        Subject::Shm(row) if row.nattch == 0 => vec![row.last_pid],
         Subject::Shm(_) | Subject::Posix(_) => Vec::new(),
     }
 }
@@ -248,6 +249,7 @@ impl Books {
                     account = Account::new(ledger.book.clone(), look, Some(pid), own);
                 }
             }
+            account.source = (ledger.path().to_owned(), ledger.owner().0);
             accounts.push(account);
         }
         // Last: it adds to those whom `/proc` does not show, and each ledger begins those anew.
@@ -255,6 +257,7 @@ impl Books {
             if !account.lives() {
                 settle::look_at_calls(ledger, look, true);
                 settle::look_at_files(ledger, look);
+                settle::look_for_last_users(ledger, look);
             }
         }
         Ok(accounts)

@@ -14,6 +14,7 @@ use shmwarden::settle::{self, State};
 use shmwarden::{Error, Result};
 
 use super::directory;
+use crate::ledgers;
 use crate::render::text;
 
 /// How long a sweep may hold the lock before the start is given up.
@@ -266,7 +267,8 @@ fn settle_older(ledger: &mut Ledger) -> std::result::Result<(), Trouble> {
         return Ok(());
     }
     let own = i32::try_from(std::process::id()).unwrap_or(0);
-    let policy = Policy { exempt: vec![own], starting: true, ..Policy::default() };
+    let beside = vec![ledgers::default_directory()];
+    let policy = Policy { exempt: vec![own], starting: true, beside, ..Policy::default() };
     let report = match settle::settle(ledger, &policy) {
         Ok(report) => report,
         Err(error) => {

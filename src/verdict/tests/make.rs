@@ -51,6 +51,7 @@ pub(super) fn look() -> Observation {
         hidden: Vec::new(),
         data_dirs: Vec::new(),
         headers: std::collections::BTreeMap::new(),
+        read_rows: std::collections::BTreeMap::new(),
         controls: Vec::new(),
         extra: Extra { other_names: Some(BTreeSet::new()), ..Extra::default() },
     }

@@ -5,12 +5,13 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 
-use super::instance::{Instance, SOON, need_to_look_into_others};
+use super::instance::{Instance, SOON, need_to_look_into_others, outcomes};
 use crate::support::cluster::Cluster;
 use crate::support::objects::{Snapshot, segment};
 use crate::support::processes;
 use crate::support::sandbox;
 use crate::support::user::User;
+use crate::support::waiting::wait_until;
 
 /// PostgreSQL looks for what it left from its first key on, and stops at the first free one.
 #[test]
@@ -54,6 +55,46 @@ fn with_us_neither_disturbs_the_other() {
         assert!(!second.missing().is_empty(), "the first one's objects are gone");
         cluster.kill_postmaster();
         cluster.wait_end();
+        assert_eq!(before.left_over(), [""; 0]);
+    });
+}
+
+/// A server that starts anew after a crash of a backend tries its keys from the first on, and
+/// attaches what it finds there for a moment.
+#[test]
+fn a_neighbour_that_tested_the_main_segment_does_not_keep_it() {
+    sandbox::run(|| {
+        need_to_look_into_others();
+        let before = Snapshot::take();
+        let mut both: Vec<(Instance, Cluster)> = ["one", "two"]
+            .map(|name| (Instance::new(User::Server), on_a_mount_of_its_own(name)))
+            .into();
+        for (instance, cluster) in &mut both {
+            cluster.start_under(&instance.prefix(&[]));
+        }
+        let (_, second) = &both[1];
+        let neighbour = second.postmaster_pid();
+        let (instance, first) = &mut both[0];
+        let main = first.main_segment();
+        let launcher = processes::parent(first.postmaster_pid()).unwrap();
+        processes::kill(launcher, Signal::SIGKILL);
+        first.kill_postmaster();
+        wait_until("nobody has it attached", SOON, || segment(main).is_some_and(|s| s.nattch == 0));
+        let below = processes::descendants(neighbour);
+        let backend = below.into_iter().rfind(|&pid| pid != neighbour).unwrap();
+        processes::kill(backend, Signal::SIGKILL);
+        let last = || {
+            let table = shmwarden::proc::read::sysvipc_shm().unwrap();
+            table.rows.iter().find(|row| row.id == main).map(|row| row.lpid)
+        };
+        wait_until("the neighbour has tested it", SOON, || last() == Some(neighbour));
+        let swept = instance.sweep(&[]).expect_code(0);
+        assert_eq!(outcomes(&swept), ["removed dead"]);
+        assert!(segment(main).is_none() && processes::lives(neighbour));
+        let (_, second) = &mut both[1];
+        wait_until("it serves again", SOON, || second.try_sql("select 1").is_ok());
+        second.kill_postmaster();
+        second.wait_end();
         assert_eq!(before.left_over(), [""; 0]);
     });
 }

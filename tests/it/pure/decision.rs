@@ -132,6 +132,8 @@ fn each_reason_has_a_word_of_its_own_and_those_that_hold_are_known() {
         Reason::Unreadable,
         Reason::UserUnrecorded(1),
         Reason::ChangedSince,
+        Reason::UsedSince,
+        Reason::UsedElsewhere { ledger: text(), read: true },
         Reason::UnsureSpace,
         Reason::Unwitnessed,
         Reason::Gone,

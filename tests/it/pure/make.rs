@@ -229,6 +229,7 @@ pub fn look() -> Observation {
             pid_file: Seen::Gone,
         }],
         headers: BTreeMap::new(),
+        read_rows: BTreeMap::new(),
         controls: vec![],
         extra: Extra { other_names: Some(BTreeSet::new()), ..Extra::default() },
     }

@@ -13,6 +13,7 @@ use shmwarden::sys::shm;
 use super::super::orphans;
 use super::{Event, Launcher, State};
 use crate::cli::Orphans;
+use crate::ledgers;
 use crate::render::text;
 
 /// How often attachments are counted while orphans hold something: a detach without an exit gives
@@ -122,7 +123,8 @@ impl Launcher {
             Some(run) => book.watch.family().members(run, None),
             None => Vec::new(),
         };
-        let policy = Policy { descendants, exempt: vec![own], ..Policy::default() };
+        let beside = vec![ledgers::default_directory()];
+        let policy = Policy { descendants, exempt: vec![own], beside, ..Policy::default() };
         let settled = book.ledger.flush().and_then(|()| settle::settle(&mut book.ledger, &policy));
         match settled {
             Err(error) => {

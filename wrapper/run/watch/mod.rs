@@ -4,6 +4,7 @@
 mod fresh;
 mod header;
 mod last;
+mod segments;
 pub(crate) mod sets;
 mod users;
 
@@ -11,9 +12,9 @@ use std::collections::BTreeSet;
 
 use shmwarden::Result;
 use shmwarden::attribute;
-use shmwarden::engine::EngineName;
+use shmwarden::engine::{self, EngineName};
 use shmwarden::ledger::Ledger;
-use shmwarden::ledger::book::Run;
+use shmwarden::ledger::book::{Recorded, Run};
 use shmwarden::ledger::record::{Claim, How, ObjectSeen, Record, Role};
 use shmwarden::object::{Identity, ProcessRef};
 use shmwarden::observe::{self, identity_of, processes, shm_files};
@@ -39,6 +40,7 @@ pub(crate) struct Watch {
     undecided: Undecided,
     family: Family,
     used: BTreeSet<i32>,
+    moved: segments::Moved,
     /// When the last look began, in clock ticks since boot.
     looked_at: u64,
     header_tries: u32,
@@ -60,6 +62,7 @@ impl Watch {
             undecided: Undecided::default(),
             family,
             used: BTreeSet::new(),
+            moved: segments::Moved::start(rows),
             looked_at: observe::boot_ticks(),
             header_tries: 0,
             files: GenericFiles::start(),
@@ -270,22 +273,34 @@ impl Watch {
         Ok(())
     }
 
-    /// Segments of others that the server attaches: noted for `list`, never removed for it.
+    /// Notes segments of others that the server attaches, on and off too: never removed for it.
     fn note_used(&mut self, ledger: &mut Ledger, rows: &[Row]) -> Result<()> {
         let Some(run) = ledger.book.runs.get(&self.run) else {
             return Ok(());
         };
+        let run = run.clone();
+        let moved = self.moved.since(rows);
         let alive = run.claims.iter().filter(|claim| claim.ended.is_none());
         let claimed: Vec<i32> = alive.map(|claim| claim.process.pid).collect();
-        let mut records = Vec::new();
-        for row in rows.iter().filter(|row| row.nattch > 0 && claimed.contains(&row.last_pid)) {
+        // An engine tests another's segment for life by attaching it, which is no use of it.
+        let engine = run.claims.iter().any(|claim| engine::has_interlock(claim.engine));
+        let attached = rows.iter().filter(|row| row.nattch > 0 && claimed.contains(&row.last_pid));
+        let moved = moved.into_iter().filter(|_| !engine);
+        for row in attached.chain(moved) {
             let identity = Identity::Shm(identity_of(row));
-            if !self.used.contains(&row.id) && !attribute::is_recorded(&ledger.book, &identity) {
+            let own = |object: &&Recorded| object.run == self.run && object.identity == identity;
+            if let Some(object) = ledger.book.open_objects().find(own) {
+                self.asked.attached(object.number, row.last_pid);
+            } else if attribute::is_recorded(&ledger.book, &identity) {
+                continue;
+            } else if !self.used.contains(&row.id)
+                && (claimed.contains(&row.last_pid) || self.family.descends(row.last_pid, &run))
+            {
                 self.used.insert(row.id);
-                records.push(Record::Used { run: self.run, identity });
+                ledger.note(Record::Used { run: self.run, identity }, None)?;
             }
         }
-        records.into_iter().try_for_each(|record| ledger.note(record, None))
+        Ok(())
     }
 
     /// Whether a process of this kind is claimed.

@@ -1,5 +1,6 @@
-//! Who uses the server's sets and queues: written into the ledger, so that after a death which
-//! nobody saw a last user is known to be the server's own, and a stranger keeps what it shares.
+//! Who uses the server's segments, sets and queues: written into the ledger, so that after a death
+//! which nobody saw a last user is known to be the server's own, and a stranger keeps what it
+//! shares.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -30,6 +31,8 @@ pub(super) struct Asked {
     /// Of each set the times of its last operation and change, and the number of the look.
     sets: BTreeMap<i32, (i64, i64, u64)>,
     looks: u64,
+    /// Who attached or detached a recorded segment since the last look.
+    attached: Vec<(u64, i32)>,
     /// The parents of who used one.
     parents: BTreeSet<ProcessRef>,
 }
@@ -61,6 +64,7 @@ impl Watch {
             }
         }
         used.extend(self.asked.operators_of(sets));
+        used.append(&mut self.asked.attached);
         used.retain(|(_, pid)| *pid != 0);
         let pids: BTreeSet<i32> = used.iter().map(|(_, pid)| *pid).collect();
         for pid in pids {
@@ -128,6 +132,11 @@ fn is_claimed(run: &Run, pid: i32) -> bool {
 }
 
 impl Asked {
+    /// Takes in who used a recorded segment, with the number of the object.
+    pub(super) fn attached(&mut self, object: u64, pid: i32) {
+        self.attached.push((object, pid));
+    }
+
     /// Who operated those of these sets last that were operated since they were asked, each with
     /// the number of the object.
     fn operators_of(&mut self, mut sets: Vec<(u64, &sem::Row)>) -> Vec<(u64, i32)> {

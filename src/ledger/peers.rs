@@ -1,0 +1,85 @@
+//! The ledgers beside one that is settled, read without a lock: what other servers use.
+//!
+//! Bounded in number and size, since anybody may leave files there. What could not be read is kept
+//! as a ledger whose word is not known.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::book::Book;
+use super::file::{For, Ledger};
+use crate::error::{Error, Result};
+
+/// Most ledgers that are read.
+const MOST: usize = 512;
+/// Largest ledger that is read, in bytes; compaction keeps it far below.
+const LARGEST_BYTES: u64 = 16 << 20;
+/// Most that is read of all of them, in bytes.
+const MOST_BYTES: u64 = 64 << 20;
+
+/// The ledger of another instance.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its owner.
+    pub uid: u32,
+    /// What it says; `None` where it could not be read.
+    pub book: Option<Book>,
+}
+
+/// Reads every ledger of these directories and of their sub-directories, one level, but `own`.
+#[must_use]
+pub fn read(directories: &[PathBuf], own: &Path) -> Vec<Peer> {
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for directory in directories {
+        collect(directory, true, &mut paths);
+    }
+    paths.sort();
+    paths.dedup();
+    let number = |path: &Path| {
+        let found = std::fs::symlink_metadata(path).ok().filter(|found| found.is_file())?;
+        Some((found.uid(), found.len(), (found.dev(), found.ino())))
+    };
+    let itself = number(own).map(|(.., file)| file);
+    let (mut peers, mut bytes, mut files) = (Vec::new(), 0_u64, Vec::new());
+    for path in paths {
+        let Some((uid, length, file)) = number(&path) else { continue };
+        if Some(file) == itself || files.contains(&file) {
+            continue;
+        }
+        files.push(file);
+        let fits = files.len() <= MOST
+            && length <= LARGEST_BYTES
+            && bytes.saturating_add(length) <= MOST_BYTES;
+        let book = match fits.then(|| book_of(&path)) {
+            // Somebody's file, whatever it is called.
+            Some(Err(Error::NotALedger { .. })) => continue,
+            Some(Ok(book)) => Some(book),
+            Some(Err(_)) | None => None,
+        };
+        bytes = bytes.saturating_add(if fits { length } else { 0 });
+        peers.push(Peer { path, uid, book });
+    }
+    peers
+}
+
+fn book_of(path: &Path) -> Result<Book> {
+    let mut ledger = Ledger::open(path, For::Reading)?;
+    ledger.read_whole()?;
+    Ok(ledger.book)
+}
+
+fn collect(directory: &Path, deeper: bool, found: &mut Vec<PathBuf>) {
+    // A place that is not there, or may not be listed, is nobody's.
+    let entries = std::fs::read_dir(directory).into_iter().flatten();
+    for entry in entries.flatten() {
+        let path = entry.path();
+        let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if is_directory && deeper {
+            collect(&path, false, found);
+        } else if path.extension().is_some_and(|ending| ending == "ledger") {
+            found.push(path);
+        }
+    }
+}

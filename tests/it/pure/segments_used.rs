@@ -1,0 +1,198 @@
+//! Unattached segments that may be used on and off: by their last user, by what changed after the
+//! death of their server, by the word of another ledger.
+
+use std::path::Path;
+
+use shmwarden::decide::{self, PeerWord, Reason};
+use shmwarden::ledger::record::{Claim, End, EngineName, Record, Role, RunStart};
+use shmwarden::object::{Identity, Key, Segment};
+use shmwarden::observe::{Observation, Process, ticks_a_second};
+use shmwarden::sys::shm::Row;
+
+use super::make::{
+    LAUNCHER, OTHER_UID, SERVER, UID, claim, generic, header, here, in_pids, look, process, row,
+    run, seconds, segment, shm,
+};
+use super::story::{Story, crashed, reason};
+
+const USER: i32 = 8000;
+/// So many seconds after the beginning of everything the machine started: all that runs did later.
+const AHEAD_MS: i64 = -100_000;
+
+/// A generic server with one keyed segment, which was seen to die.
+fn dead(claim: Claim) -> Story {
+    dead_with(claim, segment(0))
+}
+
+fn dead_with(claim: Claim, of: Segment) -> Story {
+    let Record::Run(start) = run(1) else { panic!() };
+    let start = RunStart { clock_ahead_ms: Some(ahead_ms()), ..start };
+    let story = Story::default().then(header(here())).then(Record::Run(start));
+    let story = story.then(Record::Claim(claim)).object(1, Role::Other, shm(&of));
+    story.end(1, End::Signal(9))
+}
+
+fn ahead_ms() -> i64 {
+    seconds(0) * 1000 + AHEAD_MS
+}
+
+/// When the run ended, in seconds as [`seconds`] counts them.
+fn end_s(story: &Story) -> i64 {
+    i64::try_from(story.book.seq).unwrap()
+}
+
+/// A process that started so many seconds after the beginning.
+fn started(pid: i32, after: i64) -> Process {
+    let boot_s = after - AHEAD_MS / 1000;
+    process(pid, u64::try_from(boot_s).unwrap() * ticks_a_second())
+}
+
+/// The segment as its last user has left it, so many seconds after the beginning.
+fn used(by: i32, after: i64) -> Row {
+    Row { last_pid: by, dtime: seconds(after), ..row(&segment(0)) }
+}
+
+fn with(row: Row, processes: Vec<Process>) -> Observation {
+    let clock_ahead_ms = ahead_ms();
+    Observation { segments: vec![row], processes, clock_ahead_ms, ..look() }
+}
+
+fn code(story: &Story, look: &Observation) -> &'static str {
+    reason(&story.book, look, 1).map_or("removed", |reason| reason.code())
+}
+
+#[test]
+fn a_last_user_that_lives_keeps_it_and_a_later_process_of_its_pid_does_not() {
+    let story = dead(generic(1));
+    assert_eq!(code(&story, &with(used(USER, 3), vec![])), "removed");
+    assert_eq!(code(&story, &with(used(USER, 3), vec![started(USER, 2)])), "last-user-lives");
+    assert_eq!(code(&story, &with(used(USER, 3), vec![started(USER, 3)])), "last-user-lives");
+    assert_eq!(code(&story, &with(used(USER, 3), vec![started(USER, 9)])), "removed");
+    let set = Observation {
+        clock_ahead_ms: ahead_ms() - 3_600_000,
+        ..with(used(USER, 3), vec![started(USER, 9)])
+    };
+    assert_eq!(code(&story, &set), "last-user-lives", "the clock was set");
+    let hidden = Observation { hidden: vec![USER], ..with(used(USER, 3), vec![]) };
+    assert_eq!(code(&story, &hidden), "last-user-unseen");
+    let own = Observation { pid: USER, ..with(used(USER, 3), vec![started(USER, 2)]) };
+    assert_eq!(code(&story, &own), "removed", "the onlooker itself");
+}
+
+#[test]
+fn a_pid_of_0_is_a_user_elsewhere_only_within_the_pid_namespace_that_recorded_it() {
+    let story = dead(generic(1));
+    assert_eq!(code(&story, &with(used(0, 3), vec![])), "last-user-unseen");
+    let never = Row { dtime: 0, ..used(0, 3) };
+    assert_eq!(code(&story, &with(never, vec![])), "removed");
+    let restarted = Observation { place: in_pids("id:99"), ..with(used(0, 3), vec![]) };
+    assert_eq!(code(&story, &restarted), "removed");
+}
+
+/// Two servers whose data directories have one inode number test each other's segments.
+#[test]
+fn an_engines_segment_goes_by_its_nattch_alone() {
+    let mut crashed = crashed();
+    crashed.look.segments[0].last_pid = USER;
+    crashed.look.segments[0].dtime = seconds(500);
+    crashed.look.processes = vec![started(USER, 1)];
+    assert_eq!(crashed.reason(1), None);
+    crashed.look.segments[0].nattch = 1;
+    assert_eq!(crashed.reason(1), Some(Reason::Attached(1)));
+    let gauss = dead(Claim { engine: EngineName::Opengauss, ..claim(1) });
+    assert_ne!(code(&gauss, &with(used(USER, 3), vec![started(USER, 2)])), "last-user-lives");
+}
+
+#[test]
+fn what_a_stranger_used_after_the_death_stays_while_one_lives_who_may() {
+    let story = dead(generic(1));
+    let end = end_s(&story);
+    let neighbour = || vec![started(USER + 1, 2)];
+    let late = |by, after| used(by, end + after);
+    assert_eq!(code(&story, &with(late(USER, 3), neighbour())), "used-since");
+    assert_eq!(code(&story, &with(late(USER, 3), vec![])), "removed", "nobody may");
+    assert_eq!(code(&story, &with(late(USER, 2), neighbour())), "removed", "a last child");
+    assert_eq!(code(&story, &with(late(SERVER.pid, 3), neighbour())), "removed", "its own");
+    let private = Row { key: 0, ..late(USER, 3) };
+    let unnamed = dead_with(generic(1), Segment { key: Key(0), ..segment(0) });
+    assert_eq!(code(&unnamed, &with(private, neighbour())), "removed", "nobody finds it");
+    let other = || vec![Process { uids: Some([OTHER_UID; 4]), ..started(USER + 1, 2) }];
+    assert_eq!(code(&story, &with(late(USER, 3), other())), "removed");
+    let open = Row { mode: 0o666, ..late(USER, 3) };
+    assert_eq!(code(&story, &with(open, other())), "used-since");
+    let set =
+        Observation { clock_ahead_ms: ahead_ms() + 60_000, ..with(late(USER, 0), neighbour()) };
+    assert_eq!(code(&story, &set), "used-since", "the clock was set");
+}
+
+#[test]
+fn what_a_noted_descendant_used_long_after_the_death_is_removed() {
+    let Record::Run(start) = run(1) else { panic!() };
+    let known = Record::Descendant { run: 1, process: started(USER, 2).process };
+    let story = Story::default().then(header(here())).then(Record::Run(start));
+    let story = story.then(Record::Claim(generic(1))).object(1, Role::Other, shm(&segment(0)));
+    let story = story.then(known).end(1, End::Signal(9));
+    let late = used(USER, end_s(&story) + 60);
+    assert_eq!(code(&story, &with(late.clone(), vec![started(USER + 1, 2)])), "removed");
+    let other = Row { last_pid: USER + 2, ..late };
+    assert_eq!(code(&story, &with(other, vec![started(USER + 1, 2)])), "used-since");
+}
+
+/// A living server of another ledger, which has attached the segment before.
+fn peer(end: Option<End>) -> Story {
+    let story = Story::of(generic(1)).then(Record::Used { run: 1, identity: shm(&segment(0)) });
+    end.into_iter().fold(story, |story, end| story.end(1, end))
+}
+
+fn elsewhere(story: Option<&Story>, uid: u32, look: &Observation) -> Option<Reason> {
+    let path = Path::new("/var/lib/shmwarden/peer.ledger");
+    let word = PeerWord { path, uid, book: story.map(|story| &story.book) };
+    decide::used_elsewhere(&shm(&segment(0)), [word], look)
+}
+
+#[test]
+fn a_living_instances_ledger_keeps_what_it_has_as_used() {
+    let server = Process { process: SERVER, ..process(SERVER.pid, SERVER.start) };
+    let launcher = Process { process: LAUNCHER, ..server.clone() };
+    let alive = with(used(USER, 3), vec![server.clone()]);
+    let says = |story: &Story, uid, look: &Observation| elsewhere(Some(story), uid, look).is_some();
+    assert!(says(&peer(None), UID, &alive));
+    assert!(says(&peer(None), 0, &alive), "root may attach anything");
+    assert!(says(&peer(None), UID, &with(used(USER, 3), vec![launcher])));
+    assert!(!says(&peer(None), UID, &with(used(USER, 3), vec![])), "its run is over");
+    assert!(!says(&peer(Some(End::Unknown)), UID, &alive));
+    let later = Process { process: started(SERVER.pid, 900).process, ..server };
+    assert!(!says(&peer(None), UID, &with(used(USER, 3), vec![later])), "another process");
+    assert!(!says(&peer(None), OTHER_UID, &alive), "whose owner may not attach it");
+    let open = with(Row { mode: 0o666, ..used(USER, 3) }, alive.processes.clone());
+    assert!(says(&peer(None), OTHER_UID, &open));
+    let another = with(Row { bytes: 1, ..used(USER, 3) }, alive.processes.clone());
+    assert!(!says(&peer(None), UID, &another), "another object of its number");
+    let pids = Observation { place: in_pids("id:99"), ..with(used(USER, 3), vec![]) };
+    assert!(says(&peer(None), UID, &pids), "whose death cannot be seen");
+}
+
+/// A word in a ledger cannot keep what its owner could not remove.
+#[test]
+fn another_ledgers_claim_counts_where_its_owner_may_remove_it() {
+    let server = Process { process: SERVER, ..process(SERVER.pid, SERVER.start) };
+    let open = with(Row { mode: 0o666, ..used(USER, 3) }, vec![server]);
+    let story = Story::of(generic(1)).object(1, Role::Other, shm(&segment(0)));
+    assert!(elsewhere(Some(&story), UID, &open).is_some());
+    assert!(elsewhere(Some(&story), OTHER_UID, &open).is_none());
+}
+
+#[test]
+fn an_unread_ledger_counts_for_what_lets_its_owner_in_while_one_of_its_lives() {
+    let other = || vec![Process { uids: Some([OTHER_UID; 4]), ..started(USER + 1, 2) }];
+    let closed = with(used(USER, 3), other());
+    let open = with(Row { mode: 0o666, ..used(USER, 3) }, other());
+    assert!(elsewhere(None, OTHER_UID, &closed).is_none());
+    assert!(elsewhere(None, 0, &closed).is_none(), "its mode does not let root in");
+    let reason = elsewhere(None, OTHER_UID, &open).unwrap();
+    assert_eq!(reason.code(), "used-elsewhere");
+    assert!(reason.to_string().contains("could not be read"), "{reason}");
+    let nobody = Observation { processes: vec![], ..open };
+    assert!(elsewhere(None, OTHER_UID, &nobody).is_none());
+    assert!(matches!(shm(&segment(0)), Identity::Shm(_)));
+}
