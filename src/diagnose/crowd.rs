@@ -147,13 +147,13 @@ fn raise(limit: &Limit, sem: Option<SemLimits>, more: u64) -> String {
             "or raise it: sysctl -w kernel.sem=\"{} {wanted} {} {}\"",
             s.semmsl, s.semopm, s.semmni
         ),
-        ("/dev/shm", _) if more > 0 => format!(
+        // Never a size below the present one, however much of it is free.
+        ("/dev/shm", _) => format!(
             "or make it larger: mount -o remount,size={}m /dev/shm (a container: --shm-size)",
-            needed.div_ceil(1 << 20)
+            wanted.div_ceil(1 << 20)
         ),
-        ("/dev/shm", _) => {
-            "or make it larger: mount -o remount,size=SIZE /dev/shm (a container: --shm-size)"
-                .to_owned()
+        (name, _) if wanted <= most => {
+            format!("{name} is as high as it can be set: lower what the servers ask for")
         }
         (name, _) => format!("or raise it: sysctl -w kernel.{name}={wanted}"),
     }

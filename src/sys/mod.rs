@@ -20,6 +20,8 @@ pub mod namespaces;
 pub mod notify;
 pub mod pidfd;
 pub mod process;
+#[cfg(feature = "stand-in")]
+pub mod reclaim;
 pub mod sem;
 pub mod server;
 pub mod shm;

@@ -83,7 +83,7 @@ pub fn stat(id: i32) -> Result<Option<Row>> {
 ///
 /// # Errors
 /// `EPERM` for anybody but owner, creator and root; `EINVAL`, `EIDRM` where it is gone.
-pub fn remove(id: i32) -> Result<()> {
+pub(crate) fn remove(id: i32) -> Result<()> {
     // SAFETY: IPC_RMID reads and writes no memory of this process.
     check(unsafe { semctl(id, 0, libc::IPC_RMID, std::ptr::null_mut()) }).map(drop)
 }

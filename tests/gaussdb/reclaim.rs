@@ -5,8 +5,8 @@ use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use shmwarden::engine::opengauss::{HEADER_BYTES, Header, SET_MAGIC, SET_MEMBERS, header_bytes};
+use shmwarden::sys::reclaim;
 use shmwarden::sys::server::{self, Attached, find_segment};
-use shmwarden::sys::{sem, shm};
 
 /// The member that marks a set.
 const MARK: i32 = SET_MEMBERS - 1;
@@ -15,7 +15,7 @@ const MARK: i32 = SET_MEMBERS - 1;
 /// has it attached, and the key is tried again; what cannot be attached is left.
 pub(crate) fn segment(key: i32) -> bool {
     let Some(other) = another(key) else { return false };
-    let _ = shm::remove(other);
+    let _ = reclaim::segment(other);
     true
 }
 
@@ -30,7 +30,7 @@ fn another(key: i32) -> Option<i32> {
 /// `IpcSemaphoreCreate`: what is under a key is removed where its mark is openGauss's and whoever
 /// set the mark is dead; whether it is gone.
 pub(crate) fn set(key: i32) -> bool {
-    left_over(key).is_some_and(|other| sem::remove(other).is_ok())
+    left_over(key).is_some_and(|other| reclaim::set(other).is_ok())
 }
 
 fn left_over(key: i32) -> Option<i32> {

@@ -3,6 +3,7 @@
 
 mod make;
 
+mod harmless;
 mod limits;
 mod messages;
 mod numbers;

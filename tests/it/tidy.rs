@@ -37,14 +37,108 @@ const PANICS: [&str; 7] =
 const LIBRARY: [&str; 6] =
     ["println!(", "print!(", "eprintln!(", "eprint!(", "Command::new(", "#[path"];
 
-/// Words that remove an object, and the places that may say them. `remove_file` of a ledger's own
-/// temporary files is the one other use.
-const REMOVALS: [(&str, &[&str]); 5] = [
-    ("IPC_RMID", &["src/sys/"]),
-    ("shm::remove(", &["src/act.rs"]),
-    ("unlinkat(", &["src/act.rs"]),
-    ("shm_unlink(", &[]),
-    ("fs::remove_file(", &["src/ledger/"]),
+/// Words that remove an object, and the places that may say them: `act` alone, and what takes only
+/// what it made itself. Files that are no objects have their own few places.
+const REMOVALS: [(&str, &[&str]); 17] = [
+    ("IPC_RMID", &["src/sys/shm.rs", "src/sys/sem.rs", "src/sys/msg.rs", OWN[0], OWN[1]]),
+    ("shm::remove", &["src/act.rs", STAND_INS]),
+    ("sem::remove", &["src/act.rs", STAND_INS, OWN[0], OWN[1]]),
+    ("msg::remove", &["src/act.rs"]),
+    ("sys::reclaim", &[]),
+    ("unlinkat", &["src/act.rs"]),
+    ("shm_unlink", &[]),
+    ("SYS_unlink", &[]),
+    ("SYS_shmctl", &[]),
+    ("SYS_semctl", &["src/sys/sem.rs"]),
+    ("SYS_msgctl", &[]),
+    ("libc::unlink", &[]),
+    ("unistd::unlink", &["src/act.rs"]),
+    ("of_own_server(", &["src/sys/taken.rs", "wrapper/command/demo/belongings.rs"]),
+    ("ipcrm", &[]),
+    (
+        "remove_file(",
+        &[
+            "src/act.rs",
+            "src/ledger/compact.rs",
+            "wrapper/output_file.rs",
+            "wrapper/stand_in/lock_file.rs",
+            "wrapper/command/demo/belongings.rs",
+        ],
+    ),
+    ("remove_dir", &["wrapper/command/demo/"]),
+];
+
+/// What the demo and its stand-in remove of their own.
+const OWN: [&str; 2] = ["src/sys/taken.rs", "src/sys/server.rs"];
+/// What is compiled for the tests' stand-in alone.
+const STAND_INS: &str = "src/sys/reclaim.rs";
+
+/// The rooms and files that judge and never ask: everything they go by was given to them.
+const PURE: [&str; 16] = [
+    "src/object",
+    "src/engine/",
+    "src/attribute/",
+    "src/orphan/",
+    "src/decide/",
+    "src/verdict/",
+    "src/diagnose/",
+    "src/ledger/adopted.rs",
+    "src/ledger/beginning.rs",
+    "src/ledger/book.rs",
+    "src/ledger/by_id.rs",
+    "src/ledger/kept.rs",
+    "src/ledger/line.rs",
+    "src/ledger/record.rs",
+    "src/ledger/replay.rs",
+    "src/error.rs",
+];
+
+/// Words that ask the kernel: for a file, a process, the time, the environment.
+const ASKING: [&str; 21] = [
+    "std::fs",
+    "fs::",
+    "File::",
+    "OpenOptions",
+    "std::process",
+    "Command::",
+    "std::env",
+    "SystemTime::now",
+    "Instant::now",
+    ".elapsed()",
+    "nix::sys",
+    "nix::unistd",
+    "nix::fcntl",
+    "libc::syscall",
+    "proc::read",
+    "read::",
+    ".exists()",
+    ".metadata()",
+    ".canonicalize()",
+    ".is_dir()",
+    "crate::act",
+];
+
+/// Modules whose functions ask it; their types are for everybody.
+const ASKED: [&str; 19] = [
+    "shm",
+    "sem",
+    "msg",
+    "files",
+    "process",
+    "user",
+    "pidfd",
+    "signals",
+    "memory",
+    "namespace",
+    "processes",
+    "place",
+    "contents",
+    "shm_files",
+    "config",
+    "features",
+    "data_dir",
+    "mapped",
+    "observe",
 ];
 
 const WIDEST_LINE: usize = 100;
@@ -96,21 +190,75 @@ fn the_library_prints_nothing_and_starts_nothing() {
 
 #[test]
 fn objects_are_removed_in_one_place() {
-    holds_for(&library(), |source| {
-        let forbidden = REMOVALS
-            .iter()
-            .filter(|(_, places)| !places.iter().any(|place| source.path.starts_with(place)));
-        let words: Vec<&str> = forbidden.map(|(word, _)| *word).collect();
-        says(source, &source.production, &words)
-    });
+    holds_for(&library(), removals);
 }
 
 #[test]
 fn the_program_removes_no_object_itself() {
-    holds_for(&program(), |source| {
-        let words = ["IPC_RMID", "shm::remove(", "shm_unlink(", "ipcrm"];
-        says(source, &source.production, &words)
-    });
+    holds_for(&program(), removals);
+}
+
+/// A removal that is written where it must not be is found, wherever that is.
+#[test]
+fn a_removal_that_is_added_is_found() {
+    for path in ["wrapper/command/list.rs", "src/verdict/mod.rs", "src/decide/own.rs"] {
+        for line in [
+            "let _ = shm::remove(id);",
+            "use shmwarden::sys::sem::remove;",
+            "let _ = shmwarden::sys::msg::remove(id);",
+            "nix::unistd::unlinkat(dir, name, UnlinkatFlags::NoRemoveDir)?;",
+            "std::fs::remove_file(path)?;",
+            "let _ = Taken::of_own_server(row);",
+        ] {
+            let found = removals(&Source::of(path, line));
+            assert_eq!(found.len(), 1, "{path}: {line}");
+        }
+    }
+    assert_eq!(removals(&Source::of("src/act.rs", "let _ = shm::remove(id);")), [""; 0]);
+}
+
+#[test]
+fn what_judges_calls_no_kernel() {
+    holds_for(&library(), asking);
+}
+
+/// A question to the kernel that is written where it must not be is found.
+#[test]
+fn a_question_to_the_kernel_that_is_added_is_found() {
+    for path in ["src/decide/mod.rs", "src/ledger/book.rs", "src/diagnose/explain/here.rs"] {
+        for line in [
+            "let now = SystemTime::now();",
+            "let text = std::fs::read(path)?;",
+            "let row = shm::stat(id)?;",
+            "let rows = observe::segments()?;",
+            "let alive = processes::lives(process);",
+            "let status = crate::proc::read::status(pid);",
+        ] {
+            assert_eq!(asking(&Source::of(path, line)).len(), 1, "{path}: {line}");
+        }
+    }
+    assert_eq!(asking(&Source::of("src/observe/mod.rs", "let now = SystemTime::now();")), [""; 0]);
+}
+
+fn asking(source: &Source) -> Vec<String> {
+    if !PURE.iter().any(|place| source.path.starts_with(place)) {
+        return Vec::new();
+    }
+    let found = source.production.lines().zip(source.text.lines()).enumerate();
+    let asks = |code: &str| {
+        ASKING.iter().any(|word| code::says(code, word))
+            || ASKED.iter().any(|module| code::calls_function_of(code, module))
+    };
+    let found = found.filter(|(_, (code, _))| asks(code));
+    found.map(|(index, (_, line))| format!("line {}: {}", index + 1, line.trim())).collect()
+}
+
+fn removals(source: &Source) -> Vec<String> {
+    let forbidden = REMOVALS
+        .iter()
+        .filter(|(_, places)| !places.iter().any(|place| source.path.starts_with(place)));
+    let words: Vec<&str> = forbidden.map(|(word, _)| *word).collect();
+    says(source, &source.production, &words)
 }
 
 #[test]

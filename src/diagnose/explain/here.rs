@@ -6,8 +6,9 @@ use crate::diagnose::limit::Limit;
 use crate::diagnose::{NO_LIMIT, Names, crowd, share};
 use crate::observe::Observation;
 use crate::observe::limits::Limits;
+use crate::proc::Seen;
 use crate::verdict::holders::Holding;
-use crate::verdict::{Judged, Kind, Subject};
+use crate::verdict::{Judged, Kind, Subject, Verdict};
 
 /// Most holders that are named.
 const NAMED: usize = 5;
@@ -41,9 +42,61 @@ impl Scene<'_> {
     /// The object that a message means, by id, else by key; a key that is 0 means none.
     pub(super) fn object(&self, kind: Kind, message: &Message) -> Option<&Judged<'_>> {
         let of_kind = || self.judged.iter().filter(move |one| one.subject.kind() == kind);
-        let by_id = message.id.and_then(|id| of_kind().find(|one| one.subject.id() == Some(id)));
         let key = message.key.filter(|key| *key != 0);
-        by_id.or_else(|| of_kind().find(|one| key.is_some() && one.subject.key() == key))
+        match (message.id, key) {
+            // An id alone is on every machine; one with another key is another object.
+            (Some(id), Some(_)) => of_kind().find(|one| {
+                let key_now = one.subject.key();
+                let is_marked = match one.subject {
+                    // `SHM_DEST`: marked as destroyed, its key reads 0.
+                    Subject::Shm(row) => row.mode & 0o1000 != 0 && key_now == Some(0),
+                    _ => false,
+                };
+                one.subject.id() == Some(id) && (key_now == key || is_marked)
+            }),
+            (Some(id), None) => of_kind().find(|one| one.subject.id() == Some(id)),
+            (None, key) => of_kind().find(|one| key.is_some() && one.subject.key() == key),
+        }
+    }
+
+    /// Another object that bears the id of a message's: that is of another machine or container,
+    /// or of an earlier boot.
+    pub(super) fn another(&self, kind: Kind, message: &Message) -> Option<String> {
+        let id = message.id.filter(|_| self.object(kind, message).is_none())?;
+        let one = self
+            .judged
+            .iter()
+            .find(|one| one.subject.kind() == kind && one.subject.id() == Some(id))?;
+        let owner = (self.names)(one.subject.owner().0);
+        Some(format!(
+            "{} {id} here is another one, of {owner}: its key is {}. The message is of another \
+             machine, container or boot",
+            kind.word(),
+            hex(one.subject.key().unwrap_or(0))
+        ))
+    }
+
+    /// Whether a process works in a directory; a process whose directory is not known does not.
+    pub(super) fn works_in(&self, pid: i32, directory: &str) -> bool {
+        let process = self.look.process(pid);
+        process.is_some_and(|one| match &one.cwd {
+            Seen::Here(cwd) => cwd.path == std::path::Path::new(directory.trim_end_matches('/')),
+            Seen::Gone | Seen::Denied => false,
+        })
+    }
+
+    /// Whether the server of a segment may live: it is claimed, its creator holds it, or one of its
+    /// holders is the parent of another.
+    pub(super) fn server_may_live(&self, one: &Judged<'_>) -> bool {
+        let pids: Vec<i32> =
+            (self.holding)(one).holders.iter().map(|held| held.holder.process.pid).collect();
+        let creator = match one.subject {
+            Subject::Shm(row) => pids.contains(&row.creator_pid),
+            _ => false,
+        };
+        let parent = |pid: &i32| self.look.process(*pid).map(|process| process.parent);
+        let is_parent = pids.iter().filter_map(parent).any(|parent| pids.contains(&parent));
+        one.verdict == Verdict::Live || creator || is_parent
     }
 
     /// A file in `/dev/shm`.

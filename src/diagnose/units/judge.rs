@@ -53,6 +53,10 @@ fn stale_text(unit: &UnitProperties) -> Option<Finding> {
 
 fn kill_mode(unit: &UnitProperties, way: Way) -> Option<Finding> {
     let mode = unit.get("KillMode");
+    if unit.manager().is_some() {
+        // What is to be ended how is for the one to say that starts the server.
+        return None;
+    }
     match (mode, way) {
         // A SIGKILL of the main process ends the launcher alone: seen, the server lived on.
         ("process" | "none", Way::Prefix) => Some(Finding::bad(

@@ -90,6 +90,18 @@ impl UnitProperties {
         self.all(name).iter().filter_map(|value| program(value)).collect()
     }
 
+    /// Returns the name of what the unit starts where that is known to start servers itself: its
+    /// main process is no server then.
+    #[must_use]
+    pub fn manager(&self) -> Option<&'static str> {
+        // Behind these the main process is the server, where systemd is told of a daemon.
+        let forks = |name: &&str| {
+            self.get("Type") == "forking" && ["pg_ctl", "pg_ctlcluster", "gs_ctl"].contains(name)
+        };
+        let found = self.programs("ExecStart");
+        found.iter().find_map(|program| manager(&program.words)).filter(|name| !forks(name))
+    }
+
     /// How shmwarden stands in this unit now, if it does. In-place mode is seen only where the unit
     /// itself says so, not where a tool starts it.
     #[must_use]
@@ -106,6 +118,48 @@ impl UnitProperties {
         }
         any("ExecStartPost", "record").then_some(Way::Record)
     }
+}
+
+/// Programs that start servers as processes of their own, and end them themselves.
+const MANAGERS: [&str; 21] = [
+    "patroni",
+    "supervisord",
+    "pg_ctlcluster",
+    "pg_ctl",
+    "gs_ctl",
+    "pg_autoctl",
+    "stolon-keeper",
+    "repmgrd",
+    "cm_agent",
+    "om_monitor",
+    "monit",
+    "circusd",
+    "runsvdir",
+    "s6-svscan",
+    "docker",
+    "podman",
+    "conmon",
+    "containerd",
+    "crond",
+    "cron",
+    "pacemakerd",
+];
+
+/// Returns which of them a command line runs: as its program, or as what an interpreter runs.
+pub(super) fn manager(words: &str) -> Option<&'static str> {
+    let name = |word: &str| {
+        let file = word.trim_matches(['"', '\'']).rsplit('/').next().unwrap_or_default().to_owned();
+        file.trim_end_matches(".py").to_owned()
+    };
+    // What stands behind shmwarden's own options is the program.
+    let words = words.split_once(" -- ").map_or(words, |(_, command)| command);
+    let mut words = words.split_whitespace().map(name).filter(|word| !word.starts_with('-'));
+    let first = words.next()?;
+    let known = |name: &str| MANAGERS.iter().find(|known| **known == name).copied();
+    let interprets = ["python", "sh", "bash", "dash", "env", "perl", "ruby"]
+        .iter()
+        .any(|one| first.starts_with(one));
+    known(&first).or_else(|| words.take(2).find_map(|word| known(&word)).filter(|_| interprets))
 }
 
 fn in_place_word(word: &str) -> bool {

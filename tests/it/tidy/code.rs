@@ -157,6 +157,17 @@ pub fn says(line: &str, phrase: &str) -> bool {
     line.match_indices(phrase).any(|(at, _)| !(begins_word && line[..at].ends_with(is_word)))
 }
 
+/// Whether a line calls a function of a module: `shm::stat(id)`, and not `shm::Row {`.
+pub fn calls_function_of(line: &str, module: &str) -> bool {
+    let phrase = format!("{module}::");
+    let found = line.match_indices(&phrase).filter(|(at, _)| !line[..*at].ends_with(is_word));
+    let mut behind = found.map(|(at, _)| &line[at + phrase.len()..]);
+    behind.any(|rest| {
+        let name: String = rest.chars().take_while(|c| is_word(*c)).collect();
+        name.starts_with(|c: char| c.is_lowercase()) && rest[name.len()..].starts_with('(')
+    })
+}
+
 #[test]
 fn comments_and_literals_are_blanked() {
     let text = "a /* b /* c */ d */ e // f\n'x' '\\'' \"g\\\"h\" r#\"i\"j\"# &'k l \"m\nn\" r#o";

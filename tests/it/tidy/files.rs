@@ -20,7 +20,12 @@ pub struct Source {
 impl Source {
     fn read(root: &Path, path: &Path) -> Self {
         let text = fs::read_to_string(path).unwrap();
-        let path = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+        Self::of(path.strip_prefix(root).unwrap().to_str().unwrap(), &text)
+    }
+
+    /// A file as it would be with this text.
+    pub fn of(path: &str, text: &str) -> Self {
+        let (path, text) = (path.to_owned(), text.to_owned());
         let code = code::without_comments_and_literals(&text);
         let is_test = path.ends_with("/tests.rs") || path.contains("/tests/");
         let production =

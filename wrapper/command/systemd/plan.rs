@@ -83,6 +83,15 @@ pub(super) fn make(
             None => Way::Prefix,
         },
     };
+    // Debian's units have pg_ctlcluster, which is given the script beside the drop-in.
+    let manager = properties.manager().filter(|_| cluster.is_none());
+    if let Some(manager) = manager.filter(|_| way != Way::Record || choice == WayChoice::Auto) {
+        let text = format!(
+            "{unit} starts {manager}, which starts the server itself, so no drop-in of the unit \
+             fits: give 'shmwarden run --in-place' to {manager} instead (docs/operating.md)"
+        );
+        return Err(refused(exit::USAGE, text));
+    }
     if forks && (way == Way::Prefix || way == Way::InPlace && cluster.is_none()) {
         let text = format!(
             "{unit} has Type={kind}: its ExecStart= is not the server but what starts it. Use \

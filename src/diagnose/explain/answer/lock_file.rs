@@ -104,7 +104,8 @@ fn exists(message: &Message, scene: &Scene<'_>) -> Answer {
                 process.parent
             ));
             answer.run(format!(
-                "end or restart process {}, its parent; then start the server again",
+                "ps -fp {} shows its parent, which has to wait for it; when it has, start the \
+                 server again",
                 process.parent
             ));
         }

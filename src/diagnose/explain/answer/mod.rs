@@ -33,7 +33,7 @@ impl Answer {
     }
 }
 
-const NO_DISK: &str = "This is not a disk: no file system is full.";
+const NO_DISK: &str = "This is not a disk, but a number that the kernel allows.";
 
 /// Explains a message.
 #[must_use]
@@ -50,7 +50,7 @@ pub fn answer(message: &Message, scene: &Scene<'_>) -> Answer {
             _,
         ) => lock_file(message, scene),
         (Topic::Resize, _) => resize(message, scene),
-        (Topic::Mutex, Some(Errno::NoSpace)) => no_ids(Kind::Sem, message, scene),
+        (Topic::Mutex, Some(Errno::NoSpace)) => mutex_without_room(message, scene),
         (Topic::Mutex, _) => mutex(message),
         (Topic::Failed(call), Some(errno)) => failed(call, errno, message, scene),
         (Topic::Failed(call), None) => without_errno(call, message, scene),
@@ -82,6 +82,18 @@ fn failed(call: Call, errno: Errno, message: &Message, scene: &Scene<'_>) -> Ans
         }
         _ => without_errno(call, message, scene),
     }
+}
+
+/// A mutex may be a file as well, and then its disk may be full.
+fn mutex_without_room(message: &Message, scene: &Scene<'_>) -> Answer {
+    let mut answer = no_ids(Kind::Sem, message, scene);
+    answer.means = format!(
+        "Where the mutex is a semaphore (Mutex sysvsem): {} Where it is a file: the file system of \
+         its lock directory is full.",
+        answer.means
+    );
+    answer.run("where it is a file: df -h and df -i of the directory that the Mutex line names");
+    answer
 }
 
 fn mutex(message: &Message) -> Answer {
@@ -121,8 +133,8 @@ fn bare(errno: Option<Errno>, message: &Message, scene: &Scene<'_>) -> Answer {
             let mut answer = no_ids(Kind::Shm, message, scene);
             let sets = no_ids(Kind::Sem, message, scene);
             answer.means = format!(
-                "From shmget, semget or msgget: {NO_DISK} A number that the kernel allows is \
-                 reached. From a write to /dev/shm: that tmpfs is full. From anything else: a disk."
+                "From shmget, semget or msgget: {NO_DISK} From a write to /dev/shm: \
+                 that tmpfs is full. From anything else: a disk."
             );
             answer.here.extend(sets.here);
             answer.run.extend(sets.run);

@@ -2,6 +2,7 @@
 
 use super::{Answer, NO_DISK};
 use crate::diagnose::explain::{Call, Message, Scene};
+use crate::observe::limits::ShmFileSystem;
 use crate::verdict::{Judged, Kind, Verdict};
 
 /// ENOSPC of shmget, semget, msgget.
@@ -154,15 +155,26 @@ pub(super) fn resize(message: &Message, scene: &Scene<'_>) -> Answer {
     let asked = message
         .bytes
         .map_or_else(String::new, |bytes| format!("; {} were asked for", (scene.size)(bytes)));
+    let has_room = |fs: ShmFileSystem| {
+        let needed = fs.used_bytes.saturating_add(message.bytes.unwrap_or(1));
+        fs.total_bytes == 0 || needed <= fs.total_bytes
+    };
     if let Some(fs) = scene.limits.shm_fs {
         let (used, total) = ((scene.size)(fs.used_bytes), (scene.size)(fs.total_bytes));
         answer.here.push(format!("{used} of {total} in /dev/shm are taken{asked}"));
     }
-    if let Some((who, fix)) = scene.crowd("/dev/shm", message.bytes.unwrap_or(0)) {
+    if scene.limits.shm_fs.is_some_and(has_room) {
+        answer.here.push(
+            "that has room now: it was full at that moment, or the message is of a container with \
+             a /dev/shm of its own"
+                .to_owned(),
+        );
+        answer.run("shmwarden list --kind posix --sort -bytes shows who has how much of it now");
+    } else if let Some((who, fix)) = scene.crowd("/dev/shm", message.bytes.unwrap_or(0)) {
         answer.here.extend(who);
         answer.run(fix);
     } else {
-        answer.run("make it larger: mount -o remount,size=SIZE /dev/shm (a container: --shm-size)");
+        answer.run("df -h /dev/shm shows how large it is, and how much of it is taken");
     }
     answer.run(
         "in a container look there: each has a /dev/shm of its own, 64 MiB where nobody asked for \

@@ -54,7 +54,16 @@ pub(super) fn vanished(message: &Message, scene: &Scene<'_>) -> Answer {
         (None, _) => scene.object(Kind::Shm, message),
     };
     match found {
-        Some(one) => answer.here.extend(scene.describe(one)),
+        Some(one) => {
+            answer.here.extend(scene.describe(one));
+            answer.here.push(
+                "nothing was removed here, if that is the one: the message may be of another \
+                 machine, container or boot"
+                    .to_owned(),
+            );
+            answer.run("compare its owner and its age with the server's: shmwarden list -v");
+            return answer;
+        }
         None => {
             let what = match (&message.name, message.id) {
                 (Some(name), _) => format!("/dev/shm/{}", (scene.safe)(name)),
@@ -62,6 +71,11 @@ pub(super) fn vanished(message: &Message, scene: &Scene<'_>) -> Answer {
                 (None, None) => "the object".to_owned(),
             };
             answer.here.push(format!("{what} is not here now"));
+            let kind = match message.topic {
+                Topic::Failed(Call::Semop) => Kind::Sem,
+                _ => Kind::Shm,
+            };
+            answer.here.extend(scene.another(kind, message));
         }
     }
     answer.run("shmwarden doctor says whether RemoveIPC= is a danger here, and how to end it");
@@ -80,21 +94,38 @@ pub(super) fn still_in_use(message: &Message, scene: &Scene<'_>) -> Answer {
         Some(one) => {
             answer.here.extend(scene.describe(one));
             let holders = (scene.holding)(one).holders;
-            let pids: Vec<String> =
-                holders.iter().map(|held| held.holder.process.pid.to_string()).collect();
+            let pids: Vec<i32> = holders.iter().map(|held| held.holder.process.pid).collect();
             let id = one.subject.id().unwrap_or(0);
+            let fits = |directory: &String| pids.iter().all(|pid| scene.works_in(*pid, directory));
+            let in_it = message.directory.as_ref().is_some_and(fits);
+            let is_that_servers = message.key.is_some() && in_it;
             if pids.is_empty() && matches!(one.verdict, Verdict::Stale | Verdict::Orphan) {
                 answer.here.push("nobody holds it any more".to_owned());
                 answer.run("start the server again: it removes the block itself");
-            } else if pids.is_empty() {
-                answer.run(format!("sudo shmwarden who {id} names who holds it"));
+            } else if scene.server_may_live(one) {
+                answer.here.push(
+                    "its server lives: either it is the one that is to be started, or the message \
+                     is of another machine or container"
+                        .to_owned(),
+                );
+                answer.run("leave it alone; pg_ctl status -D DIR says whether it runs already");
+            } else if pids.is_empty() || !is_that_servers {
+                answer.run(format!(
+                    "sudo shmwarden who {id} names who holds it; end only what works in that data \
+                     directory, after its server has died"
+                ));
             } else {
+                let pids: Vec<String> = pids.iter().map(ToString::to_string).collect();
                 answer.run(format!(
                     "let its query end, or end it: kill {}; kill -9 only if it stays for minutes",
                     pids.join(" ")
                 ));
                 answer.run("then start the server again");
             }
+        }
+        None if scene.another(Kind::Shm, message).is_some() => {
+            answer.here.extend(scene.another(Kind::Shm, message));
+            answer.run("run this where the message was written");
         }
         None => {
             let id = message.id.map_or_else(String::new, |id| format!(" {id}"));

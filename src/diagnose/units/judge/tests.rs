@@ -35,6 +35,35 @@ fn a_kill_that_spares_the_server_does_not_fit_a_prefix() {
 }
 
 #[test]
+fn no_kill_mode_is_advised_where_the_main_process_is_no_server() {
+    for words in [
+        "/usr/bin/patroni /etc/patroni/config.yml",
+        "/usr/bin/python3 /usr/bin/patroni /etc/patroni.yml",
+        "/usr/bin/python3 -u /opt/patroni.py",
+        "/usr/bin/supervisord -n -c /etc/supervisord.conf",
+        "/usr/bin/pg_ctlcluster 15 main start",
+        "/usr/bin/docker run --rm postgres:15",
+        "/usr/bin/shmwarden run -- /usr/bin/patroni /etc/patroni.yml",
+    ] {
+        for mode in ["process", "none", "control-group"] {
+            for way in [Way::Prefix, Way::InPlace, Way::Record] {
+                let text = format!("{}Type=simple\nKillMode={mode}\n", starts(words));
+                let ids = found(&text, way);
+                assert!(ids.iter().all(|(id, _)| *id != "kill-mode"), "{words} {mode} {way:?}");
+            }
+        }
+    }
+    // The positive control: these start the server itself, or stand in front of it.
+    let servers = ["/usr/lib/postgresql/15/bin/postgres -D /d", "/opt/start.sh"];
+    for words in servers {
+        let text = format!("{}Type=simple\nKillMode=process\n", starts(words));
+        assert_eq!(prefix(&text), [("kill-mode", Level::Bad)], "{words}");
+    }
+    let forking = format!("{}Type=forking\nKillMode=process\n", starts("/usr/bin/pg_ctl start"));
+    assert_eq!(found(&forking, Way::Record)[0].0, "kill-mode");
+}
+
+#[test]
 fn a_record_that_comes_too_early_is_told() {
     assert_eq!(found("Type=oneshot", Way::Record), [("record-unnamed", Level::Bad)]);
     assert_eq!(found("Type=exec", Way::Record), [("record-early", Level::Warn)]);
