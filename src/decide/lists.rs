@@ -3,9 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Absent, Kept, Reason, Verdict};
+use super::{Absent, Kept, Reason, Verdict, own};
+use crate::attribute::is_here;
 use crate::attribute::listed::{self, Bearer, Name};
 use crate::ledger::Book;
+use crate::ledger::book::Recorded;
 use crate::ledger::record::Role;
 use crate::object::Identity;
 use crate::observe::Observation;
@@ -52,6 +54,38 @@ pub(super) fn keep_with_what_they_name(
         other => other,
     };
     verdicts.into_iter().map(judge).collect()
+}
+
+/// Returns for each run something that its lists name and that stays, as far as they were read:
+/// for who only looks, and cannot have read what leads to the lists.
+#[must_use]
+pub fn staying(book: &Book, look: &Observation) -> BTreeMap<u64, String> {
+    let mut stays = BTreeMap::new();
+    let goes = |object: &Recorded| own::reason(book, object, look).is_none();
+    let takes = |bearer: &Bearer| match bearer {
+        Bearer::Object(identity @ Identity::Shm(segment)) => {
+            let mut same = book.segments_of(segment.id).filter(|object| object.is_open());
+            same.any(|object| object.identity.is(identity) && goes(object))
+        }
+        Bearer::Object(identity) => {
+            book.open_objects().any(|object| object.identity.is(identity) && goes(object))
+        }
+        Bearer::Unknown => false,
+    };
+    for list in listed::names(book, look) {
+        let names = list.names.iter();
+        let mut left = names.filter(|name| !listed::bearers(name, look).iter().all(takes));
+        if let Some(name) = left.next() {
+            stays.entry(list.run).or_insert_with(|| name.to_string());
+        }
+    }
+    // What leads to a list that stays is not read here.
+    for list in book.open_objects().filter(|object| object.role == Role::Control) {
+        if is_here(book, list, look) && !goes(list) {
+            stays.entry(list.run).or_insert_with(|| list.identity.to_string());
+        }
+    }
+    stays
 }
 
 /// What is to be removed, by number and name.

@@ -16,6 +16,7 @@ mod shared;
 pub use crate::attribute::differs;
 pub use common::{clean_end, unproven, unseen_user};
 pub use life::Life;
+pub use lists::staying;
 pub use own::{file_reason, file_use};
 pub use peers::{PeerWord, may_be_shared, used_elsewhere};
 pub use reason::{Evidence, Holder, Reason};

@@ -1,10 +1,11 @@
 //! A ledger as a listing takes it: what it says, and whether its instance lives, judged without
 //! its lock. Pure.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::attribute::{self, Suspect};
-use crate::decide::{Evidence, Life, Policy, life};
+use crate::decide::{self, Evidence, Life, Policy, life};
 use crate::ledger::Book;
 use crate::ledger::book::{Recorded, Run};
 use crate::ledger::record::{Entry, How, ObjectSeen, Record, Role};
@@ -29,6 +30,8 @@ pub struct Account {
     pub has_unread_list: bool,
     /// Where the ledger is, and its owner: root where that was not told.
     pub source: (PathBuf, u32),
+    /// By run, something that a list of its server's names and that stays: so does the list.
+    pub stays: BTreeMap<u64, String>,
 }
 
 /// Whether a ledger can bear on what is here: it is of this boot, and something in it is open.
@@ -56,8 +59,12 @@ impl Account {
         };
         let at_work = launcher(&book, look).or(locked_by);
         let (suspects, source) = (Vec::new(), (PathBuf::new(), 0));
-        let mut account = Self { book, life, at_work, suspects, has_unread_list: false, source };
+        let (stays, has_unread_list) = (BTreeMap::new(), false);
+        let mut account = Self { book, life, at_work, suspects, has_unread_list, source, stays };
         account.attribute(look);
+        if !account.lives() {
+            account.stays = decide::staying(&account.book, look);
+        }
         account
     }
 

@@ -7,6 +7,7 @@ use crate::attribute::Doubt;
 use crate::attribute::sets::{queue_differs, set_differs};
 use crate::decide::{self, Life, PeerWord, Policy, Reason};
 use crate::ledger::book::Recorded;
+use crate::ledger::record::Role;
 use crate::object::{Identity, Place, Segment, ShmFile};
 use crate::observe::{Observation, identity_of};
 use crate::sys::shm::{MODE_DEST, Row};
@@ -226,12 +227,17 @@ impl<'a> Known<'a> {
             }
         };
         let common = || self.common.get(index).and_then(Clone::clone);
+        let listed = || {
+            let of_list = matches!(object.role, Role::Main | Role::Control);
+            let stays = account.stays.get(&object.run).filter(|_| of_list);
+            stays.map(|what| Reason::ListedStays(what.clone()))
+        };
         let unseen = || decide::unseen_user(&account.book, &account.life, object);
         let clean = || decide::clean_end(&account.book, object, &Policy::default());
         let unproven = || decide::unproven(object);
         let others = || decide::others_reason(&account.book, object, self.look);
         let elsewhere = || self.used_elsewhere(index, object);
-        let kept = own.or_else(common).or_else(unseen).or_else(unproven);
+        let kept = own.or_else(common).or_else(listed).or_else(unseen).or_else(unproven);
         match kept.or_else(clean).or_else(others).or_else(elsewhere) {
             None if object.is_adopted() => said(Verdict::Stale, Reason::Adopted),
             None => said(Verdict::Stale, Reason::Dead),

@@ -3,5 +3,5 @@
 
 mod interrupted;
 mod machine;
-mod stage;
+pub mod stage;
 mod whole;

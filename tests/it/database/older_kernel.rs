@@ -12,11 +12,12 @@ use serde_json::Value;
 use super::everywhere::{killed_in_a_container, killed_on_the_machine, killed_with_its_launcher};
 use super::matrix::{Kind, USUAL};
 use super::stage::{Stage, needs_root};
+use crate::demo::stage;
 use crate::support::objects::{ShmFile, segment, shm_files};
 use crate::support::older_kernel::hide_birth_times;
 use crate::support::sandbox;
 use crate::support::user::User;
-use crate::support::warden;
+use crate::support::warden::{self, Answer};
 
 const LIMIT: Duration = Duration::from_secs(300);
 
@@ -90,6 +91,18 @@ impl Dead {
         kept.collect()
     }
 
+    /// What `list` says of the main segment: `stale` is what a sweep would remove.
+    fn listed_as(&self) -> String {
+        let ledger = self.stage.ledger.to_str().unwrap();
+        let list = warden::answer(User::Server, &["list", "--json", "--ledger", ledger]);
+        let list = list.expect_code(0).json();
+        let objects = list["objects"].as_array().unwrap();
+        let main = objects.iter().find(|one| one["kind"] == "shm" && one["id"] == self.main);
+        let main = main.unwrap_or_else(|| panic!("{list:#}"));
+        let word = |field: &str| main[field].as_str().unwrap().to_owned();
+        format!("{} {}", word("verdict"), word("reason_code"))
+    }
+
     fn main_stands(&self) {
         assert!(segment(self.main).is_some(), "the list is lost; {}", self.stage.told());
     }
@@ -113,12 +126,14 @@ fn another_users_file(older: bool) {
     fs::remove_file(&listed).unwrap();
     fs::write(&listed, "another user's").unwrap();
     for _ in 0..2 {
+        assert_eq!(dead.listed_as(), "held listed-stays");
         let kept = dead.kept();
         assert!(kept.contains(&format!("{} listed-stays", dead.main)), "{kept:?}");
         dead.main_stands();
         assert_eq!(fs::read(&listed).unwrap(), b"another user's");
     }
     fs::remove_file(&listed).unwrap();
+    assert_eq!(dead.listed_as(), "stale dead");
     assert_eq!(dead.kept(), [""; 0]);
     dead.stage.assert_clean();
 }
@@ -151,6 +166,7 @@ fn a_file_that_came_under_a_listed_name_after_the_death_stays_and_the_main_segme
         let name = listed.file_name().unwrap().to_str().unwrap().to_owned();
         // The sweep reads the main segment, which moves its last detach: not a later proof.
         for _ in 0..3 {
+            assert_eq!(dead.listed_as(), "held listed-stays");
             let kept = dead.kept();
             assert!(kept.contains(&format!("{name} changed-since")), "{kept:?}");
             assert!(kept.contains(&format!("{} listed-stays", dead.main)), "{kept:?}");
@@ -173,7 +189,7 @@ fn another_dev_shm_keeps_the_main_segment() {
         let mut elsewhere = User::Root.command("unshare");
         elsewhere.args(["--mount", "--", "sh", "-c", sweep, "sh"]).args(User::Server.prefix());
         elsewhere.arg(warden::binary()).args(["sweep", "--json", &ledger]);
-        let answer = warden::Answer::of(&mut elsewhere).expect_code(0).json();
+        let answer = Answer::of(&mut elsewhere).expect_code(0).json();
         assert_eq!(answer["removed"], 0, "{answer:#}");
         dead.main_stands();
         assert_eq!(dead.kept(), [""; 0]);
@@ -213,5 +229,21 @@ fn a_dead_server_is_adopted_as_a_whole_and_no_file_by_its_name() {
         assert!(swept.iter().all(|one| one["outcome"] == "removed"), "{swept:?}");
         assert_eq!(swept.last().unwrap()["id"], dead.main, "the main segment goes last");
         dead.stage.assert_clean();
+    });
+}
+
+#[test]
+fn the_demo_holds_all_its_claims_and_doctor_names_the_fallback() {
+    sandbox::run_within(LIMIT, || {
+        hide_birth_times();
+        let demo = Answer::of(&mut stage::command(User::Root, &["--json"]));
+        assert!(stage::claims_of(&demo).len() > 10, "{demo:?}");
+        let doctor = warden::answer(User::Root, &["doctor", "--json"]).json();
+        let findings = doctor["findings"].as_array().unwrap();
+        let birth = findings.iter().find(|one| one["id"] == "kernel-birth-time");
+        let birth = birth.unwrap_or_else(|| panic!("{doctor:#}"));
+        assert_eq!(birth["level"], "warn");
+        let text = birth["text"].as_str().unwrap();
+        assert!(text.contains("of a dead PostgreSQL what its own list names is removed"), "{text}");
     });
 }
