@@ -65,6 +65,11 @@ impl Moment {
         all
     }
 
+    /// The same, where the launcher may have seen what was made, which then goes, or not.
+    fn or_one(self) -> Self {
+        Moment { unlisted: 0..=1, ..self }
+    }
+
     /// Starts the server and comes to the moment.
     pub fn reach(&self, stage: &mut Stage) -> Reached {
         let file = stage.directory().join(format!("{}.strace", self.name.replace(' ', "-")));
@@ -146,8 +151,9 @@ fn starting(kind: Kind) -> Vec<Moment> {
         "sysv" => at(
             "the control segment is made",
             Hold { when: Some(2), ..Hold::first("shmget", After) },
-            1,
-        ),
+            0,
+        )
+        .or_one(),
         _ => at("the control segment is made", Hold::first("fallocate", After), 1),
     };
     vec![
@@ -156,8 +162,8 @@ fn starting(kind: Kind) -> Vec<Moment> {
         at("the claim is synced", Hold::first("fsync", After), 0),
         at("the server is executed", executed, 0),
         at("the main segment is asked for", Hold::first("shmget", Before), 0),
-        at("the main segment is made", Hold::first("shmget", After), 1),
-        at("the main segment is attached", Hold::first("shmat", After), 1),
+        at("the main segment is made", Hold::first("shmget", After), 0).or_one(),
+        at("the main segment is attached", Hold::first("shmat", After), 0).or_one(),
         control,
     ]
 }
@@ -179,7 +185,7 @@ fn in_service(kind: Kind) -> Vec<Moment> {
         moment("dynamic memory is to go", Reach::Cancelling(destroy(Before)), 0),
         moment("dynamic memory is gone and still listed", Reach::Cancelling(destroy(After)), 0),
         moment("the old main segment is gone", anew(Before), 0),
-        moment("the new main segment is made", anew(After), 0),
+        moment("the new main segment is made", anew(After), 0).or_one(),
     ]
 }
 

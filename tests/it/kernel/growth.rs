@@ -21,6 +21,8 @@ use crate::support::warden::Answer;
 
 /// None: a key is what others find an object by, and what has one stays where they may use it.
 const KEY: u32 = 0;
+/// What a start and a few objects take, in bytes; thirty segments more do not fit in it.
+const ROOM: u64 = 4096;
 /// Objects that came and went in each run of the past.
 const PASSED: u64 = 35;
 
@@ -57,7 +59,7 @@ pub fn length(instance: &Instance) -> u64 {
     fs::metadata(instance.ledger()).unwrap().len()
 }
 
-/// Repeats the one run of a ledger until one more makes it long; gives its length.
+/// Repeats the one run of a ledger until little more makes it long; gives its length.
 pub fn make_long(instance: &Instance) -> u64 {
     let model = ledger_text::entries(instance.ledger());
     let mut bytes = instance.bytes();
@@ -87,19 +89,19 @@ pub fn make_long(instance: &Instance) -> u64 {
             seq += 1;
             more.extend(line::encode(&Entry { seq, record, ..model[0].clone() }));
         }
-        if (bytes.len() + more.len()) as u64 > LONG_BYTES {
+        if (bytes.len() + more.len()) as u64 > LONG_BYTES - ROOM {
             (seq, object) = (seq_before, object_before);
             break;
         }
         bytes.extend(more);
     }
-    // And what came and went in the last one, up to one object less than that.
+    // And what came and went in the last one, up to where a start has room.
     for pair in passed(run - 1, &mut object).chunks(2) {
         let mut more = Vec::new();
         for (record, seq) in pair.iter().zip(seq + 1..) {
             more.extend(line::encode(&Entry { seq, record: record.clone(), ..model[0].clone() }));
         }
-        if (bytes.len() + more.len()) as u64 > LONG_BYTES {
+        if (bytes.len() + more.len()) as u64 > LONG_BYTES - ROOM {
             break;
         }
         bytes.extend(more);
