@@ -19,12 +19,17 @@ pub fn boottime(bytes: &[u8]) -> Result<i64, Malformed> {
     offset.ok_or_else(|| Malformed::quoting(WHAT, "no offset of the boot clock", bytes))
 }
 
+/// More ticks than any machine has run for. A clock that is set back shows what began before its
+/// own beginning so: as a negative number without its sign, and rounded.
+const IMPOSSIBLE: u64 = 1_000_000_000_000;
+
 /// Returns a time of a shifted clock on the machine's own, in ticks of which a second has so many;
-/// `None` where the offset is no whole number of ticks, so that the kernel has rounded.
+/// `None` where the kernel has rounded it: it lies before the beginning of that clock, or the
+/// offset is no whole number of ticks.
 #[must_use]
 pub fn on_machine_clock(ticks: u64, offset_nanos: i64, ticks_a_second: u64) -> Option<u64> {
     let tick = 1_000_000_000_i64.checked_div(i64::try_from(ticks_a_second).ok()?)?;
-    if offset_nanos.checked_rem(tick)? != 0 {
+    if offset_nanos.checked_rem(tick)? != 0 || ticks > IMPOSSIBLE {
         return None;
     }
     ticks.checked_add_signed(offset_nanos.checked_div(tick)?.checked_neg()?)
@@ -53,6 +58,9 @@ mod tests {
         assert_eq!(on_machine_clock(700, 5_000_000_001, 100), None, "the kernel has rounded");
         assert_eq!(on_machine_clock(1, 5_000_000_000, 100), None, "before the boot");
         assert_eq!(on_machine_clock(1, 0, 0), None);
+        // Began 3 s after the boot, on a clock that is 5 s behind.
+        let shown = (3_000_000_000_u64.wrapping_sub(5_000_000_000)) / 10_000_000;
+        assert_eq!(on_machine_clock(shown, -5_000_000_000, 100), None);
     }
 
     #[test]

@@ -347,7 +347,7 @@ fn root_adopts_into_no_other_users_ledger() {
 fn a_stray_file_is_taken_by_its_name_only() {
     sandbox::on_host(|| {
         need_root("to act as another user");
-        let user = User::Other(4711);
+        let user = User::Other(47_356);
         create_shm_file(user, "backup", 4096);
         create_shm_file(user, "PostgreSQL.77", 4096);
         let ledger = ledger_of(User::Root);

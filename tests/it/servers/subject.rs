@@ -180,11 +180,14 @@ impl Subject {
 
     /// Kills whatever runs its program, and waits for the ends.
     pub fn kill_left(&self) {
+        let mut killed = Vec::new();
         wait_until("all of it has ended", LONG, || {
             let all = self.left();
             // Again, for what was forked while they were listed.
             all.iter().for_each(|&pid| processes::kill(pid, Signal::SIGKILL));
-            all.is_empty()
+            killed.extend(&all);
+            // Who ends has no program any more before it has let go of its memory.
+            all.is_empty() && !killed.iter().any(|&pid| processes::lives(pid))
         });
         let _ = fs::remove_file(&self.pid_file);
     }
