@@ -187,7 +187,7 @@ fn each_of_the_nineteen_users_takes_what_is_its_own() {
 fn a_users_own_ledger_lies_in_its_state_directory() {
     sandbox::on_host(|| {
         need_root("to act as another user");
-        let user = User::Other(4711);
+        let user = User::Other(4713);
         let id = create_segment(user, 9, 4096);
         let home = ledger_of(user);
         let home = home.parent().unwrap();
@@ -207,19 +207,19 @@ fn a_users_own_ledger_lies_in_its_state_directory() {
 fn a_living_process_of_its_user_keeps_an_object_from_filters_and_from_the_sweep() {
     sandbox::on_host(|| {
         need_root("to act as another user");
-        let user = User::Other(4711);
+        let user = User::Other(4713);
         let (first, second) = (create_segment(user, 9, 4096), create_segment(user, 10, 4096));
         let ledger = ledger_of(User::Root);
         let path = ledger.to_str().unwrap();
         let sleep = || Process::spawn(user.command("sleep").arg("1000"));
         let sleeper = sleep();
-        let all = adopt(User::Root, path, &["--owner", "4711"], 0);
+        let all = adopt(User::Root, path, &["--owner", "4713"], 0);
         assert_eq!(said(&all), ["0", "1"].map(|id| format!("shm {id} refused user-lives")));
         assert!(!ledger.exists(), "nothing to record");
         let named = adopt(User::Root, path, &[&first.to_string()], 0);
         assert_eq!(said(&named), [format!("shm {first} adopted named")]);
         drop(sleeper);
-        let all = adopt(User::Root, path, &["--owner", "4711"], 0);
+        let all = adopt(User::Root, path, &["--owner", "4713"], 0);
         assert!(said(&all).contains(&format!("shm {second} adopted no-user")), "{all:?}");
         // The user has come back: what was named goes, what was found stays.
         let sleeper = sleep();

@@ -76,7 +76,7 @@ fn every_semaphore_set_that_a_dead_httpd_leaked_is_cleared() {
 fn sets_of_a_user_without_processes_are_taken_by_a_filter() {
     sandbox::on_host(|| {
         need_root("to act as another user");
-        let mut command = User::Other(4711).command("perl");
+        let mut command = User::Other(4713).command("perl");
         let script = "semget(5, 3, 03600); semget(6, 1, 03600); 1";
         Answer::of(command.args(["-e", script])).expect_code(0);
         let ledger = ledger_of(User::Root);
@@ -96,7 +96,7 @@ fn a_sweep_of_many_adopted_objects_leaves_a_short_ledger_with_its_newest_removal
         let path = ledger.to_str().unwrap();
         let count = 2500;
         need_root("to make objects of a user without processes");
-        let script = "$( = 4711; $) = '4711 4711'; $< = $> = 4711;
+        let script = "$( = 4713; $) = '4713 4713'; $< = $> = 4713;
             my $id; for my $key (1..2500) { $id = shmget($key, 1, 01600) // die $! } print $id + 0";
         let last = run_perl(script);
         adopt(User::Root, path, &["--key-family", "0x00000000/16"], 0);
@@ -119,7 +119,7 @@ fn a_long_ledger_that_means_nothing_in_this_namespace_is_not_written_to() {
         need_root("to make more segments than there may be as a rule");
         std::fs::write("/proc/sys/kernel/shmmni", "6000").unwrap();
         run_perl(
-            "$( = 4711; $) = '4711 4711'; $< = $> = 4711;
+            "$( = 4713; $) = '4713 4713'; $< = $> = 4713;
             for my $key (1..5500) { defined(shmget($key, 1, 01600)) or die $! }",
         );
         adopt(User::Root, path, &["--key-family", "0x00000000/16"], 0);

@@ -66,14 +66,14 @@ fn a_set_names_its_last_operator_and_who_waits() {
 fn a_set_of_a_user_without_processes_is_an_orphan() {
     sandbox::on_host(|| {
         need_root("to act as a user that nobody else is");
-        let (maker, id) = perl(User::Other(4711), SET, &[]);
+        let (maker, id) = perl(User::Other(4713), SET, &[]);
         drop(maker);
         let object = only(&id.to_string(), 1);
         assert_eq!(
             (&object["verdict"], &object["reason_code"]),
             (&"orphan".into(), &"no-user".into())
         );
-        assert_eq!((&object["uid"], &object["owner"]), (&4711.into(), &Value::Null));
+        assert_eq!((&object["uid"], &object["owner"]), (&4713.into(), &Value::Null));
     });
 }
 

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -52,6 +53,7 @@ pub fn run(test: &str, limit: Duration, pids: Pids) {
     if let Some(reason) = obstacle(pids) {
         return skip::note(test, &reason);
     }
+    let _alone = alone(test, pids);
     let scratch = tempfile::Builder::new().prefix("shmwarden-test-").tempdir().unwrap();
     let output = tempfile::tempfile().unwrap();
     let mut sandbox = unshare(pids)
@@ -77,6 +79,14 @@ pub fn run(test: &str, limit: Duration, pids: Pids) {
         Ok(_) => assert!(output.contains(&last_line(test)), "{test} was not run:\n{output}"),
     }
     print!("{output}");
+}
+
+/// Tests of commands act as users of fixed numbers: in the machine's PID namespace one would take
+/// another's processes for its own users'.
+fn alone(test: &str, pids: Pids) -> Option<MutexGuard<'static, ()>> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let fixed = ["command::", "doctor::"].iter().any(|module| test.starts_with(module));
+    (fixed && pids == Pids::Machine).then(|| ALONE.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// Why there can be no sandbox here, if so.
