@@ -104,7 +104,10 @@ fn remove(removal: &Removal, ledger: &Ledger) -> Result<Done> {
 fn call_in_use(removal: &Removal, ledger: &Ledger) -> Option<Done> {
     let strangers = ledger.book.strangers.get(&removal.object()).into_iter().flatten();
     let strangers: Vec<i32> = strangers.map(|process| process.pid).collect();
-    let look = match tables::look_at_one(removal.identity(), &strangers) {
+    let run = ledger.book.objects.get(&removal.object()).map_or(0, |object| object.run);
+    let known =
+        ledger.book.runs.get(&run).is_some_and(|run| !decide::is_generic(&ledger.book, run));
+    let look = match tables::look_at_one(removal.identity(), known, &strangers) {
         Ok(look) => look,
         Err(error) => {
             let why = format!("cannot look for who uses it: {error}");

@@ -139,7 +139,8 @@ pub fn clean_end(book: &Book, object: &Recorded, policy: &Policy) -> Option<Reas
 
 /// Checks that nothing known of a run's server tells what it leaves: no claim is of a known engine,
 /// and no segment of it was ever known for a main segment.
-pub(super) fn is_generic(book: &Book, run: &Run) -> bool {
+#[must_use]
+pub fn is_generic(book: &Book, run: &Run) -> bool {
     let is_main = |object: &Recorded| object.run == run.start.run && object.role == Role::Main;
     run.claims.iter().all(|claim| claim.engine == EngineName::Generic)
         && !book.objects.values().any(is_main)

@@ -14,7 +14,7 @@ mod sets;
 mod shared;
 
 pub use crate::attribute::differs;
-pub use common::{clean_end, unproven, unseen_user};
+pub use common::{clean_end, is_generic, unproven, unseen_user};
 pub use life::Life;
 pub use lists::staying;
 pub use own::{file_reason, file_use};

@@ -138,7 +138,8 @@ fn perhaps_blocked(row: &msg::Row, look: &Observation) -> Option<Holder> {
 }
 
 /// Checks for an openGauss's mark that a process of the object's run has made: what bears it is its
-/// server's, whoever knows the key. In another PID namespace the maker's pid reads 0.
+/// server's, whoever knows the key. From another PID namespace than the ledger's the maker's pid
+/// reads otherwise, 0 or a number of this one, where it is dead.
 pub(super) fn bears_its_mark(
     book: &Book,
     object: &Recorded,
@@ -154,7 +155,7 @@ pub(super) fn bears_its_mark(
     let claimed = |pid: i32| run.claims.iter().any(|claim| claim.process.pid == pid);
     let fits = match place.pid_namespace == look.place.pid_namespace {
         true => claimed(*maker),
-        false => *maker == 0,
+        false => look.process(*maker).is_none_or(|process| process.ended),
     };
     fits && run.claims.iter().any(|claim| engine::has_interlock(claim.engine))
 }

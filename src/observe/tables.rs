@@ -201,13 +201,21 @@ pub fn add_calls(look: &mut Observation, of_interest: impl Fn(u32) -> bool) {
 
 /// A look at one set or queue and at those who may use it, `noted` among them, and at nothing else:
 /// a server may leave hundreds. A set counts its waiters itself, and one without a key is used by
-/// those alone who were given its number; else every process has to be asked.
+/// those alone who were given its number, as one is with its server's mark, if the server is of a
+/// `known` engine; else every process has to be asked.
 ///
 /// # Errors
 /// As [`super::observe`].
-pub fn look_at_one(identity: &Identity, noted: &[i32]) -> Result<Observation> {
+pub fn look_at_one(identity: &Identity, known: bool, noted: &[i32]) -> Result<Observation> {
     let mut look = super::observe(Scope::default())?;
-    let everybody = identity.is_findable() || matches!(identity, Identity::Msg(_));
+    let everybody = match identity {
+        Identity::Sem(set) => {
+            let row = || sem::stat(set.id).ok().flatten();
+            identity.is_findable() && !(known && row().is_some_and(|row| marker(&row).is_some()))
+        }
+        Identity::Msg(_) => true,
+        Identity::Shm(_) | Identity::Posix(_) => false,
+    };
     if everybody {
         look.processes = processes::all(Scope { processes: true, ..Scope::default() })?;
         look.extra.callers = Some(callers::look(&look.processes));

@@ -26,28 +26,40 @@ fn with_file(instance: &Instance) -> Asked {
 fn a_file_that_somebody_has_open_and_not_mapped_stays() {
     sandbox::on_host(|| {
         need_root("for a user of its own");
-        for user in [User::Server, User::Root] {
-            let instance = Instance::new(User::Server);
-            let server = with_file(&instance);
-            let mut other = Asked::stranger(user);
-            other.ask(OPEN);
-            server.kill();
-            let sweep = instance.sweep_as(User::Root, &[]).expect_code(0);
-            assert_eq!(outcomes(&sweep), ["kept open"], "{sweep:?}");
-            let list = ["list", "--json", "--ledger", instance.path()];
-            let list = warden::answer(User::Root, &list).expect_code(0).json();
-            assert_eq!(list["objects"][0]["verdict"], "held", "{list}");
-            assert_eq!(list["objects"][0]["reason_code"], "open", "{list}");
-            assert_eq!(shm_files().len(), 1);
-            drop(other);
-            let sweep = instance.sweep_as(User::Root, &[]).expect_code(0);
-            assert_eq!(outcomes(&sweep), ["removed dead"], "{sweep:?}");
-            assert_eq!(shm_files(), []);
-        }
+        let instance = Instance::new(User::Server);
+        let server = with_file(&instance);
+        let mut other = Asked::stranger(User::Server);
+        other.ask(OPEN);
+        server.kill();
+        let sweep = instance.sweep(&[]).expect_code(0);
+        assert_eq!(outcomes(&sweep), ["kept open"], "{sweep:?}");
+        let list = ["list", "--json", "--ledger", instance.path()];
+        let list = warden::answer(User::Server, &list).expect_code(0).json();
+        assert_eq!(list["objects"][0]["verdict"], "held", "{list}");
+        assert_eq!(list["objects"][0]["reason_code"], "open", "{list}");
+        assert_eq!(shm_files().len(), 1);
+        drop(other);
+        let sweep = instance.sweep(&[]).expect_code(0);
+        assert_eq!(outcomes(&sweep), ["removed dead"], "{sweep:?}");
+        assert_eq!(shm_files(), []);
     });
 }
 
-/// It has the file open for a moment, locks it, and reads it by its name at each use.
+/// Root sees who else has it open.
+#[test]
+fn a_file_that_root_has_open_stays_where_root_looks() {
+    sandbox::on_host(|| {
+        need_root("to have a server of root's");
+        let instance = Instance::new(User::Root);
+        let server = with_file(&instance);
+        let mut other = Asked::stranger(User::Root);
+        other.ask(OPEN);
+        server.kill();
+        assert_eq!(outcomes(&instance.sweep(&[]).expect_code(0)), ["kept open"]);
+        assert_eq!(shm_files().len(), 1);
+    });
+}
+
 #[test]
 fn a_file_that_somebody_has_locked_stays() {
     sandbox::on_host(|| {

@@ -95,7 +95,7 @@ fn what_has_no_key_goes_though_nobody_saw_the_server_end() {
 /// A file has a name, by which the next start finds it as it finds a segment by its key.
 #[test]
 fn a_file_stays_where_nobody_saw_the_server_end() {
-    sandbox::run(|| {
+    sandbox::on_host(|| {
         need_to_look_into_others();
         let instance = Instance::new(User::Server);
         let mut run = instance.run(&[], &["perl", "-e"]);

@@ -212,8 +212,12 @@ fn in_another_pid_namespace_the_mark_of_a_dead_opengauss_reads_0() {
     look.extra.sets[0].members = Some(operated_by(&[0]));
     let code = |look: &Observation| reason(&story.book, look, 1).map_or("removed", |r| r.code());
     assert_eq!(code(&look), "removed");
-    look.extra.marked = [(3, SERVER.pid)].into();
-    assert_eq!(code(&look), "others-unseen", "somebody's of this namespace");
+    // Seen from an outer namespace it has another number.
+    look.extra.marked = [(3, 12_345)].into();
+    assert_eq!(code(&look), "removed");
+    look.extra.marked = [(3, STRANGER.pid)].into();
+    let look = with(look, process(STRANGER.pid, STRANGER.start));
+    assert_eq!(code(&look), "others-may-use", "somebody's of this namespace");
 }
 
 #[test]
