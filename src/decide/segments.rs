@@ -77,7 +77,8 @@ fn used_since(book: &Book, object: &Recorded, row: &Row, look: &Observation) -> 
         && (row.last_pid == row.creator_pid
             || sets::is_recorded_process(book, object.place, row.last_pid));
     let may_go_on = |process: &Process| {
-        !process.ended && process.process.pid != look.pid && lets_in(row, process)
+        let elsewhere = process.same_ipc == Some(false);
+        !process.ended && process.process.pid != look.pid && !elsewhere && lets_in(row, process)
     };
     let unseen = look.sight != Sight::Everybody;
     let goes_on = || unseen || look.processes.iter().any(may_go_on);

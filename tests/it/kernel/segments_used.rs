@@ -21,8 +21,14 @@ use crate::support::waiting::wait_until;
 use crate::support::warden;
 
 const KEY: u32 = 0x00f4_7777;
-/// A user that has no process but those of these tests.
-const ALONE: User = User::Other(61_234);
+/// A user that has no process on this machine but those of one test: others run beside it.
+const ALONE: [User; 5] = [
+    User::Other(61_230),
+    User::Other(61_231),
+    User::Other(61_232),
+    User::Other(61_233),
+    User::Other(61_234),
+];
 const NEIGHBOUR: User = User::Other(61_235);
 
 /// Perl that makes or finds a segment and attaches it for a moment.
@@ -40,6 +46,14 @@ fn uses(id: i32) -> String {
 /// A child uses it, and has ended when this is answered.
 fn child_uses(id: i32) -> String {
     format!("my $p = fork; if (!$p) {{ shmread({id}, my $b, 0, 1); exec 'true' }} waitpid $p, 0; 0")
+}
+
+/// A child uses it again and again for some seconds, and ends.
+fn child_that_uses(id: i32) -> String {
+    format!(
+        "child(sub {{ for (1 .. 40) {{ shmread({id}, my $b, 0, 1); \
+         select undef, undef, undef, 0.1 }} exec 'true' }})"
+    )
 }
 
 /// A server under a launcher, and the segment that it has made and uses on and off.
@@ -67,10 +81,11 @@ fn listed(instance: &Instance) -> serde_json::Value {
 fn a_next_server_that_attaches_on_and_off_keeps_the_segment() {
     sandbox::on_host(|| {
         need_root("to act as another user");
-        let instance = Instance::new(ALONE);
-        let (first, id) = server(ALONE, &instance, 0o600);
+        let alone = ALONE[0];
+        let instance = Instance::new(alone);
+        let (first, id) = server(alone, &instance, 0o600);
         first.kill_all();
-        let mut next = Asked::stranger(ALONE);
+        let mut next = Asked::stranger(alone);
         assert_eq!(next.ask(&take(KEY, 0o600)), id, "found by its key");
         assert_eq!((segment(id).unwrap().nattch, last_pid(id)), (0, next.pid()));
         let object = listed(&instance);
@@ -103,13 +118,14 @@ fn a_next_server_that_attaches_on_and_off_keeps_the_segment() {
 fn a_peer_keeps_what_its_ledger_has_as_used() {
     sandbox::on_host(|| {
         need_root("to act as another user");
-        let instance = Instance::new(ALONE);
-        let (first, id) = server(ALONE, &instance, 0o600);
-        let other = Instance::at(ALONE, &instance.directory().join("peer.ledger"));
+        let alone = ALONE[1];
+        let instance = Instance::new(alone);
+        let (first, id) = server(alone, &instance, 0o600);
+        let other = Instance::at(alone, &instance.directory().join("peer.ledger"));
         let mut peer = Asked::start(&other, &["--engine", "generic"]);
-        peer.ask(&uses(id));
+        let child = peer.ask(&child_that_uses(id));
         wait_until("the peer's ledger has it as used", SOON, || other.count("used") == 1);
-        peer.ask(&child_uses(id));
+        processes::wait_end(child, SOON);
         assert!(!processes::lives(last_pid(id)), "only the peer's ledger tells");
         first.kill();
         assert!(segment(id).is_some(), "the launcher of the first keeps it");
@@ -133,13 +149,14 @@ fn a_peer_keeps_what_its_ledger_has_as_used() {
 fn a_ledger_that_may_not_be_read_counts_for_what_its_owner_may_use() {
     sandbox::on_host(|| {
         need_root("to act as another user");
+        let alone = ALONE[2];
         for (mode, alive, expected) in [
             (0o600, true, "removed dead"),
             (0o666, false, "removed dead"),
             (0o666, true, "kept used-elsewhere"),
         ] {
-            let instance = Instance::new(ALONE);
-            let (first, id) = server(ALONE, &instance, mode);
+            let instance = Instance::new(alone);
+            let (first, id) = server(alone, &instance, mode);
             let foreign = instance.directory().join("foreign.ledger");
             fs::write(&foreign, "whatever it says").unwrap();
             fs::set_permissions(&foreign, fs::Permissions::from_mode(0o600)).unwrap();
@@ -161,9 +178,10 @@ fn a_ledger_that_may_not_be_read_counts_for_what_its_owner_may_use() {
 fn a_pool_that_uses_it_after_the_death_keeps_it() {
     sandbox::on_host(|| {
         need_root("to act as another user");
-        let instance = Instance::new(ALONE);
-        let (first, id) = server(ALONE, &instance, 0o600);
-        let mut pool = Asked::stranger(ALONE);
+        let alone = ALONE[3];
+        let instance = Instance::new(alone);
+        let (first, id) = server(alone, &instance, 0o600);
+        let mut pool = Asked::stranger(alone);
         pool.ask(&uses(id));
         first.kill();
         let sweep = instance.sweep(&[]).expect_code(0);
@@ -186,13 +204,11 @@ fn a_pool_that_uses_it_after_the_death_keeps_it() {
 fn a_servers_own_workers_are_no_strangers() {
     sandbox::on_host(|| {
         need_root("to act as another user");
-        let instance = Instance::new(ALONE);
-        let (mut first, id) = server(ALONE, &instance, 0o600);
-        let worker = first.ask(&format!(
-            "child(sub {{ for (1 .. 40) {{ shmread({id}, my $b, 0, 1); \
-             select undef, undef, undef, 0.1 }} exec 'true' }})"
-        ));
-        let neighbour = Asked::stranger(ALONE);
+        let alone = ALONE[4];
+        let instance = Instance::new(alone);
+        let (mut first, id) = server(alone, &instance, 0o600);
+        let worker = first.ask(&child_that_uses(id));
+        let neighbour = Asked::stranger(alone);
         wait_until("the worker is in the ledger", SOON, || instance.count("descendant") > 0);
         first.kill();
         let sweep = instance.sweep(&[]).expect_code(0);
