@@ -171,8 +171,8 @@ fn kill_launcher(server: &mut Asked) {
 
 /// A segment that is not attached, and where they are wanted a set that it used last and a file
 /// that it maps, all made by whoever is asked.
-const MAKE: &str = "sub make { my $i = shmget(0x7001, 4096, 01600); defined $i or die;
-    my $s = newset(0x7002, 1); set($s, 0, 1); op($s, 0, -1); op($s, 0, 1);
+const MAKE: &str = "sub make { my $i = shmget(0, 4096, 01600); defined $i or die;
+    my $s = newset(0, 1); set($s, 0, 1); op($s, 0, -1); op($s, 0, 1);
     open(my $f, '+>', '/dev/shm/mine') or die; chmod 0600, '/dev/shm/mine'; truncate($f, 4096);
     our $kept = $f; $i }";
 
@@ -200,7 +200,7 @@ fn no_failing_call_makes_a_sweep_take_an_idle_segment_of_a_living_server() {
         need_to_look_into_others();
         let instance = Instance::new(User::Server);
         let mut server = Asked::start(&instance, &[]);
-        let id = server.ask("my $i = shmget(0x7001, 4096, 01600); $i + 0");
+        let id = server.ask("my $i = shmget(0, 4096, 01600); $i + 0");
         instance.wait_recorded(1);
         kill_launcher(&mut server);
         let pid = server.pid();
@@ -353,7 +353,7 @@ fn no_failing_call_before_the_start_makes_a_second_server_run_beside_a_living_on
         need_to_look_into_others();
         let instance = Instance::new(User::Server);
         let mut server = Asked::start(&instance, &[]);
-        server.ask("my $i = shmget(0x7001, 4096, 01600); $i + 0");
+        server.ask("my $i = shmget(0, 4096, 01600); $i + 0");
         instance.wait_recorded(1);
         kill_launcher(&mut server);
         let mark = instance.directory().join("started");

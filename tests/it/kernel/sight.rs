@@ -191,7 +191,7 @@ fn a_server_lives_in_whatever_time_namespace_it_is_looked_at() {
             let mut run = start();
             run.args(["run", "--ledger", instance.path(), "--"]).args(asked::words());
             let mut server = Asked::spawn(run);
-            let id = server.ask("my $i = shmget(0x7001, 4096, 01600); $i + 0");
+            let id = server.ask("my $i = shmget(0, 4096, 01600); $i + 0");
             instance.wait_recorded(1);
             processes::kill(processes::parent(server.pid()).unwrap(), Signal::SIGKILL);
             server.outermost().wait(SOON);
