@@ -57,7 +57,9 @@ fn namespace(kind: &str) -> Result<String> {
             "cannot tell this {kind} namespace from another: {path}: {error}"
         ))
     })?;
-    if let Ok(id) = namespace::id(file.as_fd()) {
+    // Asked again where it fails: by its other name the same namespace would be another one.
+    let id = namespace::id(file.as_fd()).or_else(|_| namespace::id(file.as_fd()));
+    if let Ok(id) = id {
         return Ok(format!("id:{id}"));
     }
     let inode = file.metadata().map_err(Error::io("cannot look at", Path::new(&path)))?.ino();

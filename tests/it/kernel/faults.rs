@@ -24,7 +24,7 @@ use crate::support::user::User;
 use crate::support::{holders, warden};
 
 /// Faults that are tried of a scene, where not all are asked for.
-const SOME: usize = 24;
+const SOME: usize = 16;
 /// How long a scene may take.
 const LONG: Duration = Duration::from_secs(1800);
 
