@@ -273,7 +273,7 @@ pub fn spare_used_elsewhere(
             book: peer.book.as_ref(),
         });
         let reason = match shared {
-            true => used_elsewhere(&removal.identity, words, look),
+            true => used_elsewhere(book, &removal.identity, words, look),
             false => None,
         };
         if let Some(reason) = reason {

@@ -66,9 +66,11 @@ pub fn may_be_shared(book: &Book, object: &Recorded) -> bool {
 }
 
 /// Finds a ledger by whose word a living instance uses an object, or may. A ledger that could not
-/// be read counts only for objects whose mode lets its owner in.
+/// be read counts only for objects whose mode lets its owner in. The word of a copy of `own` on the
+/// runs that both have is no other instance's: whether those live is judged already.
 #[must_use]
 pub fn used_elsewhere<'a>(
+    own: &Book,
     identity: &Identity,
     peers: impl IntoIterator<Item = PeerWord<'a>>,
     look: &Observation,
@@ -79,8 +81,8 @@ pub fn used_elsewhere<'a>(
             Some(book) => {
                 let may_attach = peer.uid == 0 || access.lets_in(peer.uid);
                 let may_remove = peer.uid == 0 || access.uids.contains(&peer.uid);
-                (may_attach && is_used(book, identity, look))
-                    || (may_remove && is_claimed(book, identity, look))
+                (may_attach && is_used(own, book, identity, look))
+                    || (may_remove && is_claimed(own, book, identity, look))
             }
             None => access.lets_in(peer.uid) && has_process(peer.uid, look),
         };
@@ -92,22 +94,26 @@ pub fn used_elsewhere<'a>(
     None
 }
 
-fn is_used(book: &Book, identity: &Identity, look: &Observation) -> bool {
+fn is_used(own: &Book, book: &Book, identity: &Identity, look: &Observation) -> bool {
     book.used.iter().any(|(run, known)| {
         let run = book.runs.get(run);
         let place = run.and_then(|run| book.places.get(run.place));
         run.zip(place).is_some_and(|(run, place)| {
-            is_it(known, identity, place, look) && may_live(book, run, look)
+            is_it(known, identity, place, look)
+                && !own.has_run(run, place)
+                && may_live(book, run, look)
         })
     })
 }
 
-fn is_claimed(book: &Book, identity: &Identity, look: &Observation) -> bool {
+fn is_claimed(own: &Book, book: &Book, identity: &Identity, look: &Observation) -> bool {
     book.open_objects().any(|object| {
         let run = book.runs.get(&object.run);
         let place = book.places.get(object.place);
         run.zip(place).is_some_and(|(run, place)| {
-            is_it(&object.identity, identity, place, look) && may_live(book, run, look)
+            is_it(&object.identity, identity, place, look)
+                && !own.has_run(run, place)
+                && may_live(book, run, look)
         })
     })
 }

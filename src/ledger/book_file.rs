@@ -2,6 +2,7 @@
 
 use super::book::{Book, Run};
 use super::own_file::OwnFile;
+use crate::object::Place;
 
 impl Book {
     /// Notes which file this was read from, or is written to from now on.
@@ -46,6 +47,19 @@ impl Book {
     pub fn is_copy(&self) -> bool {
         let named = self.named_file();
         named.is_some() && !same(named, self.this)
+    }
+
+    /// Checks for a run of another ledger that this one has as well: the same launcher, which began
+    /// there. One of both is a copy then.
+    #[must_use]
+    pub fn has_run(&self, other: &Run, there: &Place) -> bool {
+        self.runs.values().any(|run| {
+            let place = self.places.get(run.place);
+            run.start.launcher == other.start.launcher
+                && place.is_some_and(|place| {
+                    (&place.boot, &place.pid_namespace) == (&there.boot, &there.pid_namespace)
+                })
+        })
     }
 
     /// Checks that a run's launcher held the lock of the very file that this was read from, so that

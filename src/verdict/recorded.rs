@@ -260,7 +260,7 @@ impl<'a> Known<'a> {
             uid: account.source.1,
             book: Some(&account.book),
         });
-        decide::used_elsewhere(&object.identity, words, self.look)
+        decide::used_elsewhere(book, &object.identity, words, self.look)
     }
 
     /// While one object of a dead instance is in use, or a process of it is left, all of it stays.

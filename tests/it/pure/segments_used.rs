@@ -4,8 +4,9 @@
 use std::path::Path;
 
 use shmwarden::decide::{self, PeerWord, Reason};
+use shmwarden::ledger::Book;
 use shmwarden::ledger::record::{Claim, End, EngineName, Record, Role, RunStart};
-use shmwarden::object::{Identity, Key, Segment};
+use shmwarden::object::{Identity, Key, ProcessRef, Segment};
 use shmwarden::observe::{Observation, Process, ticks_a_second};
 use shmwarden::sys::shm::Row;
 
@@ -147,7 +148,7 @@ fn peer(end: Option<End>) -> Story {
 fn elsewhere(story: Option<&Story>, uid: u32, look: &Observation) -> Option<Reason> {
     let path = Path::new("/var/lib/shmwarden/peer.ledger");
     let word = PeerWord { path, uid, book: story.map(|story| &story.book) };
-    decide::used_elsewhere(&shm(&segment(0)), [word], look)
+    decide::used_elsewhere(&Book::default(), &shm(&segment(0)), [word], look)
 }
 
 #[test]
@@ -170,6 +171,21 @@ fn a_living_instances_ledger_keeps_what_it_has_as_used() {
     assert!(!says(&peer(None), UID, &another), "another object of its number");
     let pids = Observation { place: in_pids("id:99"), ..with(used(USER, 3), vec![]) };
     assert!(says(&peer(None), UID, &pids), "whose death cannot be seen");
+}
+
+/// Whether that run lives is judged by the ledger itself; else a copy beside it would keep its
+/// objects for good.
+#[test]
+fn a_copy_of_the_ledger_is_no_other_instance() {
+    let pids = Observation { place: in_pids("id:99"), ..with(used(USER, 3), vec![]) };
+    let (copy, path) = (peer(None), Path::new("/var/lib/shmwarden/copy.ledger"));
+    let word = PeerWord { path, uid: UID, book: Some(&copy.book) };
+    let says = |own: &Book| decide::used_elsewhere(own, &shm(&segment(0)), [word], &pids).is_some();
+    assert!(says(&Book::default()) && !says(&peer(Some(End::Signal(9))).book));
+    let Record::Run(start) = run(1) else { panic!() };
+    let launcher = ProcessRef { start: LAUNCHER.start + 1, ..LAUNCHER };
+    let other = Story::default().then(header(here()));
+    assert!(says(&other.then(Record::Run(RunStart { launcher, ..start })).book));
 }
 
 /// A word in a ledger cannot keep what its owner could not remove.
