@@ -12,7 +12,7 @@ use shmwarden::observe::{self, Scope, processes, tables};
 use shmwarden::sys::process::Ended;
 
 use super::super::orphans;
-use super::{Launcher, State};
+use super::{Event, Launcher, State};
 use crate::cli::Orphans;
 
 /// Workers that notice the death of their parent end by themselves this soon: not worth a word.
@@ -20,6 +20,9 @@ const GRACE: Duration = Duration::from_millis(1500);
 
 /// Pause until those are looked for whom `--orphans` means and who held nothing before.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// Looks that see nobody before a daemon counts as gone without a child that ended.
+const UNSEEN: u32 = 3;
 
 /// What is known of a daemon.
 #[derive(Debug, Default)]
@@ -33,6 +36,8 @@ pub(super) struct Daemon {
     /// Whether it was said that it died, and who was named since.
     told: bool,
     named: BTreeSet<ProcessRef>,
+    /// Looks in a row that saw nobody who goes on without COMMAND.
+    unseen: u32,
 }
 
 impl Launcher {
@@ -42,6 +47,12 @@ impl Launcher {
             return;
         }
         let all = self.daemons();
+        // One read that failed may have made a daemon of nobody, whose end no child would tell.
+        self.daemon.unseen = if all.is_empty() { self.daemon.unseen + 1 } else { 0 };
+        if self.daemon.unseen >= UNSEEN && self.ward.is_none() {
+            self.take(Event::DaemonGone);
+            return;
+        }
         // Asked after the list was made: what a main process leaves that has just died, and is not
         // reaped yet, is in the list too, and is none.
         let alive = |&pid: &i32| processes::by_pid(pid).is_some_and(processes::lives);
