@@ -24,7 +24,7 @@ use crate::support::user::User;
 use crate::support::{holders, warden};
 
 /// Faults that are tried of a scene, where not all are asked for.
-const SOME: usize = 16;
+const SOME: usize = 10;
 /// How long a scene may take.
 const LONG: Duration = Duration::from_secs(1800);
 
@@ -138,7 +138,7 @@ impl Scene {
 
     fn sweep(&self) -> Command {
         let mut command = Command::new(warden::binary());
-        command.args(["sweep", self.instance.path()]);
+        command.args(["sweep", "--include-clean", self.instance.path()]);
         command
     }
 
@@ -208,7 +208,10 @@ fn no_failing_call_makes_a_sweep_take_an_idle_segment_of_a_living_server() {
         scene.nothing_goes();
         processes::kill(pid, Signal::SIGKILL);
         processes::wait_end(pid, SOON);
-        assert_eq!(outcomes(&scene.instance.sweep_as(User::Root, &[])), ["removed dead"]);
+        assert_eq!(
+            outcomes(&scene.instance.sweep_as(User::Root, &["--include-clean"])),
+            ["removed dead"]
+        );
     });
 }
 
@@ -230,7 +233,7 @@ fn no_failing_call_makes_a_sweep_take_anything_of_a_living_server() {
         processes::kill(pid, Signal::SIGKILL);
         processes::wait_end(pid, SOON);
         assert_eq!(
-            outcomes(&scene.instance.sweep_as(User::Root, &[])).first().unwrap(),
+            outcomes(&scene.instance.sweep_as(User::Root, &["--include-clean"])).first().unwrap(),
             "removed dead"
         );
         assert!(segments().is_empty() && !file_there());
@@ -258,7 +261,7 @@ fn no_failing_call_makes_a_sweep_take_what_a_worker_of_a_dead_server_uses() {
         processes::kill(worker, Signal::SIGKILL);
         processes::wait_end(worker, SOON);
         assert_eq!(
-            outcomes(&scene.instance.sweep_as(User::Root, &[])).first().unwrap(),
+            outcomes(&scene.instance.sweep_as(User::Root, &["--include-clean"])).first().unwrap(),
             "removed dead"
         );
         assert!(segments().is_empty() && !file_there());
@@ -283,7 +286,7 @@ fn no_failing_call_makes_a_sweep_take_a_file_that_somebody_else_maps() {
         scene.nothing_goes();
         stranger.signal(Signal::SIGKILL);
         stranger.wait(SOON);
-        scene.instance.sweep_as(User::Root, &[]).expect_code(0);
+        scene.instance.sweep_as(User::Root, &["--include-clean"]).expect_code(0);
         assert!(!file_there());
     });
 }
@@ -370,7 +373,7 @@ fn no_failing_call_before_the_start_makes_a_second_server_run_beside_a_living_on
         }
         println!("{} of {calls} faults were tried", chosen.len());
         scene.restore();
-        assert_eq!(state(&scene.instance.sweep_as(User::Root, &[])), "live");
+        assert_eq!(state(&scene.instance.sweep_as(User::Root, &["--include-clean"])), "live");
         processes::kill(pid, Signal::SIGKILL);
         processes::wait_end(pid, SOON);
         let answer = traced(&["-o", "/dev/null"], &second);
