@@ -386,8 +386,8 @@ impl fmt::Display for Reason {
             }
             Self::OthersMayUse(h) => write!(
                 f,
-                "it has a key, and {h} could use it, which is none of the server's: end that \
-                 process, or remove it by hand (ipcrm)"
+                "it has a key, and {h} could use it, which is none of the server's: kept while \
+                 such a process lives; if you know that nobody uses it, remove it by hand (ipcrm)"
             ),
             Self::OthersUnseen => f.write_str(
                 "it has a key, and who else could use it cannot be seen from here (another PID \

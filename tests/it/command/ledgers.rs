@@ -43,7 +43,12 @@ fn a_damaged_ledger_is_told_with_what_to_do() {
         create_segment(User::Root, 77, 4096);
         let path = sandbox::scratch().join("a.ledger");
         let path = path.to_str().unwrap();
-        fs::write(path, "no record\n").unwrap();
+        // It begins as a ledger does, and goes on as none.
+        let text = concat!(
+            r#"{"seq":1,"at":"2026-11-21T09:01:27.953Z","record":"header","version":2,"#,
+            "no record\n"
+        );
+        fs::write(path, text).unwrap();
         let next = format!("`shmwarden sweep {path}` sets it aside");
         let told = |words: &[&str]| {
             let answer = warden::answer(User::Root, words).expect_code(65);
@@ -56,7 +61,7 @@ fn a_damaged_ledger_is_told_with_what_to_do() {
         assert!(list.contains("a ledger could not be read"), "{list}");
         told(&["history", path]);
         told(&["sweep", "--dry-run", path]);
-        assert_eq!(fs::read(path).unwrap(), b"no record\n");
+        assert_eq!(fs::read(path).unwrap(), text.as_bytes());
     });
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use nix::sys::signal::Signal;
@@ -160,6 +161,7 @@ fn every_holder_that_lsof_and_the_maps_show_is_found() {
         let ids: Vec<i32> =
             (0..20).map(|key| create_segment(User::Server, 100 + key, 4096)).collect();
         create_shm_file(User::Server, "a", 4096);
+        fs::set_permissions("/dev/shm/a", PermissionsExt::from_mode(0o644)).unwrap();
         let mut held: Vec<Process> =
             ids.iter().map(|&id| holders::attach(User::Server, id)).collect();
         held.extend(ids.iter().step_by(3).map(|&id| holders::attach(User::Root, id)));

@@ -170,7 +170,9 @@ fn unread(error: &Error) -> Found {
 
 /// The data directories of running servers, and those of the last run of each ledger.
 fn data_directories(view: &View) -> Vec<DataDirectory> {
-    let running = servers(view).filter_map(|process| match &process.cwd {
+    // The keys of another IPC namespace are others.
+    let here = servers(view).filter(|process| process.same_ipc != Some(false));
+    let running = here.filter_map(|process| match &process.cwd {
         Seen::Here(cwd) => Some(DataDirectory {
             path: text_of(&cwd.path),
             file: FileRef { dev: cwd.dev, ino: cwd.ino },
