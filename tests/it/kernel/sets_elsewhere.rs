@@ -248,13 +248,12 @@ fn root_removes_no_set_that_the_ledgers_owner_could_not() {
         // Anybody may look at it, and use it.
         let set = root.ask(&format!("semget({KEY}, 1, 03666) + 0"));
         drop(root);
-        edit_identities(&instance, |identity| match identity {
-            Identity::Sem(known) => {
+        edit_identities(&instance, |identity| {
+            if let Identity::Sem(known) = identity {
                 (known.id, known.key.0) = (set, KEY as i32);
                 (known.creator_uid, known.creator_gid) = (0, 0);
                 known.ctime = sets().iter().find(|line| line.id == set).unwrap().ctime;
             }
-            _ => {}
         });
         let sweep = instance.sweep_as(User::Root, &[]).expect_code(74);
         // Its own queue depends on no set.
