@@ -73,8 +73,11 @@ fn used_since(book: &Book, object: &Recorded, row: &Row, look: &Observation) -> 
     let later = set
         || row.last_use() > ended.saturating_add(LAST_DETACH_S)
         || sets::seconds(look.now) < ended;
+    let strangers = book.strangers.get(&object.number);
+    let noted = || strangers.is_some_and(|all| all.iter().any(|one| one.pid == row.last_pid));
     let known = is_of_these_pids(book, object, look)
         && (row.last_pid == row.creator_pid
+            || noted()
             || sets::is_recorded_process(book, object.place, row.last_pid));
     let may_go_on = |process: &Process| {
         let elsewhere = process.same_ipc == Some(false);

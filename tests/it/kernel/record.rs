@@ -135,7 +135,7 @@ fn what_came_after_the_last_record_is_kept_and_what_another_record_saw_goes() {
             }
             server.outermost().signal(Signal::SIGKILL);
             server.outermost().wait(SOON);
-            let sweep = instance.sweep(&[]).expect_code(0);
+            let sweep = instance.sweep(&["--include-clean"]).expect_code(0);
             assert_eq!(sweep.json()["removed"], 1 + i32::from(again), "{sweep:?}");
             assert_eq!(outcomes(&sweep).contains(&"kept pid-reused".to_owned()), !again);
             assert_eq!(segment(later).is_some(), !again);

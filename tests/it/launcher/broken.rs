@@ -81,6 +81,8 @@ fn a_child_from_before_the_launcher_is_not_ended_as_an_orphan() {
                 maps.is_ok_and(|maps| maps.contains("/SYSV"))
             };
             wait_until("the stranger has the segment attached", SOON, attached);
+            // Else its use would be that of somebody unknown, after the server's death.
+            wait_until("it is noted", SOON, || instance.count("stranger") == 1);
             processes::kill(stand_in.pid(), Signal::SIGKILL);
             let launcher = stand_in.outermost();
             let mut said = String::new();

@@ -14,6 +14,7 @@ use shmwarden::diagnose::{self, Finding, kernel, logind, settings};
 use shmwarden::engine::{self, EngineName};
 use shmwarden::object::{FileRef, ProcessRef};
 use shmwarden::observe::{self, Process, Seen, config, features};
+use shmwarden::proc::read;
 use shmwarden::verdict::{Judged, Subject};
 
 use super::{text_of, units};
@@ -171,7 +172,10 @@ fn unread(error: &Error) -> Found {
 /// The data directories of running servers, and those of the last run of each ledger.
 fn data_directories(view: &View) -> Vec<DataDirectory> {
     // The keys of another IPC namespace are others.
-    let here = servers(view).filter(|process| process.same_ipc != Some(false));
+    let ipc = |pid| read::namespace_inode(pid, "ipc").ok().and_then(Seen::here);
+    let own = ipc(view.look.pid);
+    let elsewhere = |pid| ipc(pid).is_some_and(|its| Some(its) != own);
+    let here = servers(view).filter(|process| !elsewhere(process.process.pid));
     let running = here.filter_map(|process| match &process.cwd {
         Seen::Here(cwd) => Some(DataDirectory {
             path: text_of(&cwd.path),
