@@ -165,6 +165,8 @@ fn every_holder_that_lsof_and_the_maps_show_is_found() {
         let mut held: Vec<Process> =
             ids.iter().map(|&id| holders::attach(User::Server, id)).collect();
         held.extend(ids.iter().step_by(3).map(|&id| holders::attach(User::Root, id)));
+        std::fs::set_permissions("/dev/shm/a", std::os::unix::fs::PermissionsExt::from_mode(0o644))
+            .unwrap();
         held.push(holders::map(User::Other(4711), "a"));
         let in_maps = in_maps();
         assert_eq!(in_maps.values().map(Vec::len).sum::<usize>(), held.len() - 1);
