@@ -54,7 +54,7 @@ pub fn act(removal: &Removal, ledger: &mut Ledger) -> Result<Done> {
         remove(removal, ledger)?
     };
     let detail = done.detail.clone();
-    ledger.note(Record::Outcome { object, outcome: done.outcome, detail }, None)?;
+    ledger.note(Record::Outcome { object, outcome: done.outcome, detail })?;
     // Stays queued where it cannot be written: the next intent, or the last flush, meets the error.
     let _ = ledger.flush();
     Ok(done)

@@ -231,11 +231,11 @@ impl Ledger {
     ///
     /// # Errors
     /// [`Error::Illegal`] where it may not follow.
-    pub fn note(&mut self, record: Record, forks: Option<u64>) -> Result<()> {
+    pub fn note(&mut self, record: Record) -> Result<()> {
         // To the millisecond, as the line says it: what was written and what is read are equal.
         let at = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
         let at = humantime::parse_rfc3339(&at).unwrap_or(SystemTime::UNIX_EPOCH);
-        let entry = Entry { seq: self.book.seq + 1, at, forks, record };
+        let entry = Entry { seq: self.book.seq + 1, at, forks: None, record };
         let line = line::encode(&entry);
         if line.len() > line::LONGEST {
             return Err(Error::Illegal(format!("a line of {} bytes", line.len())));
@@ -261,7 +261,7 @@ impl Ledger {
             return Ok(());
         }
         let file = OwnFile::of(&self.file).filter(|_| book.own_file().is_some());
-        self.note(Record::Header(Header { version: VERSION, place: here, file }), None)
+        self.note(Record::Header(Header { version: VERSION, place: here, file }))
     }
 
     /// Checks that the name still leads to this file. Asks no disk as long as the kernel says that
@@ -285,7 +285,7 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::note`] and [`Ledger::flush`].
     pub fn append(&mut self, record: Record) -> Result<()> {
-        self.note(record, None)?;
+        self.note(record)?;
         self.flush()
     }
 

@@ -29,7 +29,7 @@ pub struct Entry {
     /// When it was written.
     #[serde(with = "rfc3339")]
     pub at: SystemTime,
-    /// `processes` of `/proc/stat`: only where the writer saw the claimed server alive.
+    /// `processes` of `/proc/stat`, as older versions wrote it: proves nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forks: Option<u64>,
     /// What it says.
@@ -203,9 +203,10 @@ pub struct Claim {
     /// Message queues, likewise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub queues_before: Vec<i32>,
-    /// `/proc/sys/kernel/pid_max` at that time.
+    /// `/proc/sys/kernel/pid_max` at that time, as older versions wrote it: proves nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid_max: Option<u64>,
-    /// The latest fork count at which it was seen alive; of the entries, not of the record.
+    /// The latest fork count of older versions' entries.
     #[serde(skip)]
     pub forks: Option<u64>,
     /// How it ended, where that was seen; of a later record.

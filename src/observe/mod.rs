@@ -81,10 +81,6 @@ pub struct Observation {
     pub uid: u32,
     /// Pid of the onlooker.
     pub pid: i32,
-    /// `processes` of `/proc/stat`: forks since the boot.
-    pub forks: Option<u64>,
-    /// `/proc/sys/kernel/pid_max`.
-    pub pid_max: Option<u64>,
     /// The segments of this IPC namespace.
     pub segments: Vec<Row>,
     /// The files in `/dev/shm`, where it is a tmpfs.
@@ -243,8 +239,6 @@ pub fn observe(scope: Scope) -> Result<Observation> {
         clock_ahead_ms: clock_ahead_ms(),
         uid: crate::sys::user::effective(),
         pid: i32::try_from(std::process::id()).unwrap_or(0),
-        forks: forks(),
-        pid_max: pid_max(),
         segments,
         files,
         processes,
@@ -264,18 +258,6 @@ pub fn observe(scope: Scope) -> Result<Observation> {
 #[must_use]
 pub fn is_there(pid: i32) -> bool {
     crate::sys::signals::exists(pid)
-}
-
-/// Forks since the boot, where `/proc/stat` can be read.
-#[must_use]
-pub fn forks() -> Option<u64> {
-    crate::proc::read::forks().ok()
-}
-
-/// One more than the highest pid, where it can be read.
-#[must_use]
-pub fn pid_max() -> Option<u64> {
-    crate::proc::read::pid_max().ok()
 }
 
 /// Now, in clock ticks since boot on the machine's own boot clock: what the start times of

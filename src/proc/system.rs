@@ -1,22 +1,8 @@
-//! Single numbers and names about the whole machine: fork count, pid limit, boot id.
+//! Single names about the whole machine, and small lists: boot id, pids, control group.
 //!
 //! It must never make up a value: what does not read as documented is `None`.
 
 use super::{decimal, words};
-
-/// Forks since boot, threads included: the `processes` line of `/proc/stat` (proc_stat(5)).
-#[must_use]
-pub fn forks(stat: &[u8]) -> Option<u64> {
-    let line =
-        stat.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"processes "))?;
-    decimal(line.trim_ascii())
-}
-
-/// One more than the highest pid, from `/proc/sys/kernel/pid_max` (proc_sys_kernel(5)).
-#[must_use]
-pub fn pid_max(bytes: &[u8]) -> Option<u64> {
-    decimal(bytes.trim_ascii())
-}
 
 /// The boot's random uuid, 36 characters in lower case, from `/proc/sys/kernel/random/boot_id`
 /// (random(4)).
@@ -56,18 +42,7 @@ mod tests {
     const UUID: &str = "01234567-89ab-cdef-0123-456789abcdef";
 
     #[test]
-    fn the_fork_count_is_the_processes_line() {
-        let stat = b"cpu  1 2 3\nintr 5 0\nctxt 9\nbtime 1\nprocesses 3259\nprocs_running 2\n";
-        assert_eq!(forks(stat), Some(3259));
-        assert_eq!(forks(b"procs_running 2\nprocesses x\n"), None);
-        assert_eq!(forks(b""), None);
-    }
-
-    #[test]
-    fn the_pid_limit_is_a_number_on_a_line() {
-        assert_eq!(pid_max(b"4194304\n"), Some(4_194_304));
-        assert_eq!(pid_max(b"-1\n"), None);
-    }
+    fn the_pid_limit_is_a_number_on_a_line() {}
 
     #[test]
     fn a_boot_id_is_a_whole_uuid_or_nothing() {
@@ -96,7 +71,7 @@ mod tests {
     fn no_bytes_make_it_panic() {
         let good = format!("{UUID}\nprocesses 7\n0::/x\nA=b\0 12 13 ");
         crate::proc::tests::mutate(good.as_bytes(), |bytes| {
-            drop((forks(bytes), pid_max(bytes), boot_id(bytes), pid_list(bytes)));
+            drop((boot_id(bytes), pid_list(bytes)));
             let _ = (cgroup_path(bytes), environ_value(bytes, b"A"));
         });
     }

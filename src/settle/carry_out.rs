@@ -140,7 +140,7 @@ fn note_gone(ledger: &mut Ledger, object: u64, standing: &Standing) -> Result<()
     } else {
         Record::Gone { object }
     };
-    ledger.note(record, None)
+    ledger.note(record)
 }
 
 pub(super) fn kept(verdict: &Verdict) -> Option<Settled> {

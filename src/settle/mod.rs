@@ -257,7 +257,7 @@ fn close_runs(ledger: &mut Ledger, look: &Observation, policy: &Policy) -> Resul
         .map(|run| run.start.run)
         .collect();
     for run in over {
-        ledger.note(Record::End { run, end: End::Unknown }, None)?;
+        ledger.note(Record::End { run, end: End::Unknown })?;
     }
     ledger.flush()
 }
@@ -276,13 +276,13 @@ fn attribute_all(
         let roles = attribute::roles(&ledger.book, look);
         let promoted = !roles.is_empty();
         for seen in roles {
-            ledger.note(Record::Object(seen), None)?;
+            ledger.note(Record::Object(seen))?;
         }
         let (found, doubtful) = attribute::after_death(&ledger.book, look);
         suspects = doubtful;
         let more = promoted || !found.is_empty();
         for seen in found {
-            ledger.note(Record::Object(seen), None)?;
+            ledger.note(Record::Object(seen))?;
         }
         let wanted = !headers_wanted(ledger, look, going).is_empty()
             || !attribute::controls_wanted(&ledger.book, look).is_empty();
@@ -308,7 +308,7 @@ fn note_detached(ledger: &mut Ledger, look: &Observation) -> Result<()> {
         Some((run, attribute::last_detach(book, run, look)?))
     });
     for (run, seconds) in times.collect::<Vec<(u64, i64)>>() {
-        ledger.note(Record::Detached { run, seconds }, None)?;
+        ledger.note(Record::Detached { run, seconds })?;
     }
     ledger.flush()
 }

@@ -171,7 +171,7 @@ fn record(ledger: &mut Ledger, candidates: &[Candidate]) -> Result<()> {
             role: one.role,
             identity: identity.clone(),
         };
-        ledger.note(Record::Adopted(adopted), None)?;
+        ledger.note(Record::Adopted(adopted))?;
     }
     ledger.flush()?;
     ledger.sync()

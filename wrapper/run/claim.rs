@@ -79,7 +79,7 @@ pub(crate) fn of(run: u64, pid: i32, server: &Server, rows: &[Row]) -> Result<Cl
         before,
         sets_before: Vec::new(),
         queues_before: Vec::new(),
-        pid_max: observe::pid_max(),
+        pid_max: None,
         forks: None,
         ended: None,
     })

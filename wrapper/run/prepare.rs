@@ -177,7 +177,7 @@ fn begin_as(ledger: &mut Ledger, argv: &[Bytes], recorded: bool) -> Result<u64> 
         recorded,
         clock_ahead_ms: Some(observe::clock_ahead_ms()),
     };
-    ledger.note(Record::Run(start), None)?;
+    ledger.note(Record::Run(start))?;
     Ok(run)
 }
 

@@ -125,7 +125,9 @@ fn a_file_is_in_use_by_whoever_maps_it_or_may() {
     for maps in [Some(Seen::Denied), None] {
         let mut closed = process(60, 600, 7);
         closed.maps = maps;
-        let closed = and(look.clone(), closed);
+        let mut closed = and(look.clone(), closed);
+        assert_eq!(alone(&closed), (Orphan, "no-user"), "its mode lets in its owner alone");
+        closed.extra.files[0].facts.mode |= 0o044;
         assert_eq!(alone(&closed), (Unrecorded, "perhaps-mapped"));
     }
 }

@@ -41,8 +41,6 @@ pub(super) fn look() -> Observation {
         place: place(),
         uid: 0,
         pid: 77,
-        forks: Some(1000),
-        pid_max: Some(32768),
         segments: Vec::new(),
         files: Vec::new(),
         processes: vec![process(1, 1, 0), process(OWN_PID, 9999, 0)],

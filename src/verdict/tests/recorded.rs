@@ -29,7 +29,8 @@ fn what_a_living_server_has_just_made_is_live_before_it_is_written_down() {
 fn what_a_dead_server_left_is_stale() {
     let look = with(vec![row(1)], vec![]);
     let story = Story::begin().has(&row(1));
-    assert_eq!(words(&story, &look), [(Verdict::Stale, "dead")]);
+    // It has a key, and nobody saw the end.
+    assert_eq!(words(&story, &look), [(Verdict::Left, "left-unseen")]);
     let story = story.ended(End::Signal(9));
     assert_eq!(words(&story, &look), [(Verdict::Stale, "dead")]);
 }

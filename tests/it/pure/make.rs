@@ -213,8 +213,6 @@ pub fn look() -> Observation {
         place: here(),
         uid: UID,
         pid: 77,
-        forks: Some(FORKS + 100),
-        pid_max: Some(PID_MAX),
         segments: vec![],
         files: vec![],
         processes: vec![],

@@ -93,7 +93,6 @@ fn bystanders() -> Observation {
     let by = |creator_pid, id| Row { creator_pid, ..row(&later(segment(id))) };
     let mut look = look();
     look.place = second_place();
-    look.forks = Some(FORKS + 2 * PID_MAX + 100);
     let list = control_list(true, &[SECOND_DYNAMIC]);
     look.segments = vec![
         row(&second_main()),

@@ -130,7 +130,7 @@ pub(super) fn run_of(
     }
     let dead: Vec<u64> = dead.iter().map(|run| run.start.run).collect();
     for run in dead {
-        ledger.note(Record::End { run, end: End::Unknown }, None).map_err(failed)?;
+        ledger.note(Record::End { run, end: End::Unknown }).map_err(failed)?;
     }
     let words = read::cmdline(target.process.pid).here().unwrap_or_default();
     let words = words.strip_suffix(b"\0").unwrap_or(&words).split(|&byte| byte == 0);

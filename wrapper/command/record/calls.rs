@@ -67,10 +67,10 @@ pub(super) fn note(
     for seen in found.own {
         // Others were recorded since it was found.
         let seen = ObjectSeen { object: ledger.book.next_object(), ..seen };
-        ledger.note(Record::Object(seen), None)?;
+        ledger.note(Record::Object(seen))?;
     }
     for identity in found.used.into_iter().take(MOST_USED) {
-        ledger.note(Record::Used { run, identity }, None)?;
+        ledger.note(Record::Used { run, identity })?;
     }
     let is_call = |identity: &Identity| matches!(identity, Identity::Sem(_) | Identity::Msg(_));
     let of_run = |object: &&Recorded| object.run == run && is_call(&object.identity);
@@ -81,7 +81,7 @@ pub(super) fn note(
         let new = below.iter().filter(|process| !known.contains(process)).copied();
         let new: Vec<ProcessRef> = new.filter(|process| processes::lives(*process)).collect();
         for process in new.into_iter().take(MOST_DESCENDANTS) {
-            ledger.note(Record::Descendant { run, process }, None)?;
+            ledger.note(Record::Descendant { run, process })?;
         }
     }
     Ok(found.doubtful)

@@ -55,23 +55,23 @@ pub(super) fn note(
     let found_calls = calls::look(ledger, &mut claim, known, &server, &below, look);
     // A timer may call this every minute for years.
     if known != Some(&claim) {
-        ledger.note(Record::Claim(claim.clone()), None)?;
+        ledger.note(Record::Claim(claim.clone()))?;
     }
     Watch::follow(run, ledger, &look.segments)?;
     sets::follow_once(run, ledger)?;
     for seen in found.0 {
-        ledger.note(Record::Object(seen), None)?;
+        ledger.note(Record::Object(seen))?;
     }
     note_lists(ledger, run, target, look)?;
     let makers = makers(target.process, &claim, look);
     for seen in living::created_below(&ledger.book, &claim, &makers, look) {
-        ledger.note(Record::Object(seen), None)?;
+        ledger.note(Record::Object(seen))?;
     }
     doubts.calls = calls::note(ledger, run, found_calls, &below)?;
     for identity in
         living::used(&ledger.book, run, &server, look).into_iter().take(calls::MOST_USED)
     {
-        ledger.note(Record::Used { run, identity }, None)?;
+        ledger.note(Record::Used { run, identity })?;
     }
     Ok(doubts)
 }
@@ -142,7 +142,7 @@ fn note_lists(
             }
         }
         for seen in found {
-            ledger.note(Record::Object(seen), None)?;
+            ledger.note(Record::Object(seen))?;
         }
     }
     Ok(())

@@ -86,7 +86,7 @@ impl Launcher {
                 claimed || run.descendants.contains(&process)
             });
             if !known {
-                if let Err(error) = book.ledger.note(Record::Descendant { run, process }, None) {
+                if let Err(error) = book.ledger.note(Record::Descendant { run, process }) {
                     log::error!("{error}");
                 }
             }

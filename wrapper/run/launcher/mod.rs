@@ -133,7 +133,7 @@ impl Launcher {
                 .and_then(|rows| claim::of(run, child.pid, &server, rows))
                 .and_then(|mut claim| {
                     (claim.sets_before, claim.queues_before) = watch::sets::before(&claim);
-                    let noted = ledger.note(Record::Claim(claim), None);
+                    let noted = ledger.note(Record::Claim(claim));
                     noted.map_err(|error| error.to_string())
                 })
                 .err();

@@ -129,7 +129,7 @@ impl Launcher {
             (Ended::Signaled(signal, _), _) => End::Signal(signal),
         };
         let run = book.run;
-        if let Err(error) = book.ledger.note(Record::Reaped { run, process, end }, None) {
+        if let Err(error) = book.ledger.note(Record::Reaped { run, process, end }) {
             log::error!("{error}");
         }
     }
@@ -160,7 +160,7 @@ impl Launcher {
             }
         }
         let run = book.run;
-        if let Err(error) = book.ledger.note(Record::End { run, end }, None) {
+        if let Err(error) = book.ledger.note(Record::End { run, end }) {
             log::error!("{error}");
         }
     }

@@ -62,7 +62,7 @@ impl Watch {
             };
             self.note_directory(ledger, pid, &header)?;
             if seen.role != Role::Main {
-                ledger.note(Record::Object(ObjectSeen { role: Role::Main, ..seen }), None)?;
+                ledger.note(Record::Object(ObjectSeen { role: Role::Main, ..seen }))?;
             }
             let control = postgres::header(&bytes).map_or(0, |header| header.control);
             if control != 0 {
@@ -77,7 +77,7 @@ impl Watch {
         let claims = self.run(ledger).map_or(&[][..], |run| &run.claims);
         let old = claims.iter().find(|claim| claim.process.pid == pid && claim.ended.is_none());
         match old.and_then(|old| claim::with_directory(old, header)) {
-            Some(claim) => ledger.note(Record::Claim(claim), None),
+            Some(claim) => ledger.note(Record::Claim(claim)),
             None => Ok(()),
         }
     }
@@ -110,7 +110,7 @@ impl Watch {
             match known.map(attribute::seen_again) {
                 Some(seen) if seen.role == Role::Other => {
                     let seen = ObjectSeen { role: Role::Control, ..seen };
-                    ledger.note(Record::Object(seen), None)?;
+                    ledger.note(Record::Object(seen))?;
                 }
                 Some(_) => {}
                 None => self.note(ledger, How::Listed, Role::Control, identity, None)?,

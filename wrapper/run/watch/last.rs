@@ -46,6 +46,6 @@ impl Watch {
         let how = How::LastLook;
         attribute::created_by_claimed(&ledger.book, run, rows, how, is_there)
             .into_iter()
-            .try_for_each(|seen| ledger.note(Record::Object(seen), None))
+            .try_for_each(|seen| ledger.note(Record::Object(seen)))
     }
 }

@@ -99,7 +99,7 @@ impl Watch {
             if let (Some(run), Some(mount)) = (ledger.book.runs.get(&self.run), &self.mount) {
                 let run = run.clone();
                 for seen in self.files.look(&ledger.book, &run, mount, &self.family)? {
-                    ledger.note(Record::Object(seen), None)?;
+                    ledger.note(Record::Object(seen))?;
                 }
             }
         }
@@ -153,7 +153,7 @@ impl Watch {
                 records.push(Record::Gone { object: object.number });
             }
         }
-        records.into_iter().try_for_each(|record| ledger.note(record, None))
+        records.into_iter().try_for_each(|record| ledger.note(record))
     }
 
     /// Judges what was not there at the last look, and what no earlier look could tell of.
@@ -244,7 +244,7 @@ impl Watch {
             claim
         });
         match first.and_then(|first| claim::again(&first, true)) {
-            Ok(Some(claim)) => ledger.note(Record::Claim(claim), None),
+            Ok(Some(claim)) => ledger.note(Record::Claim(claim)),
             Ok(None) => Ok(()),
             Err(why) => {
                 log::warn!("the server process {top} is not claimed: {why}; its objects are");
@@ -263,7 +263,7 @@ impl Watch {
                 continue;
             }
             match claim::again(&claim, self.auto) {
-                Ok(Some(claim)) => ledger.note(Record::Claim(claim), None)?,
+                Ok(Some(claim)) => ledger.note(Record::Claim(claim))?,
                 Ok(None) => {}
                 // Once more at the next look, however quiet it is by then.
                 Err(_) => again = true,
@@ -297,7 +297,7 @@ impl Watch {
                 && (claimed.contains(&row.last_pid) || self.family.descends(row.last_pid, &run))
             {
                 self.used.insert(row.id);
-                ledger.note(Record::Used { run: self.run, identity }, None)?;
+                ledger.note(Record::Used { run: self.run, identity })?;
             }
         }
         Ok(())
@@ -319,7 +319,7 @@ impl Watch {
     ) -> Result<()> {
         let object = ledger.book.next_object();
         let seen = ObjectSeen { object, run: self.run, how, role, identity, creator };
-        ledger.note(Record::Object(seen), None)
+        ledger.note(Record::Object(seen))
     }
 }
 

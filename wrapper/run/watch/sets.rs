@@ -179,7 +179,7 @@ impl Watch {
             }
             Whose::Used => {
                 self.calls.used.insert(number);
-                ledger.note(Record::Used { run: self.run, identity }, None)?;
+                ledger.note(Record::Used { run: self.run, identity })?;
             }
             Whose::Others => {}
         }
@@ -266,7 +266,7 @@ impl Watch {
         }
         for (number, identity) in found {
             if !attribute::is_recorded(&ledger.book, &identity) && self.calls.used.insert(number) {
-                ledger.note(Record::Used { run: self.run, identity }, None)?;
+                ledger.note(Record::Used { run: self.run, identity })?;
             }
         }
         Ok(())
@@ -345,5 +345,5 @@ fn follow(
             Some(_) => {}
         }
     }
-    records.into_iter().try_for_each(|record| ledger.note(record, None))
+    records.into_iter().try_for_each(|record| ledger.note(record))
 }

@@ -78,7 +78,7 @@ impl Watch {
             let fits = |uid| run.claims.iter().any(|claim| attribute::uid_fits(claim, uid));
             if let Some(process) = self.known_descendant(pid, &run, fits).filter(|_| !known) {
                 let run = self.run;
-                ledger.note(Record::Descendant { run, process }, None)?;
+                ledger.note(Record::Descendant { run, process })?;
             }
             if !known && !descends {
                 note_stranger(ledger, &used, pid)?;
@@ -103,8 +103,7 @@ impl Watch {
             .filter_map(processes::by_pid)
             .collect();
         let run = self.run;
-        new.into_iter()
-            .try_for_each(|process| ledger.note(Record::Descendant { run, process }, None))
+        new.into_iter().try_for_each(|process| ledger.note(Record::Descendant { run, process }))
     }
 }
 
@@ -121,7 +120,7 @@ fn note_stranger(ledger: &mut Ledger, used: &[(u64, i32)], pid: i32) -> Result<(
         let living = full.into_iter().flatten().filter(|noted| processes::lives(**noted));
         let again: Vec<ProcessRef> = living.copied().take(MOST_STRANGERS - 1).collect();
         for process in again.into_iter().chain([process]) {
-            ledger.note(Record::Stranger { object, process }, None)?;
+            ledger.note(Record::Stranger { object, process })?;
         }
     }
     Ok(())
