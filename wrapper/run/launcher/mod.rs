@@ -8,6 +8,7 @@ mod notices;
 mod reap;
 mod ward;
 
+use std::collections::VecDeque;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -49,6 +50,8 @@ pub(crate) struct Launcher {
     ward: Option<Ward>,
     signals: SignalFd,
     awake: Awake,
+    /// Signals that were read, and not yet acted on.
+    heard: VecDeque<Arrived>,
     book: Option<Watched>,
     orphans: Orphans,
     linger: Duration,
@@ -156,6 +159,7 @@ impl Launcher {
             ward,
             signals: arriving,
             awake: Awake::default(),
+            heard: VecDeque::new(),
             book,
             orphans: args.orphans,
             linger: args.linger,
@@ -249,6 +253,7 @@ impl Launcher {
             self.wait.name_at.filter(|_| !self.wait.dealt_with),
             relay.and_then(Relay::retry_at),
             self.notices.next(),
+            (!self.heard.is_empty()).then(Instant::now),
         ];
         let writable = relay.and_then(Relay::writable);
         let due = times.into_iter().flatten().min();
@@ -256,14 +261,22 @@ impl Launcher {
         due
     }
 
+    /// Reads the signals that have arrived, and notes what they tell of a stop of this process.
+    fn hear(&mut self) {
+        // A flood of signals must not keep the loop from everything else.
+        while self.heard.len() < MOST_SIGNALS {
+            let Ok(Some(arrived)) = self.signals.take() else { break };
+            self.awake.signalled(&arrived);
+            self.heard.push_back(arrived);
+        }
+    }
+
     fn read_signals(&mut self) {
         let mut children = false;
-        // A flood of signals must not keep the loop from everything else.
-        for _ in 0..MOST_SIGNALS {
-            let Ok(Some(arrived)) = self.signals.take() else { break };
+        self.hear();
+        for arrived in std::mem::take(&mut self.heard) {
             // Sent by a process it is for the server; pending, it may stand for a child's too.
             children |= arrived.signal == SIGCHLD;
-            self.awake.signalled(&arrived);
             // A guardian passes nothing on, and is not the one that a service manager asks to stop.
             if self.ward.is_none() {
                 self.pass_to_server(&arrived);

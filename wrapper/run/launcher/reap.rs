@@ -101,6 +101,8 @@ impl Launcher {
     /// Looks at the tables while the pid of an ended claimed process is still its own, and notes
     /// that it is given up. Where the look fails that is not noted: a later one may find more.
     pub(super) fn last_look(&mut self, pid: i32) {
+        // It may have been stopped since this round's signals were read.
+        self.hear();
         let Some(book) = &mut self.book else { return };
         if self.ward.is_none() && self.awake.is_late() {
             log::info!(
