@@ -9,6 +9,7 @@ use crate::attribute::sets::{queue_differs, set_differs};
 use crate::engine;
 use crate::ledger::Book;
 use crate::ledger::book::{Recorded, Run};
+use crate::ledger::record::End;
 use crate::object::{Identity, Place, ProcessRef};
 use crate::observe::{Observation, Process, Sight};
 
@@ -143,17 +144,22 @@ fn is_it(known: &Identity, identity: &Identity, place: &Place, look: &Observatio
     here && same()
 }
 
-/// Checks whether a run of another ledger may still live; its lock is not asked for.
+/// Checks whether a run of another ledger may still live; its lock is not asked for. An end that is
+/// noted is that of COMMAND: what descends from it may live on.
 fn may_live(book: &Book, run: &Run, look: &Observation) -> bool {
     let Some(place) = book.places.get(run.place) else { return true };
-    if run.end.is_some() || place.boot != look.place.boot {
+    if place.boot != look.place.boot {
         return false;
     }
     if place.pid_namespace != look.place.pid_namespace {
-        return true;
+        let interlock = run.server().is_some_and(|claim| engine::has_interlock(claim.engine));
+        // With its first process all of a namespace has died.
+        let survives = !run.descendants.is_empty() && run.start.launcher.pid != 1 && !interlock;
+        return run.end.is_none_or(|(end, _)| end == End::Unknown && survives);
     }
+    let launcher = run.end.is_none().then_some(run.start.launcher);
     let claimed = run.claims.iter().filter(|claim| claim.ended.is_none()).map(|c| c.process);
-    let all = claimed.chain(run.descendants.iter().copied()).chain([run.start.launcher]);
+    let all = claimed.chain(run.descendants.iter().copied()).chain(launcher);
     let lives = |wanted: ProcessRef| {
         let found = look.process(wanted.pid);
         found.is_some_and(|found| found.may_be(wanted) && !found.ended)

@@ -344,7 +344,9 @@ impl fmt::Display for Reason {
             Self::Attached(n) => write!(f, "it is attached {n} times (nattch {n})"),
             Self::Mapped => f.write_str("a process has it mapped"),
             Self::Opened(h) => write!(f, "{h} has it open"),
-            Self::Locked => f.write_str("somebody has it locked (flock)"),
+            Self::Locked => {
+                f.write_str("somebody has it locked (flock), or /proc/locks cannot be read")
+            }
             Self::PerhapsMapped(h) => {
                 write!(f, "{h} may have it mapped, and may not be looked into")
             }

@@ -49,13 +49,15 @@ impl Book {
         named.is_some() && !same(named, self.this)
     }
 
-    /// Checks for a run of another ledger that this one has as well: the same launcher, which began
-    /// there. One of both is a copy then.
+    /// Checks for a run of another ledger that this one has as well, and knows as much of: the same
+    /// launcher, which began there, and this is known to be the file that it was written to. A copy
+    /// may lack what the ledger has noted since.
     #[must_use]
     pub fn has_run(&self, other: &Run, there: &Place) -> bool {
         self.runs.values().any(|run| {
             let place = self.places.get(run.place);
-            run.start.launcher == other.start.launcher
+            self.has_lock_of(run)
+                && run.start.launcher == other.start.launcher
                 && place.is_some_and(|place| {
                     (&place.boot, &place.pid_namespace) == (&there.boot, &there.pid_namespace)
                 })

@@ -188,9 +188,7 @@ impl Ledger {
         let bytes = self.bytes()?;
         let (book, whole, tail) = Book::replay(&bytes);
         self.book = book;
-        let named = self.book.named_file();
-        let is_clone = |own: &OwnFile| named.is_some_and(|named| own.is_cloned_from(&named));
-        self.book.is_read_from(OwnFile::of(&self.file).filter(|own| !is_clone(own)));
+        self.book.is_read_from(OwnFile::of(&self.file));
         self.whole_bytes = whole as u64;
         Ok(tail)
     }

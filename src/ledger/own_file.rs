@@ -8,19 +8,21 @@ use std::os::fd::AsFd;
 
 use serde::{Deserialize, Serialize};
 
-use crate::proc::read;
 use crate::sys::files;
 
-/// A file by its inode and birth time. Where the file system keeps no birth time a file has no
-/// such identity: an inode's number is given out again.
+/// A file by its device, inode and birth time. Where the file system keeps no birth time a file has
+/// no such identity: an inode's number is given out again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnFile {
-    /// Device, as `st_dev` encodes it: for people, and a doubt at most.
+    /// Device, as `st_dev` encodes it.
     pub dev: u64,
     /// Inode.
     pub ino: u64,
     /// Birth time, seconds and nanoseconds.
     pub born: (i64, u32),
+    /// Whether it lies on an overlay file system, which has another device at each mount.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub overlay: bool,
 }
 
 impl OwnFile {
@@ -28,25 +30,17 @@ impl OwnFile {
     #[must_use]
     pub fn of(file: &File) -> Option<Self> {
         let facts = files::facts(file.as_fd()).ok()?;
-        Some(Self { dev: facts.dev, ino: facts.ino, born: facts.born? })
+        let overlay = files::file_system(file.as_fd()).is_ok_and(|system| system.is_overlay);
+        Some(Self { dev: facts.dev, ino: facts.ino, born: facts.born?, overlay })
     }
 
-    /// Checks that both are the same file. The device is not compared: an overlay file system has
-    /// another one at each mount.
+    /// Checks that both are the same file. On another device it is one only where an overlay was
+    /// mounted again: the upper directory of an overlay, a snapshot and the clone of a disk have
+    /// the same inode and birth time, and other locks.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
+        let on_overlay = |file: &Self| file.overlay && nix::libc::major(file.dev) == 0;
         (self.ino, self.born) == (other.ino, other.born)
-    }
-
-    /// Checks for a clone of a whole file system: the same inode and birth time on another disk,
-    /// while that of the original is mounted.
-    #[must_use]
-    pub fn is_cloned_from(&self, original: &Self) -> bool {
-        let is_disk = |dev: u64| nix::libc::major(dev) != 0;
-        self.is(original)
-            && self.dev != original.dev
-            && is_disk(self.dev)
-            && is_disk(original.dev)
-            && read::is_mounted(original.dev)
+            && (self.dev == other.dev || (on_overlay(self) && on_overlay(other)))
     }
 }

@@ -13,7 +13,8 @@ pub struct Opened {
     pub by: Vec<(FileRef, i32)>,
     /// Pids of processes whose descriptors may not be read.
     pub closed: Vec<i32>,
-    /// Those that somebody has locked (`flock(2)`), whoever that is.
+    /// Those that somebody has locked (`flock(2)`), whoever that is; all where that was not to be
+    /// read.
     pub locked: Vec<FileRef>,
 }
 
@@ -35,11 +36,13 @@ pub fn look(processes: &[Process], files: &[ShmFile]) -> Opened {
             Seen::Denied => opened.closed.push(pid),
         }
     }
-    let locks = read::flocks().unwrap_or_default();
+    let locks = read::flocks().ok();
     let is_locked = |file: &&ShmFile| {
-        locks.iter().any(|lock| {
-            let dev = nix::libc::makedev(lock.dev_major, lock.dev_minor);
-            (dev, lock.inode) == (file.file.dev, file.file.ino)
+        locks.as_ref().is_none_or(|locks| {
+            locks.iter().any(|lock| {
+                let dev = nix::libc::makedev(lock.dev_major, lock.dev_minor);
+                (dev, lock.inode) == (file.file.dev, file.file.ino)
+            })
         })
     };
     opened.locked = files.iter().filter(is_locked).map(|file| file.file).collect();

@@ -177,7 +177,9 @@ impl fmt::Display for Against {
             Self::Dest => f.write_str("it is marked for destruction and goes on the last detach"),
             Self::Mapped(pid) => write!(f, "process {pid} has it mapped"),
             Self::Opened(pid) => write!(f, "process {pid} has it open"),
-            Self::Locked => f.write_str("somebody has it locked (flock)"),
+            Self::Locked => {
+                f.write_str("somebody has it locked (flock), or /proc/locks cannot be read")
+            }
             Self::PerhapsMapped(pid) => {
                 write!(f, "process {pid} may have it mapped, and may not be looked into")
             }

@@ -46,13 +46,6 @@ pub fn boot_id() -> io::Result<String> {
     one("/proc/sys/kernel/random/boot_id", system::boot_id)
 }
 
-/// Checks whether a file system's device is mounted in this mount namespace.
-#[must_use]
-pub fn is_mounted(device: u64) -> bool {
-    let of = |mount: &Mount| nix::libc::makedev(mount.dev_major, mount.dev_minor);
-    mountinfo().is_ok_and(|mounts| mounts.iter().any(|mount| of(mount) == device))
-}
-
 /// `/proc/self/mountinfo`.
 pub fn mountinfo() -> io::Result<Vec<Mount>> {
     let path = "/proc/self/mountinfo";

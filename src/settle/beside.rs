@@ -41,10 +41,18 @@ impl<'a> Beside<'a> {
             let directories: Vec<PathBuf> = self.directories.iter().cloned().chain(own).collect();
             peers::read(&directories, ledger.path())
         });
-        let runs =
-            peers.iter().filter_map(|peer| peer.book.as_ref()).flat_map(|book| book.open_runs());
-        let claimed = runs.flat_map(|run| {
-            run.claims.iter().map(|claim| claim.process.pid).chain([run.start.launcher.pid])
+        let books = peers.iter().filter_map(|peer| peer.book.as_ref());
+        let runs = books.flat_map(|book| book.runs.values().map(move |run| (book, run)));
+        let here = runs.filter(|(book, run)| {
+            let place = book.places.get(run.place);
+            place.is_some_and(|place| {
+                (&place.boot, &place.pid_namespace) == (&look.place.boot, &look.place.pid_namespace)
+            })
+        });
+        let claimed = here.flat_map(|(_, run)| {
+            let claims = run.claims.iter().filter(|claim| claim.ended.is_none());
+            let noted = claims.map(|claim| claim.process).chain(run.descendants.iter().copied());
+            noted.chain([run.start.launcher]).map(|process| process.pid)
         });
         let claimed: Vec<i32> = claimed.collect();
         observe::add_last_users(look, claimed);

@@ -12,6 +12,8 @@ use super::{Result, check};
 const STATX_MNT_ID: u32 = 0x1000;
 /// `TMPFS_MAGIC` (`linux/magic.h`).
 const TMPFS_MAGIC: i64 = 0x0102_1994;
+/// `OVERLAYFS_SUPER_MAGIC` (`linux/magic.h`).
+const OVERLAYFS_SUPER_MAGIC: i64 = 0x794c_7630;
 
 /// A file as `statx(2)` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +104,8 @@ pub fn facts_remembered(path: &str) -> Result<FileFacts> {
 pub struct FileSystem {
     /// Whether it is a tmpfs.
     pub is_tmpfs: bool,
+    /// Whether it is an overlay.
+    pub is_overlay: bool,
     /// `f_fsid`; random for each tmpfs since 5.14 (`mm/shmem.c shmem_fill_super`), 0 before.
     pub fsid: u64,
 }
@@ -119,5 +123,7 @@ pub fn file_system(file: BorrowedFd<'_>) -> Result<FileSystem> {
     // SAFETY: fsid_t is two 32-bit integers (statfs(2)), the same size as u64, any bits valid.
     let fsid: u64 = unsafe { std::mem::transmute(out.f_fsid) };
     #[allow(clippy::unnecessary_cast)] // f_type differs between architectures
-    Ok(FileSystem { is_tmpfs: out.f_type as i64 == TMPFS_MAGIC, fsid })
+    let magic = out.f_type as i64;
+    let is_overlay = magic == OVERLAYFS_SUPER_MAGIC;
+    Ok(FileSystem { is_tmpfs: magic == TMPFS_MAGIC, is_overlay, fsid })
 }

@@ -1,15 +1,17 @@
-//! The very ledger, seen through another mount: an overlay, a disk that was mounted again.
+//! The very ledger, seen through another mount: an overlay, a disk that was mounted again. And what
+//! has its inode and birth time and is another file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::copies::{in_container, own};
-use super::instance::{Instance, outcomes};
+use super::instance::{Instance, outcomes, state};
 use crate::support::objects::segment;
 use crate::support::sandbox;
 use crate::support::skip;
 use crate::support::user::User;
+use crate::support::warden::{self, Answer};
 
 fn mount(words: &[&str], at: &Path) {
     let done = Command::new("mount").args(words).arg(at).output().unwrap();
@@ -29,8 +31,33 @@ fn directory(name: &str) -> PathBuf {
     path
 }
 
+/// What is swept by a ledger that proves nothing.
+fn is_kept(sweep: &Answer) {
+    let kept = vec!["kept unseen".to_owned()];
+    assert_eq!((state(sweep), outcomes(sweep)), ("copy".to_owned(), kept), "{sweep:?}");
+}
+
+/// A loop device, which stays while what is on it is mounted again.
+struct Loop(String);
+
+impl Loop {
+    fn of(image: &Path) -> Self {
+        let made = Command::new("losetup").args(["-f", "--show"]).arg(image).output();
+        match made.ok().filter(|made| made.status.success()) {
+            Some(made) => Loop(String::from_utf8(made.stdout).unwrap().trim().to_owned()),
+            None => skip("losetup makes no loop device here"),
+        }
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        let _ = Command::new("losetup").args(["-d", &self.0]).status();
+    }
+}
+
 #[test]
-fn a_ledger_on_an_overlay_that_is_mounted_again_is_the_same_file() {
+fn a_ledger_on_an_overlay_that_is_mounted_again_is_the_same_file_and_what_lies_beneath_is_none() {
     sandbox::run(|| {
         let [lower, upper, work, merged] = ["lower", "upper", "work", "merged"].map(directory);
         let shown = |path: &Path| path.to_str().unwrap().to_owned();
@@ -46,7 +73,15 @@ fn a_ledger_on_an_overlay_that_is_mounted_again_is_the_same_file() {
         let server = in_container(&instance);
         let id = server.segment();
         let before = own(&instance);
+        let beneath = Instance::at(User::Server, &upper.join("server.ledger"));
+        let same = own(&beneath);
+        assert_eq!((same.ino, same.born), (before.ino, before.born));
+        assert!(before.overlay && !same.is(&before));
+        is_kept(&beneath.sweep(&[]).expect_code(0));
+        assert_eq!(state(&instance.sweep(&[]).expect_code(75)), "live");
+        assert!(segment(id).is_some());
         server.kill_all();
+        is_kept(&beneath.sweep(&[]).expect_code(0));
         unmount(&merged);
         // Takes the number that the overlay's device had.
         let between = directory("between");
@@ -63,7 +98,7 @@ fn a_ledger_on_an_overlay_that_is_mounted_again_is_the_same_file() {
 }
 
 #[test]
-fn a_ledger_on_a_disk_that_is_mounted_again_is_the_same_file_and_a_clone_beside_it_is_none() {
+fn a_ledger_on_a_disk_that_is_mounted_again_is_the_same_file_and_a_clone_is_none() {
     sandbox::run(|| {
         let (disk, clone) = (directory("disk"), directory("clone"));
         let image = sandbox::scratch().join("image");
@@ -72,8 +107,8 @@ fn a_ledger_on_a_disk_that_is_mounted_again_is_the_same_file_and_a_clone_beside_
         if !made.is_ok_and(|made| made.status.success()) {
             skip("mkfs.ext4 makes no file system here");
         }
-        let path = image.to_str().unwrap();
-        mount(&["-o", "loop", path], &disk);
+        let device = Loop::of(&image);
+        mount(&[&device.0], &disk);
         User::Server.own(&disk);
         let instance = Instance::at(User::Server, &disk.join("server.ledger"));
         let server = in_container(&instance);
@@ -84,14 +119,22 @@ fn a_ledger_on_a_disk_that_is_mounted_again_is_the_same_file_and_a_clone_beside_
         fs::copy(&image, &copy).unwrap();
         mount(&["-o", "loop", copy.to_str().unwrap()], &clone);
         let cloned = Instance::at(User::Server, &clone.join("server.ledger"));
-        assert!(own(&cloned).is(&before) && own(&cloned).dev != before.dev);
-        let sweep = cloned.sweep(&[]).expect_code(0);
-        assert_eq!(super::instance::state(&sweep), "copy", "{sweep:?}");
+        let same = own(&cloned);
+        assert_eq!((same.ino, same.born), (before.ino, before.born));
+        assert!(same.dev != before.dev && !same.is(&before));
+        is_kept(&cloned.sweep(&[]).expect_code(0));
+        // Where the disk itself is not mounted.
+        let mut alone = Command::new("unshare");
+        alone.args(["--mount", "sh", "-c", "umount \"$0\" && exec \"$@\""]).arg(&disk);
+        alone.args(User::Server.prefix()).arg(warden::binary());
+        alone.args(["sweep", "--json", cloned.path()]);
+        is_kept(&Answer::of(&mut alone).expect_code(0));
         assert!(segment(id).is_some());
-        unmount(&clone);
         server.kill_all();
         unmount(&disk);
-        mount(&["-o", "loop", path], &disk);
+        is_kept(&cloned.sweep(&[]).expect_code(0));
+        unmount(&clone);
+        mount(&[&device.0], &disk);
         assert!(own(&instance).is(&before));
         assert_eq!(outcomes(&instance.sweep(&[]).expect_code(0)), ["removed dead"]);
         assert!(segment(id).is_none());

@@ -1,6 +1,10 @@
 //! Files of `/dev/shm` that others than their server use: mapped in another container, or open and
 //! not mapped.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
 use super::asked::{self, Asked};
 use super::instance::{Instance, need_root, outcomes};
 use super::raced::MAPS;
@@ -72,6 +76,27 @@ fn a_file_that_somebody_has_locked_stays() {
         server.kill();
         assert_eq!(outcomes(&instance.sweep(&[]).expect_code(0)), ["kept open"]);
         other.ask("close($main::file) ? 1 : 0");
+        assert_eq!(outcomes(&instance.sweep(&[]).expect_code(0)), ["removed dead"]);
+        assert_eq!(shm_files(), []);
+    });
+}
+
+#[test]
+fn a_file_stays_where_locks_cannot_be_read() {
+    sandbox::on_host(|| {
+        need_root("for a user of its own");
+        let instance = Instance::new(User::Server);
+        let server = with_file(&instance);
+        let closed = sandbox::scratch().join("closed");
+        fs::write(&closed, "").unwrap();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
+        let mut bind = Command::new("mount");
+        let bound = bind.arg("--bind").arg(&closed).arg("/proc/locks").status().unwrap();
+        assert!(bound.success());
+        server.kill();
+        assert_eq!(outcomes(&instance.sweep(&[]).expect_code(0)), ["kept locked"]);
+        assert_eq!(shm_files().len(), 1);
+        assert!(Command::new("umount").arg("/proc/locks").status().unwrap().success());
         assert_eq!(outcomes(&instance.sweep(&[]).expect_code(0)), ["removed dead"]);
         assert_eq!(shm_files(), []);
     });

@@ -12,7 +12,7 @@ use super::make::{
 };
 use super::story::{Story, reason};
 
-const COPY: OwnFile = OwnFile { dev: LEDGER.dev, ino: LEDGER.ino + 1, born: LEDGER.born };
+const COPY: OwnFile = OwnFile { ino: LEDGER.ino + 1, ..LEDGER };
 
 /// One without a key, which goes though nobody saw its server end.
 fn segment(id: i32) -> Segment {
@@ -41,13 +41,28 @@ fn is_over(story: &Story) -> bool {
 #[test]
 fn a_free_lock_proves_a_containers_death_where_it_is_that_of_the_very_file() {
     assert!(is_over(&container(Some(LEDGER)).read_from(LEDGER)));
-    let remounted = OwnFile { dev: LEDGER.dev + 1, ..LEDGER };
-    assert!(is_over(&container(Some(LEDGER)).read_from(remounted)), "an overlay, mounted again");
     let (seconds, nanos) = LEDGER.born;
     let reborn = OwnFile { born: (seconds, nanos + 1), ..LEDGER };
-    for other in [COPY, reborn] {
+    let elsewhere = OwnFile { dev: LEDGER.dev + 1, ..LEDGER };
+    for other in [COPY, reborn, elsewhere, OwnFile { overlay: true, ..elsewhere }] {
         assert!(!is_over(&container(Some(LEDGER)).read_from(other)), "{other:?}");
     }
+}
+
+/// Upper directories, snapshots and clones have the same inode and birth time.
+#[test]
+fn another_device_is_another_file_but_where_an_overlay_was_mounted_again() {
+    let overlay = OwnFile { overlay: true, ..LEDGER };
+    let proves = |named, file| is_over(&container(Some(named)).read_from(file));
+    let again = OwnFile { dev: LEDGER.dev + 1, ..overlay };
+    assert!(proves(overlay, overlay) && proves(overlay, again));
+    assert!(!proves(overlay, OwnFile { overlay: false, ..again }), "its upper directory");
+    assert!(!proves(OwnFile { overlay: false, ..again }, overlay), "or the other way round");
+    let disk = |minor| nix::libc::makedev(7, minor);
+    let on_disk = OwnFile { dev: disk(1), ..LEDGER };
+    assert!(proves(on_disk, on_disk) && !proves(on_disk, OwnFile { dev: disk(2), ..LEDGER }));
+    let other = OwnFile { dev: disk(2), ..overlay };
+    assert!(!proves(overlay, other), "no device of an overlay");
 }
 
 #[test]

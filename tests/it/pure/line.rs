@@ -214,8 +214,8 @@ fn any_step() -> impl Strategy<Value = Record> {
 
 fn any_record() -> impl Strategy<Value = Record> {
     let born = (any::<i64>(), any::<u32>());
-    let file =
-        (any::<u64>(), any::<u64>(), born).prop_map(|(dev, ino, born)| OwnFile { dev, ino, born });
+    let file = (any::<u64>(), any::<u64>(), born, any::<bool>())
+        .prop_map(|(dev, ino, born, overlay)| OwnFile { dev, ino, born, overlay });
     let header = (any::<u64>(), any_place(), prop::option::of(file))
         .prop_map(|(version, place, file)| Record::Header(Header { version, place, file }));
     prop_oneof![header, any_run(), any_claim(), any_object(), any_step()]

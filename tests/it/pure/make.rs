@@ -27,7 +27,8 @@ pub const SERVER: ProcessRef = ProcessRef { pid: 4711, start: 1000 };
 pub const DATA: FileRef = FileRef { dev: 64, ino: 77 };
 pub const PROGRAM: FileRef = FileRef { dev: 64, ino: 5 };
 /// The file that the ledger is.
-pub const LEDGER: OwnFile = OwnFile { dev: 64, ino: 99, born: (1_690_000_000, 123_456_789) };
+pub const LEDGER: OwnFile =
+    OwnFile { dev: 64, ino: 99, born: (1_690_000_000, 123_456_789), overlay: false };
 pub const CONTROL_HANDLE: u32 = 3_000_000_002;
 pub const DYNAMIC_HANDLE: u32 = 1_000_000_004;
 

@@ -4,15 +4,15 @@
 use std::path::Path;
 
 use shmwarden::decide::{self, PeerWord, Reason};
-use shmwarden::ledger::Book;
 use shmwarden::ledger::record::{Claim, End, EngineName, Record, Role, RunStart};
+use shmwarden::ledger::{Book, OwnFile};
 use shmwarden::object::{Identity, Key, ProcessRef, Segment};
 use shmwarden::observe::{Observation, Process, ticks_a_second};
 use shmwarden::sys::shm::Row;
 
 use super::make::{
-    LAUNCHER, OTHER_UID, SERVER, UID, claim, generic, header, here, in_pids, look, process, row,
-    run, seconds, segment, shm,
+    LAUNCHER, LEDGER, OTHER_UID, SERVER, UID, claim, generic, header, header_in, here, in_pids,
+    look, process, row, run, seconds, segment, shm,
 };
 use super::story::{Story, crashed, reason};
 
@@ -161,7 +161,9 @@ fn a_living_instances_ledger_keeps_what_it_has_as_used() {
     assert!(says(&peer(None), 0, &alive), "root may attach anything");
     assert!(says(&peer(None), UID, &with(used(USER, 3), vec![launcher])));
     assert!(!says(&peer(None), UID, &with(used(USER, 3), vec![])), "its run is over");
-    assert!(!says(&peer(Some(End::Unknown)), UID, &alive));
+    assert!(says(&peer(Some(End::Unknown)), UID, &alive), "nobody saw it end");
+    let over = peer(Some(End::Unknown));
+    assert!(!says(&over, UID, &with(used(USER, 3), vec![])), "and it lives no more");
     let later = Process { process: started(SERVER.pid, 900).process, ..server };
     assert!(!says(&peer(None), UID, &with(used(USER, 3), vec![later])), "another process");
     assert!(!says(&peer(None), OTHER_UID, &alive), "whose owner may not attach it");
@@ -173,19 +175,45 @@ fn a_living_instances_ledger_keeps_what_it_has_as_used() {
     assert!(says(&peer(None), UID, &pids), "whose death cannot be seen");
 }
 
-/// Whether that run lives is judged by the ledger itself; else a copy beside it would keep its
-/// objects for good.
+/// What descends from a server may outlive the end that was noted of it.
 #[test]
-fn a_copy_of_the_ledger_is_no_other_instance() {
+fn what_descends_from_another_ledgers_server_keeps_what_that_has_as_used() {
+    let daemon = started(USER, 3);
+    let noted = Record::Descendant { run: 1, process: daemon.process };
+    let says = |end, place, processes| {
+        let story = Story::of(generic(1)).then(Record::Used { run: 1, identity: shm(&segment(0)) });
+        let story = story.then(noted.clone()).end(1, end);
+        let look = Observation { place, ..with(used(USER, 3), processes) };
+        elsewhere(Some(&story), UID, &look).is_some()
+    };
+    for end in [End::Unknown, End::Exit(0), End::Signal(9)] {
+        assert!(says(end, here(), vec![daemon.clone()]), "{end:?}");
+        assert!(!says(end, here(), vec![]), "{end:?}");
+    }
+    assert!(says(End::Unknown, in_pids("id:99"), vec![]), "whose death cannot be seen");
+    assert!(!says(End::Exit(0), in_pids("id:99"), vec![]));
+}
+
+/// Whether that run lives is judged by the ledger itself; else a copy beside it would keep its
+/// objects for good. A copy does not know what the ledger has noted since.
+#[test]
+fn a_copy_of_the_ledger_is_no_other_instance_and_the_ledger_is_one_to_its_copy() {
     let pids = Observation { place: in_pids("id:99"), ..with(used(USER, 3), vec![]) };
     let (copy, path) = (peer(None), Path::new("/var/lib/shmwarden/copy.ledger"));
     let word = PeerWord { path, uid: UID, book: Some(&copy.book) };
     let says = |own: &Book| decide::used_elsewhere(own, &shm(&segment(0)), [word], &pids).is_some();
-    assert!(says(&Book::default()) && !says(&peer(Some(End::Signal(9))).book));
-    let Record::Run(start) = run(1) else { panic!() };
+    let own = |launcher, file| {
+        let Record::Run(start) = run(1) else { panic!() };
+        let story = Story::default().then(header_in(here(), file));
+        story.then(Record::Run(RunStart { launcher, ..start }))
+    };
+    assert!(says(&Book::default()));
+    let another = OwnFile { ino: LEDGER.ino + 1, ..LEDGER };
+    assert!(!says(&own(LAUNCHER, Some(LEDGER)).read_from(LEDGER).book));
+    assert!(says(&own(LAUNCHER, Some(LEDGER)).read_from(another).book), "this is the copy");
+    assert!(says(&own(LAUNCHER, None).read_from(LEDGER).book), "or may be");
     let launcher = ProcessRef { start: LAUNCHER.start + 1, ..LAUNCHER };
-    let other = Story::default().then(header(here()));
-    assert!(says(&other.then(Record::Run(RunStart { launcher, ..start })).book));
+    assert!(says(&own(launcher, Some(LEDGER)).read_from(LEDGER).book));
 }
 
 /// A word in a ledger cannot keep what its owner could not remove.
