@@ -189,15 +189,17 @@ fn left_of(
     let own = book.objects.values().filter(|object| object.run == run.start.run);
     let creators = own.filter_map(|object| object.creator);
     let noted: Vec<ProcessRef> = run.descendants.iter().copied().chain(creators).collect();
-    let released = is_released(book, run.start.run, look);
+    // The kernel's count of the main segment needs nobody to be looked into; and who cannot be
+    // looked into holds nothing of a run that has left nothing.
+    let has_left = book.open_objects().any(|object| object.run == run.start.run);
+    let asks_for_unread = has_left && !is_released(book, run.start.run, look);
     for process in &look.processes {
         if process.ended || policy.exempt.contains(&process.process.pid) {
             continue;
         }
         let holder = || holder(process, 0, true);
         if process.unread {
-            // The kernel's count of the main segment needs nobody to be looked into.
-            if !released {
+            if asks_for_unread {
                 found.push(Evidence::Closed(holder()));
             }
             continue;

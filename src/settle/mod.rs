@@ -68,6 +68,8 @@ pub fn settle(ledger: &mut Ledger, policy: &Policy) -> Result<Report> {
     let copy = ledger.book.is_copy();
     let mut suspects = attribute_all(ledger, &mut look, &BTreeSet::new())?;
     note_detached(ledger, &look)?;
+    // Which segment is the main one may only be known now: its count needs nobody to be seen.
+    let life = decide::life::judge(&ledger.book, &look, policy);
     let wider = scope(ledger);
     if wider.maps && !look.maps_were_read {
         // What was found just now may be mapped.

@@ -373,11 +373,16 @@ fn an_unread_process_is_whoever_could_use_an_object() {
     // As the claimed process, if its pid is claimed.
     assert!(matches!(life_with(claim(1), unread(SERVER.pid)), Life::Live(Evidence::Claimed(_))));
     // As a survivor, where no main segment tells that there is none.
-    let left = life_with(generic(1), unread(9000));
+    let has_left = Story::of(generic(1)).object(1, Role::Other, shm(&segment(0)));
+    let look = Observation { processes: unread(9000), ..look() };
+    let left = judge(&has_left.book, &look, &Policy::default());
     assert!(
         matches!(&left, Life::Dead(left) if matches!(left[..], [Evidence::Closed(_)])),
         "{left:?}"
     );
+    // Of a run that has left nothing it holds nothing.
+    let nothing = has_left.then(Record::Gone { object: 1 });
+    assert_eq!(judge(&nothing.book, &look, &Policy::default()), Life::Dead(vec![]));
     let ended = Process { ended: true, ..Process::unread(9000) };
     assert_eq!(life_with(generic(1), vec![ended]), Life::Dead(vec![]));
 }
