@@ -132,7 +132,7 @@ pub(crate) struct SweepArgs {
     /// End with status 1 where anything of a dead instance is still held
     #[arg(long)]
     pub(crate) strict: bool,
-    /// Also remove what a server left after a clean exit
+    /// Also remove what a server left after a clean exit, or at an end that nobody saw
     #[arg(long)]
     pub(crate) include_clean: bool,
 }

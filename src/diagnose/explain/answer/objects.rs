@@ -79,16 +79,19 @@ pub(super) fn vanished(message: &Message, scene: &Scene<'_>) -> Answer {
         }
     }
     answer.run("shmwarden doctor says whether RemoveIPC= is a danger here, and how to end it");
-    answer.run("then restart the server: it cannot get back what was removed");
+    answer.run(
+        "a server that lost it cannot get it back: restart that server, if it is of this machine \
+         and this boot",
+    );
     answer
 }
 
 /// "pre-existing shared memory block is still in use".
 pub(super) fn still_in_use(message: &Message, scene: &Scene<'_>) -> Answer {
     let mut answer = Answer::of(
-        "The server died, but a process of it lives on and has its memory attached. PostgreSQL \
-         does not start beside it, and must not: two servers on one data directory destroy the \
-         data. Do not remove the block or postmaster.pid; end that process.",
+        "A process has that server's memory attached: the server itself, or one that outlived it. \
+         PostgreSQL does not start beside it, and must not: two servers on one data directory \
+         destroy the data. Do not remove the block or postmaster.pid.",
     );
     match scene.object(Kind::Shm, message) {
         Some(one) => {
