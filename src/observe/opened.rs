@@ -22,14 +22,18 @@ pub struct Opened {
 #[must_use]
 pub fn look(processes: &[Process], files: &[ShmFile]) -> Opened {
     let mut opened = Opened::default();
-    let names: BTreeSet<&[u8]> = files.iter().map(|file| file.name.0.as_slice()).collect();
+    if files.is_empty() {
+        return opened;
+    }
+    let all = files.iter().map(|file| (file.name.0.as_slice(), file.file.dev, file.file.ino));
+    let among = read::Wanted::of(all);
     let wanted: BTreeSet<FileRef> = files.iter().map(|file| file.file).collect();
     for process in processes.iter().filter(|process| !process.ended) {
         let pid = process.process.pid;
-        match read::open_among(pid, |name| names.contains(name)).unwrap_or(Seen::Denied) {
+        match read::open_among(pid, &among).unwrap_or(Seen::Denied) {
             Seen::Here(found) => {
                 let found: BTreeSet<FileRef> =
-                    found.into_iter().map(|(dev, ino)| FileRef { dev, ino }).collect();
+                    found.into_iter().map(|(_, dev, ino)| FileRef { dev, ino }).collect();
                 opened.by.extend(found.intersection(&wanted).map(|file| (*file, pid)));
             }
             Seen::Gone => {}

@@ -55,12 +55,16 @@ fn ipc_of(pid: i32) -> Option<u64> {
 #[must_use]
 pub fn open(processes: &[Process], file: &ShmFile) -> (Vec<Found<()>>, Vec<i32>) {
     let (mut found, mut closed) = (Vec::new(), Vec::new());
+    let wanted = read::Wanted::of([(file.name.0.as_slice(), file.file.dev, file.file.ino)]);
     for process in processes.iter().filter(|process| !process.ended) {
         let pid = process.process.pid;
-        let count = read::open_files(pid, &file.name.0, file.file.dev, file.file.ino);
-        match count.unwrap_or(Seen::Denied) {
-            Seen::Here(0) | Seen::Gone => {}
-            Seen::Here(times) => found.push(Found { pid, what: (), times }),
+        match read::open_among(pid, &wanted).unwrap_or(Seen::Denied) {
+            Seen::Here(all) => {
+                let its = |one: &&read::Open| (one.1, one.2) == (file.file.dev, file.file.ino);
+                let times = all.iter().filter(its).count() as u64;
+                found.extend((times > 0).then_some(Found { pid, what: (), times }));
+            }
+            Seen::Gone => {}
             Seen::Denied => closed.push(pid),
         }
     }

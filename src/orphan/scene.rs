@@ -184,11 +184,14 @@ impl<'a> Scene<'a> {
             }
         }
         let open_to_others = file.facts.mode & 0o066 != 0;
-        let may = |process: &&&Process| {
+        let may = |process: &Process| {
             let uids = process.uids;
             open_to_others || uids.is_none_or(|uids| uids.contains(&file.facts.uid))
         };
-        let closed = self.closed.iter().find(may);
+        let opened = self.look.extra.opened.as_ref();
+        let unasked = opened.map_or(&[][..], |opened| &opened.closed);
+        let unasked = unasked.iter().filter_map(|pid| self.look.process(*pid));
+        let closed = self.closed.iter().copied().chain(unasked).find(|process| may(process));
         let closed = closed.map(|process| Against::PerhapsMapped(process.process.pid));
         let unseen = || (!self.look.sight.is_everybody()).then_some(Against::UseUnseen);
         closed.or_else(unseen)

@@ -20,6 +20,7 @@ use crate::sys::signals::exists;
 
 mod clock;
 mod limits;
+mod opened;
 mod process;
 mod stat_file;
 mod threads;
@@ -27,13 +28,14 @@ mod uses;
 
 pub use clock::{boot_offset, on_machine_clock, ticks_a_second};
 pub use limits::{kernel_number, meminfo, sem_limits};
+pub use opened::{Open, Wanted, open_among};
 pub use process::{
     FileId, auxiliary_vector, cgroup, children, cmdline, cwd, environ_var, exe, exe_path,
     namespace_inode, pids, status,
 };
 pub use stat_file::stat;
 pub use threads::maps;
-pub use uses::{flocks, new_pids, open_among, open_files, waits};
+pub use uses::{flocks, new_pids, waits};
 
 /// The bound of what is small: one process's files, single numbers. Bytes.
 const SMALL: usize = 1 << 20;

@@ -13,6 +13,7 @@ pub mod gate;
 pub mod handover;
 pub mod inherit;
 pub mod job;
+pub mod kcmp;
 pub mod memory;
 pub mod msg;
 pub mod namespace;

@@ -2,8 +2,9 @@
 //! not mapped.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use super::asked::{self, Asked};
 use super::instance::{Instance, need_root, outcomes};
@@ -11,7 +12,9 @@ use super::raced::MAPS;
 use crate::support::container::{Container, Own};
 use crate::support::holders::NUMBERS;
 use crate::support::objects::shm_files;
+use crate::support::processes::Process;
 use crate::support::sandbox;
+use crate::support::skip::skip;
 use crate::support::user::User;
 use crate::support::warden;
 
@@ -137,5 +140,70 @@ fn in_a_container_a_file_of_a_server_without_a_main_segment_stays() {
         server.kill();
         assert_eq!(outcomes(&instance.sweep(&[]).expect_code(0)), ["kept unseen"]);
         assert_eq!(shm_files().len(), 1);
+    });
+}
+
+/// The machine's own, which any user may run.
+const PYTHON: &str = "/usr/bin/python3";
+
+/// Opens the file in a thread with descriptors of its own, or in one that outlives the first.
+const IN_A_THREAD: &str = r"
+import ctypes, os, platform, sys, threading, time
+libc = ctypes.CDLL(None)
+ready = threading.Event()
+def work():
+    if sys.argv[1] == 'own':
+        assert libc.unshare(0x400) == 0
+    os.open('/dev/shm/mapped', os.O_RDWR)
+    ready.set()
+    while True:
+        time.sleep(60)
+threading.Thread(target=work, daemon=True).start()
+ready.wait()
+print('open', flush=True)
+if sys.argv[1] == 'outlives':
+    libc.syscall(60 if platform.machine() == 'x86_64' else 93, 0)
+time.sleep(600)
+";
+
+/// Mounts the file under another name, in a mount namespace of its own, and has it open there.
+const UNDER_ANOTHER_NAME: &str = r"
+    mount --make-rprivate / && mount -t tmpfs t /mnt && : >/mnt/other &&
+        mount --bind /dev/shm/mapped /mnt/other &&
+        exec setpriv --reuid $1 --clear-groups sh -c '
+            exec 9<>/mnt/other && echo open && exec sleep 600'
+";
+
+#[test]
+fn a_file_stays_that_a_thread_has_open_for_itself_or_somebody_under_another_name() {
+    sandbox::on_host(|| {
+        need_root("to mount");
+        if !std::path::Path::new(PYTHON).exists() {
+            skip("needs python3, for threads");
+        }
+        let uid = User::Server.ids().0.to_string();
+        let thread = |how| [PYTHON, "-c", IN_A_THREAD, how].to_vec();
+        let mounted = ["unshare", "--mount", "sh", "-c", UNDER_ANOTHER_NAME, "sh"].to_vec();
+        let (server, root) = (User::Server, User::Root);
+        let ways = [(server, thread("plain")), (server, thread("own"))];
+        let ways = [ways, [(server, thread("outlives")), (root, mounted)]].concat();
+        for (user, words) in ways {
+            let instance = Instance::new(User::Server);
+            let server = with_file(&instance);
+            let mut command = user.command(words[0]);
+            let mut other =
+                Process::spawn(command.args(&words[1..]).arg(&uid).stdout(Stdio::piped()));
+            let mut line = String::new();
+            let output = other.child().stdout.take().unwrap();
+            BufReader::new(output).read_line(&mut line).unwrap();
+            assert_eq!(line, "open\n", "{words:?}");
+            server.kill();
+            let sweep = || outcomes(&instance.sweep_as(User::Root, &[]).expect_code(0));
+            assert_eq!(sweep(), ["kept open"], "{words:?}");
+            assert_eq!(shm_files().len(), 1);
+            drop(other);
+            assert_eq!(sweep(), ["removed dead"], "{words:?}");
+            assert_eq!(shm_files(), []);
+        }
     });
 }
