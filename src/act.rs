@@ -17,7 +17,7 @@ use crate::attribute::sets::{queue_differs, set_differs};
 use crate::decide::{self, Absent, CallState, Reason, Removal, differs, file_use};
 use crate::error::Result;
 use crate::ledger::Ledger;
-use crate::ledger::record::{Outcome, Record};
+use crate::ledger::record::{Outcome, Record, Role};
 use crate::object::{Identity, Queue, Segment, SemaphoreSet, ShmFile};
 use crate::observe::{self, Scope, opened, shm_files, tables};
 use crate::sys::shm::{self, MODE_DEST};
@@ -66,7 +66,8 @@ fn remove(removal: &Removal, ledger: &Ledger) -> Result<Done> {
             return Ok(Done::new(Outcome::Kept, why));
         }
     }
-    if let (Identity::Posix(file), None) = (removal.identity(), removal.guard()) {
+    let guarded = removal.guard().is_some() && removal.role() != Role::Other;
+    if let (Identity::Posix(file), false) = (removal.identity(), guarded) {
         // With all the rights that there are: the owner may see less.
         if let Some(done) = in_use(file) {
             return Ok(done);

@@ -3,7 +3,7 @@
 use super::Policy;
 use super::reason::{Evidence, Holder};
 use crate::attribute::is_here;
-use crate::engine::{self, EngineName};
+use crate::engine::{self, EngineName, postgres};
 use crate::ledger::Book;
 use crate::ledger::book::{Recorded, Run, Standing};
 use crate::ledger::record::{Claim, How, Outcome, Role};
@@ -128,6 +128,53 @@ pub fn is_released(book: &Book, run: u64, look: &Observation) -> bool {
         }
     }
     released
+}
+
+/// Checks whether an object is an engine's own, so that its main segment tells who uses it: that
+/// itself, what its lists name, and what its claimed processes made. What else a process below it
+/// has made (`COPY TO PROGRAM`, `archive_command`) may be used without that.
+#[must_use]
+pub fn is_engines_own(book: &Book, object: &Recorded, look: &Observation) -> bool {
+    let Some(run) = book.runs.get(&object.run) else { return false };
+    if !run.server().is_some_and(|claim| engine::has_interlock(claim.engine)) {
+        return false;
+    }
+    let claimed = |pid: i32| {
+        let engines = run.claims.iter().filter(|claim| engine::has_interlock(claim.engine));
+        engines.map(|claim| claim.process.pid).any(|claimed| claimed == pid)
+    };
+    match &object.identity {
+        _ if object.role != Role::Other => true,
+        Identity::Shm(segment) => {
+            claimed(segment.creator_pid) || is_listed(book, object, segment.key.0, look)
+        }
+        // PostgreSQL's and openGauss's bear a mark: an openGauss that died while it made one has
+        // left none.
+        Identity::Sem(_) | Identity::Msg(_) => {
+            let gauss = run.claims.iter().any(|claim| claim.engine == EngineName::Opengauss);
+            object.creator.is_none() && (gauss || object.how != How::Watch)
+        }
+        Identity::Posix(_) => false,
+    }
+}
+
+/// Checks whether the list of an object's server names a key: dynamic shared memory of a backend
+/// came in by its creator.
+fn is_listed(book: &Book, object: &Recorded, key: i32, look: &Observation) -> bool {
+    let is_its = |known: &Identity| {
+        book.objects.values().any(|control| {
+            control.run == object.run
+                && control.role == Role::Control
+                && control.identity.has_number_of(known)
+        })
+    };
+    let handles = postgres::handles_of_key(key);
+    look.controls.iter().any(|(known, bytes)| {
+        let names = || postgres::perhaps_listed(bytes);
+        known.kind() == object.identity.kind()
+            && is_its(known)
+            && handles.iter().any(|handle| names().contains(handle))
+    })
 }
 
 /// What `postmaster.pid` says of a living server, be it one that this ledger claims or not.

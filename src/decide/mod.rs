@@ -266,7 +266,8 @@ pub fn spare_used_elsewhere(
     let mut spared: BTreeMap<u64, String> = BTreeMap::new();
     for verdict in verdicts.iter_mut() {
         let Verdict::Remove(removal) = verdict else { continue };
-        let shared = book.objects.get(&removal.object).is_some_and(|o| may_be_shared(book, o));
+        let shared =
+            book.objects.get(&removal.object).is_some_and(|o| may_be_shared(book, o, look));
         let words = peers.iter().map(|peer| PeerWord {
             path: &peer.path,
             uid: peer.uid,

@@ -93,7 +93,8 @@ fn file_in_use(
 ) -> Option<Reason> {
     // Every process that uses a server's dynamic shared memory has its main segment attached: the
     // kernel's own count says more than a look into processes.
-    if life::is_released(book, object.run, look) {
+    let own = life::is_engines_own(book, object, look);
+    if own && life::is_released(book, object.run, look) {
         return is_mapped(now, look).then_some(Reason::Mapped);
     }
     // Orphans in another PID namespace cannot be seen from here, unless that has died with its

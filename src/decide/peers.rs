@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use super::{Reason, differs};
+use super::{Reason, differs, life};
 use crate::attribute::sets::{queue_differs, set_differs};
 use crate::engine;
 use crate::ledger::Book;
@@ -56,14 +56,12 @@ impl Access {
 }
 
 /// Checks whether another instance may use an object without having it attached: an adopted one,
-/// or one of a server without an interlock.
+/// or one that is no engine's own, of whose use no main segment tells.
 #[must_use]
-pub fn may_be_shared(book: &Book, object: &Recorded) -> bool {
-    let server = book.runs.get(&object.run).and_then(Run::server);
+pub fn may_be_shared(book: &Book, object: &Recorded, look: &Observation) -> bool {
     let call = object.identity.call_creator().is_some();
     let kind = call || matches!(object.identity, Identity::Shm(_));
-    let engine = server.is_some_and(|claim| engine::has_interlock(claim.engine));
-    kind && (object.is_adopted() || !engine)
+    kind && (object.is_adopted() || !life::is_engines_own(book, object, look))
 }
 
 /// Finds a ledger by whose word a living instance uses an object, or may. A ledger that could not

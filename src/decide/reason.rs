@@ -221,7 +221,7 @@ pub enum Reason {
     ChangedSince,
     /// A file whose file system keeps no birth time, and why nothing else tells it from another.
     NoBirthTime(&'static str),
-    /// A stranger used it after the server had ended.
+    /// Somebody whom the ledger does not know used it last.
     UsedSince,
     /// A living instance of another ledger uses it, or may.
     UsedElsewhere {
@@ -410,8 +410,8 @@ impl fmt::Display for Reason {
                  of its name: {why}"
             ),
             Self::UsedSince => f.write_str(
-                "after the server had ended it was used by somebody whom the ledger does not \
-                 know, and a process that may use it lives",
+                "it was used last by somebody whom the ledger does not know, and a process that \
+                 may use it lives",
             ),
             Self::UsedElsewhere { ledger, read: true } => {
                 write!(f, "a living server uses it, says {}", ledger.escape_debug())

@@ -4,17 +4,16 @@
 //! server. Any other server's segment may be attached for each use: its last user may come back.
 
 use super::{Reason, life, sets, shared};
-use crate::engine;
 use crate::ledger::Book;
-use crate::ledger::book::Recorded;
+use crate::ledger::book::{Recorded, Run};
 use crate::observe::{LastUser, Observation, Process, Sight};
 use crate::sys::shm::Row;
 
-/// How long after its server's end a child that was just forked may detach.
+/// How long after its server's end a child of it may detach.
 const LAST_DETACH_S: i64 = 2;
 
 /// Checks for who may use an unattached segment of a dead instance on and off: a last user that
-/// lives or cannot be seen, or somebody unknown after the end of the server.
+/// lives or cannot be seen, or is somebody unknown.
 #[must_use]
 pub fn segment_use(
     book: &Book,
@@ -26,7 +25,7 @@ pub fn segment_use(
         return adopted_use(row, look);
     }
     let run = book.runs.get(&object.run)?;
-    if run.server().is_some_and(|claim| engine::has_interlock(claim.engine)) {
+    if life::is_engines_own(book, object, look) {
         return None;
     }
     // The onlooker has read its first bytes, after it was decided that it may go.
@@ -60,32 +59,46 @@ fn adopted_use(row: &Row, look: &Observation) -> Option<Reason> {
     }
 }
 
-/// Checks for a use after the server was seen to end, by somebody whom the ledger does not know: a
-/// next server, which found the segment by its key, may leave its use to processes that come and
-/// go. Once nobody lives whom its mode lets in, there is no such server.
+/// Checks for a last use by somebody whom the ledger does not know, whenever that was: another
+/// server, which found it by its key, may leave its use to processes that come and go. Once nobody
+/// lives whom its mode lets in, there is no such server.
 fn used_since(book: &Book, object: &Recorded, row: &Row, look: &Observation) -> Option<Reason> {
     let run = book.runs.get(&object.run)?;
-    if row.key == 0 || row.last_use() == 0 || !run.was_seen_to_end() {
+    if row.key == 0 || row.last_use() == 0 {
         return None;
     }
-    let ended = sets::seconds(run.end?.1);
-    let set = run.clock().is_some_and(|clock| look.clock_was_set(clock));
-    let later = set
-        || row.last_use() > ended.saturating_add(LAST_DETACH_S)
-        || sets::seconds(look.now) < ended;
+    let here = is_of_these_pids(book, object, look);
     let strangers = book.strangers.get(&object.number);
-    let noted = || strangers.is_some_and(|all| all.iter().any(|one| one.pid == row.last_pid));
-    let known = is_of_these_pids(book, object, look)
-        && (row.last_pid == row.creator_pid
-            || noted()
-            || sets::is_recorded_process(book, object.place, row.last_pid));
+    // Whether the one stranger lives is asked elsewhere; where several came and went, another may.
+    let noted = || {
+        let pids = || strangers.into_iter().flatten().map(|one| one.pid);
+        pids().count() == 1 && pids().all(|pid| pid == row.last_pid)
+    };
+    let known = match here {
+        true => {
+            row.last_pid == row.creator_pid
+                || row.last_pid == run.start.launcher.pid
+                || noted()
+                || sets::is_recorded_process(book, object.place, row.last_pid)
+        }
+        // Everybody of then reads so.
+        false => row.last_pid == 0 && !is_later(run, row, look),
+    };
     let may_go_on = |process: &Process| {
         let elsewhere = process.same_ipc == Some(false);
         !process.ended && process.process.pid != look.pid && !elsewhere && lets_in(row, process)
     };
     let unseen = look.sight != Sight::Everybody;
     let goes_on = || unseen || look.processes.iter().any(may_go_on);
-    (later && !known && goes_on()).then_some(Reason::UsedSince)
+    (!known && goes_on()).then_some(Reason::UsedSince)
+}
+
+/// Checks for a use after the end of a server that was seen to end.
+fn is_later(run: &Run, row: &Row, look: &Observation) -> bool {
+    let Some((_, ended)) = run.end.filter(|_| run.was_seen_to_end()) else { return false };
+    let ended = sets::seconds(ended);
+    let set = run.clock().is_some_and(|clock| look.clock_was_set(clock));
+    set || row.last_use() > ended.saturating_add(LAST_DETACH_S) || sets::seconds(look.now) < ended
 }
 
 /// Checks whether a segment's mode lets a process attach it. Of root's rights nothing is made: it

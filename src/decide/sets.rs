@@ -62,7 +62,8 @@ pub fn set_use(book: &Book, object: &Recorded, set: &Set, look: &Observation) ->
     }
     // Where the main segment tells that nobody of the server uses it, a member without a visible
     // operator is one that was never used, or by a process that has ended.
-    let released = life::is_released(book, object.run, look);
+    let own = bears_its_mark(book, object, set, look) || life::is_engines_own(book, object, look);
+    let released = own && life::is_released(book, object.run, look);
     let last = LastUsers::of_set(set, if released { Sight::Everybody } else { look.sight })?;
     let waits = blocked(WaitsFor::Set(set.row.id), look);
     // SETVAL leaves a pid, too, and moves the change time alone.

@@ -29,7 +29,7 @@ impl<'a> Beside<'a> {
         let shared = |verdict: &Verdict| match verdict {
             Verdict::Remove(removal) => {
                 let object = book.objects.get(&removal.object());
-                object.is_some_and(|object| decide::may_be_shared(book, object))
+                object.is_some_and(|object| decide::may_be_shared(book, object, look))
             }
             Verdict::Keep(_) | Verdict::Forget(_) => false,
         };

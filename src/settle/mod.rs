@@ -175,7 +175,10 @@ pub fn look_at_calls(ledger: &Ledger, look: &mut Observation, recorded_only: boo
 
 /// Looks for who has a recorded file open, where no main segment tells that nobody uses it.
 pub fn look_at_files(ledger: &Ledger, look: &mut Observation) {
-    let asked = |object: &Recorded| !decide::life::is_released(&ledger.book, object.run, look);
+    let asked = |object: &Recorded| {
+        !decide::life::is_engines_own(&ledger.book, object, look)
+            || !decide::life::is_released(&ledger.book, object.run, look)
+    };
     let recorded = ledger.book.open_objects().filter(|object| asked(object));
     let files = recorded.filter_map(|object| match &object.identity {
         Identity::Posix(file) => look.file(&file.name.0).filter(|now| now.is(file)).cloned(),
@@ -195,7 +198,7 @@ pub fn look_at_files(ledger: &Ledger, look: &mut Observation) {
 /// Looks for the last users of recorded segments that nobody has attached.
 pub fn look_for_last_users(ledger: &Ledger, look: &mut Observation) {
     let book = &ledger.book;
-    let recorded = book.open_objects().filter(|object| decide::may_be_shared(book, object));
+    let recorded = book.open_objects().filter(|object| decide::may_be_shared(book, object, look));
     let last = recorded.filter_map(|object| match &object.identity {
         Identity::Shm(segment) => {
             look.segment(segment.id).filter(|row| row.nattch == 0).map(|row| row.last_pid)
@@ -325,7 +328,7 @@ fn headers_wanted(ledger: &Ledger, look: &Observation, going: &BTreeSet<i32>) ->
             Identity::Shm(segment) => segment.id == id,
             _ => false,
         };
-        book.open_objects().filter(of_it).any(|object| decide::may_be_shared(book, object))
+        book.open_objects().filter(of_it).any(|object| decide::may_be_shared(book, object, look))
     };
     let mut ids = attribute::headers_wanted(book, look);
     ids.retain(|id| going.contains(id) || !shared(*id));

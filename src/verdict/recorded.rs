@@ -251,7 +251,7 @@ impl<'a> Known<'a> {
     /// Finds another ledger whose living instance uses an object.
     fn used_elsewhere(&self, index: usize, object: &Recorded) -> Option<Reason> {
         let book = &self.accounts.get(index)?.book;
-        if !decide::may_be_shared(book, object) {
+        if !decide::may_be_shared(book, object, self.look) {
             return None;
         }
         let others = self.accounts.iter().enumerate().filter(|(at, _)| *at != index);

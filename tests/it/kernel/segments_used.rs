@@ -22,12 +22,13 @@ use crate::support::warden;
 
 const KEY: u32 = 0x00f4_7777;
 /// A user that has no process on this machine but those of one test: others run beside it.
-const ALONE: [User; 5] = [
+const ALONE: [User; 6] = [
     User::Other(61_230),
     User::Other(61_231),
     User::Other(61_232),
     User::Other(61_233),
     User::Other(61_234),
+    User::Other(61_236),
 ];
 const NEIGHBOUR: User = User::Other(61_235);
 
@@ -196,6 +197,44 @@ fn a_pool_that_uses_it_after_the_death_keeps_it() {
         let sweep = instance.sweep(&[]).expect_code(0);
         assert_eq!(outcomes(&sweep), ["removed dead"], "nobody of its user lives");
         assert!(segment(id).is_none());
+    });
+}
+
+/// The pool's last worker was there before the death; whether anybody saw that says nothing of it.
+#[test]
+fn a_pool_that_used_it_before_the_death_keeps_it() {
+    sandbox::on_host(|| {
+        need_root("to act as another user");
+        let alone = ALONE[5];
+        for seen in [true, false] {
+            let instance = Instance::new(alone);
+            let (first, id) = server(alone, &instance, 0o600);
+            let mut pool = Asked::stranger(alone);
+            let mut noted = 0;
+            loop {
+                pool.ask(&child_uses(id));
+                sleep(Duration::from_millis(1500));
+                let now = instance.count("stranger");
+                // The last one ended unseen, or two came and went.
+                if now == noted || now > 1 {
+                    break;
+                }
+                noted = now;
+            }
+            assert!(!processes::lives(last_pid(id)), "its worker has ended");
+            match seen {
+                true => first.kill(),
+                false => first.kill_all(),
+            }
+            assert!(segment(id).is_some(), "the launcher keeps it");
+            let sweep = instance.sweep(&["--include-clean"]).expect_code(0);
+            assert_eq!(outcomes(&sweep), ["kept used-since"], "seen: {seen}");
+            assert_eq!(listed(&instance)["reason_code"], "used-since");
+            drop(pool);
+            let sweep = instance.sweep(&["--include-clean"]).expect_code(0);
+            assert_eq!(outcomes(&sweep), ["removed dead"], "nobody of its user lives");
+            assert!(segment(id).is_none());
+        }
     });
 }
 

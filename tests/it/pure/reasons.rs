@@ -202,17 +202,15 @@ fn no_segment_but_the_recorded_main_one_of_that_run_and_place_dispels_the_doubt_
         let kept = reason(&story.end(1, End::Signal(9)).book, &look, 9);
         matches!(kept, Some(Reason::PerhapsMapped(_)))
     };
-    let with = |role| {
-        Story::of(claim(1)).object(1, role, shm(&segment(0))).object(
-            9,
-            Role::Other,
-            posix(&file("arena", 9)),
-        )
-    };
+    let arena = posix(&file("arena", 9));
+    let begun = |role| Story::of(claim(1)).object(1, role, shm(&segment(0)));
+    let with = |role| begun(role).object(9, Role::Dynamic, arena.clone());
     assert!(!doubted(with(Role::Main), here()));
+    let unlisted = begun(Role::Main).object(9, Role::Other, arena.clone());
+    assert!(doubted(unlisted, here()), "what no list of the engine's names");
     assert!(doubted(with(Role::Dynamic), here()));
     assert!(doubted(with(Role::Main), in_ipc("id:99")));
-    let of_later_run = ObjectSeen { run: 2, ..seen(9, Role::Other, posix(&file("arena", 9))) };
+    let of_later_run = ObjectSeen { run: 2, ..seen(9, Role::Dynamic, arena.clone()) };
     let two_runs = Story::of(claim(1))
         .object(1, Role::Main, shm(&segment(0)))
         .end(1, End::Signal(9))

@@ -4,15 +4,16 @@
 use std::path::Path;
 
 use shmwarden::decide::{self, PeerWord, Reason};
-use shmwarden::ledger::record::{Claim, End, EngineName, Record, Role, RunStart};
+use shmwarden::engine::postgres::{self, HEADER_BYTES};
+use shmwarden::ledger::record::{Claim, End, EngineName, How, Record, Role, RunStart};
 use shmwarden::ledger::{Book, OwnFile};
 use shmwarden::object::{Identity, Key, ProcessRef, Segment};
 use shmwarden::observe::{Observation, Process, ticks_a_second};
 use shmwarden::sys::shm::Row;
 
 use super::make::{
-    LAUNCHER, LEDGER, OTHER_UID, SERVER, UID, claim, generic, header, header_in, here, in_pids,
-    look, process, row, run, seconds, segment, shm,
+    DYNAMIC_HANDLE, LAUNCHER, LEDGER, OTHER_UID, SERVER, UID, claim, control_list, generic, header,
+    header_in, here, in_pids, look, process, row, run, seconds, seen, segment, shm,
 };
 use super::story::{Story, crashed, reason};
 
@@ -68,10 +69,11 @@ fn a_last_user_that_lives_keeps_it_and_a_later_process_of_its_pid_does_not() {
     assert_eq!(code(&story, &with(used(USER, 3), vec![])), "removed");
     assert_eq!(code(&story, &with(used(USER, 3), vec![started(USER, 2)])), "last-user-lives");
     assert_eq!(code(&story, &with(used(USER, 3), vec![started(USER, 3)])), "last-user-lives");
-    assert_eq!(code(&story, &with(used(USER, 3), vec![started(USER, 9)])), "removed");
+    let later = || Process { uids: Some([OTHER_UID; 4]), ..started(USER, 9) };
+    assert_eq!(code(&story, &with(used(USER, 3), vec![later()])), "removed");
     let set = Observation {
         clock_ahead_ms: ahead_ms() - 3_600_000,
-        ..with(used(USER, 3), vec![started(USER, 9)])
+        ..with(used(USER, 3), vec![later()])
     };
     assert_eq!(code(&story, &set), "last-user-lives", "the clock was set");
     let hidden = Observation { hidden: vec![USER], ..with(used(USER, 3), vec![]) };
@@ -105,14 +107,20 @@ fn an_engines_segment_goes_by_its_nattch_alone() {
 }
 
 #[test]
-fn what_a_stranger_used_after_the_death_stays_while_one_lives_who_may() {
+fn what_a_stranger_used_last_stays_while_one_lives_who_may() {
     let story = dead(generic(1));
     let end = end_s(&story);
     let neighbour = || vec![started(USER + 1, 2)];
     let late = |by, after| used(by, end + after);
     assert_eq!(code(&story, &with(late(USER, 3), neighbour())), "used-since");
     assert_eq!(code(&story, &with(late(USER, 3), vec![])), "removed", "nobody may");
-    assert_eq!(code(&story, &with(late(USER, 2), neighbour())), "removed", "a last child");
+    for after in [2, 0, -3, -4] {
+        assert_eq!(code(&story, &with(late(USER, after), neighbour())), "used-since", "{after}");
+    }
+    let elsewhere = Observation { place: in_pids("id:99"), ..with(late(0, -1), neighbour()) };
+    assert_eq!(code(&story, &elsewhere), "removed", "the number of everybody of then");
+    let elsewhere = Observation { place: in_pids("id:99"), ..with(late(0, 3), neighbour()) };
+    assert_eq!(code(&story, &elsewhere), "used-since");
     assert_eq!(code(&story, &with(late(SERVER.pid, 3), neighbour())), "removed", "its own");
     let private = Row { key: 0, ..late(USER, 3) };
     let unnamed = dead_with(generic(1), Segment { key: Key(0), ..segment(0) });
@@ -137,6 +145,55 @@ fn what_a_noted_descendant_used_long_after_the_death_is_removed() {
     assert_eq!(code(&story, &with(late.clone(), vec![started(USER + 1, 2)])), "removed");
     let other = Row { last_pid: USER + 2, ..late };
     assert_eq!(code(&story, &with(other, vec![started(USER + 1, 2)])), "used-since");
+}
+
+#[test]
+fn the_one_noted_stranger_excuses_its_last_use_and_one_of_several_does_not() {
+    let Record::Run(start) = run(1) else { panic!() };
+    let story = Story::default().then(header(here())).then(Record::Run(start));
+    let story = story.then(Record::Claim(generic(1))).object(1, Role::Other, shm(&segment(0)));
+    let noted = |pid| Record::Stranger { object: 1, process: started(pid, 2).process };
+    let one = story.then(noted(USER));
+    let several = one.clone().then(noted(USER + 2)).end(1, End::Signal(9));
+    let one = one.end(1, End::Signal(9));
+    let neighbour = || vec![started(USER + 1, 2)];
+    assert_eq!(code(&one, &with(used(USER, 3), neighbour())), "removed");
+    assert_eq!(code(&several, &with(used(USER, 3), neighbour())), "used-since");
+    assert_eq!(code(&several, &with(used(USER, 3), vec![])), "removed", "nobody may use it");
+}
+
+/// What a program that one of its sessions started has made is none of the engine's, though the
+/// engine's main segment is unattached.
+#[test]
+fn what_a_descendant_of_an_engine_made_for_itself_goes_by_its_own_users() {
+    let made_by = |creator_pid| Segment { id: 77, key: Key(0x4242), creator_pid, ..segment(0) };
+    let codes = |creator_pid: i32, key: i32, processes: Vec<Process>| {
+        let mut crashed = crashed();
+        let control = Segment { id: 78, key: Key(78), ..segment(0) };
+        crashed.story = crashed.story.object(4, Role::Control, shm(&control));
+        crashed.look.segments.push(row(&control));
+        crashed.look.controls.push((shm(&control), control_list(true, &[DYNAMIC_HANDLE])));
+        let (segment, object) = (Segment { key: Key(key), ..made_by(creator_pid) }, 5);
+        let creator = ProcessRef { pid: creator_pid, start: 1 };
+        let mut seen = seen(object, Role::Other, shm(&segment));
+        seen.how = How::Watch;
+        seen.creator = Some(creator);
+        crashed.story = crashed.story.then(Record::Object(seen));
+        let row = Row { last_pid: USER, dtime: seconds(3), ..row(&segment) };
+        crashed.look.segments.push(row);
+        crashed.look.headers.insert(77, vec![0; HEADER_BYTES]);
+        crashed.look.processes = processes;
+        crashed.reason(object).map_or("removed", |reason| reason.code())
+    };
+    let alive = || vec![started(USER, 1)];
+    let neighbour = || vec![started(USER + 1, 1)];
+    assert_eq!(codes(USER, 0x4242, alive()), "last-user-lives");
+    assert_eq!(codes(USER + 2, 0x4242, neighbour()), "used-since");
+    assert_eq!(codes(USER + 2, 0x4242, vec![]), "removed", "nobody may use it");
+    assert_eq!(codes(USER, 0x4242, neighbour()), "removed", "its creator used it last");
+    assert_eq!(codes(SERVER.pid, 0x4242, neighbour()), "removed", "the server's own");
+    let listed = postgres::sysv_key(DYNAMIC_HANDLE);
+    assert_eq!(codes(USER + 2, listed, neighbour()), "removed", "on its list");
 }
 
 /// A living server of another ledger, which has attached the segment before.
