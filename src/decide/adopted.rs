@@ -11,9 +11,10 @@ use crate::ledger::Book;
 use crate::ledger::book::Recorded;
 use crate::ledger::record::{How, Role};
 use crate::object::{Identity, Place};
+use crate::observe::callers::Caller;
 use crate::observe::subject::{Kind, Subject};
 use crate::observe::{Observation, Process};
-use crate::orphan::{Against, Plan, Proposal, Scene, Wish, plan};
+use crate::orphan::{Against, Plan, Proposal, Scene, Wish, let_in, plan};
 
 /// The objects of a look by kind, and by number or name.
 struct Here<'a>(BTreeMap<(Kind, i32, &'a [u8]), Subject<'a>>);
@@ -195,6 +196,20 @@ fn absent(at: usize, proposals: &[Proposal<'_>], look: &Observation) -> Absent {
     let all = std::iter::once(one).chain(below).filter_map(|one| one.identity.as_ref());
     let names = all.flat_map(|identity| listed::names_in(identity, look)).collect();
     Absent { names, mount: look.place.shm_mount.clone() }
+}
+
+/// The reason for an object whose mode lets in somebody who has come to live, of another user than
+/// its own. `exempt` are pids of the caller itself.
+#[must_use]
+pub fn lets_others_in(seen: &CallState, callers: &[Caller], exempt: &[i32]) -> Option<Reason> {
+    let subject = match seen {
+        CallState::Segment(row) => Subject::Shm(row),
+        CallState::Set(set) => Subject::Sem(set),
+        CallState::Queue(row) => Subject::Msg(row),
+    };
+    let mut others = callers.iter().filter(|caller| !exempt.contains(&caller.pid));
+    let other = others.find(|caller| caller.is_let_in(subject))?;
+    Some(Reason::NotOrphan(let_in(other)))
 }
 
 /// The reason for an object of whose owner or creator a process has come to live, or may have:

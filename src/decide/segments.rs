@@ -6,6 +6,7 @@
 use super::{Reason, life, sets, shared};
 use crate::ledger::Book;
 use crate::ledger::book::{Recorded, Run};
+use crate::ledger::record::Role;
 use crate::observe::{LastUser, Observation, Process, Sight};
 use crate::sys::shm::Row;
 
@@ -22,7 +23,7 @@ pub fn segment_use(
     look: &Observation,
 ) -> Option<Reason> {
     if object.is_adopted() {
-        return adopted_use(row, look);
+        return adopted_use(object, row, look);
     }
     let run = book.runs.get(&object.run)?;
     if life::is_engines_own(book, object, look) {
@@ -47,13 +48,19 @@ pub fn segment_use(
 
 /// Checks for the last user of an adopted segment, as `orphan` does: no ledger tells whether a
 /// clock was set since, so any process of its pid counts.
-fn adopted_use(row: &Row, look: &Observation) -> Option<Reason> {
+fn adopted_use(object: &Recorded, row: &Row, look: &Observation) -> Option<Reason> {
     if row.last_pid == look.pid {
         return None;
     }
     match look.last_user(row.last_pid, row.last_use(), None) {
         LastUser::Lives(process) => Some(Reason::LastUserLives(life::holder(process, 0, false))),
-        LastUser::Unseen if row.last_pid == 0 && row.creator_pid == 0 => None,
+        // Of another PID namespace: an engine's nattch tells all the same, and nobody is unseen.
+        LastUser::Unseen
+            if (row.last_pid, row.creator_pid) == (0, 0)
+                && (object.role != Role::Other || look.sight.is_everybody()) =>
+        {
+            None
+        }
         LastUser::Unseen => Some(Reason::LastUserUnseen),
         LastUser::Gone => None,
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::identity_of;
 use super::{Mapped, Observation, Process, Scope, Seen};
-use super::{contents, observe, opened, processes, tables};
+use super::{callers, contents, observe, opened, processes, tables};
 use crate::engine::postgres;
 use crate::error::Result;
 use crate::object::Identity;
@@ -43,6 +43,10 @@ pub fn complete(look: &mut Observation) {
     tables::add_hidden(look, makers);
     // The use of sets and queues, be there any or not.
     tables::add_calls(look, |_| true);
+    // Whom an object's mode lets in.
+    if look.extra.callers.is_none() {
+        look.extra.callers = Some(callers::look(&look.processes));
+    }
     look.extra.opened = Some(opened::look(&look.processes, &look.files));
     let unattached = look.segments.iter().filter(|row| row.nattch == 0);
     let last: Vec<i32> = unattached.map(|row| row.last_pid).collect();

@@ -65,7 +65,7 @@ pub enum Against {
     Unreadable,
     /// The kernel would not let the caller remove it.
     NotYours(u32),
-    /// This process of its owner or creator lives.
+    /// This process of its owner or creator lives, or of another user whom its mode lets in.
     UserLives {
         /// Its pid.
         pid: i32,
@@ -236,8 +236,8 @@ impl fmt::Display for Against {
             Self::NotYours(uid) => write!(f, "it belongs to user {uid}: run as that user or root"),
             Self::UserLives { pid, uid } => write!(
                 f,
-                "process {pid} of its user {uid} lives, and may want it: adopt it by its number or \
-                 name if you know better"
+                "process {pid} of user {uid}, who may use it, lives, and may want it: adopt it by \
+                 its number or name if you know better"
             ),
             Self::UserUnread(pid) => write!(
                 f,

@@ -13,3 +13,4 @@ mod scene;
 pub use against::Against;
 pub use plan::{Plan, Proposal, Wish, plan};
 pub use scene::Scene;
+pub(crate) use scene::let_in;

@@ -8,6 +8,7 @@ use super::Against;
 use super::lists::Lists;
 use crate::attribute::sets::LastUsers;
 use crate::object::FileRef;
+use crate::observe::callers::Caller;
 use crate::observe::subject::Subject;
 use crate::observe::tables::{ListedFile, Set};
 use crate::observe::uses::WaitsFor;
@@ -22,6 +23,8 @@ pub struct Scene<'a> {
     pub(super) lists: Lists<'a>,
     /// A living process of each user, exempt ones left out.
     users: BTreeMap<u32, i32>,
+    /// Who lives and could use an object by its mode, exempt ones left out.
+    callers: Vec<&'a Caller>,
     /// A living process of an unknown user.
     of_unknown: Option<i32>,
     pids: BTreeSet<i32>,
@@ -43,6 +46,7 @@ impl<'a> Scene<'a> {
             look,
             lists: Lists::default(),
             users: BTreeMap::new(),
+            callers: Vec::new(),
             of_unknown: None,
             pids: BTreeSet::new(),
             mapped: BTreeMap::new(),
@@ -57,6 +61,8 @@ impl<'a> Scene<'a> {
         for row in look.segments.iter().filter(|row| row.creator_pid == 0) {
             scene.elsewhere.extend([row.uid, row.creator_uid]);
         }
+        let callers = look.extra.callers.iter().flatten();
+        scene.callers = callers.filter(|caller| !exempt.contains(&caller.pid)).collect();
         scene.lists = Lists::of(&scene);
         scene
     }
@@ -119,10 +125,25 @@ impl<'a> Scene<'a> {
         match self.look.last_user(row.last_pid, row.last_use(), None) {
             LastUser::Lives(process) => Some(Against::LastUserLives(process.process.pid)),
             // Where the creator's pid reads 0 as well, it is all of another time or place.
-            LastUser::Unseen if row.last_pid == 0 && row.creator_pid == 0 => None,
+            LastUser::Unseen
+                if row.last_pid == 0 && row.creator_pid == 0 && self.tells_by_nattch(row) =>
+            {
+                None
+            }
             LastUser::Unseen => Some(Against::LastUserUnseen),
             LastUser::Gone => None,
         }
+    }
+
+    /// Whether nattch tells all of a segment's use: its server's processes keep it attached, by its
+    /// header or a list. One that was not read yet is to be read first.
+    fn tells_by_nattch(&self, row: &Row) -> bool {
+        let subject = Subject::Shm(row);
+        self.look.sight.is_everybody()
+            || !self.look.headers.contains_key(&row.id)
+            || self.lists.main(subject).is_some()
+            || self.lists.is_list(subject).is_some()
+            || self.lists.naming(subject).is_some()
     }
 
     fn set_in_use(&self, set: &Set) -> Option<Against> {
@@ -205,6 +226,9 @@ impl<'a> Scene<'a> {
         if let Some((uid, pid)) = lives {
             return Some(Against::UserLives { pid, uid });
         }
+        if let Some(caller) = self.callers.iter().find(|caller| caller.is_let_in(subject)) {
+            return Some(let_in(caller));
+        }
         if let Some(pid) = self.of_unknown {
             return Some(Against::UserUnread(pid));
         }
@@ -230,6 +254,13 @@ impl<'a> Scene<'a> {
     pub(super) fn may_remove(&self, subject: Subject<'_>) -> bool {
         self.look.uid == 0 || uids(subject).contains(&self.look.uid)
     }
+}
+
+/// What a process is that an object's mode lets in.
+pub(crate) fn let_in(caller: &Caller) -> Against {
+    let pid = caller.pid;
+    let uid = caller.uids.and_then(|uids| uids.into_iter().find(|&uid| uid != 0));
+    uid.map_or(Against::UserUnread(pid), |uid| Against::UserLives { pid, uid })
 }
 
 /// Owner and creator.

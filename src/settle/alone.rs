@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::decide::{self, Policy, Reason, Removal};
 use crate::error::Result;
 use crate::object::Identity;
+use crate::observe::callers::{self, Caller};
 use crate::observe::uses::{Found, WaitsFor};
 use crate::observe::{Process, Scope, lists, processes, uses};
 use crate::orphan::Against;
@@ -18,6 +19,7 @@ const COUNTS_FOR: Duration = Duration::from_millis(250);
 pub(super) struct Alone {
     exempt: Vec<i32>,
     processes: Vec<Process>,
+    callers: Vec<Caller>,
     /// Queues that somebody waits for, by id: the queue itself does not tell.
     waits: BTreeMap<i32, i32>,
     looked: Option<Instant>,
@@ -28,6 +30,7 @@ impl Alone {
         Self {
             exempt: policy.exempt.clone(),
             processes: Vec::new(),
+            callers: Vec::new(),
             waits: BTreeMap::new(),
             looked: None,
         }
@@ -49,13 +52,18 @@ impl Alone {
         let users = removal.alone();
         let users = users
             .and_then(|uids| decide::adopted::no_longer_alone(uids, &self.processes, &self.exempt));
-        Ok(waits.map(Reason::NotOrphan).or(users))
+        let others = || {
+            let seen = removal.seen().filter(|_| removal.alone().is_some())?;
+            decide::adopted::lets_others_in(seen, &self.callers, &self.exempt)
+        };
+        Ok(waits.map(Reason::NotOrphan).or(users).or_else(others))
     }
 
     fn look(&mut self) -> Result<()> {
         let scope = Scope { processes: true, ..Scope::default() };
         self.processes = processes::all(scope)?;
         lists::settle_owners(&mut self.processes);
+        self.callers = callers::look(&self.processes);
         let (blocked, _) = uses::blocked(&self.processes);
         self.waits = blocked.iter().filter_map(queue).collect();
         self.looked = Some(Instant::now());

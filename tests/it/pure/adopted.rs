@@ -1,17 +1,19 @@
 //! Ledgers of adopted objects: what may follow what, what stays of a long one, and what a sweep
 //! decides.
 
-use shmwarden::decide::{Reason, Verdict, adopted};
+use shmwarden::decide::{CallState, Reason, Verdict, adopted};
 use shmwarden::ledger::Book;
 use shmwarden::ledger::book::{Illegal, Tail};
 use shmwarden::ledger::compact::{LONG_BYTES, rewrite};
 use shmwarden::ledger::record::{Adopted, How, Outcome, Record, Role};
 use shmwarden::object::{Identity, Place, Segment};
+use shmwarden::observe::callers::Caller;
 use shmwarden::observe::{Observation, Process};
+use shmwarden::sys::shm::Row;
 
 use super::make::{
     CONTROL_HANDLE, DYNAMIC_HANDLE, OTHER_UID, UID, header, here, in_boot, in_ipc, in_pids, posix,
-    posix_of, run, seen, segment, shm,
+    posix_of, row, run, seen, segment, shm,
 };
 use super::orphan::{add, add_file, crashed, later, of_user, whole_list};
 use super::story::Story;
@@ -195,4 +197,18 @@ fn who_came_during_a_long_sweep_counts_and_so_does_who_cannot_be_read() {
     let unread = Process { uids: None, ..of_user(60, UID) };
     assert_eq!(code(std::slice::from_ref(&unread)), "user-unread");
     assert_eq!(code(&[Process { ended: true, ..unread }]), "");
+}
+
+#[test]
+fn whom_its_mode_lets_in_and_who_came_during_a_long_sweep_counts() {
+    let uids = Some([OTHER_UID; 4]);
+    let callers = [Caller { pid: 60, uids, groups: Some(vec![]), same_ipc: Some(true) }];
+    let code = |mode: u32, exempt: &[i32]| {
+        let seen = CallState::Segment(Row { mode, ..row(&segment(7)) });
+        let reason = adopted::lets_others_in(&seen, &callers, exempt);
+        reason.map_or("", |reason| reason.code())
+    };
+    assert_eq!(code(0o600, &[]), "");
+    assert_eq!(code(0o666, &[]), "user-lives");
+    assert_eq!(code(0o666, &[60]), "");
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use shmwarden::ledger::record::{How, Role};
 use shmwarden::object::{Birth, Bytes, Identity, Key, Segment, ShmFile};
+use shmwarden::observe::callers::Caller;
 use shmwarden::observe::subject::Subject;
 use shmwarden::observe::tables::{ListedFile, Set};
 use shmwarden::observe::uses::{Found, WaitsFor};
@@ -130,6 +131,44 @@ fn a_process_of_its_owner_or_creator_keeps_it_from_every_filter() {
     let mut look = one();
     look.processes.push(Process { ended: true, ..of_user(50, UID) });
     assert_eq!(both(&look, 7), ["", ""]);
+}
+
+/// A living process of another user, in these groups.
+fn caller(groups: &[u32]) -> Caller {
+    let (uids, groups) = (Some([OTHER_UID; 4]), Some(groups.to_vec()));
+    Caller { pid: 900, uids, groups, same_ipc: Some(true) }
+}
+
+#[test]
+fn whom_its_mode_lets_in_keeps_a_segment_from_every_filter() {
+    let beside = |mode: u32, caller: Caller| {
+        let mut look = one();
+        row_of(&mut look, 7).mode = mode;
+        look.extra.callers = Some(vec![caller]);
+        both(&look, 7)
+    };
+    let gid = one().segments[0].gid;
+    assert_eq!(beside(0o600, caller(&[gid])), ["", ""]);
+    assert_eq!(beside(0o666, caller(&[])), ["user-lives", ""]);
+    assert_eq!(beside(0o660, caller(&[gid])), ["user-lives", ""]);
+    assert_eq!(beside(0o660, caller(&[gid + 1])), ["", ""]);
+    assert_eq!(beside(0o666, Caller { uids: Some([0; 4]), ..caller(&[]) }), ["", ""], "root");
+    assert_eq!(beside(0o666, Caller { same_ipc: Some(false), ..caller(&[]) }), ["", ""]);
+    assert_eq!(beside(0o660, Caller { groups: None, ..caller(&[]) }), ["user-lives", ""]);
+}
+
+#[test]
+fn a_segment_of_pids_elsewhere_stays_unless_its_nattch_tells_all_or_everybody_is_seen() {
+    let mut look = one();
+    let row = row_of(&mut look, 7);
+    (row.creator_pid, row.last_pid, row.dtime) = (0, 0, seconds(20));
+    assert_eq!(both(&look, 7)[1], "", "everybody is seen");
+    look.sight = Sight::Namespace;
+    assert_eq!(both(&look, 7), ["last-user-unseen"; 2]);
+    look.headers.insert(7, main_header(SERVER.pid, 0, DATA));
+    assert_eq!(both(&look, 7)[1], "", "a main segment");
+    look.headers.clear();
+    assert_eq!(planned(&look, How::Named, |_| true, Some(HOUR)).1, [7], "it is read first");
 }
 
 #[test]
