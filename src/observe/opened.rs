@@ -18,6 +18,15 @@ pub struct Opened {
     pub locked: Vec<FileRef>,
 }
 
+impl Opened {
+    /// Takes in what was found of further files.
+    pub fn add(&mut self, found: Self) {
+        self.by.extend(found.by);
+        self.closed.extend(found.closed);
+        self.locked.extend(found.locked);
+    }
+}
+
 /// Looks for who has any of these files open, and which of them are locked.
 #[must_use]
 pub fn look(processes: &[Process], files: &[ShmFile]) -> Opened {

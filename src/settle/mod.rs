@@ -189,10 +189,7 @@ pub fn look_at_files(ledger: &Ledger, look: &mut Observation) {
         return;
     }
     let found = opened::look(&look.processes, &files);
-    let opened = look.extra.opened.get_or_insert_default();
-    opened.by.extend(found.by);
-    opened.closed.extend(found.closed);
-    opened.locked.extend(found.locked);
+    look.extra.opened.get_or_insert_default().add(found);
 }
 
 /// Looks for the last users of recorded segments that nobody has attached.

@@ -22,6 +22,10 @@ pub enum Alone {
     Dest,
     /// A process maps it.
     Mapped(i32),
+    /// A process has it open.
+    Opened(i32),
+    /// Somebody has it locked, or may.
+    Locked,
     /// A process may map it, and may not be looked into.
     PerhapsMapped(i32),
     /// So many processes wait for it.
@@ -52,6 +56,8 @@ impl Alone {
             Self::Attached(_) => "attached",
             Self::Dest => "dest",
             Self::Mapped(_) => "mapped",
+            Self::Opened(_) => "open",
+            Self::Locked => "locked",
             Self::PerhapsMapped(_) => "perhaps-mapped",
             Self::Waited(_) => "waited-for",
             Self::LastUserLives(_) => "last-user-lives",
@@ -86,6 +92,8 @@ impl fmt::Display for Alone {
             Self::Attached(n) => write!(f, "in no ledger; it is attached {n} times (nattch {n})"),
             Self::Dest => f.write_str("in no ledger; it goes on the last detach"),
             Self::Mapped(pid) => write!(f, "in no ledger; process {pid} has it mapped"),
+            Self::Opened(pid) => write!(f, "in no ledger; process {pid} has it open"),
+            Self::Locked => f.write_str("in no ledger; somebody has it locked (flock)"),
             Self::PerhapsMapped(pid) => write!(
                 f,
                 "in no ledger; process {pid} may have it mapped, and may not be looked into"
@@ -125,6 +133,8 @@ pub(super) struct Living {
     users: BTreeMap<u32, i32>,
     pids: BTreeSet<i32>,
     mapped: BTreeMap<FileRef, i32>,
+    opened: BTreeMap<FileRef, i32>,
+    locked: BTreeSet<FileRef>,
     /// Processes of which it is not known what they map, and whose they are, where that is known.
     closed: Vec<(i32, Option<[u32; 4]>)>,
     /// A process of which nothing is known but its pid: it may be anybody's.
@@ -139,11 +149,18 @@ impl Living {
             users: BTreeMap::new(),
             pids: BTreeSet::new(),
             mapped: BTreeMap::new(),
+            opened: BTreeMap::new(),
+            locked: BTreeSet::new(),
             closed: Vec::new(),
             unread: None,
             sight: look.sight,
             onlooker: look.pid,
         };
+        if let Some(opened) = &look.extra.opened {
+            let others = opened.by.iter().filter(|(_, pid)| *pid != look.pid);
+            living.opened.extend(others.copied());
+            living.locked.extend(&opened.locked);
+        }
         for process in look.processes.iter().filter(|process| !process.ended) {
             let pid = process.process.pid;
             living.pids.insert(pid);
@@ -200,7 +217,10 @@ impl Living {
             }
             Subject::Posix(file) => {
                 let file = FileRef { dev: file.facts.dev, ino: file.facts.ino };
-                self.mapped.get(&file).map(|&pid| Alone::Mapped(pid))
+                let mapped = self.mapped.get(&file).map(|&pid| Alone::Mapped(pid));
+                let opened = || self.opened.get(&file).map(|&pid| Alone::Opened(pid));
+                let locked = || self.locked.contains(&file).then_some(Alone::Locked);
+                mapped.or_else(opened).or_else(locked)
             }
         }
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use shmwarden::ledger::Book;
 use shmwarden::ledger::file::{For, Ledger};
 use shmwarden::ledger::record::Role;
-use shmwarden::object::{Identity, Place};
+use shmwarden::object::{Identity, Place, ShmFile};
 use shmwarden::observe::{self, Observation, Scope, contents, place, processes};
 use shmwarden::proc::locks::Flock;
 use shmwarden::proc::read;
@@ -135,6 +135,7 @@ impl View {
             view.look.maps_were_read = true;
             view.finish(&books, scope, wanted)?;
         }
+        view.look_at_unused_files();
         for trouble in &view.look.extra.trouble {
             log::warn!("{trouble}");
         }
@@ -166,6 +167,18 @@ impl View {
         };
         let files = !self.look.extra.files.is_empty();
         files && self.judge().iter().any(hangs)
+    }
+
+    /// Looks for who has those files open or locked that nobody seems to use.
+    fn look_at_unused_files(&mut self) {
+        let unused = self.judge().into_iter().filter(|one| one.verdict == Verdict::Orphan);
+        let unused: Vec<_> = unused.filter_map(|one| one.subject.identity()).collect();
+        let is_unused = |file: &&ShmFile| unused.contains(&Identity::Posix((*file).clone()));
+        let files: Vec<ShmFile> = self.look.files.iter().filter(is_unused).cloned().collect();
+        if !files.is_empty() {
+            let found = observe::opened::look(&self.look.processes, &files);
+            self.look.extra.opened.get_or_insert_default().add(found);
+        }
     }
 
     fn add_commands_of_creators(&mut self) {

@@ -11,7 +11,7 @@ use super::instance::{Instance, need_root, outcomes};
 use super::raced::MAPS;
 use crate::support::container::{Container, Own};
 use crate::support::holders::NUMBERS;
-use crate::support::objects::shm_files;
+use crate::support::objects::{create_shm_file, shm_files};
 use crate::support::processes::Process;
 use crate::support::sandbox;
 use crate::support::skip::skip;
@@ -49,6 +49,25 @@ fn a_file_that_somebody_has_open_and_not_mapped_stays() {
         let sweep = instance.sweep(&[]).expect_code(0);
         assert_eq!(outcomes(&sweep), ["removed dead"], "{sweep:?}");
         assert_eq!(shm_files(), []);
+    });
+}
+
+/// In no ledger: `adopt` would refuse it, and `list` says why it is nobody's leak.
+#[test]
+fn a_file_of_no_ledger_that_somebody_has_open_is_no_orphan() {
+    sandbox::on_host(|| {
+        need_root("for a user of its own");
+        create_shm_file(User::Server, "mapped", 4096);
+        let said = || {
+            let list = warden::answer(User::Root, &["list", "--json"]).expect_code(0).json();
+            let one = &list["objects"][0];
+            format!("{} {}", one["verdict"], one["reason_code"]).replace('"', "")
+        };
+        let mut other = Asked::stranger(User::Root);
+        other.ask(OPEN);
+        assert_eq!(said(), "unrecorded open");
+        drop(other);
+        assert_eq!(said(), "orphan no-user");
     });
 }
 
