@@ -21,7 +21,7 @@ pub use own::{file_reason, file_use};
 pub use peers::{PeerWord, may_be_shared, used_elsewhere};
 pub use reason::{Evidence, Holder, Reason};
 pub use segments::segment_use;
-pub use sets::{queue_use, reason as call_reason, set_use};
+pub use sets::{is_named_for_good, queue_use, reason as call_reason, set_use};
 pub use shared::reason as others_reason;
 
 use std::collections::BTreeMap;

@@ -47,7 +47,8 @@ pub fn reason(book: &Book, object: &Recorded, look: &Observation) -> Option<Reas
 /// the machine's initial namespace.
 ///
 /// An inode with the start time of process 1 can, and a set has too little of an identity besides.
-pub(super) fn is_named_for_good(ipc_namespace: &str) -> bool {
+#[must_use]
+pub fn is_named_for_good(ipc_namespace: &str) -> bool {
     !ipc_namespace.contains("/first:")
 }
 
