@@ -1,5 +1,6 @@
 //! A launcher that does not run when its server dies: what it finds later may be a next server's.
 
+use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
@@ -16,10 +17,23 @@ use crate::support::user::User;
 use crate::support::waiting::wait_until;
 use crate::support::warden;
 
-/// Stops a process.
+/// `poll` and `ppoll`, as `/proc/<pid>/syscall` names them (x86-64, aarch64).
+const POLLS: [&str; 3] = ["7", "271", "73"];
+
+/// Stops a launcher or guardian while it waits: in the midst of a look it may notice too late.
 pub fn stop(pid: i32) {
-    processes::kill(pid, Signal::SIGSTOP);
-    wait_until("it is stopped", SOON, || processes::state(pid) == Some('T'));
+    wait_until("it is stopped while it waits", SOON, || {
+        processes::kill(pid, Signal::SIGSTOP);
+        wait_until("it is stopped", SOON, || processes::state(pid) == Some('T'));
+        let call = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
+        // Without root another user's process does not tell.
+        let waits = call.split(' ').next().is_none_or(|call| POLLS.contains(&call));
+        if waits || call.is_empty() {
+            return true;
+        }
+        processes::kill(pid, Signal::SIGCONT);
+        false
+    });
 }
 
 /// A next server without us finds everything by its key, changes it, and leaves its use to children

@@ -63,7 +63,8 @@ fn what_it_leaves_when_it_is_killed_is_removed() {
         assert_eq!(server.pid(), server.outermost().pid());
         server.create_another();
         instance.wait_recorded(2);
-        server.create_another(); // seen by the guardian at the server's end, if at all
+        server.create_another(); // what nobody saw has its pid alone, which proves nothing
+        instance.wait_recorded(3);
         processes::kill(server.pid(), Signal::SIGKILL);
         server.outermost().wait(SOON);
         wait_guardian(&instance);
