@@ -125,7 +125,7 @@ pub struct Segment {
 pub struct ShmFile {
     /// Name without `/dev/shm/`.
     pub name: Bytes,
-    /// The file system that it lies on (see `observe::place`).
+    /// The file system that it lies on (see `snapshot::place`).
     pub mount: String,
     /// Device and inode.
     #[serde(flatten)]

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use shmwarden::judge::unowned::{Against, Proposal};
 use shmwarden::ledger::record::{How, Role};
 use shmwarden::object::{Bytes, Identity};
-use shmwarden::observe::subject::{Kind, Subject};
-use shmwarden::orphan::{Against, Proposal};
+use shmwarden::snapshot::subject::{Kind, Subject};
 
 /// An object that `adopt` judged.
 #[derive(Debug, Clone)]

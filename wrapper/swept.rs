@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use shmwarden::settle::{Report, Settled};
+use shmwarden::sweep::{Report, Settled};
 
 /// What was found at one path.
 #[derive(Debug)]

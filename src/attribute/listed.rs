@@ -10,7 +10,7 @@ use crate::ledger::Book;
 use crate::ledger::book::{Recorded, Run, Standing};
 use crate::ledger::record::{End, How, ObjectSeen, Role};
 use crate::object::{Bytes, Identity, Key, ShmFile};
-use crate::observe::{Mapped, Observation, identity_of};
+use crate::snapshot::{Mapped, Snapshot, identity_of};
 use crate::sys::shm::{MODE_DEST, Row};
 
 /// What a main or control segment lists.
@@ -18,7 +18,7 @@ pub(super) fn by(
     book: &Book,
     run: &Run,
     object: &Recorded,
-    look: &Observation,
+    look: &Snapshot,
     found: &mut Vec<Found>,
     suspects: &mut Vec<Suspect>,
 ) {
@@ -58,7 +58,7 @@ pub(super) fn by(
 }
 
 /// Control segments that came in by their creator's pid alone, now that a header names them.
-pub(super) fn controls_known(book: &Book, look: &Observation) -> Vec<ObjectSeen> {
+pub(super) fn controls_known(book: &Book, look: &Snapshot) -> Vec<ObjectSeen> {
     let proven = |object: &&Recorded| object.how != How::ForkCount;
     let mains = book.open_objects().filter(proven);
     let mains = mains.filter(|o| o.role == Role::Main && is_here(book, o, look));
@@ -91,7 +91,7 @@ fn maker(identity: &Identity) -> u32 {
 }
 
 /// The handle of the control segment that a main segment's header names.
-fn control_handle(main: &Recorded, look: &Observation) -> Option<u32> {
+fn control_handle(main: &Recorded, look: &Snapshot) -> Option<u32> {
     let Identity::Shm(segment) = &main.identity else {
         return None;
     };
@@ -101,14 +101,14 @@ fn control_handle(main: &Recorded, look: &Observation) -> Option<u32> {
 }
 
 /// The handles that a control segment lists, as the server's major lays it out.
-fn dynamic_handles(run: &Run, control: &Recorded, look: &Observation) -> Option<Vec<u32>> {
+fn dynamic_handles(run: &Run, control: &Recorded, look: &Snapshot) -> Option<Vec<u32>> {
     let same = |known: &Identity| known.has_number_of(&control.identity);
     let (_, bytes) = look.controls.iter().find(|(known, _)| same(known))?;
     postgres::listed(bytes, major(run, look)).ok()
 }
 
 /// Objects that bear a handle, each with the uid that made it.
-fn with_handle(handle: u32, look: &Observation) -> Vec<(Identity, u32)> {
+fn with_handle(handle: u32, look: &Snapshot) -> Vec<(Identity, u32)> {
     let name = postgres::posix_name(handle);
     let key = postgres::sysv_key(handle);
     let file = look.file(&name.0).map(|file| (Identity::Posix(file.clone()), file.uid));
@@ -157,7 +157,7 @@ pub enum Bearer {
 
 /// Returns what the main and control segments that are here name, as far as they were read.
 #[must_use]
-pub fn names(book: &Book, look: &Observation) -> Vec<Named> {
+pub fn names(book: &Book, look: &Snapshot) -> Vec<Named> {
     let mut all = Vec::new();
     for object in book.open_objects().filter(|object| is_here(book, object, look)) {
         let Some(run) = book.runs.get(&object.run) else { continue };
@@ -178,7 +178,7 @@ pub fn names(book: &Book, look: &Observation) -> Vec<Named> {
 
 /// Returns what a segment or file of no ledger's run names, by its own header or list.
 #[must_use]
-pub fn names_in(identity: &Identity, look: &Observation) -> Vec<Name> {
+pub fn names_in(identity: &Identity, look: &Snapshot) -> Vec<Name> {
     let header = match identity {
         Identity::Shm(segment) => look.headers.get(&segment.id).map(Vec::as_slice),
         _ => None,
@@ -215,7 +215,7 @@ pub fn of_list(list: &Identity, handles: &[u32]) -> Vec<Name> {
 
 /// Returns what bears a name; what could not be looked at is no proof that nothing does.
 #[must_use]
-pub fn bearers(name: &Name, look: &Observation) -> Vec<Bearer> {
+pub fn bearers(name: &Name, look: &Snapshot) -> Vec<Bearer> {
     match name {
         Name::File(name) => match look.file(&name.0) {
             Some(file) => vec![Bearer::Object(Identity::Posix(file.clone()))],
@@ -231,7 +231,7 @@ pub fn bearers(name: &Name, look: &Observation) -> Vec<Bearer> {
 
 /// What looks like this server's dynamic shared memory, is used by nobody, and is listed nowhere:
 /// `dsm_create` makes the object before it lists it.
-pub(super) fn missing(book: &Book, run: &Run, look: &Observation, suspects: &mut Vec<Suspect>) {
+pub(super) fn missing(book: &Book, run: &Run, look: &Snapshot, suspects: &mut Vec<Suspect>) {
     let started = !matches!(run.end, Some((End::NotStarted(_), _)));
     if !is_postgres(book, run) || !started || run.ended_cleanly() {
         return;
@@ -275,14 +275,14 @@ fn lived_in(run: &Run, seconds: i64) -> bool {
     seconds >= of(run.at) && run.end.as_ref().is_none_or(|(_, end)| seconds <= of(*end) + 1)
 }
 
-fn is_mapped(file: &ShmFile, look: &Observation) -> bool {
+fn is_mapped(file: &ShmFile, look: &Snapshot) -> bool {
     look.processes.iter().any(|process| process.mappings(Mapped::File(file.file)) > 0)
 }
 
 /// Segments whose header has to be read before anything of their instance is judged: every one
 /// that a claimed process made, since what looks like any server may be a PostgreSQL.
 #[must_use]
-pub fn headers_wanted(book: &Book, look: &Observation) -> Vec<i32> {
+pub fn headers_wanted(book: &Book, look: &Snapshot) -> Vec<i32> {
     let recorded = book.open_objects().filter_map(|object| match &object.identity {
         Identity::Shm(segment) => {
             let run = book.runs.get(&object.run)?;
@@ -307,7 +307,7 @@ pub fn headers_wanted(book: &Book, look: &Observation) -> Vec<i32> {
 
 /// Control segments whose content has to be read.
 #[must_use]
-pub fn controls_wanted(book: &Book, look: &Observation) -> Vec<Identity> {
+pub fn controls_wanted(book: &Book, look: &Snapshot) -> Vec<Identity> {
     let missing =
         |identity: &Identity| !look.controls.iter().any(|(known, _)| known.has_number_of(identity));
     book.open_objects()

@@ -13,7 +13,7 @@ use crate::ledger::Book;
 use crate::ledger::book::Run;
 use crate::ledger::record::{Claim, How, ObjectSeen, Role};
 use crate::object::{Identity, ProcessRef};
-use crate::observe::{Mapped, Observation, identity_of};
+use crate::snapshot::{Mapped, Snapshot, identity_of};
 use crate::sys::shm::{MODE_DEST, Row};
 
 /// Seconds by which a segment may seem older than its creator: its time is in whole ones.
@@ -52,7 +52,7 @@ pub fn created(
     claim: &Claim,
     known: bool,
     server: &Member,
-    look: &Observation,
+    look: &Snapshot,
 ) -> (Vec<ObjectSeen>, Vec<i32>) {
     let (mut found, mut doubtful): (Vec<Found>, Vec<i32>) = (Vec::new(), Vec::new());
     for row in look.segments.iter().filter(|row| bears_claim(claim, row)) {
@@ -76,7 +76,7 @@ pub fn created_below(
     book: &Book,
     claim: &Claim,
     descendants: &[Member],
-    look: &Observation,
+    look: &Snapshot,
 ) -> Vec<ObjectSeen> {
     let mut all: Vec<(Found, ProcessRef)> = Vec::new();
     for row in look.segments.iter().filter(|row| row.mode & MODE_DEST == 0) {
@@ -96,7 +96,7 @@ pub fn created_below(
 
 /// What the lists of a run's server name, of which the look has the content.
 #[must_use]
-pub fn listed(book: &Book, run: &Run, look: &Observation) -> Vec<ObjectSeen> {
+pub fn listed(book: &Book, run: &Run, look: &Snapshot) -> Vec<ObjectSeen> {
     let (mut found, mut suspects) = (Vec::new(), Vec::new());
     for object in book.open_objects().filter(|object| object.run == run.start.run) {
         listed::by(book, run, object, look, &mut found, &mut suspects);
@@ -107,7 +107,7 @@ pub fn listed(book: &Book, run: &Run, look: &Observation) -> Vec<ObjectSeen> {
 /// What the server has attached or mapped and no ledger line has yet: somebody else's, for all
 /// that is known.
 #[must_use]
-pub fn used(book: &Book, run: u64, server: &Member, look: &Observation) -> Vec<Identity> {
+pub fn used(book: &Book, run: u64, server: &Member, look: &Snapshot) -> Vec<Identity> {
     let identity = |mapped: &Mapped| match mapped {
         Mapped::Segment(id) => look.segment(*id).map(|row| Identity::Shm(identity_of(row))),
         Mapped::File(file) => {

@@ -16,7 +16,7 @@ use crate::ledger::Book;
 use crate::ledger::book::{Recorded, Run, Standing};
 use crate::ledger::record::{Claim, How, ObjectSeen, Role};
 use crate::object::{Identity, ProcessRef, Segment};
-use crate::observe::{Observation, identity_of};
+use crate::snapshot::{Snapshot, identity_of};
 use crate::sys::shm::{MODE_DEST, Row};
 
 /// An object that may be the instance's, without proof.
@@ -70,7 +70,7 @@ pub fn created_by_claimed(
 
 /// What a look after the death of every server of a ledger adds to it.
 #[must_use]
-pub fn after_death(book: &Book, look: &Observation) -> (Vec<ObjectSeen>, Vec<Suspect>) {
+pub fn after_death(book: &Book, look: &Snapshot) -> (Vec<ObjectSeen>, Vec<Suspect>) {
     let mut found = Vec::new();
     let mut suspects = Vec::new();
     for run in runs_here(book, look) {
@@ -92,7 +92,7 @@ pub fn after_death(book: &Book, look: &Observation) -> (Vec<ObjectSeen>, Vec<Sus
 
 /// Objects whose role a header has made known: the same objects again, with their role.
 #[must_use]
-pub fn roles(book: &Book, look: &Observation) -> Vec<ObjectSeen> {
+pub fn roles(book: &Book, look: &Snapshot) -> Vec<ObjectSeen> {
     let mut again = Vec::new();
     for object in book.open_objects() {
         let may_be_main = object.role == Role::Other && object.standing == Standing::Present;
@@ -120,7 +120,7 @@ pub fn roles(book: &Book, look: &Observation) -> Vec<ObjectSeen> {
 
 /// Gives objects that an older version recorded by a proof that is none (the fork count) the proof
 /// that what the server wrote down gives them; without one they stay unproven.
-fn proven_anew(book: &Book, look: &Observation, again: &mut Vec<ObjectSeen>) {
+fn proven_anew(book: &Book, look: &Snapshot, again: &mut Vec<ObjectSeen>) {
     for object in book.open_objects().filter(|object| object.how == How::ForkCount) {
         let Identity::Shm(segment) = &object.identity else { continue };
         let run = book.runs.get(&object.run);
@@ -149,7 +149,7 @@ pub fn seen_again(object: &Recorded) -> ObjectSeen {
 }
 
 /// Runs of this boot whose System V ids mean something here.
-fn runs_here<'a>(book: &'a Book, look: &'a Observation) -> impl Iterator<Item = &'a Run> {
+fn runs_here<'a>(book: &'a Book, look: &'a Snapshot) -> impl Iterator<Item = &'a Run> {
     book.runs.values().filter(|run| {
         book.places.get(run.place).is_some_and(|place| {
             place.boot == look.place.boot && place.ipc_namespace == look.place.ipc_namespace
@@ -158,14 +158,14 @@ fn runs_here<'a>(book: &'a Book, look: &'a Observation) -> impl Iterator<Item = 
 }
 
 /// Whether a run's pids mean something here.
-fn same_pids(book: &Book, run: &Run, look: &Observation) -> bool {
+fn same_pids(book: &Book, run: &Run, look: &Snapshot) -> bool {
     let place = book.places.get(run.place);
     place.is_some_and(|place| place.pid_namespace == look.place.pid_namespace)
 }
 
 /// The object as it is here and now, if its place is here and it is still the recorded one.
 #[must_use]
-pub fn is_here(book: &Book, object: &Recorded, look: &Observation) -> bool {
+pub fn is_here(book: &Book, object: &Recorded, look: &Snapshot) -> bool {
     let Some(place) = book.places.get(object.place) else { return false };
     let same_pids = place.pid_namespace == look.place.pid_namespace;
     place.boot == look.place.boot
@@ -222,7 +222,7 @@ type Found = (u64, How, Role, Identity);
 fn claimed(
     book: &Book,
     run: &Run,
-    look: &Observation,
+    look: &Snapshot,
     found: &mut Vec<Found>,
     suspects: &mut Vec<Suspect>,
 ) {
@@ -261,7 +261,7 @@ fn is_recorded_but_for_time(book: &Book, run: &Run, row: &Row) -> bool {
 
 /// The major version of a run's server: as claimed, else as its data directory says now.
 #[must_use]
-pub fn major(run: &Run, look: &Observation) -> Option<u32> {
+pub fn major(run: &Run, look: &Snapshot) -> Option<u32> {
     let claimed = run.claims.iter().rev().find_map(|claim| claim.major);
     claimed.or_else(|| {
         let data = run.claims.iter().rev().find_map(|claim| claim.data.as_ref())?;
@@ -284,7 +284,7 @@ pub fn is_postgres(book: &Book, run: &Run) -> bool {
 /// as it is now; without one, an end that was seen. `None` where no time is known, or that lies
 /// ahead.
 #[must_use]
-pub fn dead_by(book: &Book, run: u64, look: &Observation) -> Option<i64> {
+pub fn dead_by(book: &Book, run: u64, look: &Snapshot) -> Option<i64> {
     let its = book.runs.get(&run)?;
     let now = look.now.duration_since(std::time::SystemTime::UNIX_EPOCH).ok()?.as_secs();
     let seconds = its.detached.or_else(|| last_detach(book, run, look)).or(its.dead_by())?;
@@ -294,14 +294,14 @@ pub fn dead_by(book: &Book, run: u64, look: &Observation) -> Option<i64> {
 /// Checks whether the wall clock was set back since a run began: then no change can be told from
 /// one before the death.
 #[must_use]
-pub fn clock_was_set_back(book: &Book, run: u64, look: &Observation) -> bool {
+pub fn clock_was_set_back(book: &Book, run: u64, look: &Snapshot) -> bool {
     let began = book.runs.get(&run).and_then(|run| run.start.clock_ahead_ms);
     began.is_some_and(|ahead_ms| ahead_ms.saturating_sub(look.clock_ahead_ms) > SET_BACK_MS)
 }
 
 /// Returns the last detach of a run's main segment, where that is here and unattached.
 #[must_use]
-pub fn last_detach(book: &Book, run: u64, look: &Observation) -> Option<i64> {
+pub fn last_detach(book: &Book, run: u64, look: &Snapshot) -> Option<i64> {
     let mains = book.open_objects().filter(|o| o.run == run && o.role == Role::Main);
     let mut rows = mains.filter(|main| is_here(book, main, look)).filter_map(|main| {
         let Identity::Shm(segment) = &main.identity else { return None };

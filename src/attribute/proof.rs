@@ -2,7 +2,7 @@
 
 use crate::engine;
 use crate::ledger::record::{Claim, How};
-use crate::observe::{Observation, Seen};
+use crate::snapshot::{Seen, Snapshot};
 use crate::sys::shm::{MODE_DEST, Row};
 
 /// Whether a claim allows objects of this creator uid: its own, or any where it began as root.
@@ -33,7 +33,7 @@ pub fn bears_claim(claim: &Claim, row: &Row) -> bool {
 ///
 /// That the pid was not given out again is no such proof: nothing counts the clones that fail, and
 /// each takes a number.
-pub(super) fn written(claim: &Claim, row: &Row, look: &Observation) -> Option<How> {
+pub(super) fn written(claim: &Claim, row: &Row, look: &Snapshot) -> Option<How> {
     if !seen_with(claim, row.creator_uid) {
         return None;
     }

@@ -8,8 +8,8 @@ use crate::ledger::Book;
 use crate::ledger::book::Run;
 use crate::ledger::record::Claim;
 use crate::object::{Identity, Queue, SemaphoreSet};
-use crate::observe::tables::{Set, queue_identity};
-use crate::observe::{Observation, Sight};
+use crate::snapshot::tables::{Set, queue_identity};
+use crate::snapshot::{Sight, Snapshot};
 use crate::sys::{msg, sem};
 
 /// In what a set of the same id differs from the recorded one; its change time may.
@@ -96,7 +96,7 @@ pub fn may_be_of(claim: &Claim, identity: &Identity) -> bool {
 
 /// What nobody saw appear and a process of a run that nobody saw end has used last: it may be its
 /// own, or somebody else's that it used.
-pub(super) fn unwitnessed(book: &Book, run: &Run, look: &Observation, suspects: &mut Vec<Suspect>) {
+pub(super) fn unwitnessed(book: &Book, run: &Run, look: &Snapshot, suspects: &mut Vec<Suspect>) {
     let open: Vec<&Claim> = run.claims.iter().filter(|claim| claim.ended.is_none()).collect();
     let sets = look.extra.sets.iter().filter_map(|set| {
         let last = LastUsers::of_set(set, look.sight)?;

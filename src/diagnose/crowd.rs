@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::Names;
 use super::limit::{Limit, Taken, is_leaked, kind};
+use crate::judge::status::{Alone, Judged, Status, Why};
 use crate::proc::limits::SemLimits;
-use crate::verdict::{Alone, Judged, Verdict, Why};
 
 /// `IPCMNI` (`linux/ipc_namespace.h`): most ids of a kind, unless the kernel was started with
 /// `ipcmni_extend`.
@@ -93,14 +93,14 @@ fn fix(
     names: Names<'_>,
     raise: &str,
 ) -> String {
-    let of_kind = |verdict: Verdict| {
+    let of_kind = |verdict: Status| {
         judged
             .iter()
             .any(|one| one.subject.kind().word() == kind(limit.name) && one.verdict == verdict)
     };
     let free = match who {
-        _ if of_kind(Verdict::Stale) => "free what dead servers left: shmwarden sweep".to_owned(),
-        _ if of_kind(Verdict::Orphan) => {
+        _ if of_kind(Status::Stale) => "free what dead servers left: shmwarden sweep".to_owned(),
+        _ if of_kind(Status::Orphan) => {
             "free what no ledger has: shmwarden adopt --dry-run, then adopt and sweep".to_owned()
         }
         Some(who) if who.idle > 0 => format!(

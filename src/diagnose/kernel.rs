@@ -1,7 +1,7 @@
 //! What this kernel lacks, and what that costs. Pure.
 
 use super::Finding;
-use crate::observe::features::Features;
+use crate::snapshot::features::Features;
 
 /// A finding for each call that is missing, one for all that are there.
 #[must_use]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Finding, Names, limit};
-use crate::verdict::{Judged, Kind, Verdict};
+use crate::judge::status::{Judged, Kind, Status};
 
 /// Objects of one owner and instance that nobody is left to use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct Leak {
     /// The ledger that has them: an index into the accounts.
     pub account: Option<usize>,
     /// `stale` or `orphan`.
-    pub verdict: Verdict,
+    pub verdict: Status,
     /// How many there are of each kind.
     pub kinds: BTreeMap<Kind, u64>,
     /// How many there are.
@@ -27,7 +27,7 @@ impl Leak {
     #[must_use]
     pub fn fix(&self) -> &'static str {
         match self.verdict {
-            Verdict::Stale => "shmwarden sweep",
+            Status::Stale => "shmwarden sweep",
             _ => "shmwarden adopt --dry-run",
         }
     }
@@ -36,7 +36,7 @@ impl Leak {
 /// Leaked objects by owner and instance, the largest first.
 #[must_use]
 pub fn table(judged: &[Judged<'_>]) -> Vec<Leak> {
-    let mut found: BTreeMap<(u32, Option<usize>, Verdict), Leak> = BTreeMap::new();
+    let mut found: BTreeMap<(u32, Option<usize>, Status), Leak> = BTreeMap::new();
     for one in judged.iter().filter(|one| limit::is_leaked(one.verdict)) {
         let key = (one.subject.owner().0, one.account, one.verdict);
         let (uid, account, verdict) = key;
@@ -66,11 +66,11 @@ pub fn judge(
     size: &dyn Fn(u64) -> String,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let of = |verdict: Verdict| leaks.iter().filter(move |leak| leak.verdict == verdict);
+    let of = |verdict: Status| leaks.iter().filter(move |leak| leak.verdict == verdict);
     for (verdict, id, words, fix) in [
-        (Verdict::Stale, "leak-stale", "of dead servers that a ledger has", "shmwarden sweep"),
+        (Status::Stale, "leak-stale", "of dead servers that a ledger has", "shmwarden sweep"),
         (
-            Verdict::Orphan,
+            Status::Orphan,
             "leak-orphan",
             "that no ledger has, nobody uses and nobody is left to want",
             "shmwarden adopt --dry-run; then shmwarden adopt, and shmwarden sweep",
@@ -94,7 +94,7 @@ pub fn judge(
             fix,
         ));
     }
-    let held = judged.iter().filter(|one| one.verdict == Verdict::Held).count();
+    let held = judged.iter().filter(|one| one.verdict == Status::Held).count();
     if held > 0 {
         findings.push(Finding::warn(
             "leak-held",

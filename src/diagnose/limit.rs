@@ -1,8 +1,8 @@
 //! One limit: how full it is, what counts towards it, and what of that is leaked. Pure.
 
 use super::{Level, share};
+use crate::judge::status::{Status, Subject};
 use crate::sys::shm::MODE_HUGETLB;
-use crate::verdict::{Subject, Verdict};
 
 /// Full to this many percent, a limit is worth a warning.
 const NEAR_PERCENT: u64 = 80;
@@ -114,6 +114,6 @@ pub(super) fn kind(limit: &str) -> &'static str {
 
 /// Whether nobody is left who could use it.
 #[must_use]
-pub fn is_leaked(verdict: Verdict) -> bool {
-    matches!(verdict, Verdict::Stale | Verdict::Orphan)
+pub fn is_leaked(verdict: Status) -> bool {
+    matches!(verdict, Status::Stale | Status::Orphan)
 }

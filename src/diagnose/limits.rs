@@ -2,14 +2,14 @@
 
 use super::limit::{Limit, Nature, Taken, is_leaked, kind};
 use super::{Finding, Level, Names, crowd, share};
-use crate::observe::Observation;
-use crate::observe::limits::Limits;
+use crate::judge::status::Judged;
 use crate::proc::limits::SemLimits;
-use crate::verdict::Judged;
+use crate::snapshot::Snapshot;
+use crate::snapshot::limits::Limits;
 
 /// Every limit with its use.
 #[must_use]
-pub fn table(limits: &Limits, look: &Observation, judged: &[Judged<'_>]) -> Vec<Limit> {
+pub fn table(limits: &Limits, look: &Snapshot, judged: &[Judged<'_>]) -> Vec<Limit> {
     let page = limits.page_bytes;
     let sum = |name: &str, of: &dyn Fn(&Judged<'_>) -> bool| {
         let found = judged.iter().filter(|one| one.subject.kind().word() == kind(name) && of(one));

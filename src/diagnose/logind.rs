@@ -2,8 +2,8 @@
 //! user's IPC, a running server's too (logind.conf(5)). Pure.
 
 use super::{Finding, Names};
-use crate::observe::config::ConfigFile;
 use crate::proc::Seen;
+use crate::snapshot::config::ConfigFile;
 
 /// `SYS_UID_MAX` where `/etc/login.defs` does not say: what systemd and shadow are built with.
 pub const USUAL_SYS_UID_MAX: u32 = 999;

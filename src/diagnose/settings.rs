@@ -1,7 +1,7 @@
 //! Settings of this IPC namespace and of `/dev/shm`. Pure.
 
 use super::Finding;
-use crate::observe::limits::Limits;
+use crate::snapshot::limits::Limits;
 
 /// A `/dev/shm` of up to this many bytes is what a container gets where nobody asked for more.
 const SMALL_SHM_BYTES: u64 = 64 << 20;

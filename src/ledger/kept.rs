@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use super::record::{Claim, End, EngineName, How, Outcome, Role, RunStart};
 use crate::object::{Identity, ProcessRef};
-use crate::observe::Clock;
+use crate::snapshot::Clock;
 
 /// Most descendants that are kept of a run: a server that replaces its workers all the time has no
 /// end of them.
@@ -42,9 +42,9 @@ impl Run {
         known.or(self.claims.first())
     }
 
-    /// Returns what is known of the wall clock when it began, for [`Observation::last_user`].
+    /// Returns what is known of the wall clock when it began, for [`Snapshot::last_user`].
     ///
-    /// [`Observation::last_user`]: crate::observe::Observation::last_user
+    /// [`Snapshot::last_user`]: crate::snapshot::Snapshot::last_user
     #[must_use]
     pub fn clock(&self) -> Option<Clock> {
         let since_s = self.at.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs();

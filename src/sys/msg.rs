@@ -1,6 +1,6 @@
 //! System V message queues: the table, one queue, its removal.
 //!
-//! `remove` is called from `act.rs` alone.
+//! `remove` is called from `sweep::remove` alone.
 
 use std::mem::MaybeUninit;
 

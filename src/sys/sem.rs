@@ -1,7 +1,7 @@
 //! System V semaphore sets: the table, one set, what its members tell of its use, its removal.
 //!
-//! `remove` is called from `act.rs`, and by `taken` for the demo's own sets. By number and not
-//! through glibc: its `semctl` hands `SEM_STAT_ANY` no buffer before 2.31.
+//! `remove` is called from `sweep::remove`, and by `taken` for the demo's own sets. By number and
+//! not through glibc: its `semctl` hands `SEM_STAT_ANY` no buffer before 2.31.
 
 use std::mem::MaybeUninit;
 

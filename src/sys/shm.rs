@@ -1,7 +1,7 @@
 //! System V shared memory: the table, one segment, its first bytes, its removal.
 //!
-//! `remove` is called from `act.rs`, and by `taken` for the demo's own segments; a test of the
-//! layout holds that nobody else does.
+//! `remove` is called from `sweep::remove`, and by `taken` for the demo's own segments; a test of
+//! the layout holds that nobody else does.
 
 use std::mem::MaybeUninit;
 

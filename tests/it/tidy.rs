@@ -8,21 +8,18 @@ use files::{Source, all_sources, program_sources};
 
 /// The rooms of `src/`, leftmost first. A module imports from its own room and from those to its
 /// left, so data flows one way.
-const ROOMS: [&str; 14] = [
+const ROOMS: [&str; 11] = [
     "sys",
     "proc",
     "object",
     "error",
     "engine",
-    "observe",
+    "snapshot",
     "ledger",
     "attribute",
-    "orphan",
-    "decide",
-    "verdict",
+    "judge",
     "diagnose",
-    "act",
-    "settle",
+    "sweep",
 ];
 
 /// The one folder that may contain `unsafe`.
@@ -37,28 +34,28 @@ const PANICS: [&str; 7] =
 const LIBRARY: [&str; 6] =
     ["println!(", "print!(", "eprintln!(", "eprint!(", "Command::new(", "#[path"];
 
-/// Words that remove an object, and the places that may say them: `act` alone, and what takes only
-/// what it made itself. Files that are no objects have their own few places.
+/// Words that remove an object, and the places that may say them: `sweep::remove` alone, and what
+/// takes only what it made itself. Files that are no objects have their own few places.
 const REMOVALS: [(&str, &[&str]); 17] = [
     ("IPC_RMID", &["src/sys/shm.rs", "src/sys/sem.rs", "src/sys/msg.rs", OWN[0], OWN[1]]),
-    ("shm::remove", &["src/act.rs", STAND_INS]),
-    ("sem::remove", &["src/act.rs", STAND_INS, OWN[0], OWN[1]]),
-    ("msg::remove", &["src/act.rs"]),
+    ("shm::remove", &["src/sweep/remove.rs", STAND_INS]),
+    ("sem::remove", &["src/sweep/remove.rs", STAND_INS, OWN[0], OWN[1]]),
+    ("msg::remove", &["src/sweep/remove.rs"]),
     ("sys::reclaim", &[]),
-    ("unlinkat", &["src/act.rs"]),
+    ("unlinkat", &["src/sweep/remove.rs"]),
     ("shm_unlink", &[]),
     ("SYS_unlink", &[]),
     ("SYS_shmctl", &[]),
     ("SYS_semctl", &["src/sys/sem.rs"]),
     ("SYS_msgctl", &[]),
     ("libc::unlink", &[]),
-    ("unistd::unlink", &["src/act.rs"]),
+    ("unistd::unlink", &["src/sweep/remove.rs"]),
     ("of_own_server(", &["src/sys/taken.rs", "wrapper/command/demo/belongings.rs"]),
     ("ipcrm", &[]),
     (
         "remove_file(",
         &[
-            "src/act.rs",
+            "src/sweep/remove.rs",
             "src/ledger/compact.rs",
             "wrapper/output_file.rs",
             "wrapper/stand_in/lock_file.rs",
@@ -74,13 +71,11 @@ const OWN: [&str; 2] = ["src/sys/taken.rs", "src/sys/server.rs"];
 const STAND_INS: &str = "src/sys/reclaim.rs";
 
 /// The rooms and files that judge and never ask: everything they go by was given to them.
-const PURE: [&str; 16] = [
+const PURE: [&str; 14] = [
     "src/object",
     "src/engine/",
     "src/attribute/",
-    "src/orphan/",
-    "src/decide/",
-    "src/verdict/",
+    "src/judge/",
     "src/diagnose/",
     "src/ledger/adopted.rs",
     "src/ledger/beginning.rs",
@@ -115,7 +110,7 @@ const ASKING: [&str; 21] = [
     ".metadata()",
     ".canonicalize()",
     ".is_dir()",
-    "crate::act",
+    "crate::sweep::remove",
 ];
 
 /// Modules whose functions ask it; their types are for everybody.
@@ -138,7 +133,7 @@ const ASKED: [&str; 19] = [
     "features",
     "data_dir",
     "mapped",
-    "observe",
+    "snapshot",
 ];
 
 const WIDEST_LINE: usize = 100;
@@ -201,7 +196,7 @@ fn the_program_removes_no_object_itself() {
 /// A removal that is written where it must not be is found, wherever that is.
 #[test]
 fn a_removal_that_is_added_is_found() {
-    for path in ["wrapper/command/list.rs", "src/verdict/mod.rs", "src/decide/own.rs"] {
+    for path in ["wrapper/command/list.rs", "src/judge/status/mod.rs", "src/judge/own.rs"] {
         for line in [
             "let _ = shm::remove(id);",
             "use shmwarden::sys::sem::remove;",
@@ -214,7 +209,7 @@ fn a_removal_that_is_added_is_found() {
             assert_eq!(found.len(), 1, "{path}: {line}");
         }
     }
-    assert_eq!(removals(&Source::of("src/act.rs", "let _ = shm::remove(id);")), [""; 0]);
+    assert_eq!(removals(&Source::of("src/sweep/remove.rs", "let _ = shm::remove(id);")), [""; 0]);
 }
 
 #[test]
@@ -225,19 +220,19 @@ fn what_judges_calls_no_kernel() {
 /// A question to the kernel that is written where it must not be is found.
 #[test]
 fn a_question_to_the_kernel_that_is_added_is_found() {
-    for path in ["src/decide/mod.rs", "src/ledger/book.rs", "src/diagnose/explain/here.rs"] {
+    for path in ["src/judge/mod.rs", "src/ledger/book.rs", "src/diagnose/explain/here.rs"] {
         for line in [
             "let now = SystemTime::now();",
             "let text = std::fs::read(path)?;",
             "let row = shm::stat(id)?;",
-            "let rows = observe::segments()?;",
+            "let rows = snapshot::segments()?;",
             "let alive = processes::lives(process);",
             "let status = crate::proc::read::status(pid);",
         ] {
             assert_eq!(asking(&Source::of(path, line)).len(), 1, "{path}: {line}");
         }
     }
-    assert_eq!(asking(&Source::of("src/observe/mod.rs", "let now = SystemTime::now();")), [""; 0]);
+    assert_eq!(asking(&Source::of("src/snapshot/mod.rs", "let now = SystemTime::now();")), [""; 0]);
 }
 
 fn asking(source: &Source) -> Vec<String> {

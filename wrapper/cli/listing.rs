@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum, ValueHint};
-use shmwarden::verdict::{Kind, Verdict};
+use shmwarden::judge::status::{Kind, Status};
 
 use super::duration;
 use crate::render::columns::Column;
@@ -34,7 +34,7 @@ pub(crate) struct ListArgs {
     pub(crate) owner: Vec<String>,
     /// Only objects with these verdicts
     #[arg(long, value_name = "VERDICT", value_delimiter = ',', value_parser = verdicts())]
-    pub(crate) verdict: Vec<Verdict>,
+    pub(crate) verdict: Vec<Status>,
     /// Only objects of these instances
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub(crate) instance: Vec<String>,
@@ -93,8 +93,8 @@ fn kinds() -> impl TypedValueParser<Value = Kind> {
     one_of(Kind::ALL, Kind::word)
 }
 
-fn verdicts() -> impl TypedValueParser<Value = Verdict> {
-    one_of(Verdict::ALL, Verdict::word)
+fn verdicts() -> impl TypedValueParser<Value = Status> {
+    one_of(Status::ALL, Status::word)
 }
 
 fn columns() -> impl TypedValueParser<Value = Column> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use clap::{Arg, Command, CommandFactory};
-use shmwarden::verdict::Verdict;
+use shmwarden::judge::status::Status;
 
 use super::completions::ShellChoice;
 use super::{Cli, instance_name};
@@ -149,7 +149,7 @@ fn the_man_page_has_each_verdict_and_exit_status_and_no_other() {
         let first = items.flat_map(|item| item.split_whitespace().nth(1));
         first.map(str::to_owned).collect()
     };
-    assert_eq!(items(".Sh VERDICTS"), Verdict::ALL.map(|v| v.word().to_owned()).into());
+    assert_eq!(items(".Sh VERDICTS"), Status::ALL.map(|v| v.word().to_owned()).into());
     let constants = EXITS.lines().filter_map(|line| line.split_once(": u8 = "));
     let mut statuses: BTreeSet<String> =
         constants.map(|(_, value)| value.trim_end_matches(';').to_owned()).collect();

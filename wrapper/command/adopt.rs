@@ -13,7 +13,7 @@ use shmwarden::ledger::compact;
 use shmwarden::ledger::file::{For, Ledger};
 use shmwarden::ledger::record::{Adopted, Record};
 use shmwarden::object::Place;
-use shmwarden::observe::place;
+use shmwarden::snapshot::place;
 use shmwarden::sys::user;
 use shmwarden::{Error, Result};
 

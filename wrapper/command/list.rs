@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use nix::unistd::User;
 use shmwarden::diagnose::limits;
-use shmwarden::observe;
-use shmwarden::verdict::{Judged, Kind};
+use shmwarden::judge::status::{Judged, Kind};
+use shmwarden::snapshot;
 
 use super::view::{View, Wanted};
 use crate::cli::Common;
@@ -88,7 +88,7 @@ fn once(filter: &Filter<'_>, common: &Common) -> Result<Option<u8>, u8> {
     }
     let shown = Shown::of(&view, holders);
     let mut objects = view.judge();
-    let limits = all.then(|| limits::table(&observe::limits::look(), &view.look, &objects));
+    let limits = all.then(|| limits::table(&snapshot::limits::look(), &view.look, &objects));
     if filter.is_any() {
         objects.retain(|one| filter.takes(one, &shown));
     }

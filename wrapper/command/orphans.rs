@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use shmwarden::Result;
-use shmwarden::decide::Reason;
+use shmwarden::judge::Reason;
+use shmwarden::judge::status::{Judged, Status, Why};
+use shmwarden::judge::unowned::{Against, Plan, Scene, Wish, plan};
 use shmwarden::ledger::record::How;
-use shmwarden::observe::lists;
-use shmwarden::observe::subject::{Kind, Subject};
-use shmwarden::orphan::{Against, Plan, Scene, Wish, plan};
-use shmwarden::verdict::{Judged, Verdict, Why};
+use shmwarden::snapshot::lists;
+use shmwarden::snapshot::subject::{Kind, Subject};
 
 use super::view::{View, Wanted};
 use crate::candidate::Candidate;
@@ -136,9 +136,9 @@ fn prior(view: &View) -> BTreeMap<Number, Against> {
         };
         let lives = one.account.and_then(|at| view.accounts.get(at)).is_some_and(|a| a.lives());
         match (&one.why, one.verdict) {
-            (Why::Alone(_), _) | (_, Verdict::Changed) => None,
+            (Why::Alone(_), _) | (_, Status::Changed) => None,
             (Why::Used, _) if !lives => Some(Against::Suspect(said)),
-            (Why::Sweep(reason), Verdict::Unrecorded)
+            (Why::Sweep(reason), Status::Unrecorded)
                 if matches!(**reason, Reason::PidReused | Reason::Unlisted) && !lives =>
             {
                 Some(Against::Suspect(said))

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use shmwarden::decide::Policy;
+use shmwarden::judge::Policy;
 use shmwarden::ledger::book::Tail;
 use shmwarden::ledger::compact;
 use shmwarden::ledger::file::{For, Ledger};
-use shmwarden::observe::{place, processes};
-use shmwarden::settle::{self, Fate, Report, Settled, State};
+use shmwarden::snapshot::{place, processes};
+use shmwarden::sweep::{self, Fate, Report, Settled, State};
 use shmwarden::sys::pidfd::PidFd;
 use shmwarden::{Error, Result};
 
@@ -170,7 +170,7 @@ fn try_once(path: &Path, args: &SweepArgs) -> Result<Finding> {
         beside: beside.chain([ledgers::default_directory()]).collect(),
         ..Policy::default()
     };
-    let report = settle::settle(&mut ledger, &policy)?;
+    let report = sweep::once(&mut ledger, &policy)?;
     // Of a server's ledger the next `run` or `record` does it; of this one perhaps nobody. Where
     // nothing was settled now, nothing is to be left out, or the ledger means nothing here.
     let is_done = |one: &Settled| matches!(one.result, Fate::Removed | Fate::Gone);

@@ -5,16 +5,16 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use shmwarden::judge::status::holders::Uses;
+use shmwarden::judge::status::{self, Account, Alone, Judged, Kind, Status, Subject, Why};
 use shmwarden::ledger::Book;
 use shmwarden::ledger::file::{For, Ledger};
 use shmwarden::ledger::record::Role;
 use shmwarden::object::{Identity, Place, ShmFile};
-use shmwarden::observe::{self, Observation, Scope, contents, place, processes};
 use shmwarden::proc::locks::Flock;
 use shmwarden::proc::read;
-use shmwarden::settle;
-use shmwarden::verdict::holders::Uses;
-use shmwarden::verdict::{self, Account, Alone, Judged, Kind, Subject, Verdict, Why};
+use shmwarden::snapshot::{self, Scope, Snapshot, contents, place, processes};
+use shmwarden::sweep;
 use shmwarden::{Error, Result};
 
 use crate::cli::listing::LedgerArgs;
@@ -44,7 +44,7 @@ pub(crate) struct Wanted {
 #[derive(Debug)]
 pub(crate) struct View {
     /// The kernel.
-    pub(crate) look: Observation,
+    pub(crate) look: Snapshot,
     /// The ledgers that bear on what is here.
     pub(crate) accounts: Vec<Account>,
     /// Path and instance of each.
@@ -117,7 +117,7 @@ impl View {
             files: wanted.files,
             file_facts: wanted.files,
         };
-        let look = observe::observe(scope)?;
+        let look = snapshot::take(scope)?;
         let mut view = Self {
             look,
             accounts: Vec::new(),
@@ -153,7 +153,7 @@ impl View {
         }
         let makers = self.look.segments.iter().filter(|row| row.nattch == 0);
         let makers = makers.map(|row| row.creator_pid).collect();
-        observe::tables::add_hidden(&mut self.look, makers);
+        snapshot::tables::add_hidden(&mut self.look, makers);
         self.accounts = books.accounts(&mut self.look)?;
         Ok(())
     }
@@ -162,7 +162,7 @@ impl View {
     fn wants_maps(&self) -> bool {
         let hangs = |one: &Judged<'_>| {
             let perhaps = Why::Alone(Alone::PerhapsMapped(0)).code();
-            let left = matches!(one.verdict, Verdict::Held | Verdict::Stale | Verdict::Left);
+            let left = matches!(one.verdict, Status::Held | Status::Stale | Status::Left);
             one.subject.kind() == Kind::Posix && (left || one.why.code() == perhaps)
         };
         let files = !self.look.extra.files.is_empty();
@@ -171,12 +171,12 @@ impl View {
 
     /// Looks for who has those files open or locked that nobody seems to use.
     fn look_at_unused_files(&mut self) {
-        let unused = self.judge().into_iter().filter(|one| one.verdict == Verdict::Orphan);
+        let unused = self.judge().into_iter().filter(|one| one.verdict == Status::Orphan);
         let unused: Vec<_> = unused.filter_map(|one| one.subject.identity()).collect();
         let is_unused = |file: &&ShmFile| unused.contains(&Identity::Posix((*file).clone()));
         let files: Vec<ShmFile> = self.look.files.iter().filter(is_unused).cloned().collect();
         if !files.is_empty() {
-            let found = observe::opened::look(&self.look.processes, &files);
+            let found = snapshot::opened::look(&self.look.processes, &files);
             self.look.extra.opened.get_or_insert_default().add(found);
         }
     }
@@ -193,7 +193,7 @@ impl View {
 
     /// The verdict on each object.
     pub(crate) fn judge(&self) -> Vec<Judged<'_>> {
-        verdict::judge(&self.look, &self.accounts)
+        status::statuses(&self.look, &self.accounts)
     }
 
     /// The ledger that a verdict comes from.
@@ -206,13 +206,13 @@ impl View {
         let sets = kinds.contains(&Kind::Sem) && !self.look.extra.sets.is_empty();
         let queues = kinds.contains(&Kind::Msg) && !self.look.extra.queues.is_empty();
         if sets || queues {
-            let (blocked, closed) = observe::uses::blocked(&self.look.processes);
+            let (blocked, closed) = snapshot::uses::blocked(&self.look.processes);
             self.uses.blocked = blocked;
             self.uses.closed = closed;
         }
         for file in &self.look.files {
             if files.contains(&file.name.0) {
-                let (open, closed) = observe::uses::open(&self.look.processes, file);
+                let (open, closed) = snapshot::uses::open(&self.look.processes, file);
                 let of = file.file;
                 self.uses.open.extend(open.into_iter().map(|found| (of, found)));
                 self.uses.closed.extend(closed);
@@ -246,13 +246,13 @@ impl Books {
         self.ledgers.iter().map(|ledger| Source::of(ledger.path())).collect()
     }
 
-    fn accounts(&self, look: &mut Observation) -> Result<Vec<Account>> {
+    fn accounts(&self, look: &mut Snapshot) -> Result<Vec<Account>> {
         let own = i32::try_from(std::process::id()).unwrap_or(0);
         let mut flocks = None;
         let mut accounts = Vec::new();
         for ledger in &self.ledgers {
-            settle::look_at_directories(ledger, look)?;
-            settle::look_for_hidden(ledger, look);
+            sweep::look_at_directories(ledger, look)?;
+            sweep::look_for_hidden(ledger, look);
             look.controls = lists(ledger)?;
             let mut account = Account::new(ledger.book.clone(), look, None, own);
             if !account.lives() {
@@ -268,9 +268,9 @@ impl Books {
         // Last: it adds to those whom `/proc` does not show, and each ledger begins those anew.
         for (ledger, account) in self.ledgers.iter().zip(&accounts) {
             if !account.lives() {
-                settle::look_at_calls(ledger, look, true);
-                settle::look_at_files(ledger, look);
-                settle::look_for_last_users(ledger, look);
+                sweep::look_at_calls(ledger, look, true);
+                sweep::look_at_files(ledger, look);
+                sweep::look_for_last_users(ledger, look);
             }
         }
         Ok(accounts)
@@ -307,7 +307,7 @@ fn read_all(args: &LedgerArgs, here: &Place, all: bool) -> Books {
                     let (source, uid) = (Source::of(&path), ledger.owner().0);
                     books.all.push(Read { source, uid, book: ledger.book.clone() });
                 }
-                if verdict::is_of_interest(&ledger.book, here) {
+                if status::is_of_interest(&ledger.book, here) {
                     books.ledgers.push(ledger);
                 }
             }

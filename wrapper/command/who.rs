@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use shmwarden::observe::processes;
+use shmwarden::judge::status::holders::Holding;
+use shmwarden::judge::status::{Judged, Kind, Subject};
+use shmwarden::snapshot::processes;
 use shmwarden::sys::shm::MODE_DEST;
-use shmwarden::verdict::holders::Holding;
-use shmwarden::verdict::{Judged, Kind, Subject};
 
 use super::view::{View, Wanted};
 use crate::cli::Common;

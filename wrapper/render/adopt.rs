@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use shmwarden::ledger::record::How;
 use shmwarden::object::Key;
-use shmwarden::observe::subject::Kind;
+use shmwarden::snapshot::subject::Kind;
 
 use super::table::{Heading, Style, Table};
 use super::{cells, json, text};

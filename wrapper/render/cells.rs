@@ -1,7 +1,7 @@
 //! What stands in each cell of `list`, and by what it sorts. Called for each object of a table of
 //! tens of thousands: it appends to one text and makes none of its own where it can.
 
-use shmwarden::verdict::{Judged, Subject};
+use shmwarden::judge::status::{Judged, Subject};
 
 use super::columns::Column;
 use super::shown::{self, Shown};

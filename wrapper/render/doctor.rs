@@ -5,7 +5,7 @@ use shmwarden::diagnose::explain::{Answer, Message};
 use shmwarden::diagnose::leaks::Leak;
 use shmwarden::diagnose::limit::Limit;
 use shmwarden::diagnose::{Finding, Level, NO_LIMIT};
-use shmwarden::verdict::Verdict;
+use shmwarden::judge::status::Status;
 
 use super::json::SCHEMA;
 use super::screen::Screen;
@@ -163,7 +163,7 @@ fn leaks(leaks: &[Leak], shown: &Shown<'_>, screen: Screen, out: &mut String) {
     }
     let verdicts = move |_: usize, cell: Option<&str>, text: String| match cell {
         None => screen.bold(text),
-        Some(word) => match Verdict::ALL.into_iter().find(|known| known.word() == word) {
+        Some(word) => match Status::ALL.into_iter().find(|known| known.word() == word) {
             Some(verdict) => screen.verdict(verdict, text),
             None => text,
         },

@@ -1,7 +1,7 @@
 //! Pieces that several JSON documents share. Field names are a promise.
 
 use serde_json::{Map, Value, json};
-use shmwarden::decide::Holder;
+use shmwarden::judge::Holder;
 use shmwarden::object::{Bytes, Identity, Key};
 
 use super::text;
@@ -65,8 +65,8 @@ pub(crate) fn holder(holder: &Holder, instance: &str) -> Value {
 
 /// When a process began, from its start time in clock ticks since boot.
 pub(crate) fn since(start_ticks: u64) -> Option<String> {
-    let now = shmwarden::observe::boot_ticks();
-    let ticks_a_second = shmwarden::observe::ticks_a_second();
+    let now = shmwarden::snapshot::boot_ticks();
+    let ticks_a_second = shmwarden::snapshot::ticks_a_second();
     let ago = now.checked_sub(start_ticks)?.checked_div(ticks_a_second)?;
     let then = std::time::SystemTime::now().checked_sub(std::time::Duration::from_secs(ago))?;
     Some(humantime::format_rfc3339_seconds(then).to_string())

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use shmwarden::verdict::{Judged, Verdict};
+use shmwarden::judge::status::{Judged, Status};
 
 use super::columns::Column;
 use super::object::{self, Object};
@@ -51,10 +51,10 @@ pub(crate) fn text(objects: &[Judged<'_>], shown: &Shown<'_>, looks: &Looks) -> 
         let paint = move |index: usize, cell: Option<&str>, text: String| {
             let word = match (columns.get(index), cell) {
                 (_, None) => return screen.bold(text),
-                (Some(Column::Verdict), Some(word)) => word,
+                (Some(Column::Status), Some(word)) => word,
                 _ => return text,
             };
-            match Verdict::ALL.into_iter().find(|known| known.word() == word) {
+            match Status::ALL.into_iter().find(|known| known.word() == word) {
                 Some(verdict) => screen.verdict(verdict, text),
                 None => text,
             }
@@ -96,7 +96,7 @@ fn closing(objects: &[Judged<'_>], shown: &Shown<'_>) -> Vec<String> {
     if objects.is_empty() {
         return vec!["no objects".to_owned()];
     }
-    let mut totals: BTreeMap<Verdict, (u64, u64)> = BTreeMap::new();
+    let mut totals: BTreeMap<Status, (u64, u64)> = BTreeMap::new();
     for one in objects {
         let (count, bytes) = totals.entry(one.verdict).or_default();
         *count += 1;
@@ -118,22 +118,22 @@ fn closing(objects: &[Judged<'_>], shown: &Shown<'_>) -> Vec<String> {
 }
 
 /// What to do next, where so many ledgers could not be read.
-fn advice(totals: &BTreeMap<Verdict, (u64, u64)>, unread: usize) -> Vec<String> {
+fn advice(totals: &BTreeMap<Status, (u64, u64)>, unread: usize) -> Vec<String> {
     let has = |verdict| totals.contains_key(&verdict);
     let mut lines = Vec::new();
     let known = [
-        (Verdict::Stale, "stale: `shmwarden sweep` removes it"),
+        (Status::Stale, "stale: `shmwarden sweep` removes it"),
         (
-            Verdict::Held,
+            Status::Held,
             "held: `shmwarden who ID` names who holds it; `shmwarden sweep` removes it afterwards",
         ),
         (
-            Verdict::Orphan,
+            Status::Orphan,
             "orphan: no ledger has it and nobody uses it; `shmwarden adopt --dry-run` says what \
              can be taken for `shmwarden sweep` to remove",
         ),
         (
-            Verdict::Left,
+            Status::Left,
             "left: `shmwarden sweep --include-clean` removes what a server left on purpose",
         ),
     ];

@@ -2,9 +2,9 @@
 //! a promise.
 
 use serde::Serialize;
+use shmwarden::judge::status::holders::{Held, Holding};
+use shmwarden::judge::status::{Judged, Subject};
 use shmwarden::object::Bytes;
-use shmwarden::verdict::holders::{Held, Holding};
-use shmwarden::verdict::{Judged, Subject};
 
 use super::json;
 use super::shown::{self, Shown};

@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 use shmwarden::diagnose::limit::Limit;
+use shmwarden::judge::status::{Judged, Kind, Status};
 use shmwarden::ledger::Book;
 use shmwarden::ledger::book::Standing;
 use shmwarden::ledger::record::{End, Outcome};
-use shmwarden::verdict::{Judged, Kind, Verdict};
 
 use super::shown::Shown;
 use super::text;
@@ -120,7 +120,7 @@ fn of_objects(objects: &[Judged<'_>], shown: &Shown<'_>, out: &mut String) {
         let labels = labels_of(one.subject.kind(), one.verdict, instance);
         add(&mut bytes, labels.clone(), one.subject.bytes().unwrap_or(0));
         add(&mut counts, labels, 1);
-        let stays = !matches!(one.verdict, Verdict::Live | Verdict::Stale);
+        let stays = !matches!(one.verdict, Status::Live | Status::Stale);
         if one.account.is_some() && stays {
             add(&mut kept, vec![instance.to_owned(), one.why.code().to_owned()], 1);
         }
@@ -136,10 +136,10 @@ fn always_there(shown: &Shown<'_>) -> Vec<Labels> {
         shown.view.ledgers.iter().map(|read| read.source.instance.as_str()).collect();
     let mut all = Vec::new();
     for kind in Kind::ALL {
-        all.push(labels_of(kind, Verdict::Orphan, ""));
-        all.push(labels_of(kind, Verdict::Unrecorded, ""));
+        all.push(labels_of(kind, Status::Orphan, ""));
+        all.push(labels_of(kind, Status::Unrecorded, ""));
         for instance in &instances {
-            for verdict in [Verdict::Live, Verdict::Held, Verdict::Stale] {
+            for verdict in [Status::Live, Status::Held, Status::Stale] {
                 all.push(labels_of(kind, verdict, instance));
             }
         }
@@ -147,7 +147,7 @@ fn always_there(shown: &Shown<'_>) -> Vec<Labels> {
     all
 }
 
-fn labels_of(kind: Kind, verdict: Verdict, instance: &str) -> Labels {
+fn labels_of(kind: Kind, verdict: Status, instance: &str) -> Labels {
     vec![kind.word().to_owned(), verdict.word().to_owned(), instance.to_owned()]
 }
 

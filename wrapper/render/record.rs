@@ -4,11 +4,11 @@ use std::path::Path;
 
 use serde::Serialize;
 use shmwarden::engine::EngineName;
+use shmwarden::judge::status::{Judged, Subject};
 use shmwarden::ledger::record::Role;
 use shmwarden::ledger::{Book, Ledger};
 use shmwarden::object::Identity;
-use shmwarden::observe::{Observation, Seen};
-use shmwarden::verdict::{Judged, Subject};
+use shmwarden::snapshot::{Seen, Snapshot};
 
 use super::object::{self, Object};
 use super::shown::Shown;
@@ -67,7 +67,7 @@ pub(crate) fn lines(
     run: u64,
     target: &Target,
     instance: &str,
-    look: &Observation,
+    look: &Snapshot,
 ) -> String {
     let name = text::safe(instance);
     let engine = match target.engine {

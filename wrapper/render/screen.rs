@@ -4,8 +4,8 @@ use std::io::{IsTerminal, stdout};
 use std::os::fd::AsFd;
 
 use shmwarden::diagnose::Level;
+use shmwarden::judge::status::Status;
 use shmwarden::sys::terminal;
-use shmwarden::verdict::Verdict;
 
 use crate::cli::Common;
 
@@ -41,14 +41,14 @@ impl Screen {
     }
 
     /// Text in the colour of a verdict.
-    pub(crate) fn verdict(self, verdict: Verdict, text: String) -> String {
+    pub(crate) fn verdict(self, verdict: Status, text: String) -> String {
         let code = match verdict {
-            Verdict::Live => "32",
-            Verdict::Held => "33",
-            Verdict::Stale => "31",
-            Verdict::Left | Verdict::Changed => "36",
-            Verdict::Orphan => "35",
-            Verdict::Used | Verdict::Unrecorded => return text,
+            Status::Live => "32",
+            Status::Held => "33",
+            Status::Stale => "31",
+            Status::Left | Status::Changed => "36",
+            Status::Orphan => "35",
+            Status::Used | Status::Unrecorded => return text,
         };
         self.paint(code, text)
     }

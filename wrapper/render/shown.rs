@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use nix::unistd::{Uid, User};
-use shmwarden::decide::life;
-use shmwarden::observe::Process;
-use shmwarden::verdict::holders::{Holders, Holding};
-use shmwarden::verdict::{Judged, Subject};
+use shmwarden::judge::life;
+use shmwarden::judge::status::holders::{Holders, Holding};
+use shmwarden::judge::status::{Judged, Subject};
+use shmwarden::snapshot::Process;
 
 use super::text;
 use crate::command::view::View;

@@ -1,7 +1,7 @@
 //! What `sweep` has to say of each ledger: lines for people, a document for scripts.
 
 use serde_json::{Value, json};
-use shmwarden::settle::{Fate, Settled, State};
+use shmwarden::sweep::{Fate, Settled, State};
 
 use super::{json, text};
 use crate::swept::{Finding, Swept};

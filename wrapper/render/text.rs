@@ -1,8 +1,8 @@
 //! Log sentences and small pieces of text.
 
-use shmwarden::decide::Holder;
+use shmwarden::judge::Holder;
 use shmwarden::object::Identity;
-use shmwarden::settle::{Fate, Report, Settled, State};
+use shmwarden::sweep::{Fate, Report, Settled, State};
 
 /// A size for people, in powers of 1024; whole bytes below 1 KiB.
 pub(crate) fn size(bytes: u64) -> String {

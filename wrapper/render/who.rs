@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 use shmwarden::engine::opengauss;
+use shmwarden::judge::status::holders::{Held, Holding};
+use shmwarden::judge::status::{Judged, Subject};
 use shmwarden::object::Key;
 use shmwarden::sys::shm::MODE_DEST;
-use shmwarden::verdict::holders::{Held, Holding};
-use shmwarden::verdict::{Judged, Subject};
 
 use super::object::{self, Object};
 use super::screen::Screen;
@@ -89,7 +89,7 @@ pub(crate) fn is_uncertain(subject: Subject<'_>, holding: &Holding) -> bool {
 }
 
 fn waiting(holding: &Holding) -> u64 {
-    let waits = |held: &&Held| held.how == shmwarden::verdict::holders::Use::Waits;
+    let waits = |held: &&Held| held.how == shmwarden::judge::status::holders::Use::Waits;
     let found = holding.holders.iter().filter(waits);
     found.map(|held| held.holder.attachments).sum()
 }

@@ -12,8 +12,8 @@ use shmwarden::engine::{self, EngineName};
 use shmwarden::ledger::book::Run;
 use shmwarden::ledger::record::Claim;
 use shmwarden::object::ProcessRef;
-use shmwarden::observe::{Seen, processes};
 use shmwarden::proc::read;
+use shmwarden::snapshot::{Seen, processes};
 
 /// Times that what fails to be read is asked for, and the pause between where that may help.
 const TRIES: usize = 3;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use shmwarden::engine::{self, EngineName, MainHeader, postgres};
 use shmwarden::ledger::record::{Claim, DataDir, Executable};
 use shmwarden::object::{Bytes, FileRef, ProcessRef};
-use shmwarden::observe;
 use shmwarden::proc::Seen;
 use shmwarden::proc::read::{self, FileId};
+use shmwarden::snapshot;
 use shmwarden::sys::files;
 use shmwarden::sys::shm::Row;
 
@@ -101,7 +101,7 @@ pub(crate) fn process(pid: i32) -> Result<ProcessRef, String> {
 pub(crate) fn segments_before() -> shmwarden::Result<Vec<Row>> {
     let mut pauses = PAUSES_MS.iter();
     loop {
-        match (observe::segments(), pauses.next()) {
+        match (snapshot::segments(), pauses.next()) {
             (Err(_), Some(pause)) => std::thread::sleep(Duration::from_millis(*pause)),
             (found, _) => return found,
         }
@@ -203,7 +203,7 @@ fn executable(file: &FileId) -> Executable {
 
 fn directory(path: &Path) -> Option<DataDir> {
     let path = Bytes::from(path);
-    let file = observe::data_dir::look(&path).file?;
+    let file = snapshot::data_dir::look(&path).file?;
     Some(DataDir { path, file })
 }
 

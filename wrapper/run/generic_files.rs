@@ -10,7 +10,7 @@ use shmwarden::ledger::Book;
 use shmwarden::ledger::book::Run;
 use shmwarden::ledger::record::{How, ObjectSeen, Role};
 use shmwarden::object::{Bytes, Identity, ShmFile};
-use shmwarden::observe::{self, Mapped, Scope, place, shm_files};
+use shmwarden::snapshot::{self, Mapped, Scope, place, shm_files};
 
 use super::ancestry::Family;
 
@@ -64,7 +64,7 @@ impl GenericFiles {
         if self.waiting.is_empty() {
             return Ok(Vec::new());
         }
-        let look = observe::observe(Scope { processes: true, maps: true, ..Scope::default() })?;
+        let look = snapshot::take(Scope { processes: true, maps: true, ..Scope::default() })?;
         let mut found = Vec::new();
         let mut next = book.next_object();
         for (file, tries) in std::mem::take(&mut self.waiting) {

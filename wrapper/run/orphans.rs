@@ -6,13 +6,13 @@ use std::collections::BTreeSet;
 use nix::errno::Errno;
 use nix::libc::{SIGKILL, SIGTERM};
 use shmwarden::attribute::uid_fits;
-use shmwarden::decide::Holder;
+use shmwarden::judge::Holder;
 use shmwarden::ledger::Book;
 use shmwarden::ledger::book::{Recorded, Run};
 use shmwarden::ledger::record::Claim;
 use shmwarden::object::Identity;
-use shmwarden::observe::processes;
-use shmwarden::settle::Report;
+use shmwarden::snapshot::processes;
+use shmwarden::sweep::Report;
 use shmwarden::sys::pidfd::PidFd;
 use shmwarden::sys::{msg, sem, shm};
 

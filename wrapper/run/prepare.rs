@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use shmwarden::decide::{Evidence, Policy};
+use shmwarden::judge::{Evidence, Policy};
 use shmwarden::ledger::book::Tail;
 use shmwarden::ledger::compact;
 use shmwarden::ledger::file::{For, Ledger};
 use shmwarden::ledger::record::{Record, RunStart};
 use shmwarden::object::Bytes;
-use shmwarden::observe::{self, place, processes};
-use shmwarden::settle::{self, State};
+use shmwarden::snapshot::{self, place, processes};
+use shmwarden::sweep::{self, State};
 use shmwarden::{Error, Result};
 
 use super::directory;
@@ -175,7 +175,7 @@ fn begin_as(ledger: &mut Ledger, argv: &[Bytes], recorded: bool) -> Result<u64> 
         argv: shortened(argv),
         shmwarden: env!("CARGO_PKG_VERSION").to_owned(),
         recorded,
-        clock_ahead_ms: Some(observe::clock_ahead_ms()),
+        clock_ahead_ms: Some(snapshot::clock_ahead_ms()),
     };
     ledger.note(Record::Run(start))?;
     Ok(run)
@@ -269,7 +269,7 @@ fn settle_older(ledger: &mut Ledger) -> std::result::Result<(), Trouble> {
     let own = i32::try_from(std::process::id()).unwrap_or(0);
     let beside = vec![ledgers::default_directory()];
     let policy = Policy { exempt: vec![own], starting: true, beside, ..Policy::default() };
-    let report = match settle::settle(ledger, &policy) {
+    let report = match sweep::once(ledger, &policy) {
         Ok(report) => report,
         Err(error) => {
             // Nothing can be settled; but no server starts beside one that may live.

@@ -15,8 +15,8 @@ use super::{Member, ROUNDING};
 use crate::ledger::Book;
 use crate::ledger::record::{Claim, How, ObjectSeen, Role};
 use crate::object::{Identity, ProcessRef};
-use crate::observe::Observation;
-use crate::observe::tables::queue_identity;
+use crate::snapshot::Snapshot;
+use crate::snapshot::tables::queue_identity;
 
 /// What of the sets and queues of a look is a living server's.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub fn calls(
     server: &Member,
     descendants: &[ProcessRef],
     marked: &[i32],
-    look: &Observation,
+    look: &Snapshot,
 ) -> Calls {
     let mut found: Vec<(Found, Option<ProcessRef>)> = Vec::new();
     let mut calls = Calls::default();
@@ -86,7 +86,7 @@ pub fn calls(
 }
 
 /// The sets and queues of a look that may be asked who used them last.
-fn last_used(look: &Observation) -> Vec<(Identity, LastUsers)> {
+fn last_used(look: &Snapshot) -> Vec<(Identity, LastUsers)> {
     let sets = look.extra.sets.iter().filter_map(|set| {
         let last = LastUsers::of_set(set, look.sight)?;
         Some((Identity::Sem(set.identity()), last))

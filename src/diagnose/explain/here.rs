@@ -4,11 +4,11 @@
 use super::Message;
 use crate::diagnose::limit::Limit;
 use crate::diagnose::{NO_LIMIT, Names, crowd, share};
-use crate::observe::Observation;
-use crate::observe::limits::Limits;
+use crate::judge::status::holders::Holding;
+use crate::judge::status::{Judged, Kind, Status, Subject};
 use crate::proc::Seen;
-use crate::verdict::holders::Holding;
-use crate::verdict::{Judged, Kind, Subject, Verdict};
+use crate::snapshot::Snapshot;
+use crate::snapshot::limits::Limits;
 
 /// Most holders that are named.
 const NAMED: usize = 5;
@@ -16,7 +16,7 @@ const NAMED: usize = 5;
 /// This machine, as far as an answer needs it.
 pub struct Scene<'a> {
     /// The tables.
-    pub look: &'a Observation,
+    pub look: &'a Snapshot,
     /// The verdicts on the objects in them.
     pub judged: &'a [Judged<'a>],
     /// The limits.
@@ -96,7 +96,7 @@ impl Scene<'_> {
         };
         let parent = |pid: &i32| self.look.process(*pid).map(|process| process.parent);
         let is_parent = pids.iter().filter_map(parent).any(|parent| pids.contains(&parent));
-        one.verdict == Verdict::Live || creator || is_parent
+        one.verdict == Status::Live || creator || is_parent
     }
 
     /// A file in `/dev/shm`.

@@ -42,7 +42,7 @@ fn kinds() -> Vec<(&'static str, Vec<u8>)> {
 
 /// A header, and a line after it.
 fn ledger_bytes() -> Vec<u8> {
-    let here = shmwarden::observe::place::here().unwrap();
+    let here = shmwarden::snapshot::place::here().unwrap();
     let entry = |seq, record| {
         let at = std::time::SystemTime::UNIX_EPOCH;
         line::encode(&Entry { seq, at, forks: None, record })

@@ -1,13 +1,13 @@
 //! A set's times are whole seconds: who used it in the very second in which it was used last before
 //! the decision is told by its members alone.
 
-use shmwarden::act::{Done, act};
-use shmwarden::decide::{self, Life, Policy, Removal, Verdict};
+use shmwarden::judge::{self, Action, Life, Policy, Removal};
 use shmwarden::ledger::file::For;
 use shmwarden::ledger::record::{End, Outcome};
 use shmwarden::ledger::{Ledger, Record};
-use shmwarden::observe::{self, Observation, Scope};
-use shmwarden::settle::look_at_calls;
+use shmwarden::snapshot::{self, Scope, Snapshot};
+use shmwarden::sweep::look_at_calls;
+use shmwarden::sweep::remove::{Done, remove};
 
 use super::asked::Asked;
 use super::sets::KEY;
@@ -24,18 +24,18 @@ fn locked(crash: &Crash) -> Ledger {
     ledger
 }
 
-fn look(ledger: &Ledger) -> Observation {
-    let mut look = observe::observe(Scope::full()).unwrap();
+fn look(ledger: &Ledger) -> Snapshot {
+    let mut look = snapshot::take(Scope::full()).unwrap();
     look_at_calls(ledger, &mut look, true);
     look
 }
 
-fn removal(ledger: &Ledger, look: &Observation) -> Removal {
-    let life = decide::life::judge(&ledger.book, look, &Policy::default());
+fn removal(ledger: &Ledger, look: &Snapshot) -> Removal {
+    let life = judge::life::judge(&ledger.book, look, &Policy::default());
     assert!(!matches!(life, Life::Live(_) | Life::Unseen(_)), "{life:?}");
-    let verdicts = decide::decide(&ledger.book, look, &life, &[], &Policy::default());
+    let verdicts = judge::decide(&ledger.book, look, &life, &[], &Policy::default());
     let mut removals = verdicts.into_iter().map(|verdict| match verdict {
-        Verdict::Remove(removal) => removal,
+        Action::Remove(removal) => removal,
         other => panic!("{other:?}"),
     });
     removals.next().expect("a removal")
@@ -58,12 +58,12 @@ fn who_uses_a_set_in_the_second_of_its_last_use_keeps_it() {
         members.operators.push(0);
         members.operators.sort_unstable();
 
-        let raced: Done = act(&removal(&ledger, &before), &mut ledger).unwrap();
+        let raced: Done = remove(&removal(&ledger, &before), &mut ledger).unwrap();
         assert_eq!(raced.outcome, Outcome::Raced, "{raced:?}");
         assert!(raced.detail.contains("between the decision and the removal"), "{raced:?}");
         assert!(is_set(crash.id));
 
-        let removed = act(&removal(&ledger, &now), &mut ledger).unwrap();
+        let removed = remove(&removal(&ledger, &now), &mut ledger).unwrap();
         assert_eq!(removed.outcome, Outcome::Removed, "{removed:?}");
         assert!(!is_set(crash.id));
     });

@@ -1,14 +1,14 @@
 //! Ledgers of adopted objects: what may follow what, what stays of a long one, and what a sweep
 //! decides.
 
-use shmwarden::decide::{CallState, Reason, Verdict, adopted};
+use shmwarden::judge::{Action, CallState, Reason, adopted};
 use shmwarden::ledger::Book;
 use shmwarden::ledger::book::{Illegal, Tail};
 use shmwarden::ledger::compact::{LONG_BYTES, rewrite};
 use shmwarden::ledger::record::{Adopted, How, Outcome, Record, Role};
 use shmwarden::object::{Identity, Place, Segment};
-use shmwarden::observe::callers::Caller;
-use shmwarden::observe::{Observation, Process};
+use shmwarden::snapshot::callers::Caller;
+use shmwarden::snapshot::{Process, Snapshot};
 use shmwarden::sys::shm::Row;
 
 use super::make::{
@@ -96,13 +96,13 @@ fn a_long_ledger_forgets_what_was_removed_and_what_another_boot_had() {
 }
 
 /// What is decided of each object, in order: its number, and the code of the reason to keep it.
-fn decided(book: &Book, look: &Observation) -> Vec<(u64, &'static str)> {
+fn decided(book: &Book, look: &Snapshot) -> Vec<(u64, &'static str)> {
     let (verdicts, unread) = adopted::decide(book, look, &[]);
     assert_eq!(unread, [0_i32; 0]);
     let codes = verdicts.iter().map(|verdict| match verdict {
-        Verdict::Remove(removal) => (removal.object(), ""),
-        Verdict::Keep(kept) => (kept.object.unwrap(), kept.reason.code()),
-        Verdict::Forget(object) => (object.number, "forget"),
+        Action::Remove(removal) => (removal.object(), ""),
+        Action::Keep(kept) => (kept.object.unwrap(), kept.reason.code()),
+        Action::Forget(object) => (object.number, "forget"),
     });
     codes.collect()
 }
@@ -129,7 +129,7 @@ fn the_proof_is_the_same_at_the_removal() {
     look.extra.unread.push(posix(&posix_of(CONTROL_HANDLE)));
     assert_eq!(decided(&by_name, &look), [(1, "list-unread")]);
     let (verdicts, _) = adopted::decide(&by_filter, &look, &[60]);
-    let [Verdict::Keep(kept)] = verdicts.as_slice() else { panic!("{verdicts:?}") };
+    let [Action::Keep(kept)] = verdicts.as_slice() else { panic!("{verdicts:?}") };
     assert!(matches!(kept.reason, Reason::NotOrphan(_)), "{kept:?}");
 }
 
@@ -161,7 +161,7 @@ fn server() -> Story {
 fn dynamic_shared_memory_goes_first_and_the_main_segment_last_as_one_group() {
     let (verdicts, _) = adopted::decide(&server().book, &crashed(), &[]);
     let removals = verdicts.iter().map(|verdict| match verdict {
-        Verdict::Remove(removal) => (removal.object(), removal.group(), removal.alone()),
+        Action::Remove(removal) => (removal.object(), removal.group(), removal.alone()),
         other => panic!("{other:?}"),
     });
     let users = Some([UID, UID]);

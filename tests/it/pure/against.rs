@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use shmwarden::decide::Reason;
-use shmwarden::orphan::Against;
+use shmwarden::judge::Reason;
+use shmwarden::judge::unowned::Against;
 
 fn uses() -> Vec<Against> {
     vec![

@@ -7,7 +7,7 @@ use shmwarden::attribute::{
 use shmwarden::engine::postgres::PidFile;
 use shmwarden::ledger::record::{Claim, End, How, ObjectSeen, Record, Role};
 use shmwarden::object::{FileRef, ProcessRef, Segment};
-use shmwarden::observe::{Observation, Seen};
+use shmwarden::snapshot::{Seen, Snapshot};
 use shmwarden::sys::shm::{MODE_DEST, Row};
 
 use super::make::{
@@ -17,13 +17,13 @@ use super::make::{
 use super::story::Story;
 
 /// A look at a segment that bears the claimed pid and that nobody had seen.
-fn unseen_segment() -> Observation {
+fn unseen_segment() -> Snapshot {
     let mut look = look();
     look.segments = vec![row(&segment(0))];
     look
 }
 
-fn how(story: &Story, look: &Observation) -> Option<How> {
+fn how(story: &Story, look: &Snapshot) -> Option<How> {
     let (found, suspects) = attribute::after_death(&story.book, look);
     match (found.as_slice(), suspects.as_slice()) {
         ([seen], []) => Some(seen.how),
@@ -33,7 +33,7 @@ fn how(story: &Story, look: &Observation) -> Option<How> {
 }
 
 #[track_caller]
-fn nothing(story: &Story, look: &Observation) {
+fn nothing(story: &Story, look: &Snapshot) {
     assert_eq!(attribute::after_death(&story.book, look), (vec![], vec![]));
 }
 
@@ -152,7 +152,7 @@ fn the_end_of_one_claimed_process_leaves_the_claim_of_another() {
 fn a_claim_by_pid_counts_only_in_its_own_namespaces() {
     let story = Story::of(generic(1));
     for place in [in_pids("id:99"), in_ipc("id:99"), super::make::in_boot("second")] {
-        let look = Observation { place, ..unseen_segment() };
+        let look = Snapshot { place, ..unseen_segment() };
         nothing(&story, &look);
     }
 }
@@ -160,7 +160,7 @@ fn a_claim_by_pid_counts_only_in_its_own_namespaces() {
 #[test]
 fn no_header_of_a_stranger_is_read_in_another_pid_namespace() {
     // Pids are small in containers, and shmat makes a server that starts refuse to.
-    let look = Observation { place: in_pids("id:99"), ..unseen_segment() };
+    let look = Snapshot { place: in_pids("id:99"), ..unseen_segment() };
     let story = Story::of(claim(1)).end(1, End::Unknown);
     assert_eq!(headers_wanted(&story.book, &look), Vec::<i32>::new());
 }
@@ -249,7 +249,7 @@ fn a_segment_that_came_back_under_the_id_of_one_that_has_gone_is_a_further_objec
     let run = &story.book.runs[&1];
     let found = created_by_claimed(&story.book, run, &rows, How::LastLook, |_| true);
     assert_eq!(found.iter().map(|seen| &seen.identity).collect::<Vec<_>>(), [&shm(&later)]);
-    let look = Observation { segments: rows.to_vec(), ..unseen_segment() };
+    let look = Snapshot { segments: rows.to_vec(), ..unseen_segment() };
     let (found, suspects) = attribute::after_death(&story.book, &look);
     assert_eq!((found.len(), suspects.len()), (0, 1));
 }

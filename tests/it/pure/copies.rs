@@ -1,11 +1,11 @@
 //! A ledger that is not the file that it was written to: what its lock proves, and what not.
 
-use shmwarden::decide::{Evidence, Life, Policy, Reason, life};
+use shmwarden::judge::{Evidence, Life, Policy, Reason, life};
 use shmwarden::ledger::compact::{rewrite, rewrite_to};
 use shmwarden::ledger::record::{Record, Role, RunStart};
 use shmwarden::ledger::{Book, OwnFile};
 use shmwarden::object::{Key, Place, ProcessRef, Segment};
-use shmwarden::observe::Observation;
+use shmwarden::snapshot::Snapshot;
 
 use super::make::{
     LAUNCHER, LEDGER, generic, header_in, here, in_pids, look, process, row, run, shm,
@@ -30,8 +30,8 @@ fn container(named: Option<OwnFile>) -> Story {
         .object(1, Role::Other, shm(&segment(0)))
 }
 
-fn unattached() -> Observation {
-    Observation { segments: vec![row(&segment(0))], ..look() }
+fn unattached() -> Snapshot {
+    Snapshot { segments: vec![row(&segment(0))], ..look() }
 }
 
 fn is_over(story: &Story) -> bool {

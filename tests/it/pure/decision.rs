@@ -1,10 +1,10 @@
 //! What is to be done with each object: in the server's own order, with evidence and holders, and
 //! in words that a terminal may see. The reasons to keep have a file of their own.
 
-use shmwarden::decide::{Evidence, Policy, Reason, Verdict};
+use shmwarden::judge::{Action, Evidence, Policy, Reason};
 use shmwarden::ledger::record::{End, Record, Role};
 use shmwarden::object::Identity;
-use shmwarden::observe::{Mapped, Process, Seen};
+use shmwarden::snapshot::{Mapped, Process, Seen};
 use shmwarden::sys::shm::Row;
 
 use super::make::{
@@ -56,7 +56,7 @@ fn objects_of_every_role_go_in_the_order_of_their_roles_and_numbers() {
 fn a_removal_carries_its_evidence_and_what_is_to_be_looked_at_again() {
     let crashed = crashed();
     let (_, verdicts) = settle(&crashed.story.book, &crashed.look, &Policy::default());
-    let Verdict::Remove(first) = &verdicts[0] else { panic!() };
+    let Action::Remove(first) = &verdicts[0] else { panic!() };
     assert_eq!(first.guard(), Some(&crashed.main));
     assert!(first.same_pids());
     assert_eq!(first.role(), Role::Dynamic);
@@ -67,7 +67,7 @@ fn a_removal_carries_its_evidence_and_what_is_to_be_looked_at_again() {
     let mut elsewhere = crashed.look.clone();
     elsewhere.place = in_pids("id:99");
     let (_, verdicts) = settle(&crashed.story.book, &elsewhere, &Policy::default());
-    assert!(matches!(&verdicts[0], Verdict::Remove(removal) if !removal.same_pids()));
+    assert!(matches!(&verdicts[0], Action::Remove(removal) if !removal.same_pids()));
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn what_is_kept_names_its_holders() {
     look.processes =
         vec![attached(Some(true), 8000), attached(None, 8001), attached(Some(false), 8002)];
     let (_, verdicts) = settle(&story.book, &look, &Policy::default());
-    let Some(Verdict::Keep(kept)) = verdicts.last() else { panic!() };
+    let Some(Action::Keep(kept)) = verdicts.last() else { panic!() };
     let pids: Vec<i32> = kept.holders.iter().map(|holder| holder.process.pid).collect();
     assert_eq!(pids, [8000, 8001]);
     assert!(kept.holders[0].orphan);
@@ -100,7 +100,7 @@ fn an_empty_book_asks_for_nothing() {
 #[test]
 fn each_reason_has_a_word_of_its_own_and_those_that_hold_are_known() {
     let holder = || super::make::closed(1, "x");
-    let holder = || shmwarden::decide::life::holder(&holder(), 0, false);
+    let holder = || shmwarden::judge::life::holder(&holder(), 0, false);
     let text = String::new;
     let held = [
         Reason::Attached(1),
@@ -150,7 +150,7 @@ fn each_reason_has_a_word_of_its_own_and_those_that_hold_are_known() {
 #[test]
 fn a_hostile_command_line_never_reaches_a_terminal_as_it_is() {
     let hostile = Process { command: bytes("x\x1b[2J\0\n"), ..process(1, 1) };
-    let told = shmwarden::decide::life::holder(&hostile, 1, true).to_string();
+    let told = shmwarden::judge::life::holder(&hostile, 1, true).to_string();
     assert!(!told.contains(['\x1b', '\n', '\0']), "{told:?}");
 }
 
@@ -168,7 +168,7 @@ fn a_used_object_is_never_judged() {
     let story = Story::of(generic(1))
         .then(Record::Used {
             run: 1,
-            identity: Identity::Shm(shmwarden::observe::identity_of(&theirs)),
+            identity: Identity::Shm(shmwarden::snapshot::identity_of(&theirs)),
         })
         .end(1, End::Signal(9));
     let mut look = look();

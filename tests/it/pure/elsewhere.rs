@@ -1,11 +1,11 @@
 //! Life across PID namespaces: a claim means nothing from elsewhere, and what cannot be seen from
 //! there counts as alive, unless the main segment proves otherwise.
 
-use shmwarden::decide::life::judge;
-use shmwarden::decide::{Evidence, Life, Policy, Reason};
+use shmwarden::judge::life::judge;
+use shmwarden::judge::{Evidence, Life, Policy, Reason};
 use shmwarden::ledger::record::{Claim, End, Record, Role, RunStart};
 use shmwarden::object::{Identity, ProcessRef};
-use shmwarden::observe::Observation;
+use shmwarden::snapshot::Snapshot;
 
 use super::make::{
     LEDGER, SERVER, claim, file, generic, header_in, here, in_pids, look, posix, process, row, run,
@@ -14,7 +14,7 @@ use super::make::{
 use super::story::{Story, reason, removed, settle, would_remove};
 
 /// A look from another PID namespace at a run whose end nobody noted.
-fn from_elsewhere(claim: Claim) -> (Story, Observation) {
+fn from_elsewhere(claim: Claim) -> (Story, Snapshot) {
     let mut look = look();
     look.place = in_pids("id:99");
     // Its number means another process here.
@@ -25,7 +25,7 @@ fn from_elsewhere(claim: Claim) -> (Story, Observation) {
 #[test]
 fn a_run_of_another_pid_namespace_is_dead_only_by_its_unattached_main_segment() {
     let (story, mut look) = from_elsewhere(claim(1));
-    let life = |look: &Observation| judge(&story.book, look, &Policy::default());
+    let life = |look: &Snapshot| judge(&story.book, look, &Policy::default());
     let unseen = Life::Dead(vec![Evidence::OtherPids { run: 1 }]);
     assert_eq!(life(&look), unseen, "without its main segment");
     look.segments = vec![row(&segment(0))];

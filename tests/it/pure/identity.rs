@@ -1,7 +1,7 @@
 //! Never another object under the same number: each part of an identity, changed alone, keeps the
 //! object, and nothing else of a row matters.
 
-use shmwarden::decide::{self, Reason};
+use shmwarden::judge::{self, Reason};
 use shmwarden::ledger::record::{End, Role};
 use shmwarden::object::{Birth, FileRef, Identity, ShmFile};
 use shmwarden::sys::shm::{MODE_DEST, MODE_LOCKED, Row};
@@ -64,7 +64,7 @@ fn a_segment_of_another_id_says_nothing_of_the_recorded_one() {
     assert_eq!(with_row(|row| row.id += 1), Some(Reason::Gone));
     let other = row(&segment(1));
     let known = segment(0);
-    assert_eq!(decide::differs(&known, &other, true), Some("id"));
+    assert_eq!(judge::differs(&known, &other, true), Some("id"));
 }
 
 #[test]

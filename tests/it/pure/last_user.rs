@@ -1,6 +1,6 @@
 //! The process that a row's pid means: ties of whole seconds, clocks that were set, doubt.
 
-use shmwarden::observe::{Clock, LastUser, Observation};
+use shmwarden::snapshot::{Clock, LastUser, Snapshot};
 
 use super::make::{look, process};
 
@@ -11,10 +11,10 @@ const USED_S: i64 = 500;
 const PID: i32 = 4242;
 
 /// A process of that pid that started so long after the boot, as a look at it shows it.
-fn seen(start_ms: u64) -> Observation {
-    let ticks = start_ms * shmwarden::observe::ticks_a_second() / 1000;
+fn seen(start_ms: u64) -> Snapshot {
+    let ticks = start_ms * shmwarden::snapshot::ticks_a_second() / 1000;
     let processes = vec![process(PID, ticks)];
-    Observation { processes, clock_ahead_ms: AHEAD_S * 1000, ..look() }
+    Snapshot { processes, clock_ahead_ms: AHEAD_S * 1000, ..look() }
 }
 
 fn recorded() -> Option<Clock> {
@@ -32,7 +32,7 @@ fn word(user: LastUser<'_>) -> &'static str {
     }
 }
 
-fn user(look: &Observation, clock: Option<Clock>) -> &'static str {
+fn user(look: &Snapshot, clock: Option<Clock>) -> &'static str {
     word(look.last_user(PID, AHEAD_S + USED_S, clock))
 }
 
@@ -52,28 +52,28 @@ fn a_clock_that_was_set_proves_no_death() {
     let later = seen((USED_S.unsigned_abs() + 3600) * 1000);
     assert_eq!(user(&later, recorded()), "gone");
     for step_s in [-7200_i64, -2, -1, 1, 2, 7200] {
-        let now = Observation { clock_ahead_ms: (AHEAD_S + step_s) * 1000, ..later.clone() };
+        let now = Snapshot { clock_ahead_ms: (AHEAD_S + step_s) * 1000, ..later.clone() };
         assert_eq!(user(&now, recorded()), "lives", "set by {step_s} s");
     }
     assert_eq!(user(&later, None), "lives", "a ledger that does not tell");
     let younger = Clock { since_s: AHEAD_S + USED_S + 1, ahead_ms: AHEAD_S * 1000 };
     assert_eq!(user(&later, Some(younger)), "lives", "recorded after the last use");
     // Both clocks are read one after the other.
-    let same = Observation { clock_ahead_ms: AHEAD_S * 1000 + 20, ..later };
+    let same = Snapshot { clock_ahead_ms: AHEAD_S * 1000 + 20, ..later };
     assert_eq!(user(&same, recorded()), "gone");
 }
 
 #[test]
 fn who_is_not_there_is_gone_and_who_cannot_be_read_is_not() {
-    let nobody = Observation { processes: vec![], ..seen(0) };
+    let nobody = Snapshot { processes: vec![], ..seen(0) };
     assert_eq!(user(&nobody, recorded()), "gone");
     assert_eq!(user(&nobody, None), "gone");
-    let hidden = Observation { hidden: vec![PID], ..nobody.clone() };
+    let hidden = Snapshot { hidden: vec![PID], ..nobody.clone() };
     assert_eq!(user(&hidden, recorded()), "unseen");
     let mut zombie = seen(0);
     zombie.processes[0].ended = true;
     assert_eq!(user(&zombie, recorded()), "gone");
-    let other = Observation { processes: vec![process(PID + 1, 1)], ..nobody };
+    let other = Snapshot { processes: vec![process(PID + 1, 1)], ..nobody };
     assert_eq!(user(&other, recorded()), "gone");
 }
 

@@ -1,12 +1,12 @@
 //! Does anything of the instance live? Whatever is left of it, wherever it is seen, keeps
 //! everything, and what cannot be seen counts as alive.
 
-use shmwarden::decide::life::judge;
-use shmwarden::decide::{Evidence, Life, Policy};
 use shmwarden::engine::postgres::PidFile;
+use shmwarden::judge::life::judge;
+use shmwarden::judge::{Evidence, Life, Policy};
 use shmwarden::ledger::record::{Claim, DataDir, End, EngineName, ObjectSeen, Record, Role};
 use shmwarden::object::{Bytes, FileRef, ProcessRef};
-use shmwarden::observe::{Observation, Process, Seen};
+use shmwarden::snapshot::{Process, Seen, Snapshot};
 
 use super::make::{
     DATA, OTHER_UID, SERVER, UID, bytes, claim, closed, file_id, generic, header, in_boot, look,
@@ -16,7 +16,7 @@ use super::story::{Story, crashed};
 
 fn life_with(claim: Claim, processes: Vec<Process>) -> Life {
     let story = Story::of(claim);
-    let look = Observation { processes, ..look() };
+    let look = Snapshot { processes, ..look() };
     judge(&story.book, &look, &Policy::default())
 }
 
@@ -260,7 +260,7 @@ fn who_is_or_descends_from_a_known_descendant_is_left_of_the_server() {
     let grandchild = Process { parent: 9000, ..process(9001, 9000) };
     let mut look = look();
     look.processes = vec![child.clone(), grandchild];
-    let count = |look: &Observation, policy: &Policy| match judge(&story.book, look, policy) {
+    let count = |look: &Snapshot, policy: &Policy| match judge(&story.book, look, policy) {
         Life::Dead(left) => left.len(),
         other => panic!("{other:?}"),
     };
@@ -287,7 +287,7 @@ fn a_descendant_that_the_ledger_names_is_left_of_a_generic_server_and_so_is_what
     };
     let child = Process { parent: worker.pid, ..own_group(4900, worker.start + 1) };
     let judged = |processes: Vec<Process>| {
-        judge(&story.book, &Observation { processes, ..look() }, &Policy::default())
+        judge(&story.book, &Snapshot { processes, ..look() }, &Policy::default())
     };
     let alive = own_group(worker.pid, worker.start);
     let life = judged(vec![alive.clone()]);
@@ -306,7 +306,7 @@ fn a_recorded_creator_is_left_of_a_generic_server() {
     let story = Story::of(generic(1)).then(Record::Object(made)).end(1, End::Signal(9));
     let judged = |start: u64| {
         let alone = Process { group: 4800, session: 4800, ..process(worker.pid, start) };
-        judge(&story.book, &Observation { processes: vec![alone], ..look() }, &Policy::default())
+        judge(&story.book, &Snapshot { processes: vec![alone], ..look() }, &Policy::default())
     };
     assert!(matches!(left(&judged(worker.start)), Evidence::Descends(h) if h.process == worker));
     assert_eq!(judged(worker.start + 1), nobody(), "of that number");
@@ -374,7 +374,7 @@ fn an_unread_process_is_whoever_could_use_an_object() {
     assert!(matches!(life_with(claim(1), unread(SERVER.pid)), Life::Live(Evidence::Claimed(_))));
     // As a survivor, where no main segment tells that there is none.
     let has_left = Story::of(generic(1)).object(1, Role::Other, shm(&segment(0)));
-    let look = Observation { processes: unread(9000), ..look() };
+    let look = Snapshot { processes: unread(9000), ..look() };
     let left = judge(&has_left.book, &look, &Policy::default());
     assert!(
         matches!(&left, Life::Dead(left) if matches!(left[..], [Evidence::Closed(_)])),

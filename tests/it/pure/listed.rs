@@ -4,7 +4,7 @@
 use shmwarden::attribute::{self, Doubt, Suspect, controls_wanted, headers_wanted};
 use shmwarden::ledger::record::{Claim, End, How, Record, Role};
 use shmwarden::object::{Birth, Identity, Segment, ShmFile};
-use shmwarden::observe::{Mapped, Observation, Process, Seen};
+use shmwarden::snapshot::{Mapped, Process, Seen, Snapshot};
 use shmwarden::sys::shm::{MODE_DEST, Row};
 
 use super::make::{
@@ -18,7 +18,7 @@ fn only_main() -> Story {
     Story::of(claim(1)).object(1, Role::Main, shm(&segment(0))).end(1, End::Signal(9))
 }
 
-fn with_main(control: u32) -> Observation {
+fn with_main(control: u32) -> Snapshot {
     let mut look = look();
     look.segments = vec![row(&segment(0))];
     look.headers = [(0, main_header(SERVER.pid, control, DATA))].into();
@@ -273,8 +273,7 @@ fn a_mapped_file_is_no_suspect_and_a_clean_or_other_server_has_none() {
     let file = ShmFile { birth: Birth::At(seconds(4), 0), ..posix_of(8) };
     let mut look = with_main(0);
     look.files = vec![file.clone()];
-    let count =
-        |story: &Story, look: &Observation| attribute::after_death(&story.book, look).1.len();
+    let count = |story: &Story, look: &Snapshot| attribute::after_death(&story.book, look).1.len();
     assert_eq!(count(&only_main(), &look), 1);
     let clean = Story::of(claim(1)).end(1, End::Exit(0));
     let other = Story::of(generic(1)).end(1, End::Signal(9));

@@ -1,7 +1,7 @@
 //! What a server's own lists mean for the decision: nothing is removed that is not understood, and
 //! no list before what it lists.
 
-use shmwarden::decide::{Policy, Reason};
+use shmwarden::judge::{Policy, Reason};
 use shmwarden::ledger::record::{Claim, End, Role};
 use shmwarden::object::{Birth, ShmFile};
 

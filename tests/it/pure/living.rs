@@ -4,7 +4,7 @@
 use shmwarden::attribute::living::{self, Member};
 use shmwarden::ledger::record::{Claim, How, Record, Role};
 use shmwarden::object::{ProcessRef, Segment};
-use shmwarden::observe::{Mapped, Observation};
+use shmwarden::snapshot::{Mapped, Snapshot};
 
 use super::make::{
     DATA, OTHER_UID, SERVER, UID, claim, file, generic, look, main_header, posix, process, row,
@@ -20,17 +20,12 @@ fn server(ids: &[i32]) -> Member {
     Member { process: SERVER, began: seconds(10), holds: Some(holds) }
 }
 
-fn with(segments: &[Segment]) -> Observation {
-    Observation { segments: segments.iter().map(row).collect(), ..look() }
+fn with(segments: &[Segment]) -> Snapshot {
+    Snapshot { segments: segments.iter().map(row).collect(), ..look() }
 }
 
 /// What is recorded by which proof, and what is in doubt.
-fn created(
-    claim: &Claim,
-    known: bool,
-    member: &Member,
-    look: &Observation,
-) -> (Vec<How>, Vec<i32>) {
+fn created(claim: &Claim, known: bool, member: &Member, look: &Snapshot) -> (Vec<How>, Vec<i32>) {
     let story = Story::of(claim.clone());
     let (found, doubtful) = living::created(&story.book, claim, known, member, look);
     (found.iter().map(|seen| seen.how).collect(), doubtful)

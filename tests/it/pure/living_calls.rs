@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use shmwarden::attribute::living::{Member, calls};
 use shmwarden::ledger::record::{Claim, How, Record, Role};
 use shmwarden::object::{Identity, ProcessRef};
-use shmwarden::observe::{Observation, Process, Sight};
+use shmwarden::snapshot::{Process, Sight, Snapshot};
 
 use super::make::{OTHER_UID, SERVER, generic, process, seconds, time};
 use super::sets_make::{WORKER, both, operated_by, queue, set, with};
@@ -16,7 +16,7 @@ use super::story::Story;
 const STRANGER: i32 = 8000;
 
 /// The two of [`both`] without keys, of a server that began in the second in which they were made.
-fn private() -> Observation {
+fn private() -> Snapshot {
     let mut look = both();
     look.extra.sets[0].row.key = 0;
     look.extra.queues[0].key = 0;
@@ -51,13 +51,13 @@ impl Asked {
         }
     }
 
-    fn of(&self, look: &Observation) -> calls::Calls {
+    fn of(&self, look: &Snapshot) -> calls::Calls {
         let Asked { story, claim, since, server, descendants, marked } = self;
         calls::calls(&story.book, claim, *since, server, descendants, marked, look)
     }
 
     /// How many are own, used, in doubt.
-    fn counts(&self, look: &Observation) -> [usize; 3] {
+    fn counts(&self, look: &Snapshot) -> [usize; 3] {
         let calls::Calls { own, used, doubtful } = self.of(look);
         [own.len(), used.len(), doubtful.len()]
     }

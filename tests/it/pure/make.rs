@@ -11,9 +11,9 @@ use shmwarden::ledger::record::{
     RunStart, VERSION,
 };
 use shmwarden::object::{Birth, Bytes, FileRef, Identity, Key, ProcessRef, Segment, ShmFile};
-use shmwarden::observe::tables::Extra;
-use shmwarden::observe::{DataDirectory, Observation, Process, Seen, Sight};
 use shmwarden::proc::read::FileId;
+use shmwarden::snapshot::tables::Extra;
+use shmwarden::snapshot::{DataDirectory, Process, Seen, Sight, Snapshot};
 use shmwarden::sys::shm::Row;
 
 pub const UID: u32 = 100_001;
@@ -207,8 +207,8 @@ pub fn row(segment: &Segment) -> Row {
 }
 
 /// A look at a machine that shows nothing but an empty data directory: nobody lives.
-pub fn look() -> Observation {
-    Observation {
+pub fn look() -> Snapshot {
+    Snapshot {
         now: time(1000),
         clock_ahead_ms: 0,
         place: here(),

@@ -1,6 +1,6 @@
 //! Which recorded segments bear an id, and what becomes of a server's many segments.
 
-use shmwarden::decide::{self, Policy, Verdict};
+use shmwarden::judge::{self, Action, Policy};
 use shmwarden::ledger::record::{End, Record, Role};
 use shmwarden::object::{Key, Segment};
 
@@ -22,12 +22,12 @@ fn each_of_a_thousand_segments_is_removed_once() {
     look.segments = (0..COUNT).map(|slot| row(&one(slot))).collect();
     let (story, suspects) = attributed(story, &look);
     let story = story.end(1, End::Signal(9));
-    let life = decide::life::judge(&story.book, &look, &Policy::default());
-    let verdicts = decide::decide(&story.book, &look, &life, &suspects, &Policy::default());
+    let life = judge::life::judge(&story.book, &look, &Policy::default());
+    let verdicts = judge::decide(&story.book, &look, &life, &suspects, &Policy::default());
     let mut removed: Vec<String> = verdicts
         .iter()
         .filter_map(|verdict| match verdict {
-            Verdict::Remove(removal) => Some(removal.identity().to_string()),
+            Action::Remove(removal) => Some(removal.identity().to_string()),
             _ => None,
         })
         .collect();

@@ -6,8 +6,8 @@ use shmwarden::attribute::living::calls::calls;
 use shmwarden::engine::opengauss::{Header, header_bytes};
 use shmwarden::engine::{EngineName, MainHeader, main_header};
 use shmwarden::ledger::record::{Claim, Role};
-use shmwarden::observe::Observation;
-use shmwarden::observe::tables::{Extra, Set};
+use shmwarden::snapshot::Snapshot;
+use shmwarden::snapshot::tables::{Extra, Set};
 use shmwarden::sys::sem::{Members, Row};
 
 use super::make::{self, DATA, GID, OTHER_UID, SERVER, UID, look, row, seconds, segment, shm};
@@ -38,7 +38,7 @@ fn each_server_is_read_as_it_writes() {
 fn a_main_segment_of_an_opengauss_asks_for_no_major_version_of_postgresql() {
     for (claim, is_main) in [(gauss(), true), (make::claim(1), false)] {
         let story = Story::of(claim).object(1, Role::Other, shm(&segment(0)));
-        let mut look = Observation { segments: vec![row(&segment(0))], ..look() };
+        let mut look = Snapshot { segments: vec![row(&segment(0))], ..look() };
         look.headers.insert(0, header());
         let roles = attribute::roles(&story.book, &look);
         assert_eq!(roles.iter().any(|seen| seen.role == Role::Main), is_main);
@@ -67,7 +67,7 @@ fn set() -> Set {
 fn is_own(set: Set, marked: &[i32], began: i64) -> bool {
     let server = Member { process: SERVER, began, holds: None };
     let extra = Extra { sets: vec![set], ..Extra::default() };
-    let look = Observation { extra, ..look() };
+    let look = Snapshot { extra, ..look() };
     let story = Story::of(gauss());
     !calls(&story.book, &gauss(), None, &server, &[], marked, &look).own.is_empty()
 }

@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
+use shmwarden::judge::unowned::{Against, Plan, Scene, Wish, plan};
 use shmwarden::ledger::record::{How, Role};
 use shmwarden::object::{Birth, Bytes, Identity, Key, Segment, ShmFile};
-use shmwarden::observe::callers::Caller;
-use shmwarden::observe::subject::Subject;
-use shmwarden::observe::tables::{ListedFile, Set};
-use shmwarden::observe::uses::{Found, WaitsFor};
-use shmwarden::observe::{Mapped, Observation, Process, Seen, Sight};
-use shmwarden::orphan::{Against, Plan, Scene, Wish, plan};
+use shmwarden::snapshot::callers::Caller;
+use shmwarden::snapshot::subject::Subject;
+use shmwarden::snapshot::tables::{ListedFile, Set};
+use shmwarden::snapshot::uses::{Found, WaitsFor};
+use shmwarden::snapshot::{Mapped, Process, Seen, Sight, Snapshot};
 use shmwarden::sys::files::FileFacts;
 use shmwarden::sys::shm::{MODE_DEST, Row};
 use shmwarden::sys::{msg, sem};
@@ -23,7 +23,7 @@ use super::make::{
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// A look as root, two hours after the objects of `make` were made; nobody of their user lives.
-pub fn later() -> Observation {
+pub fn later() -> Snapshot {
     let mut later = look();
     (later.uid, later.now) = (0, time(2 * 3600 + 10));
     later.processes = vec![of_user(1, 0), of_user(900, OTHER_UID)];
@@ -37,13 +37,13 @@ pub fn of_user(pid: i32, uid: u32) -> Process {
 }
 
 /// Adds a segment that nobody has attached and that holds nothing of PostgreSQL's.
-pub fn add(look: &mut Observation, segment: &Segment) {
+pub fn add(look: &mut Snapshot, segment: &Segment) {
     look.segments.push(row(segment));
     look.headers.insert(segment.id, vec![0; 56]);
 }
 
 /// Adds a file.
-pub fn add_file(look: &mut Observation, file: &ShmFile) {
+pub fn add_file(look: &mut Snapshot, file: &ShmFile) {
     look.files.push(file.clone());
     let facts = FileFacts {
         dev: file.file.dev,
@@ -64,7 +64,7 @@ pub fn add_file(look: &mut Observation, file: &ShmFile) {
     look.extra.files.push(ListedFile { name, facts, identity });
 }
 
-fn row_of(look: &mut Observation, id: i32) -> &mut Row {
+fn row_of(look: &mut Snapshot, id: i32) -> &mut Row {
     look.segments.iter_mut().find(|row| row.id == id).unwrap()
 }
 
@@ -72,13 +72,13 @@ fn row_of(look: &mut Observation, id: i32) -> &mut Row {
 type Made = (String, Role, &'static str);
 
 /// What is made of those that are wished.
-fn made(look: &Observation, how: How, wished: impl Fn(Subject<'_>) -> bool) -> Vec<Made> {
+fn made(look: &Snapshot, how: How, wished: impl Fn(Subject<'_>) -> bool) -> Vec<Made> {
     let (plan, _) = planned(look, how, wished, Some(HOUR));
     plan
 }
 
 fn planned(
-    look: &Observation,
+    look: &Snapshot,
     how: How,
     wished: impl Fn(Subject<'_>) -> bool,
     min_age: Option<Duration>,
@@ -98,14 +98,14 @@ fn planned(
 }
 
 /// The codes by a filter and by name, of the segment with this id.
-fn both(look: &Observation, id: i32) -> [&'static str; 2] {
+fn both(look: &Snapshot, id: i32) -> [&'static str; 2] {
     [How::Adopted, How::Named].map(|how| {
         let made = made(look, how, |subject| matches!(subject, Subject::Shm(row) if row.id == id));
         made[0].2
     })
 }
 
-fn one() -> Observation {
+fn one() -> Snapshot {
     let mut look = later();
     add(&mut look, &segment(7));
     look
@@ -247,7 +247,7 @@ pub fn whole_list(wide: bool, handles: &[u32]) -> Vec<u8> {
 }
 
 /// The segments of a living server with `dynamic_shared_memory_type=sysv`: list and statistics.
-fn living_list(wide: bool, handle: u32) -> Observation {
+fn living_list(wide: bool, handle: u32) -> Snapshot {
     let mut look = later();
     let list = sysv_of(CONTROL_HANDLE, 8);
     look.segments.push(Row { nattch: 5, ..row(&list) });
@@ -274,7 +274,7 @@ fn a_list_that_nobody_maps_is_a_living_servers_if_an_attached_main_segment_leads
     add_file(&mut look, &list);
     add_file(&mut look, &named);
     look.controls.push((Identity::Posix(list), whole_list(true, &[DYNAMIC_HANDLE])));
-    let all = |look: &Observation| made(look, How::Named, |_| true);
+    let all = |look: &Snapshot| made(look, How::Named, |_| true);
     let codes = |made: Vec<Made>| made.iter().map(|one| one.2).collect::<Vec<_>>();
     assert_eq!(codes(all(&look)), ["", ""]);
     look.segments.push(Row { nattch: 3, ..row(&segment(5)) });
@@ -308,7 +308,7 @@ fn a_segment_counts_only_when_its_first_bytes_were_read() {
 }
 
 /// What a killed PostgreSQL left: main segment 5, its list and one more file.
-pub fn crashed() -> Observation {
+pub fn crashed() -> Snapshot {
     let mut look = later();
     add(&mut look, &segment(5));
     look.headers.insert(5, main_header(SERVER.pid, CONTROL_HANDLE, DATA));
@@ -408,7 +408,7 @@ fn what_a_next_start_would_clean_is_not_taken_piece_by_piece() {
 
 /// What a killed PostgreSQL with `dynamic_shared_memory_type=sysv` left; what nobody has read yet
 /// is not in the look.
-fn crashed_of_segments() -> Observation {
+fn crashed_of_segments() -> Snapshot {
     let mut look = later();
     let list = sysv_of(CONTROL_HANDLE, 8);
     for one in [&segment(5), &list, &sysv_of(DYNAMIC_HANDLE, 9)] {
@@ -417,11 +417,11 @@ fn crashed_of_segments() -> Observation {
     look
 }
 
-fn read_header(look: &mut Observation) {
+fn read_header(look: &mut Snapshot) {
     look.headers.insert(5, main_header(SERVER.pid, CONTROL_HANDLE, DATA));
 }
 
-fn read_list(look: &mut Observation) {
+fn read_list(look: &mut Snapshot) {
     look.headers.insert(8, whole_list(true, &[DYNAMIC_HANDLE])[..56].to_vec());
     let list = sysv_of(CONTROL_HANDLE, 8);
     look.controls.push((Identity::Shm(list), whole_list(true, &[DYNAMIC_HANDLE])));
@@ -430,7 +430,7 @@ fn read_list(look: &mut Observation) {
 #[test]
 fn a_list_named_by_its_number_is_taken_when_no_unread_segment_can_lead_to_it() {
     let list = |subject: Subject<'_>| matches!(subject, Subject::Shm(row) if row.id == 8);
-    let judged = |look: &Observation| {
+    let judged = |look: &Snapshot| {
         let (made, unread) = planned(look, How::Named, list, Some(HOUR));
         (made[0].2, unread)
     };
@@ -550,7 +550,7 @@ fn set(waiters: u64, operators: &[i32], otime: i64, readable: bool) -> Option<Ag
 }
 
 fn set_in(
-    look: &Observation,
+    look: &Snapshot,
     waiters: u64,
     operators: &[i32],
     otime: i64,
@@ -619,7 +619,7 @@ fn queue() -> msg::Row {
 #[test]
 fn a_queue_with_a_living_user_or_somebody_who_waits_is_in_use() {
     let row = msg::Row { last_sender: 4711, rtime: 0, ..queue() };
-    let of = |look: &Observation, row: &msg::Row| Scene::of(look, &[]).in_use(Subject::Msg(row));
+    let of = |look: &Snapshot, row: &msg::Row| Scene::of(look, &[]).in_use(Subject::Msg(row));
     let mut look = later();
     assert_eq!(of(&look, &row), None);
     let sender = msg::Row { last_sender: 900, ..row.clone() };

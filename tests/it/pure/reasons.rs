@@ -1,10 +1,10 @@
 //! Why an object is kept: a test for each reason, with how much of the instance it keeps.
 
-use shmwarden::decide::{self, Life, Policy, Reason};
+use shmwarden::judge::{self, Life, Policy, Reason};
 use shmwarden::ledger::record::{Claim, End, EngineName, How, ObjectSeen, Record, Role};
 use shmwarden::object::{FileRef, Identity, Key, ProcessRef, Segment, ShmFile};
-use shmwarden::observe::opened::Opened;
-use shmwarden::observe::{Mapped, Process, Seen, Sight};
+use shmwarden::snapshot::opened::Opened;
+use shmwarden::snapshot::{Mapped, Process, Seen, Sight};
 use shmwarden::sys::shm::{MODE_DEST, Row};
 
 use super::make::{
@@ -70,7 +70,7 @@ fn an_object_of_another_boot_is_kept_whatever_was_said_of_the_life() {
     let mut crashed = crashed();
     crashed.look.place = in_boot("second");
     let (book, dead) = (&crashed.story.book, Life::Dead(vec![]));
-    let verdicts = decide::decide(book, &crashed.look, &dead, &[], &with_cleaning());
+    let verdicts = judge::decide(book, &crashed.look, &dead, &[], &with_cleaning());
     assert_eq!(removed(&verdicts), []);
     assert_eq!(reason_among(&verdicts, 1), Some(Reason::OtherBoot));
 }

@@ -6,7 +6,7 @@ use shmwarden::ledger::book::Tail;
 use shmwarden::ledger::record::{Claim, End, How, ObjectSeen, Outcome, Record, Role};
 use shmwarden::ledger::{Book, line};
 use shmwarden::object::{Identity, Place, ProcessRef, Segment, ShmFile};
-use shmwarden::observe::{Observation, Seen};
+use shmwarden::snapshot::{Seen, Snapshot};
 use shmwarden::sys::shm::Row;
 
 use super::make::{
@@ -88,7 +88,7 @@ fn two_containers() -> Story {
 /// What the kernel shows after the second server's death, with bystanders of the same user beside
 /// it: under an old id and an old name, with the pid of either server, in the same key family, with
 /// a name of PostgreSQL's form.
-fn bystanders() -> Observation {
+fn bystanders() -> Snapshot {
     let later = |segment: Segment| Segment { ctime: segment.ctime + 5000, ..segment };
     let by = |creator_pid, id| Row { creator_pid, ..row(&later(segment(id))) };
     let mut look = look();
@@ -121,8 +121,8 @@ fn bystanders() -> Observation {
 }
 
 /// The second server lives: seen in full; by its name alone; by its attachments alone.
-fn living() -> Vec<Observation> {
-    let attached = Observation { headers: std::collections::BTreeMap::new(), ..bystanders() };
+fn living() -> Vec<Snapshot> {
+    let attached = Snapshot { headers: std::collections::BTreeMap::new(), ..bystanders() };
     let mut attached = attached;
     attached.segments[0].nattch = 5;
     let mut seen = attached.clone();
@@ -259,7 +259,7 @@ fn no_cut_leads_to_the_removal_of_a_bystander() {
     let story = two_containers();
     let right = would_remove(&story.book, &bystanders());
     let elsewhere = [here(), in_pids("id:7"), super::make::in_ipc("id:8")];
-    let elsewhere = elsewhere.map(|place| Observation { place, ..bystanders() });
+    let elsewhere = elsewhere.map(|place| Snapshot { place, ..bystanders() });
     for (cut, book) in prefixes(&story).iter().enumerate() {
         for look in elsewhere.iter().chain([&bystanders()]) {
             for removed in would_remove(book, look) {

@@ -3,12 +3,12 @@
 
 use std::path::Path;
 
-use shmwarden::decide::{self, PeerWord, Reason};
 use shmwarden::engine::postgres::{self, HEADER_BYTES};
+use shmwarden::judge::{self, PeerWord, Reason};
 use shmwarden::ledger::record::{Claim, End, EngineName, How, Record, Role, RunStart};
 use shmwarden::ledger::{Book, OwnFile};
 use shmwarden::object::{Identity, Key, ProcessRef, Segment};
-use shmwarden::observe::{Observation, Process, ticks_a_second};
+use shmwarden::snapshot::{Process, Snapshot, ticks_a_second};
 use shmwarden::sys::shm::Row;
 
 use super::make::{
@@ -54,12 +54,12 @@ fn used(by: i32, after: i64) -> Row {
     Row { last_pid: by, dtime: seconds(after), ..row(&segment(0)) }
 }
 
-fn with(row: Row, processes: Vec<Process>) -> Observation {
+fn with(row: Row, processes: Vec<Process>) -> Snapshot {
     let clock_ahead_ms = ahead_ms();
-    Observation { segments: vec![row], processes, clock_ahead_ms, ..look() }
+    Snapshot { segments: vec![row], processes, clock_ahead_ms, ..look() }
 }
 
-fn code(story: &Story, look: &Observation) -> &'static str {
+fn code(story: &Story, look: &Snapshot) -> &'static str {
     reason(&story.book, look, 1).map_or("removed", |reason| reason.code())
 }
 
@@ -71,14 +71,12 @@ fn a_last_user_that_lives_keeps_it_and_a_later_process_of_its_pid_does_not() {
     assert_eq!(code(&story, &with(used(USER, 3), vec![started(USER, 3)])), "last-user-lives");
     let later = || Process { uids: Some([OTHER_UID; 4]), ..started(USER, 9) };
     assert_eq!(code(&story, &with(used(USER, 3), vec![later()])), "removed");
-    let set = Observation {
-        clock_ahead_ms: ahead_ms() - 3_600_000,
-        ..with(used(USER, 3), vec![later()])
-    };
+    let set =
+        Snapshot { clock_ahead_ms: ahead_ms() - 3_600_000, ..with(used(USER, 3), vec![later()]) };
     assert_eq!(code(&story, &set), "last-user-lives", "the clock was set");
-    let hidden = Observation { hidden: vec![USER], ..with(used(USER, 3), vec![]) };
+    let hidden = Snapshot { hidden: vec![USER], ..with(used(USER, 3), vec![]) };
     assert_eq!(code(&story, &hidden), "last-user-unseen");
-    let own = Observation { pid: USER, ..with(used(USER, 3), vec![started(USER, 2)]) };
+    let own = Snapshot { pid: USER, ..with(used(USER, 3), vec![started(USER, 2)]) };
     assert_eq!(code(&story, &own), "removed", "the onlooker itself");
 }
 
@@ -88,7 +86,7 @@ fn a_pid_of_0_is_a_user_elsewhere_only_within_the_pid_namespace_that_recorded_it
     assert_eq!(code(&story, &with(used(0, 3), vec![])), "last-user-unseen");
     let never = Row { dtime: 0, ..used(0, 3) };
     assert_eq!(code(&story, &with(never, vec![])), "removed");
-    let restarted = Observation { place: in_pids("id:99"), ..with(used(0, 3), vec![]) };
+    let restarted = Snapshot { place: in_pids("id:99"), ..with(used(0, 3), vec![]) };
     assert_eq!(code(&story, &restarted), "removed");
 }
 
@@ -117,9 +115,9 @@ fn what_a_stranger_used_last_stays_while_one_lives_who_may() {
     for after in [2, 0, -3, -4] {
         assert_eq!(code(&story, &with(late(USER, after), neighbour())), "used-since", "{after}");
     }
-    let elsewhere = Observation { place: in_pids("id:99"), ..with(late(0, -1), neighbour()) };
+    let elsewhere = Snapshot { place: in_pids("id:99"), ..with(late(0, -1), neighbour()) };
     assert_eq!(code(&story, &elsewhere), "removed", "the number of everybody of then");
-    let elsewhere = Observation { place: in_pids("id:99"), ..with(late(0, 3), neighbour()) };
+    let elsewhere = Snapshot { place: in_pids("id:99"), ..with(late(0, 3), neighbour()) };
     assert_eq!(code(&story, &elsewhere), "used-since");
     assert_eq!(code(&story, &with(late(SERVER.pid, 3), neighbour())), "removed", "its own");
     let private = Row { key: 0, ..late(USER, 3) };
@@ -129,8 +127,7 @@ fn what_a_stranger_used_last_stays_while_one_lives_who_may() {
     assert_eq!(code(&story, &with(late(USER, 3), other())), "removed");
     let open = Row { mode: 0o666, ..late(USER, 3) };
     assert_eq!(code(&story, &with(open, other())), "used-since");
-    let set =
-        Observation { clock_ahead_ms: ahead_ms() + 60_000, ..with(late(USER, 0), neighbour()) };
+    let set = Snapshot { clock_ahead_ms: ahead_ms() + 60_000, ..with(late(USER, 0), neighbour()) };
     assert_eq!(code(&story, &set), "used-since", "the clock was set");
 }
 
@@ -202,10 +199,10 @@ fn peer(end: Option<End>) -> Story {
     end.into_iter().fold(story, |story, end| story.end(1, end))
 }
 
-fn elsewhere(story: Option<&Story>, uid: u32, look: &Observation) -> Option<Reason> {
+fn elsewhere(story: Option<&Story>, uid: u32, look: &Snapshot) -> Option<Reason> {
     let path = Path::new("/var/lib/shmwarden/peer.ledger");
     let word = PeerWord { path, uid, book: story.map(|story| &story.book) };
-    decide::used_elsewhere(&Book::default(), &shm(&segment(0)), [word], look)
+    judge::used_elsewhere(&Book::default(), &shm(&segment(0)), [word], look)
 }
 
 #[test]
@@ -213,7 +210,7 @@ fn a_living_instances_ledger_keeps_what_it_has_as_used() {
     let server = Process { process: SERVER, ..process(SERVER.pid, SERVER.start) };
     let launcher = Process { process: LAUNCHER, ..server.clone() };
     let alive = with(used(USER, 3), vec![server.clone()]);
-    let says = |story: &Story, uid, look: &Observation| elsewhere(Some(story), uid, look).is_some();
+    let says = |story: &Story, uid, look: &Snapshot| elsewhere(Some(story), uid, look).is_some();
     assert!(says(&peer(None), UID, &alive));
     assert!(says(&peer(None), 0, &alive), "root may attach anything");
     assert!(says(&peer(None), UID, &with(used(USER, 3), vec![launcher])));
@@ -228,7 +225,7 @@ fn a_living_instances_ledger_keeps_what_it_has_as_used() {
     assert!(says(&peer(None), OTHER_UID, &open));
     let another = with(Row { bytes: 1, ..used(USER, 3) }, alive.processes.clone());
     assert!(!says(&peer(None), UID, &another), "another object of its number");
-    let pids = Observation { place: in_pids("id:99"), ..with(used(USER, 3), vec![]) };
+    let pids = Snapshot { place: in_pids("id:99"), ..with(used(USER, 3), vec![]) };
     assert!(says(&peer(None), UID, &pids), "whose death cannot be seen");
 }
 
@@ -240,7 +237,7 @@ fn what_descends_from_another_ledgers_server_keeps_what_that_has_as_used() {
     let says = |end, place, processes| {
         let story = Story::of(generic(1)).then(Record::Used { run: 1, identity: shm(&segment(0)) });
         let story = story.then(noted.clone()).end(1, end);
-        let look = Observation { place, ..with(used(USER, 3), processes) };
+        let look = Snapshot { place, ..with(used(USER, 3), processes) };
         elsewhere(Some(&story), UID, &look).is_some()
     };
     for end in [End::Unknown, End::Exit(0), End::Signal(9)] {
@@ -255,10 +252,10 @@ fn what_descends_from_another_ledgers_server_keeps_what_that_has_as_used() {
 /// objects for good. A copy does not know what the ledger has noted since.
 #[test]
 fn a_copy_of_the_ledger_is_no_other_instance_and_the_ledger_is_one_to_its_copy() {
-    let pids = Observation { place: in_pids("id:99"), ..with(used(USER, 3), vec![]) };
+    let pids = Snapshot { place: in_pids("id:99"), ..with(used(USER, 3), vec![]) };
     let (copy, path) = (peer(None), Path::new("/var/lib/shmwarden/copy.ledger"));
     let word = PeerWord { path, uid: UID, book: Some(&copy.book) };
-    let says = |own: &Book| decide::used_elsewhere(own, &shm(&segment(0)), [word], &pids).is_some();
+    let says = |own: &Book| judge::used_elsewhere(own, &shm(&segment(0)), [word], &pids).is_some();
     let own = |launcher, file| {
         let Record::Run(start) = run(1) else { panic!() };
         let story = Story::default().then(header_in(here(), file));
@@ -293,7 +290,7 @@ fn an_unread_ledger_counts_for_what_lets_its_owner_in_while_one_of_its_lives() {
     let reason = elsewhere(None, OTHER_UID, &open).unwrap();
     assert_eq!(reason.code(), "used-elsewhere");
     assert!(reason.to_string().contains("could not be read"), "{reason}");
-    let nobody = Observation { processes: vec![], ..open };
+    let nobody = Snapshot { processes: vec![], ..open };
     assert!(elsewhere(None, OTHER_UID, &nobody).is_none());
     assert!(matches!(shm(&segment(0)), Identity::Shm(_)));
 }

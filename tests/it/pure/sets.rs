@@ -2,11 +2,11 @@
 //! identity, and what nobody saw appear.
 
 use shmwarden::attribute::{self, Doubt};
-use shmwarden::decide::{Policy, Reason, Verdict};
+use shmwarden::judge::{Action, Policy, Reason};
 use shmwarden::ledger::record::{Claim, End, Record, Role};
 use shmwarden::object::Identity;
-use shmwarden::observe::tables::Set;
-use shmwarden::observe::{Observation, Process};
+use shmwarden::snapshot::tables::Set;
+use shmwarden::snapshot::{Process, Snapshot};
 use shmwarden::sys::{msg, sem};
 
 use super::make::{OTHER_UID, SERVER, generic, in_boot, in_ipc, process, row, segment, shm};
@@ -32,7 +32,7 @@ fn what_nobody_uses_is_removed_after_all_memory() {
 #[test]
 fn a_queue_says_what_is_lost_with_it() {
     let (_, verdicts) = settle(&crashed().book, &both(), &Policy::default());
-    let Verdict::Remove(removal) = &verdicts[1] else { panic!() };
+    let Action::Remove(removal) = &verdicts[1] else { panic!() };
     assert!(removal.evidence().contains("2 messages of 700 bytes"), "{}", removal.evidence());
 }
 
@@ -70,7 +70,7 @@ fn a_queue_that_differs_in_one_part_of_its_identity_is_another_one() {
 
 #[test]
 fn in_another_boot_or_ipc_namespace_both_are_kept_though_everything_fits() {
-    let elsewhere = |place| Observation { place, ..both() };
+    let elsewhere = |place| Snapshot { place, ..both() };
     let code = |place| codes_of(&crashed(), &elsewhere(place));
     assert_eq!(code(in_ipc("id:99")), ("other-ipc-namespace", "other-ipc-namespace"));
     assert_eq!(code(in_boot("another")), ("other-boot", "other-boot"));
@@ -87,7 +87,7 @@ fn both_are_kept_where_the_namespace_may_have_been_another() {
             .object(1, Role::Other, Identity::Sem(set()))
             .object(2, Role::Other, Identity::Msg(queue()))
             .end(1, End::Signal(9));
-        codes_of(&story, &Observation { place: in_ipc(ipc), ..both() })
+        codes_of(&story, &Snapshot { place: in_ipc(ipc), ..both() })
     };
     let unsure = ("unsure-namespace", "unsure-namespace");
     assert_eq!(in_place("inode:4026532177/first:100"), unsure);
@@ -132,7 +132,7 @@ fn what_is_only_used_is_never_judged() {
 
 #[test]
 fn what_nobody_saw_appear_is_a_suspect_and_no_object() {
-    let codes = |claim: Claim, look: &Observation| {
+    let codes = |claim: Claim, look: &Snapshot| {
         let story = Story::of(claim);
         let (_, verdicts) = settle(&story.book, look, &Policy::default());
         assert_eq!(removed(&verdicts), []);

@@ -1,11 +1,11 @@
 //! Literals for the tests of sets and queues: one of each, as the ledger has it and as the kernel
 //! shows it.
 
-use shmwarden::decide::Policy;
+use shmwarden::judge::Policy;
 use shmwarden::ledger::record::{End, Role};
 use shmwarden::object::{Identity, Key, ProcessRef, Queue, SemaphoreSet};
-use shmwarden::observe::tables::{Extra, Set, queue_identity};
-use shmwarden::observe::{Observation, Process};
+use shmwarden::snapshot::tables::{Extra, Set, queue_identity};
+use shmwarden::snapshot::{Process, Snapshot};
 use shmwarden::sys::sem::Members;
 use shmwarden::sys::{msg, sem};
 
@@ -84,7 +84,7 @@ pub fn crashed() -> Story {
 }
 
 /// A look at both, with every pid visible.
-pub fn both() -> Observation {
+pub fn both() -> Snapshot {
     let extra = Extra {
         sets: vec![set_now()],
         sets_were_read: true,
@@ -93,32 +93,32 @@ pub fn both() -> Observation {
         callers: Some(vec![]),
         ..Extra::default()
     };
-    Observation { extra, ..look() }
+    Snapshot { extra, ..look() }
 }
 
-pub fn with_set(change: impl Fn(&mut Set)) -> Observation {
+pub fn with_set(change: impl Fn(&mut Set)) -> Snapshot {
     let mut look = both();
     change(&mut look.extra.sets[0]);
     look
 }
 
-pub fn with_members(members: Members) -> Observation {
+pub fn with_members(members: Members) -> Snapshot {
     with_set(|set| set.members = Some(members.clone()))
 }
 
-pub fn with_queue(change: impl Fn(&mut msg::Row)) -> Observation {
+pub fn with_queue(change: impl Fn(&mut msg::Row)) -> Snapshot {
     let mut look = both();
     change(&mut look.extra.queues[0]);
     look
 }
 
-pub fn with(mut look: Observation, process: Process) -> Observation {
+pub fn with(mut look: Snapshot, process: Process) -> Snapshot {
     look.processes.push(process);
     look
 }
 
 /// As [`codes_of`], with `--include-clean`.
-pub fn codes_when_asked(story: &Story, look: &Observation) -> (&'static str, &'static str) {
+pub fn codes_when_asked(story: &Story, look: &Snapshot) -> (&'static str, &'static str) {
     let policy = Policy { include_clean: true, ..Policy::default() };
     let (_, verdicts) = settle(&story.book, look, &policy);
     let code = |object| reason_among(&verdicts, object).map_or("removed", |r| r.code());
@@ -126,15 +126,15 @@ pub fn codes_when_asked(story: &Story, look: &Observation) -> (&'static str, &'s
 }
 
 /// The codes for set and queue; `removed` where there is no reason to keep.
-pub fn codes_of(story: &Story, look: &Observation) -> (&'static str, &'static str) {
+pub fn codes_of(story: &Story, look: &Snapshot) -> (&'static str, &'static str) {
     let code = |object| reason(&story.book, look, object).map_or("removed", |r| r.code());
     (code(1), code(2))
 }
 
-pub fn set_code(look: &Observation) -> &'static str {
+pub fn set_code(look: &Snapshot) -> &'static str {
     codes_of(&crashed(), look).0
 }
 
-pub fn queue_code(look: &Observation) -> &'static str {
+pub fn queue_code(look: &Snapshot) -> &'static str {
     codes_of(&crashed(), look).1
 }

@@ -5,9 +5,9 @@ use shmwarden::engine::EngineName;
 use shmwarden::ledger::record::{Claim, End, Header, Record, Role};
 use shmwarden::ledger::{Book, compact};
 use shmwarden::object::{Identity, Key, ProcessRef, Segment, SemaphoreSet};
-use shmwarden::observe::callers::Caller;
-use shmwarden::observe::tables::Set;
-use shmwarden::observe::{Observation, Sight};
+use shmwarden::snapshot::callers::Caller;
+use shmwarden::snapshot::tables::Set;
+use shmwarden::snapshot::{Sight, Snapshot};
 
 use super::make::{
     GID, OTHER_UID, SERVER, UID, generic, here, in_pids, look, process, row, segment, shm,
@@ -126,7 +126,7 @@ fn a_stranger_that_was_noted_keeps_what_it_used_while_it_lives() {
     let mut hidden = both();
     hidden.hidden = vec![STRANGER.pid];
     assert_eq!(codes_of(&story, &hidden), ("last-user-unseen", "removed"));
-    let elsewhere = Observation { place: in_pids("id:99"), ..both() };
+    let elsewhere = Snapshot { place: in_pids("id:99"), ..both() };
     assert_eq!(codes_of(&story, &elsewhere).0, "last-user-unseen");
 }
 
@@ -165,10 +165,10 @@ fn gauss(segment: &Segment, end: End) -> Story {
 }
 
 /// Its set as it is seen where not everybody is: a member that nobody used, and others beside.
-fn in_container(segment: &Segment, nattch: u64, mark: Option<i32>) -> Observation {
+fn in_container(segment: &Segment, nattch: u64, mark: Option<i32>) -> Snapshot {
     let mut main = row(segment);
     main.nattch = nattch;
-    let mut look = Observation { segments: vec![main], ..look() };
+    let mut look = Snapshot { segments: vec![main], ..look() };
     let members = Some(operated_by(&[0, SERVER.pid]));
     look.extra = both().extra;
     look.extra.queues.clear();
@@ -183,7 +183,7 @@ fn in_container(segment: &Segment, nattch: u64, mark: Option<i32>) -> Observatio
 fn an_opengausss_set_goes_by_its_mark_and_the_main_segment() {
     let main = segment(0);
     let story = gauss(&main, End::Signal(9));
-    let code = |look: &Observation| reason(&story.book, look, 1).map_or("removed", |r| r.code());
+    let code = |look: &Snapshot| reason(&story.book, look, 1).map_or("removed", |r| r.code());
     assert_eq!(code(&in_container(&main, 0, Some(SERVER.pid))), "removed");
     assert_eq!(code(&in_container(&main, 1, Some(SERVER.pid))), "last-user-unseen");
     assert_eq!(code(&in_container(&main, 0, None)), "others-unseen", "no mark");
@@ -210,7 +210,7 @@ fn in_another_pid_namespace_the_mark_of_a_dead_opengauss_reads_0() {
     let mut look = in_container(&main, 0, Some(0));
     look.place = in_pids("id:99");
     look.extra.sets[0].members = Some(operated_by(&[0]));
-    let code = |look: &Observation| reason(&story.book, look, 1).map_or("removed", |r| r.code());
+    let code = |look: &Snapshot| reason(&story.book, look, 1).map_or("removed", |r| r.code());
     assert_eq!(code(&look), "removed");
     // Seen from an outer namespace it has another number.
     look.extra.marked = [(3, 12_345)].into();

@@ -3,12 +3,12 @@
 
 use std::time::{Duration, SystemTime};
 
-use shmwarden::decide::{Policy, Verdict};
+use shmwarden::judge::{Action, Policy};
 use shmwarden::ledger::Book;
 use shmwarden::ledger::record::{End, How, ObjectSeen, Record, Role};
 use shmwarden::object::{Identity, SemaphoreSet};
-use shmwarden::observe::uses::{Found, WaitsFor};
-use shmwarden::observe::{Observation, Process, Sight};
+use shmwarden::snapshot::uses::{Found, WaitsFor};
+use shmwarden::snapshot::{Process, Sight, Snapshot};
 use shmwarden::sys::sem::Members;
 
 use super::make::{
@@ -47,11 +47,11 @@ fn a_last_operator_that_lives_keeps_a_set() {
     assert_eq!(set_code(&with(look(), process(8000, 2000))), "last-user-lives");
     let ended = Process { ended: true, ..process(8000, 2000) };
     assert_eq!(set_code(&with(look(), ended)), "removed");
-    let hidden = Observation { hidden: vec![8000], ..look() };
+    let hidden = Snapshot { hidden: vec![8000], ..look() };
     assert_eq!(set_code(&hidden), "last-user-unseen");
     let (_, verdicts) =
         settle(&crashed().book, &with(look(), process(8000, 2000)), &Policy::default());
-    let Verdict::Keep(kept) = &verdicts[0] else { panic!() };
+    let Action::Keep(kept) = &verdicts[0] else { panic!() };
     assert_eq!(kept.holders[0].process.pid, 8000);
 }
 
@@ -61,7 +61,7 @@ fn a_last_sender_or_receiver_that_lives_keeps_a_queue() {
     let received = with_queue(|row| (row.last_receiver, row.rtime) = (8000, 1));
     for look in [sent, received] {
         assert_eq!(queue_code(&look), "removed");
-        let hidden = Observation { hidden: vec![8000], ..look.clone() };
+        let hidden = Snapshot { hidden: vec![8000], ..look.clone() };
         assert_eq!(queue_code(&hidden), "last-user-unseen");
         assert_eq!(queue_code(&with(look, process(8000, 2000))), "last-user-lives");
     }
@@ -119,7 +119,7 @@ fn a_process_that_may_wait_for_a_queue_and_may_not_be_asked_keeps_it() {
 #[test]
 fn a_queue_is_kept_where_somebody_may_wait_for_it_unseen() {
     let with = |sight| {
-        let look = Observation { sight, ..both() };
+        let look = Snapshot { sight, ..both() };
         (set_code(&look), queue_code(&look))
     };
     assert_eq!(with(Sight::Everybody), ("removed", "removed"));
@@ -196,7 +196,7 @@ fn without_a_recorded_death_every_last_user_has_to_be_in_the_ledger() {
 
 #[test]
 fn pids_of_another_pid_namespace_are_not_the_recorded_ones() {
-    let elsewhere = Observation { place: in_pids("id:99"), ..both() };
+    let elsewhere = Snapshot { place: in_pids("id:99"), ..both() };
     assert_eq!(codes_of(&crashed(), &elsewhere), ("removed", "removed"), "seen to die");
     let mut unseen = elsewhere.clone();
     unseen.sight = Sight::Namespace;

@@ -1,14 +1,14 @@
-//! Ledgers told as stories for the pure tests, the way over them that `settle` takes, without its
+//! Ledgers told as stories for the pure tests, the way of `sweep::once` over them, without its
 //! writing and removing, and the crashed server that most tests begin with.
 
 use shmwarden::attribute::{self, Suspect};
-use shmwarden::decide::{self, Life, Policy, Reason, Verdict};
+use shmwarden::judge::{self, Action, Life, Policy, Reason};
 use shmwarden::ledger::OwnFile;
 use shmwarden::ledger::book::Illegal;
 use shmwarden::ledger::record::{Claim, End, Record, Role};
 use shmwarden::ledger::{Book, Entry, line};
 use shmwarden::object::{Identity, ProcessRef, Segment, ShmFile};
-use shmwarden::observe::Observation;
+use shmwarden::snapshot::Snapshot;
 
 use super::make::{
     CONTROL_HANDLE, DATA, DYNAMIC_HANDLE, FORKS, SERVER, claim, control_list, header, here, look,
@@ -77,14 +77,14 @@ impl Story {
     }
 }
 
-/// What `settle` does between its look and its first removal: judges the life, closes the runs,
-/// attributes in rounds, decides.
-pub fn settle(book: &Book, look: &Observation, policy: &Policy) -> (Life, Vec<Verdict>) {
+/// Does what `sweep::once` does between its look and its first removal: judges the life, closes the
+/// runs, attributes in rounds, decides.
+pub fn settle(book: &Book, look: &Snapshot, policy: &Policy) -> (Life, Vec<Action>) {
     let mut story = Story { entries: vec![], book: book.clone() };
-    let life = decide::life::judge(book, look, policy);
+    let life = judge::life::judge(book, look, policy);
     let mut suspects = Vec::new();
     if !matches!(life, Life::Live(_)) {
-        let over = book.open_runs().filter(|run| decide::life::is_over(book, run, look));
+        let over = book.open_runs().filter(|run| judge::life::is_over(book, run, look));
         let over: Vec<u64> = over.map(|run| run.start.run).collect();
         for run in over {
             story = story.end(run, End::Unknown);
@@ -93,9 +93,9 @@ pub fn settle(book: &Book, look: &Observation, policy: &Policy) -> (Life, Vec<Ve
     if let Life::Dead(_) = life {
         (story, suspects) = attributed(story, look);
     }
-    let verdicts = decide::decide(&story.book, look, &life, &suspects, policy);
+    let verdicts = judge::decide(&story.book, look, &life, &suspects, policy);
     for verdict in &verdicts {
-        if let Verdict::Remove(removal) = verdict {
+        if let Action::Remove(removal) = verdict {
             // What the decision allows the ledger must allow: an intent is written before.
             let (object, reason) = (removal.object(), String::new());
             let intended = story.clone().tell(None, Record::Intent { object, reason });
@@ -106,7 +106,7 @@ pub fn settle(book: &Book, look: &Observation, policy: &Policy) -> (Life, Vec<Ve
 }
 
 /// Records what is proven, until nothing new is, and gives back what is only suspected.
-pub fn attributed(mut story: Story, look: &Observation) -> (Story, Vec<Suspect>) {
+pub fn attributed(mut story: Story, look: &Snapshot) -> (Story, Vec<Suspect>) {
     let mut suspects = Vec::new();
     for _ in 0..6 {
         for again in attribute::roles(&story.book, look) {
@@ -121,41 +121,41 @@ pub fn attributed(mut story: Story, look: &Observation) -> (Story, Vec<Suspect>)
     (story, suspects)
 }
 
-/// As [`settle`], with no options, for one object's reason; `None` where it would be removed.
-pub fn reason(book: &Book, look: &Observation, object: u64) -> Option<Reason> {
+/// As [`sweep::once`], with no options, for one object's reason; `None` where it would be removed.
+pub fn reason(book: &Book, look: &Snapshot, object: u64) -> Option<Reason> {
     reason_among(&settle(book, look, &Policy::default()).1, object)
 }
 
-pub fn reason_among(verdicts: &[Verdict], object: u64) -> Option<Reason> {
+pub fn reason_among(verdicts: &[Action], object: u64) -> Option<Reason> {
     let of_it = verdicts.iter().find_map(|verdict| match verdict {
-        Verdict::Remove(removal) if removal.object() == object => Some(None),
-        Verdict::Keep(kept) if kept.object == Some(object) => Some(Some(kept.reason.clone())),
-        Verdict::Forget(gone) if gone.number == object => Some(Some(Reason::Gone)),
+        Action::Remove(removal) if removal.object() == object => Some(None),
+        Action::Keep(kept) if kept.object == Some(object) => Some(Some(kept.reason.clone())),
+        Action::Forget(gone) if gone.number == object => Some(Some(Reason::Gone)),
         _ => None,
     });
     of_it.unwrap_or_else(|| panic!("no verdict on object {object}: {verdicts:?}"))
 }
 
 /// The codes of what is only suspected.
-pub fn codes_of_suspects(verdicts: &[Verdict]) -> Vec<&'static str> {
+pub fn codes_of_suspects(verdicts: &[Action]) -> Vec<&'static str> {
     let kept = verdicts.iter().filter_map(|verdict| match verdict {
-        Verdict::Keep(kept) if kept.object.is_none() => Some(kept.reason.code()),
+        Action::Keep(kept) if kept.object.is_none() => Some(kept.reason.code()),
         _ => None,
     });
     kept.collect()
 }
 
 /// The objects that would be removed, in that order.
-pub fn removed(verdicts: &[Verdict]) -> Vec<Identity> {
+pub fn removed(verdicts: &[Action]) -> Vec<Identity> {
     let removals = verdicts.iter().filter_map(|verdict| match verdict {
-        Verdict::Remove(removal) => Some(removal.identity().clone()),
+        Action::Remove(removal) => Some(removal.identity().clone()),
         _ => None,
     });
     removals.collect()
 }
 
 /// As [`removed`], of the whole way with no options.
-pub fn would_remove(book: &Book, look: &Observation) -> Vec<Identity> {
+pub fn would_remove(book: &Book, look: &Snapshot) -> Vec<Identity> {
     removed(&settle(book, look, &Policy::default()).1)
 }
 
@@ -167,7 +167,7 @@ pub struct Crashed {
     pub control: ShmFile,
     pub dynamic: ShmFile,
     pub story: Story,
-    pub look: Observation,
+    pub look: Snapshot,
 }
 
 /// What all of [`Crashed`] is in the order of removal.

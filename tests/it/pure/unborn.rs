@@ -3,13 +3,13 @@
 //! there and stays, its list stays, and what leads to that.
 
 use shmwarden::attribute::listed::Name;
-use shmwarden::decide::{self, Life, Policy, Reason, Verdict};
+use shmwarden::judge::{self, Action, Life, Policy, Reason};
 use shmwarden::ledger::book::Illegal;
 use shmwarden::ledger::compact::rewrite;
 use shmwarden::ledger::record::{End, Header, Record, Role};
 use shmwarden::ledger::{Book, line};
 use shmwarden::object::{Birth, FileRef, Key, ShmFile};
-use shmwarden::observe::Observation;
+use shmwarden::snapshot::Snapshot;
 use shmwarden::sys::shm::Row;
 
 use super::make::{
@@ -186,7 +186,7 @@ fn a_name_of_the_list_that_is_there_and_no_file_keeps_the_list() {
 fn absent(crashed: &Crashed) -> Vec<(u64, Vec<Name>)> {
     let verdicts = settle(&crashed.story.book, &crashed.look, &Policy::default()).1;
     let removals = verdicts.iter().filter_map(|verdict| match verdict {
-        Verdict::Remove(removal) => Some((removal.object(), removal.absent().names.clone())),
+        Action::Remove(removal) => Some((removal.object(), removal.absent().names.clone())),
         _ => None,
     });
     removals.collect()
@@ -230,8 +230,8 @@ fn an_unrecorded_segment_under_a_listed_key_keeps_the_list() {
     let dead = Life::Dead(vec![]);
     let book = crashed.story.book.clone();
     let policy = Policy::default();
-    let judge = |look: &Observation| decide::decide(&book, look, &dead, &[], &policy);
-    let kept = |verdicts: &[Verdict], object| {
+    let judge = |look: &Snapshot| judge::decide(&book, look, &dead, &[], &policy);
+    let kept = |verdicts: &[Action], object| {
         super::story::reason_among(verdicts, object).map(|reason: Reason| reason.code())
     };
     let verdicts = judge(&crashed.look);

@@ -7,7 +7,7 @@ use super::code;
 
 /// A Rust file.
 pub struct Source {
-    /// From the root of the package: `src/act.rs`.
+    /// From the root of the package: `src/sweep/remove.rs`.
     pub path: String,
     /// As it is.
     pub text: String,
@@ -33,7 +33,7 @@ impl Source {
         Source { path, text, code, production }
     }
 
-    /// `src/act.rs` is of the room act, and so is all of `src/act/`.
+    /// `src/sweep/remove.rs` is of the room sweep.
     pub fn room(&self) -> &str {
         let path = self.path.trim_start_matches("src/");
         path.split('/').next().unwrap().trim_end_matches(".rs")

@@ -4,10 +4,8 @@
 //! On purpose not taken from the ledger: the demo checks what the ledger led to.
 
 use shmwarden::object::{Segment, SemaphoreSet, ShmFile};
-use shmwarden::observe::tables::set_identity;
-use shmwarden::observe::{
-    self, Mapped, Observation, Process, Scope, identity_of, place, shm_files,
-};
+use shmwarden::snapshot::tables::set_identity;
+use shmwarden::snapshot::{self, Mapped, Process, Scope, Snapshot, identity_of, place, shm_files};
 use shmwarden::sys::sem;
 use shmwarden::sys::shm::{self, Row};
 use shmwarden::sys::taken::{Taken, TakenSet};
@@ -29,7 +27,7 @@ impl Belongings {
         let scope = Scope { files: true, processes: true, maps: true, ..Scope::default() };
         // As the server's user: root may lack the right to look into others (`CAP_SYS_PTRACE`).
         let (seen, sets) = account.act(|| {
-            let seen = observe::observe(scope);
+            let seen = snapshot::take(scope);
             let sets = seen.as_ref().map(|seen| sets_used_by(seen, server)).unwrap_or_default();
             (seen, sets)
         })?;
@@ -134,7 +132,7 @@ fn is_of(process: &Process, server: i32) -> bool {
 }
 
 /// The sets of which a process of the server operated a member last.
-fn sets_used_by(seen: &Observation, server: i32) -> Vec<SemaphoreSet> {
+fn sets_used_by(seen: &Snapshot, server: i32) -> Vec<SemaphoreSet> {
     let own = seen.processes.iter().filter(|process| is_of(process, server));
     let pids: Vec<i32> = own.map(|process| process.process.pid).collect();
     let used = |row: &&sem::Row| {

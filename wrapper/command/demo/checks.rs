@@ -1,8 +1,8 @@
 //! What the acts look at: the tables as they are, and whether they are as they should be.
 
 use serde_json::Value;
-use shmwarden::decide;
-use shmwarden::observe::{self, place, shm_files};
+use shmwarden::judge;
+use shmwarden::snapshot::{self, place, shm_files};
 use shmwarden::sys::sem;
 use shmwarden::sys::shm::Row;
 
@@ -36,7 +36,7 @@ impl Story<'_> {
         let is_bystander = |row: &Row| self.bystanders.has(row.id);
         let is_bystanders_set = |row: &sem::Row| self.bystanders.has_set(row.id);
         let segments = own.is_some_and(|own| own.segments_left().is_empty())
-            && (!alone || observe::segments().is_ok_and(|rows| rows.iter().all(is_bystander)));
+            && (!alone || snapshot::segments().is_ok_and(|rows| rows.iter().all(is_bystander)));
         let sets = own.is_some_and(|own| own.sets_left().is_empty())
             && (!alone || sem::table().is_ok_and(|sets| sets.iter().all(is_bystanders_set)));
         let files = own.is_some_and(|own| own.files_left().is_empty())
@@ -81,7 +81,7 @@ impl Story<'_> {
 
     pub(super) fn show_table(&mut self) -> Outcome<()> {
         let mut table = Table::new();
-        let rows = observe::segments().map_err(failed("cannot read the table of segments"))?;
+        let rows = snapshot::segments().map_err(failed("cannot read the table of segments"))?;
         for row in &rows {
             let of_server = |own: &Belongings| own.has(row);
             if self.bystanders.has(row.id) {
@@ -113,7 +113,7 @@ impl Story<'_> {
 /// Checks whether sets stay whatever happens: without `NS_GET_ID` (Linux 6.18) the demo's own IPC
 /// namespace cannot be told from an earlier one.
 fn sets_stay() -> bool {
-    place::here().is_ok_and(|here| !decide::is_named_for_good(&here.ipc_namespace))
+    place::here().is_ok_and(|here| !judge::is_named_for_good(&here.ipc_namespace))
 }
 
 fn is_empty(directory: &str) -> bool {

@@ -12,10 +12,10 @@ use shmwarden::diagnose::limits;
 use shmwarden::diagnose::logind::{Interest, Keeper};
 use shmwarden::diagnose::{self, Finding, kernel, logind, settings};
 use shmwarden::engine::{self, EngineName};
+use shmwarden::judge::status::{Judged, Subject};
 use shmwarden::object::{FileRef, ProcessRef};
-use shmwarden::observe::{self, Process, Seen, config, features};
 use shmwarden::proc::read;
-use shmwarden::verdict::{Judged, Subject};
+use shmwarden::snapshot::{self, Process, Seen, config, features};
 
 use super::{text_of, units};
 use crate::command::view::View;
@@ -43,7 +43,7 @@ pub(crate) struct Checked {
 pub(crate) fn all(view: &View, shown: &Shown<'_>) -> Checked {
     let names = |uid| shown.user_or_number(uid);
     let judged = view.judge();
-    let kernel_limits = observe::limits::look();
+    let kernel_limits = snapshot::limits::look();
     let table = limits::table(&kernel_limits, &view.look, &judged);
     let leaks = leaks::table(&judged);
     let mut findings =

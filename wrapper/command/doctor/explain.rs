@@ -5,8 +5,8 @@ use std::io::{self, Read};
 
 use shmwarden::diagnose::explain::{self, Scene};
 use shmwarden::diagnose::limits;
-use shmwarden::observe;
-use shmwarden::verdict::Judged;
+use shmwarden::judge::status::Judged;
+use shmwarden::snapshot;
 
 use super::ended;
 use crate::cli::Common;
@@ -51,7 +51,7 @@ pub(super) fn run(said: &OsStr, ledgers: &LedgerArgs, wanted: Wanted, common: &C
     };
     let shown = Shown::of(&view, true);
     let judged = view.judge();
-    let kernel_limits = observe::limits::look();
+    let kernel_limits = snapshot::limits::look();
     let answer = explain::answer(
         &message,
         &Scene {

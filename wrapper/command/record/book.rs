@@ -5,19 +5,19 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use shmwarden::Error;
-use shmwarden::decide::life;
+use shmwarden::judge::life;
 use shmwarden::ledger::Ledger;
 use shmwarden::ledger::book::{Run, Tail};
 use shmwarden::ledger::compact;
 use shmwarden::ledger::record::{Claim, End, Record};
 use shmwarden::object::{Bytes, ProcessRef};
-use shmwarden::observe::{Observation, place, processes};
 use shmwarden::proc::read;
-use shmwarden::settle;
+use shmwarden::snapshot::{Snapshot, place, processes};
+use shmwarden::sweep;
 use shmwarden::sys::user;
 
 use super::{Failure, failed, target::Target};
-use crate::command::sweep;
+use crate::command::sweep as command;
 use crate::exit;
 use crate::render::text::safe;
 use crate::run::{directory, prepare};
@@ -78,7 +78,7 @@ fn locked(path: &Path, target: &Target) -> Result<Ledger, Failure> {
         if ledger.try_lock().map_err(failed)? {
             return Ok(ledger);
         }
-        let runner = sweep::runner(path);
+        let runner = command::runner(path);
         let patience = if runner.is_some() { WAIT_FOR_RECORD } else { WAIT_FOR_SWEEP };
         if began.elapsed() >= patience {
             let who = runner.unwrap_or_else(|| "another process has locked it".to_owned());
@@ -101,9 +101,9 @@ fn locked(path: &Path, target: &Target) -> Result<Ledger, Failure> {
 pub(super) fn run_of(
     ledger: &mut Ledger,
     target: &Target,
-    look: &mut Observation,
+    look: &mut Snapshot,
 ) -> Result<(u64, Option<Claim>), Failure> {
-    settle::look_for_hidden(ledger, look);
+    sweep::look_for_hidden(ledger, look);
     let book = &ledger.book;
     let here = place::here().map_err(failed)?;
     let of_these_pids = |run: &&Run| {

@@ -9,7 +9,7 @@ use shmwarden::ledger::Ledger;
 use shmwarden::ledger::book::{MOST_DESCENDANTS, Recorded};
 use shmwarden::ledger::record::{Claim, ObjectSeen, Record};
 use shmwarden::object::{Identity, ProcessRef};
-use shmwarden::observe::{Observation, processes, tables};
+use shmwarden::snapshot::{Snapshot, processes, tables};
 use shmwarden::sys;
 
 /// Most objects of others that one pass notes as used.
@@ -24,7 +24,7 @@ pub(super) fn look(
     known: Option<&Claim>,
     server: &Member,
     below: &[ProcessRef],
-    look: &mut Observation,
+    look: &mut Snapshot,
 ) -> Calls {
     tables::add_calls(look, |uid| uid_fits(claim, uid));
     let begun = ledger.book.runs.get(&claim.run).map(|run| run.at);
@@ -43,7 +43,7 @@ pub(super) fn look(
 }
 
 /// Of an openGauss, the sets whose mark it made.
-fn marked(claim: &Claim, look: &Observation) -> Vec<i32> {
+fn marked(claim: &Claim, look: &Snapshot) -> Vec<i32> {
     if claim.engine != EngineName::Opengauss {
         return Vec::new();
     }

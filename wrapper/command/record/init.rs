@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use shmwarden::engine::EngineName;
-use shmwarden::observe::{self, Seen, place};
 use shmwarden::proc::{maps, read};
+use shmwarden::snapshot::{self, Seen, place};
 
 use super::{Failure, target::Target};
 use crate::exit;
@@ -40,7 +40,7 @@ fn doubt(program: &Path, is_machines: bool) -> Result<(), Failure> {
 
 /// Whether PID 1 has created a segment that is there, or has any shared memory mapped.
 fn has_shared_memory() -> bool {
-    let created = observe::segments().unwrap_or_default().iter().any(|row| row.creator_pid == 1);
+    let created = snapshot::segments().unwrap_or_default().iter().any(|row| row.creator_pid == 1);
     let Ok(Seen::Here(raw)) = read::maps(1) else { return created };
     let devices = read::sysv_devices();
     created

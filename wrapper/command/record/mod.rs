@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use shmwarden::Error;
 use shmwarden::ledger::Ledger;
-use shmwarden::observe::{self, Observation, Scope, place};
+use shmwarden::snapshot::{self, Scope, Snapshot, place};
 
 use super::view::{View, Wanted};
 use crate::cli::Common;
@@ -35,7 +35,7 @@ struct Recorded {
     run: u64,
     target: Target,
     instance: String,
-    look: Observation,
+    look: Snapshot,
 }
 
 /// `shmwarden record`.
@@ -66,7 +66,7 @@ fn record(args: &RecordArgs) -> Result<Recorded, Failure> {
     let is_default = args.ledger.is_none() && ledgers::from_environment().is_none();
     let mut ledger = book::open(&path, &target, is_default)?;
     let scope = Scope { files: true, processes: true, ..Scope::default() };
-    let mut look = observe::observe(scope).map_err(failed)?;
+    let mut look = snapshot::take(scope).map_err(failed)?;
     let (run, known) = book::run_of(&mut ledger, &target, &mut look)?;
     let doubts =
         objects::note(&mut ledger, run, &target, known.as_ref(), &mut look).map_err(failed)?;

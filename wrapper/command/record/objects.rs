@@ -9,8 +9,8 @@ use shmwarden::engine::{self, EngineName};
 use shmwarden::ledger::Ledger;
 use shmwarden::ledger::record::{Claim, DataDir, Record, Role};
 use shmwarden::object::{Identity, ProcessRef};
-use shmwarden::observe::{self, Mapped, Observation, Process, Seen, contents, processes};
-use shmwarden::{Error, Result, settle};
+use shmwarden::snapshot::{self, Mapped, Process, Seen, Snapshot, contents, processes};
+use shmwarden::{Error, Result, sweep};
 
 use super::calls;
 use super::target::Target;
@@ -40,10 +40,10 @@ pub(super) fn note(
     run: u64,
     target: &Target,
     known: Option<&Claim>,
-    look: &mut Observation,
+    look: &mut Snapshot,
 ) -> Result<Doubts> {
     let mut claim = claimed(run, target, known)?;
-    settle::look_at_directories(ledger, look)?;
+    sweep::look_at_directories(ledger, look)?;
     look.data_dirs.extend(target.data.clone());
     let mut doubts = read_headers(&claim, target, look);
     let server = member(target.process, look);
@@ -105,7 +105,7 @@ fn claimed(run: u64, target: &Target, known: Option<&Claim>) -> Result<Claim> {
 }
 
 /// Reads the first bytes of what bears the server's pid, through its memory.
-fn read_headers(claim: &Claim, target: &Target, look: &mut Observation) -> Doubts {
+fn read_headers(claim: &Claim, target: &Target, look: &mut Snapshot) -> Doubts {
     let mut doubts = Doubts::default();
     if target.engine == EngineName::Generic {
         return doubts;
@@ -126,12 +126,7 @@ fn holds(process: ProcessRef, id: i32) -> bool {
 }
 
 /// Records what the header and the control segment name, as the ledger's owner.
-fn note_lists(
-    ledger: &mut Ledger,
-    run: u64,
-    target: &Target,
-    look: &mut Observation,
-) -> Result<()> {
+fn note_lists(ledger: &mut Ledger, run: u64, target: &Target, look: &mut Snapshot) -> Result<()> {
     for _ in 0..ROUNDS {
         let roles = attribute::roles(&ledger.book, look);
         let mut found: Vec<_> = roles.into_iter().filter(|seen| seen.run == run).collect();
@@ -148,7 +143,7 @@ fn note_lists(
     Ok(())
 }
 
-fn read_controls(ledger: &Ledger, run: u64, target: &Target, look: &mut Observation) -> Result<()> {
+fn read_controls(ledger: &Ledger, run: u64, target: &Target, look: &mut Snapshot) -> Result<()> {
     let open = ledger.book.open_objects();
     let controls = open.filter(|object| object.run == run && object.role == Role::Control);
     let controls: Vec<_> = controls.map(|object| object.identity.clone()).collect();
@@ -173,21 +168,21 @@ fn read_controls(ledger: &Ledger, run: u64, target: &Target, look: &mut Observat
 }
 
 /// A process with what it maps.
-fn member(process: ProcessRef, look: &Observation) -> Member {
+fn member(process: ProcessRef, look: &Snapshot) -> Member {
     let maps = processes::one(process.pid).filter(|found| found.process == process);
     let maps = maps.filter(|found| found.same_ipc != Some(false)).and_then(|found| found.maps);
     let holds = match maps {
         Some(Seen::Here(all)) => Some(all.into_iter().map(|(mapped, _)| mapped).collect()),
         _ => None,
     };
-    let ago = observe::boot_ticks().saturating_sub(process.start) / observe::ticks_a_second();
+    let ago = snapshot::boot_ticks().saturating_sub(process.start) / snapshot::ticks_a_second();
     let now = look.now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
     let began = i64::try_from(now.saturating_sub(ago)).unwrap_or(i64::MAX);
     Member { process, began, holds }
 }
 
 /// The server's descendants that had not ended at the look.
-fn descendants(server: ProcessRef, look: &Observation) -> impl Iterator<Item = &Process> {
+fn descendants(server: ProcessRef, look: &Snapshot) -> impl Iterator<Item = &Process> {
     look.processes.iter().filter(move |process| {
         let mut at = Some(*process);
         let mut ours = (0..look.processes.len()).map(|_| {
@@ -202,7 +197,7 @@ fn descendants(server: ProcessRef, look: &Observation) -> impl Iterator<Item = &
 }
 
 /// Those that live and seem to have made a segment: others are not looked into.
-fn makers(server: ProcessRef, claim: &Claim, look: &Observation) -> Vec<Member> {
+fn makers(server: ProcessRef, claim: &Claim, look: &Snapshot) -> Vec<Member> {
     let made = |pid: i32| {
         let fits = |uid: u32| attribute::uid_fits(claim, uid);
         look.segments.iter().any(|row| row.creator_pid == pid && fits(row.creator_uid))

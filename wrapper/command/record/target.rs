@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use shmwarden::engine::{self, EngineName};
 use shmwarden::object::{Bytes, FileRef, ProcessRef};
-use shmwarden::observe::{self, DataDirectory, Seen, data_dir, place, processes};
 use shmwarden::proc::read::{self, FileId};
+use shmwarden::snapshot::{self, DataDirectory, Seen, data_dir, place, processes};
 use shmwarden::sys::pidfd::PidFd;
 use shmwarden::sys::user::{self, Acting};
 
@@ -63,7 +63,7 @@ fn server_in(path: &Path, directory: &DataDirectory) -> Result<i32, Failure> {
         return Err((exit::NO_SUCH_OBJECT, format!("there is no directory {shown}")));
     }
     match &directory.pid_file {
-        Seen::Here(file) if observe::is_there(file.pid) => {
+        Seen::Here(file) if snapshot::is_there(file.pid) => {
             if file.standalone {
                 log::warn!(
                     "process {} in {shown} is a standalone backend (postgres --single), which \
@@ -141,7 +141,7 @@ fn alive(pid: i32) -> Result<(ProcessRef, Option<PidFd>), Failure> {
     let missing = |why: String| Err((exit::NO_SUCH_OBJECT, why));
     let held = PidFd::open(pid);
     let Ok(Seen::Here(stat)) = read::stat(pid) else {
-        return match observe::is_there(pid) {
+        return match snapshot::is_there(pid) {
             true => Err((
                 exit::PERMISSION,
                 format!("process {pid} is hidden here (hidepid, proc(5)); run this as root"),

@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use shmwarden::decide::{Evidence, Holder, Policy, Reason};
+use shmwarden::judge::{Evidence, Holder, Policy, Reason};
 use shmwarden::object::{Identity, ProcessRef};
-use shmwarden::settle::{self, Fate, Report, State as Found};
+use shmwarden::sweep::{self, Fate, Report, State as Found};
 use shmwarden::sys::pidfd::PidFd;
 use shmwarden::sys::shm;
 
@@ -125,7 +125,7 @@ impl Launcher {
         };
         let beside = vec![ledgers::default_directory()];
         let policy = Policy { descendants, exempt: vec![own], beside, ..Policy::default() };
-        let settled = book.ledger.flush().and_then(|()| settle::settle(&mut book.ledger, &policy));
+        let settled = book.ledger.flush().and_then(|()| sweep::once(&mut book.ledger, &policy));
         match settled {
             Err(error) => {
                 log::error!("{error}; what the server left is kept, the next sweep removes it");

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use shmwarden::observe::processes;
+use shmwarden::snapshot::processes;
 
 use super::super::ancestry;
 use super::super::notify::datagram::Kind;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use shmwarden::engine::EngineName;
 use shmwarden::ledger::record::{End, Record};
-use shmwarden::observe::processes;
+use shmwarden::snapshot::processes;
 use shmwarden::sys::process::{self, Ended};
 
 use super::{Event, Launcher, State, Ward};

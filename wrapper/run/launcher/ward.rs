@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use shmwarden::ledger::record::{Claim, EngineName};
 use shmwarden::object::ProcessRef;
-use shmwarden::observe::processes;
+use shmwarden::snapshot::processes;
 use shmwarden::sys::pidfd::PidFd;
 use shmwarden::sys::process::Ended;
 

@@ -1,6 +1,6 @@
 //! What the launcher says of itself in `STATUS=`, for people who read `systemctl status`. Pure.
 
-use shmwarden::decide::Holder;
+use shmwarden::judge::Holder;
 use shmwarden::sys::process::Ended;
 
 /// Holders that are named; more are counted.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use shmwarden::ledger::book::Run;
 use shmwarden::object::ProcessRef;
-use shmwarden::observe::{self, Seen, processes};
 use shmwarden::proc::read;
+use shmwarden::snapshot::{self, Seen, processes};
 use shmwarden::sys::shm::Row;
 
 use super::{Number, Watch, number};
@@ -70,7 +70,7 @@ impl Watch {
     pub(super) fn maker(&self, row: &Row, run: &Run, appeared: Appeared) -> Maker {
         let Some(creator) = processes::by_pid(row.creator_pid) else {
             // Whoever bears that pid next is younger than the segment.
-            return match observe::is_there(row.creator_pid) {
+            return match snapshot::is_there(row.creator_pid) {
                 true => Maker::Unproven,
                 false => Maker::Never,
             };

@@ -9,7 +9,7 @@ use shmwarden::engine::{self, EngineName, MainHeader, postgres};
 use shmwarden::ledger::Ledger;
 use shmwarden::ledger::record::{How, ObjectSeen, Record, Role};
 use shmwarden::object::Identity;
-use shmwarden::observe::{contents, identity_of, shm_files};
+use shmwarden::snapshot::{contents, identity_of, shm_files};
 use shmwarden::sys::shm::Row;
 
 use super::Watch;

@@ -5,7 +5,7 @@ use shmwarden::attribute;
 use shmwarden::ledger::Ledger;
 use shmwarden::ledger::book::Run;
 use shmwarden::ledger::record::{How, Record};
-use shmwarden::observe;
+use shmwarden::snapshot;
 use shmwarden::sys::shm::Row;
 
 use super::{Watch, is_there, number};
@@ -16,7 +16,7 @@ impl Watch {
     /// # Errors
     /// As [`Watch::look`].
     pub(crate) fn last_look(&mut self, ledger: &mut Ledger) -> Result<()> {
-        let rows = observe::segments()?;
+        let rows = snapshot::segments()?;
         Self::follow(self.run, ledger, &rows)?;
         let Some(run) = ledger.book.runs.get(&self.run).cloned() else {
             return Ok(());
@@ -34,7 +34,7 @@ impl Watch {
     /// # Errors
     /// As [`Watch::look`].
     pub(crate) fn late_look(&self, ledger: &mut Ledger) -> Result<()> {
-        let rows = observe::segments()?;
+        let rows = snapshot::segments()?;
         let Some(run) = ledger.book.runs.get(&self.run).cloned() else {
             return Ok(());
         };

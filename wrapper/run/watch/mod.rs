@@ -17,7 +17,7 @@ use shmwarden::ledger::Ledger;
 use shmwarden::ledger::book::{Recorded, Run};
 use shmwarden::ledger::record::{Claim, How, ObjectSeen, Record, Role};
 use shmwarden::object::{Identity, ProcessRef};
-use shmwarden::observe::{self, identity_of, processes, shm_files};
+use shmwarden::snapshot::{self, identity_of, processes, shm_files};
 use shmwarden::sys::shm::Row;
 
 use super::ancestry::Family;
@@ -63,10 +63,10 @@ impl Watch {
             family,
             used: BTreeSet::new(),
             moved: segments::Moved::start(rows),
-            looked_at: observe::boot_ticks(),
+            looked_at: snapshot::boot_ticks(),
             header_tries: 0,
             files: GenericFiles::start(),
-            mount: observe::place::shm_mount(),
+            mount: snapshot::place::shm_mount(),
             calls: sets::Calls::start(),
             asked: users::Asked::default(),
             claims_are_due: false,
@@ -78,8 +78,8 @@ impl Watch {
     /// # Errors
     /// What the kernel says; a record that may not follow is a mistake of this program.
     pub(crate) fn look(&mut self, ledger: &mut Ledger, dense: bool) -> Result<()> {
-        let now = observe::boot_ticks();
-        let rows = observe::segments()?;
+        let now = snapshot::boot_ticks();
+        let rows = snapshot::segments()?;
         let appeared = rows.iter().any(|row| !self.known.contains(&number(row)));
         if let Some(run) = ledger.book.runs.get(&self.run) {
             self.family.refresh(run);
@@ -126,7 +126,7 @@ impl Watch {
         let mut records = Vec::new();
         for object in ledger.book.open_objects().filter(|object| object.run == run) {
             let gone = match &object.identity {
-                Identity::Shm(segment) => match observe::row_of(rows, segment.id) {
+                Identity::Shm(segment) => match snapshot::row_of(rows, segment.id) {
                     None => true,
                     Some(row) => {
                         let now = identity_of(row);
@@ -158,7 +158,7 @@ impl Watch {
 
     /// Judges what was not there at the last look, and what no earlier look could tell of.
     fn take_fresh(&mut self, ledger: &mut Ledger, rows: &[Row]) -> Result<()> {
-        let appeared = Appeared { before: self.looked_at, seen: observe::boot_ticks() };
+        let appeared = Appeared { before: self.looked_at, seen: snapshot::boot_ticks() };
         let known = &self.known;
         let is_new = |row: &Row| !known.contains(&number(row));
         for (row, appeared) in self.undecided.with(rows, is_new, appeared) {

@@ -13,9 +13,9 @@ use shmwarden::ledger::Ledger;
 use shmwarden::ledger::book::Run;
 use shmwarden::ledger::record::{Claim, How, Record, Role};
 use shmwarden::object::{Identity, ProcessRef};
-use shmwarden::observe::tables::{Set, queue_identity, set_identity};
-use shmwarden::observe::{Seen, sight};
 use shmwarden::proc::read;
+use shmwarden::snapshot::tables::{Set, queue_identity, set_identity};
+use shmwarden::snapshot::{Seen, sight};
 use shmwarden::sys::shm::Row;
 use shmwarden::sys::{msg, sem};
 

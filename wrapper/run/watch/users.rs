@@ -9,7 +9,7 @@ use shmwarden::ledger::Ledger;
 use shmwarden::ledger::book::{MOST_DESCENDANTS, MOST_STRANGERS, Run};
 use shmwarden::ledger::record::Record;
 use shmwarden::object::{Identity, ProcessRef};
-use shmwarden::observe::processes;
+use shmwarden::snapshot::processes;
 use shmwarden::sys::{msg, sem};
 use shmwarden::{Result, attribute};
 

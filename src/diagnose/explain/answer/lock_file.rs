@@ -6,8 +6,8 @@
 use super::Answer;
 use crate::diagnose::explain::{Message, Scene, Topic};
 use crate::object::EngineName;
-use crate::observe::Process;
 use crate::proc::Seen;
+use crate::snapshot::Process;
 
 /// Most servers that are named.
 const NAMED: usize = 5;

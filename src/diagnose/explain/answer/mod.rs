@@ -10,7 +10,7 @@ use numbers::{no_ids, no_memory, resize, too_large, too_many_members};
 use objects::{not_mine, still_in_use, vanished};
 
 use super::{Call, Errno, Message, Scene, Topic};
-use crate::verdict::Kind;
+use crate::judge::status::Kind;
 
 /// A message in words.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

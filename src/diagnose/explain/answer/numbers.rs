@@ -2,8 +2,8 @@
 
 use super::{Answer, NO_DISK};
 use crate::diagnose::explain::{Call, Message, Scene};
-use crate::observe::limits::ShmFileSystem;
-use crate::verdict::{Judged, Kind, Verdict};
+use crate::judge::status::{Judged, Kind, Status};
+use crate::snapshot::limits::ShmFileSystem;
 
 /// ENOSPC of shmget, semget, msgget.
 pub(super) fn no_ids(kind: Kind, message: &Message, scene: &Scene<'_>) -> Answer {
@@ -138,7 +138,7 @@ pub(super) fn no_memory(call: Call, message: &Message, scene: &Scene<'_>) -> Ans
     {
         answer.here.push(sentence);
     }
-    let leaked = |one: &&Judged<'_>| one.verdict == Verdict::Stale;
+    let leaked = |one: &&Judged<'_>| one.verdict == Status::Stale;
     if scene.judged.iter().any(|one| leaked(&one)) {
         answer.run("shmwarden sweep frees what dead servers left");
     }

@@ -3,7 +3,7 @@
 use super::Answer;
 use crate::diagnose::explain::here::hex;
 use crate::diagnose::explain::{Call, Message, Scene, Topic};
-use crate::verdict::{Kind, Verdict};
+use crate::judge::status::{Kind, Status};
 
 /// EACCES, EPERM.
 pub(super) fn not_mine(call: Call, message: &Message, scene: &Scene<'_>) -> Answer {
@@ -24,8 +24,8 @@ pub(super) fn not_mine(call: Call, message: &Message, scene: &Scene<'_>) -> Answ
         Some(one) => {
             answer.here.extend(scene.describe(one));
             answer.run(match one.verdict {
-                Verdict::Stale => "shmwarden sweep, as its owner or root: it is stale",
-                Verdict::Orphan => {
+                Status::Stale => "shmwarden sweep, as its owner or root: it is stale",
+                Status::Orphan => {
                     "shmwarden adopt --dry-run, as its owner or root: it is an orphan"
                 }
                 _ => "give one of the two servers another port or data directory: it is in use",
@@ -102,7 +102,7 @@ pub(super) fn still_in_use(message: &Message, scene: &Scene<'_>) -> Answer {
             let fits = |directory: &String| pids.iter().all(|pid| scene.works_in(*pid, directory));
             let in_it = message.directory.as_ref().is_some_and(fits);
             let is_that_servers = message.key.is_some() && in_it;
-            if pids.is_empty() && matches!(one.verdict, Verdict::Stale | Verdict::Orphan) {
+            if pids.is_empty() && matches!(one.verdict, Status::Stale | Status::Orphan) {
                 answer.here.push("nobody holds it any more".to_owned());
                 answer.run("start the server again: it removes the block itself");
             } else if scene.server_may_live(one) {

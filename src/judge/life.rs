@@ -1,0 +1,324 @@
+//! Does anything of the instance live? Pure; what cannot be seen counts as alive.
+
+use super::Policy;
+use super::reason::{Evidence, Holder};
+use crate::attribute::is_here;
+use crate::engine::{self, EngineName, postgres};
+use crate::ledger::Book;
+use crate::ledger::book::{Recorded, Run, Standing};
+use crate::ledger::record::{Claim, How, Outcome, Role};
+use crate::object::{Bytes, Identity, ProcessRef};
+use crate::snapshot::{Process, Seen, Snapshot};
+
+/// The state of an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Life {
+    /// Its ledger means nothing here: another boot.
+    Void,
+    /// Its server lives.
+    Live(Evidence),
+    /// Whether its server lives cannot be seen from here.
+    Unseen(Evidence),
+    /// No server of it is seen to live; what is left of dead ones, and which runs cannot be seen.
+    Dead(Vec<Evidence>),
+}
+
+/// Judges the life of an instance. The caller holds the ledger's lock.
+#[must_use]
+pub fn judge(book: &Book, look: &Snapshot, policy: &Policy) -> Life {
+    if book.place().is_some_and(|place| place.boot != look.place.boot) {
+        return Life::Void;
+    }
+    let mut left = Vec::new();
+    let mut unseen = None;
+    for run in book.runs.values() {
+        let Some(place) = book.places.get(run.place) else {
+            continue;
+        };
+        if place.boot != look.place.boot {
+            continue;
+        }
+        if place.pid_namespace != look.place.pid_namespace {
+            if !is_over(book, run, look) {
+                left.push(Evidence::OtherPids { run: run.start.run });
+            }
+            continue;
+        }
+        for claim in &run.claims {
+            if claim.ended.is_none() {
+                if let Some(process) = living(claim.process, look) {
+                    return Life::Live(Evidence::Claimed(holder(process, 0, false)));
+                }
+                if look.hidden.contains(&claim.process.pid) {
+                    unseen = Some(Evidence::Hidden { pid: claim.process.pid });
+                }
+            }
+            match by_pid_file(claim, look) {
+                Some(alive @ Evidence::PidFile(_)) => return Life::Live(alive),
+                Some(closed) => unseen = unseen.or(Some(closed)),
+                None => {}
+            }
+            left.extend(left_of(book, run, claim, look, policy));
+            let survives_unseen =
+                claim.engine == EngineName::Generic && !look.sight.has_descendants();
+            left.extend(survives_unseen.then_some(Evidence::HiddenProcesses));
+        }
+        left.extend(launcher_of(book, run, look, policy));
+    }
+    match unseen {
+        Some(evidence) => Life::Unseen(evidence),
+        None => Life::Dead(left),
+    }
+}
+
+/// The launcher of a run whose end nobody noted, where it lives and the lock that it holds is not
+/// that of this file: it cleans up itself, by what it wrote elsewhere.
+fn launcher_of(book: &Book, run: &Run, look: &Snapshot, policy: &Policy) -> Option<Evidence> {
+    let launcher = run.start.launcher;
+    let others = run.end.is_none() && !run.start.recorded && !book.has_lock_of(run);
+    let others = others && !policy.exempt.contains(&launcher.pid);
+    let process = living(launcher, look).filter(|_| others)?;
+    Some(Evidence::Launcher(holder(process, 0, false)))
+}
+
+/// The process that a reference means, if it lives.
+fn living(wanted: ProcessRef, look: &Snapshot) -> Option<&Process> {
+    look.process(wanted.pid).filter(|p| p.may_be(wanted) && !p.ended)
+}
+
+/// Whether a run's server is known to be dead, or never was.
+///
+/// In another PID namespace pids cannot be compared. There the death is proven where the launcher
+/// was the first process of that namespace (the caller has the lock of the very file that it had
+/// locked, so it is dead, and with it all of the namespace, `pid_namespaces(7)`), or where the main
+/// segment is recorded, there and unattached: every process of such a server has it attached.
+#[must_use]
+pub fn is_over(book: &Book, run: &Run, look: &Snapshot) -> bool {
+    let Some(place) = book.places.get(run.place) else { return false };
+    if run.end.is_some() || place.boot != look.place.boot {
+        return true;
+    }
+    if place.pid_namespace == look.place.pid_namespace {
+        return run.claims.iter().filter(|claim| claim.ended.is_none()).all(|claim| {
+            living(claim.process, look).is_none() && !look.hidden.contains(&claim.process.pid)
+        });
+    }
+    let has_interlock = run.server().is_some_and(|claim| engine::has_interlock(claim.engine));
+    book.died_with_its_launcher(run) || (has_interlock && is_released(book, run.start.run, look))
+}
+
+/// Checks whether the main segment of a run tells that no process of its server lives, or uses
+/// anything of it: recorded, here and unattached, or removed as such. Every process of such a
+/// server has it attached for life, and the kernel counts, whoever can be seen.
+#[must_use]
+pub fn is_released(book: &Book, run: u64, look: &Snapshot) -> bool {
+    let mut released = false;
+    let mains = book.objects.values();
+    let proven = |object: &&Recorded| object.how != How::ForkCount;
+    let mains = mains.filter(proven);
+    for main in mains.filter(|object| object.run == run && object.role == Role::Main) {
+        let Identity::Shm(segment) = &main.identity else { continue };
+        if let Standing::Tried(Outcome::Removed, _) = main.standing {
+            released = true;
+        } else if main.is_open() && is_here(book, main, look) {
+            match look.segment(segment.id) {
+                Some(row) if row.nattch == 0 => released = true,
+                _ => return false,
+            }
+        }
+    }
+    released
+}
+
+/// Checks whether an object is an engine's own, so that its main segment tells who uses it: that
+/// itself, what its lists name, and what its claimed processes made. What else a process below it
+/// has made (`COPY TO PROGRAM`, `archive_command`) may be used without that.
+#[must_use]
+pub fn is_engines_own(book: &Book, object: &Recorded, look: &Snapshot) -> bool {
+    let Some(run) = book.runs.get(&object.run) else { return false };
+    if !run.server().is_some_and(|claim| engine::has_interlock(claim.engine)) {
+        return false;
+    }
+    let claimed = |pid: i32| {
+        let engines = run.claims.iter().filter(|claim| engine::has_interlock(claim.engine));
+        engines.map(|claim| claim.process.pid).any(|claimed| claimed == pid)
+    };
+    match &object.identity {
+        _ if object.role != Role::Other => true,
+        Identity::Shm(segment) => {
+            claimed(segment.creator_pid) || is_listed(book, object, segment.key.0, look)
+        }
+        // PostgreSQL's and openGauss's bear a mark: an openGauss that died while it made one has
+        // left none.
+        Identity::Sem(_) | Identity::Msg(_) => {
+            let gauss = run.claims.iter().any(|claim| claim.engine == EngineName::Opengauss);
+            object.creator.is_none() && (gauss || object.how != How::Watch)
+        }
+        Identity::Posix(_) => false,
+    }
+}
+
+/// Checks whether the list of an object's server names a key: dynamic shared memory of a backend
+/// came in by its creator.
+fn is_listed(book: &Book, object: &Recorded, key: i32, look: &Snapshot) -> bool {
+    let is_its = |known: &Identity| {
+        book.objects.values().any(|control| {
+            control.run == object.run
+                && control.role == Role::Control
+                && control.identity.has_number_of(known)
+        })
+    };
+    let handles = postgres::handles_of_key(key);
+    look.controls.iter().any(|(known, bytes)| {
+        let names = || postgres::perhaps_listed(bytes);
+        known.kind() == object.identity.kind()
+            && is_its(known)
+            && handles.iter().any(|handle| names().contains(handle))
+    })
+}
+
+/// What `postmaster.pid` says of a living server, be it one that this ledger claims or not.
+fn by_pid_file(claim: &Claim, look: &Snapshot) -> Option<Evidence> {
+    let data = claim.data.as_ref()?;
+    let directory = look.data_dir(&data.path)?;
+    let file = match &directory.pid_file {
+        Seen::Here(file) => file,
+        Seen::Gone => return None,
+        Seen::Denied => {
+            return Some(Evidence::PidFileClosed { path: data.path.lossy() });
+        }
+    };
+    let process = look.process(file.pid).filter(|process| !process.ended)?;
+    // PostgreSQL runs as the owner of its data directory and nobody else.
+    let its = directory.uid.is_none_or(|uid| process.may_be_of(uid));
+    let may_be = its && is_server(claim, process);
+    may_be.then(|| Evidence::PidFile(holder(process, 0, false)))
+}
+
+/// Whether a process is one of the server's by its program and its directory.
+fn is_server(claim: &Claim, process: &Process) -> bool {
+    let program = match &process.executable {
+        Seen::Here(path) => {
+            let same = claim
+                .executable
+                .as_ref()
+                .is_some_and(|known| Bytes::from(path.as_path()) == known.path);
+            same || engine::recognise(path) == claim.engine
+        }
+        Seen::Gone => false,
+        Seen::Denied => is_named_like(claim, process),
+    };
+    let directory = match (&process.cwd, &claim.data) {
+        (Seen::Here(cwd), Some(data)) => (cwd.dev, cwd.ino) == (data.file.dev, data.file.ino),
+        _ => true,
+    };
+    program && directory
+}
+
+/// Whether a process that may not be looked into bears the name of the server's program.
+fn is_named_like(claim: &Claim, process: &Process) -> bool {
+    let Some(executable) = claim.executable.as_ref().filter(|_| !process.unread) else {
+        return true;
+    };
+    let name = executable.path.0.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    process.comm.0 == name.get(..15).unwrap_or(name)
+}
+
+/// Processes that are left of a dead server.
+fn left_of(
+    book: &Book,
+    run: &Run,
+    claim: &Claim,
+    look: &Snapshot,
+    policy: &Policy,
+) -> Vec<Evidence> {
+    let mut found = Vec::new();
+    let own = book.objects.values().filter(|object| object.run == run.start.run);
+    let creators = own.filter_map(|object| object.creator);
+    let noted: Vec<ProcessRef> = run.descendants.iter().copied().chain(creators).collect();
+    // The kernel's count of the main segment needs nobody to be looked into; and who cannot be
+    // looked into holds nothing of a run that has left nothing.
+    let has_left = book.open_objects().any(|object| object.run == run.start.run);
+    let asks_for_unread = has_left && !is_released(book, run.start.run, look);
+    for process in &look.processes {
+        if process.ended || policy.exempt.contains(&process.process.pid) {
+            continue;
+        }
+        let holder = || holder(process, 0, true);
+        if process.unread {
+            if asks_for_unread {
+                found.push(Evidence::Closed(holder()));
+            }
+            continue;
+        }
+        if descends(process, &policy.descendants, look) {
+            if claim.engine == EngineName::Generic || is_server(claim, process) {
+                found.push(Evidence::Descends(holder()));
+            }
+        } else if claim.engine == EngineName::Generic {
+            if is_known_descendant(run, claim, process) || descends(process, &noted, look) {
+                found.push(Evidence::Descends(holder()));
+            }
+        } else if claim.data.is_some() && claim.uids.iter().any(|&uid| process.may_be_of(uid)) {
+            match process.executable {
+                Seen::Here(_) if is_server(claim, process) => {
+                    found.push(Evidence::RunsHere(holder()));
+                }
+                Seen::Denied if is_server(claim, process) => {
+                    found.push(Evidence::Closed(holder()));
+                }
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+/// Whether a process is, or descends from, one that the caller knows to descend from the server.
+fn descends(process: &Process, known: &[ProcessRef], look: &Snapshot) -> bool {
+    let mut at = process;
+    for _ in 0..look.processes.len() {
+        if known.iter().any(|&known| at.may_be(known)) {
+            return true;
+        }
+        match look.process(at.parent) {
+            Some(parent) => at = parent,
+            None => return false,
+        }
+    }
+    false
+}
+
+/// Whether a process was started by a server that is no longer there to be its ancestor: it was
+/// started later, by the same user, and is in a process group or session that the server or its
+/// launcher leads, or in the control group of its service.
+fn is_known_descendant(run: &Run, claim: &Claim, process: &Process) -> bool {
+    let leaders = [claim.process.pid, run.start.launcher.pid];
+    let own_session = leaders.contains(&claim.session) && process.session == claim.session;
+    let own_group = leaders.contains(&claim.group) && process.group == claim.group;
+    let own_service = claim.control_group.0.ends_with(b".service")
+        && match &process.control_group {
+            Some(Seen::Here(group)) => *group == claim.control_group,
+            Some(Seen::Denied) => true,
+            Some(Seen::Gone) | None => false,
+        };
+    process.process.start >= claim.process.start
+        && (claim.uids.contains(&0) || claim.uids.iter().any(|&uid| process.may_be_of(uid)))
+        && (own_group || own_session || own_service)
+}
+
+/// The holder that a process is.
+#[must_use]
+pub fn holder(process: &Process, attachments: u64, orphan: bool) -> Holder {
+    let command: Vec<u8> =
+        process.command.0.iter().map(|&byte| if byte == 0 { b' ' } else { byte }).collect();
+    let command = String::from_utf8_lossy(&command).trim_end().to_owned();
+    Holder {
+        process: process.process,
+        uid: process.uids.map(|uids| uids[0]),
+        command: if command.is_empty() { process.comm.lossy() } else { command },
+        state: char::from(process.state),
+        attachments,
+        orphan,
+    }
+}

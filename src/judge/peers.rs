@@ -1,0 +1,175 @@
+//! What the ledgers of other instances say of an object that would be removed. Pure.
+//!
+//! A word there can only keep: of a living server that uses the object, if it may.
+
+use std::path::Path;
+
+use super::{Reason, differs, life};
+use crate::attribute::sets::{queue_differs, set_differs};
+use crate::engine;
+use crate::ledger::Book;
+use crate::ledger::book::{Recorded, Run};
+use crate::ledger::record::End;
+use crate::object::{Identity, Place, ProcessRef};
+use crate::snapshot::{Process, Sight, Snapshot};
+
+/// The ledger of another instance, as it bears on an object.
+#[derive(Debug, Clone, Copy)]
+pub struct PeerWord<'a> {
+    /// Where it is.
+    pub path: &'a Path,
+    /// Its owner.
+    pub uid: u32,
+    /// What it says; `None` where it could not be read.
+    pub book: Option<&'a Book>,
+}
+
+/// Whom the kernel lets use an object.
+struct Access {
+    uids: [u32; 2],
+    is_open_to_others: bool,
+}
+
+impl Access {
+    fn of(identity: &Identity, look: &Snapshot) -> Option<Self> {
+        let (uids, mode) = match identity {
+            Identity::Shm(segment) => {
+                let row = look.segment(segment.id)?;
+                ([row.uid, row.creator_uid], row.mode)
+            }
+            Identity::Sem(set) => {
+                let row = &look.set(set.id).here()?.row;
+                ([row.uid, row.creator_uid], row.mode)
+            }
+            Identity::Msg(queue) => {
+                let row = look.queue(queue.id).here()?;
+                ([row.uid, row.creator_uid], row.mode)
+            }
+            Identity::Posix(_) => return None,
+        };
+        Some(Self { uids, is_open_to_others: mode & 0o066 != 0 })
+    }
+
+    fn lets_in(&self, uid: u32) -> bool {
+        self.is_open_to_others || self.uids.contains(&uid)
+    }
+}
+
+/// Checks whether another instance may use an object without having it attached: an adopted one,
+/// or one that is no engine's own, of whose use no main segment tells.
+#[must_use]
+pub fn may_be_shared(book: &Book, object: &Recorded, look: &Snapshot) -> bool {
+    let call = object.identity.call_creator().is_some();
+    let kind = call || matches!(object.identity, Identity::Shm(_));
+    kind && (object.is_adopted() || !life::is_engines_own(book, object, look))
+}
+
+/// Finds a ledger by whose word a living instance uses an object, or may. A ledger that could not
+/// be read counts only for objects whose mode lets its owner in. The word of a copy of `own` on the
+/// runs that both have is no other instance's: whether those live is judged already.
+#[must_use]
+pub fn used_elsewhere<'a>(
+    own: &Book,
+    identity: &Identity,
+    peers: impl IntoIterator<Item = PeerWord<'a>>,
+    look: &Snapshot,
+) -> Option<Reason> {
+    let access = Access::of(identity, look)?;
+    for peer in peers {
+        let used = match peer.book {
+            Some(book) => {
+                let may_attach = peer.uid == 0 || access.lets_in(peer.uid);
+                let may_remove = peer.uid == 0 || access.uids.contains(&peer.uid);
+                (may_attach && is_used(own, book, identity, look))
+                    || (may_remove && is_claimed(own, book, identity, look))
+            }
+            None => access.lets_in(peer.uid) && has_process(peer.uid, look),
+        };
+        if used {
+            let ledger = peer.path.to_string_lossy().into_owned();
+            return Some(Reason::UsedElsewhere { ledger, read: peer.book.is_some() });
+        }
+    }
+    None
+}
+
+fn is_used(own: &Book, book: &Book, identity: &Identity, look: &Snapshot) -> bool {
+    book.used.iter().any(|(run, known)| {
+        let run = book.runs.get(run);
+        let place = run.and_then(|run| book.places.get(run.place));
+        run.zip(place).is_some_and(|(run, place)| {
+            is_it(known, identity, place, look)
+                && !own.has_run(run, place)
+                && may_live(book, run, look)
+        })
+    })
+}
+
+fn is_claimed(own: &Book, book: &Book, identity: &Identity, look: &Snapshot) -> bool {
+    book.open_objects().any(|object| {
+        let run = book.runs.get(&object.run);
+        let place = book.places.get(object.place);
+        run.zip(place).is_some_and(|(run, place)| {
+            is_it(&object.identity, identity, place, look)
+                && !own.has_run(run, place)
+                && may_live(book, run, look)
+        })
+    })
+}
+
+/// Checks whether what a ledger has is this object, which is here.
+fn is_it(known: &Identity, identity: &Identity, place: &Place, look: &Snapshot) -> bool {
+    let here = place.boot == look.place.boot && place.ipc_namespace == look.place.ipc_namespace;
+    let same = || match (known, identity) {
+        (Identity::Shm(known), Identity::Shm(segment)) if known.id == segment.id => {
+            let same_pids = place.pid_namespace == look.place.pid_namespace;
+            let row = look.segment(segment.id);
+            // An IPC_SET that its user did not follow moves the change time.
+            row.is_some_and(|row| {
+                matches!(differs(known, row, same_pids), None | Some("change time"))
+            })
+        }
+        (Identity::Sem(known), Identity::Sem(set)) if known.id == set.id => {
+            let set = look.set(set.id).here();
+            set.is_some_and(|set| set_differs(known, &set.row).is_none())
+        }
+        (Identity::Msg(known), Identity::Msg(queue)) if known.id == queue.id => {
+            let row = look.queue(queue.id).here();
+            row.is_some_and(|row| queue_differs(known, row).is_none())
+        }
+        _ => false,
+    };
+    here && same()
+}
+
+/// Checks whether a run of another ledger may still live; its lock is not asked for. An end that is
+/// noted is that of COMMAND: what descends from it may live on.
+fn may_live(book: &Book, run: &Run, look: &Snapshot) -> bool {
+    let Some(place) = book.places.get(run.place) else { return true };
+    if place.boot != look.place.boot {
+        return false;
+    }
+    if place.pid_namespace != look.place.pid_namespace {
+        let interlock = run.server().is_some_and(|claim| engine::has_interlock(claim.engine));
+        // With its first process all of a namespace has died.
+        let survives = !run.descendants.is_empty() && run.start.launcher.pid != 1 && !interlock;
+        return run.end.is_none_or(|(end, _)| end == End::Unknown && survives);
+    }
+    let launcher = run.end.is_none().then_some(run.start.launcher);
+    let claimed = run.claims.iter().filter(|claim| claim.ended.is_none()).map(|c| c.process);
+    let all = claimed.chain(run.descendants.iter().copied()).chain(launcher);
+    let lives = |wanted: ProcessRef| {
+        let found = look.process(wanted.pid);
+        found.is_some_and(|found| found.may_be(wanted) && !found.ended)
+            || look.hidden.contains(&wanted.pid)
+    };
+    all.into_iter().any(lives)
+}
+
+/// Checks whether somebody lives who may run a server whose ledger a user owns.
+fn has_process(uid: u32, look: &Snapshot) -> bool {
+    let its = |process: &Process| {
+        !process.ended && process.process.pid != look.pid && process.may_be_of(uid)
+    };
+    uid == 0 || look.sight != Sight::Everybody || look.processes.iter().any(its)
+}

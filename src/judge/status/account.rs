@@ -1,0 +1,153 @@
+//! A ledger as a listing takes it: what it says, and whether its instance lives, judged without
+//! its lock. Pure.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::attribute::{self, Suspect};
+use crate::judge::{self, Evidence, Life, Policy, life};
+use crate::ledger::Book;
+use crate::ledger::book::{Recorded, Run};
+use crate::ledger::record::{Entry, How, ObjectSeen, Record, Role};
+use crate::object::{Identity, Place, ProcessRef};
+use crate::snapshot::Snapshot;
+
+/// Rounds in which what is found leads to more.
+const ROUNDS: usize = 4;
+
+/// A ledger as a listing takes it.
+#[derive(Debug)]
+pub struct Account {
+    /// What it says, and what the look adds to that, as `sweep` would.
+    pub book: Book,
+    /// Whether its instance lives.
+    pub life: Life,
+    /// Who is at work on it: the launcher of its last run, or who has it locked.
+    pub at_work: Option<i32>,
+    /// What may be the instance's, without proof.
+    pub suspects: Vec<Suspect>,
+    /// Whether a list of its server's could not be read: only who has the lock may attach it.
+    pub has_unread_list: bool,
+    /// Where the ledger is, and its owner: root where that was not told.
+    pub source: (PathBuf, u32),
+    /// By run, something that a list of its server's names and that stays: so does the list.
+    pub stays: BTreeMap<u64, String>,
+}
+
+/// Whether a ledger can bear on what is here: it is of this boot, and something in it is open.
+///
+/// Only then is the life of its instance worth a look into every process.
+#[must_use]
+pub fn is_of_interest(book: &Book, here: &Place) -> bool {
+    let this_boot = book.place().is_some_and(|place| place.boot == here.boot);
+    let unwitnessed = book.last_run().is_some_and(|run| {
+        run.end.is_none() || run.claims.iter().any(|claim| claim.ended.is_none())
+    });
+    this_boot && (unwitnessed || book.open_objects().next().is_some() || !book.used.is_empty())
+}
+
+impl Account {
+    /// Judges a ledger by a look at every process; `locked_by` is who was seen to have it locked,
+    /// `own` the pid of the caller, who is no server's.
+    #[must_use]
+    pub fn new(book: Book, look: &Snapshot, locked_by: Option<i32>, own: i32) -> Self {
+        let policy = Policy { exempt: vec![own], ..Policy::default() };
+        let life = match (life::judge(&book, look, &policy), may_live_in_container(&book, look)) {
+            // `judge` is made for who has the lock, which shows the death of a container.
+            (Life::Dead(_), Some(run)) => Life::Unseen(Evidence::OtherPids { run }),
+            (life, _) => life,
+        };
+        let at_work = launcher(&book, look).or(locked_by);
+        let (suspects, source) = (Vec::new(), (PathBuf::new(), 0));
+        let (stays, has_unread_list) = (BTreeMap::new(), false);
+        let mut account = Self { book, life, at_work, suspects, has_unread_list, source, stays };
+        account.attribute(look);
+        if !account.lives() {
+            account.stays = judge::staying(&account.book, look);
+        }
+        account
+    }
+
+    /// Whether its instance counts as alive.
+    #[must_use]
+    pub fn lives(&self) -> bool {
+        self.at_work.is_some() || matches!(self.life, Life::Live(_) | Life::Unseen(_))
+    }
+
+    /// Takes in what the look proves to be the instance's and the ledger does not have yet: of a
+    /// living server, what the next look of its launcher records; of a dead one, what `sweep` would
+    /// record. Without headers: reading one would attach the segment.
+    fn attribute(&mut self, look: &Snapshot) {
+        if matches!(self.life, Life::Void) {
+            return;
+        }
+        for _ in 0..ROUNDS {
+            let (mut found, suspects) = attribute::after_death(&self.book, look);
+            if self.lives() {
+                found.retain(|seen| seen.how == How::Listed);
+                let new = self.of_living(look);
+                found = if new.is_empty() { found } else { new };
+            } else {
+                self.suspects = suspects;
+            }
+            if found.is_empty() {
+                break;
+            }
+            for (object, seen) in (self.book.next_object()..).zip(found) {
+                let entry = Entry {
+                    seq: self.book.seq + 1,
+                    at: look.now,
+                    forks: None,
+                    record: Record::Object(ObjectSeen { object, ..seen }),
+                };
+                // What may not follow is left to the one who writes the ledger.
+                if self.book.apply(&entry).is_err() {
+                    return;
+                }
+            }
+        }
+        let unread = |object: &Recorded| {
+            let known = |(known, _): &(Identity, Vec<u8>)| known.has_number_of(&object.identity);
+            object.role == Role::Control && !look.controls.iter().any(known)
+        };
+        self.has_unread_list = self.book.open_objects().any(unread);
+    }
+
+    fn of_living(&self, look: &Snapshot) -> Vec<ObjectSeen> {
+        let here = |place: &Place| {
+            (&place.boot, &place.ipc_namespace, &place.pid_namespace)
+                == (&look.place.boot, &look.place.ipc_namespace, &look.place.pid_namespace)
+        };
+        let run = self.book.open_runs().last();
+        let run = run.filter(|run| self.book.places.get(run.place).is_some_and(here));
+        run.map_or_else(Vec::new, |run| {
+            let lives = |claimed: ProcessRef| {
+                look.process(claimed.pid).is_some_and(|found| found.may_be(claimed))
+            };
+            attribute::created_by_claimed(&self.book, run, &look.segments, How::Claim, lives)
+        })
+    }
+}
+
+/// A run whose launcher was the first process of another PID namespace: without the lock nothing
+/// shows whether that namespace is dead.
+fn may_live_in_container(book: &Book, look: &Snapshot) -> Option<u64> {
+    let elsewhere = |run: &&Run| {
+        let place = book.places.get(run.place);
+        place.is_some_and(|place| {
+            place.boot == look.place.boot && place.pid_namespace != look.place.pid_namespace
+        })
+    };
+    let first = book.open_runs().filter(elsewhere).find(|run| run.start.launcher.pid == 1);
+    first.map(|run| run.start.run)
+}
+
+/// The launcher of the last run, if it lives: also after its server's end, while it cleans up.
+fn launcher(book: &Book, look: &Snapshot) -> Option<i32> {
+    let run = book.last_run()?;
+    let place = book.places.get(run.place)?;
+    let same = place.boot == look.place.boot && place.pid_namespace == look.place.pid_namespace;
+    let process = look.process(run.start.launcher.pid)?;
+    let lives = process.may_be(run.start.launcher) && !process.ended;
+    (same && lives).then_some(process.process.pid)
+}

@@ -1,0 +1,133 @@
+//! What no ledger has.
+
+use super::make::{UID, alone, file, file_ref, look, mapper, process, row, set, with};
+use crate::judge::status::Status::{Orphan, Unrecorded};
+use crate::snapshot::{Mapped, Seen, Sight, Snapshot};
+use crate::sys::msg;
+use crate::sys::shm::{MODE_DEST, Row};
+
+fn and(mut look: Snapshot, process: crate::snapshot::Process) -> Snapshot {
+    look.processes.push(process);
+    look
+}
+
+#[test]
+fn an_unattached_segment_whose_creator_is_dead_is_an_orphan() {
+    let look = with(vec![row(1)], vec![]);
+    assert_eq!(alone(&look), (Orphan, "creator-dead"));
+    let owner = process(60, 600, UID);
+    assert_eq!(alone(&and(look, owner)), (Orphan, "creator-dead"));
+}
+
+#[test]
+fn a_creator_that_may_live_makes_no_orphan_unless_its_number_is_anothers() {
+    let look = with(vec![row(1)], vec![]);
+    let creator = process(50, 500, UID);
+    assert_eq!(alone(&and(look.clone(), creator)), (Unrecorded, "creator-lives"));
+    let other = process(50, 500, 0);
+    assert_eq!(alone(&and(look.clone(), other)), (Orphan, "no-user"));
+    let mut zombie = process(50, 500, UID);
+    zombie.ended = true;
+    assert_eq!(alone(&and(look, zombie)), (Orphan, "creator-dead"));
+}
+
+#[test]
+fn what_is_attached_or_marked_is_no_orphan() {
+    let attached = Row { nattch: 2, ..row(1) };
+    assert_eq!(alone(&with(vec![attached], vec![])), (Unrecorded, "attached"));
+    let dest = Row { mode: MODE_DEST, nattch: 1, ..row(1) };
+    assert_eq!(alone(&with(vec![dest], vec![])), (Unrecorded, "dest"));
+}
+
+#[test]
+fn whom_one_cannot_see_counts_as_alive() {
+    let unseen = Row { creator_pid: 0, ..row(1) };
+    let look = with(vec![unseen], vec![]);
+    assert_eq!(alone(&look), (Unrecorded, "creator-unseen"));
+    let mut hiding = with(vec![row(1)], vec![]);
+    hiding.sight = Sight::Part;
+    assert_eq!(alone(&hiding), (Unrecorded, "processes-hidden"));
+    hiding.sight = Sight::Namespace;
+    assert_eq!(alone(&hiding), (Unrecorded, "pids-elsewhere"));
+    let mut hiding = with(vec![], vec![file("a")]);
+    hiding.sight = Sight::Part;
+    assert_eq!(alone(&hiding), (Unrecorded, "processes-hidden"));
+    hiding.sight = Sight::Namespace;
+    assert_eq!(alone(&hiding), (Unrecorded, "pids-elsewhere"));
+}
+
+#[test]
+fn a_set_is_in_use_by_waiters_and_by_its_last_operator() {
+    let of = |set| {
+        let mut look = look();
+        look.extra.sets = vec![set];
+        look
+    };
+    assert_eq!(alone(&of(set(&[0, 55]))), (Orphan, "no-user"));
+    let operator = process(55, 600, 0);
+    let lives = and(of(set(&[0, 55])), operator);
+    assert_eq!(alone(&lives), (Unrecorded, "last-user-lives"));
+    let owner = process(60, 600, UID);
+    let wanted = and(of(set(&[55])), owner);
+    assert_eq!(alone(&wanted), (Unrecorded, "user-lives"));
+    let mut waited = set(&[55]);
+    waited.members.as_mut().unwrap().waiters = 1;
+    assert_eq!(alone(&of(waited)), (Unrecorded, "waited-for"));
+    let mut closed = set(&[]);
+    closed.members = None;
+    assert_eq!(alone(&of(closed)), (Unrecorded, "last-user-unseen"));
+    // Operated, and by nobody that can be seen from this PID namespace.
+    assert_eq!(alone(&of(set(&[0]))), (Unrecorded, "last-user-unseen"));
+    let mut fresh = set(&[0]);
+    fresh.row.otime = 0;
+    assert_eq!(alone(&of(fresh)), (Orphan, "no-user"));
+}
+
+#[test]
+fn a_queue_is_in_use_by_its_last_sender_and_receiver() {
+    let queue = |last_sender, stime| msg::Row {
+        id: 1,
+        key: 5,
+        mode: 0o600,
+        uid: UID,
+        gid: UID,
+        creator_uid: UID,
+        creator_gid: UID,
+        messages: 1,
+        bytes: 10,
+        last_sender,
+        last_receiver: 0,
+        stime,
+        rtime: 0,
+        ctime: 5,
+    };
+    let of = |queue| {
+        let mut look = look();
+        look.extra.queues = vec![queue];
+        look
+    };
+    assert_eq!(alone(&of(queue(55, 9))), (Orphan, "no-user"));
+    assert_eq!(alone(&of(queue(0, 0))), (Orphan, "no-user"));
+    assert_eq!(alone(&of(queue(0, 9))), (Unrecorded, "last-user-unseen"));
+    let sender = process(55, 600, 0);
+    let lives = and(of(queue(55, 9)), sender);
+    assert_eq!(alone(&lives), (Unrecorded, "last-user-lives"));
+}
+
+#[test]
+fn a_file_is_in_use_by_whoever_maps_it_or_may() {
+    let look = with(vec![], vec![file("a")]);
+    assert_eq!(alone(&look), (Orphan, "no-user"));
+    let owner = process(60, 600, UID);
+    assert_eq!(alone(&and(look.clone(), owner)), (Unrecorded, "user-lives"));
+    let maps = mapper(60, 7, &[(Mapped::File(file_ref(&file("a").name)), 1)]);
+    assert_eq!(alone(&and(look.clone(), maps)), (Unrecorded, "mapped"));
+    for maps in [Some(Seen::Denied), None] {
+        let mut closed = process(60, 600, 7);
+        closed.maps = maps;
+        let mut closed = and(look.clone(), closed);
+        assert_eq!(alone(&closed), (Orphan, "no-user"), "its mode lets in its owner alone");
+        closed.extra.files[0].facts.mode |= 0o044;
+        assert_eq!(alone(&closed), (Unrecorded, "perhaps-mapped"));
+    }
+}

@@ -1,0 +1,122 @@
+//! Reading what a server wrote into its shared memory.
+//!
+//! While the server lives, through `/proc/<pid>/mem`, which disturbs nobody. Attaching is for the
+//! dead only: it raises nattch for a moment, and a server that starts then refuses to.
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use nix::libc::{O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK};
+
+use super::{Seen, Snapshot, shm_files};
+use crate::object::{Identity, ShmFile};
+use crate::proc::{maps, read};
+use crate::sys::shm::Row;
+use crate::sys::{files, memory, shm};
+
+/// Largest control segment that is read, in bytes (PostgreSQL's have 40 bytes an item).
+pub const LARGEST_CONTROL: usize = 64 << 20;
+
+/// The first bytes of a segment in the memory of a living process that has it attached.
+#[must_use]
+pub fn of_living(pid: i32, segment: i32, most_bytes: usize) -> Option<Vec<u8>> {
+    let raw = match read::maps(pid).ok()? {
+        Seen::Here(raw) => raw,
+        Seen::Gone | Seen::Denied => return None,
+    };
+    let devices = read::sysv_devices();
+    let is_it = |m: &maps::Mapping<'_>| m.sysv_shmid_on(&devices) == Some(segment) && m.offset == 0;
+    let mapping = maps::lines(&raw).find(is_it)?;
+    memory::read(pid, mapping.start, most_bytes).ok()
+}
+
+/// The first bytes of several segments in the memory of one living process, by id; those that it
+/// does not have attached from their start, or does not let be read, are left out.
+#[must_use]
+pub fn each_of_living(pid: i32, ids: &[i32], most_bytes: usize) -> BTreeMap<i32, Vec<u8>> {
+    let Ok(Seen::Here(raw)) = read::maps(pid) else {
+        return BTreeMap::new();
+    };
+    let devices = read::sysv_devices();
+    let starts = maps::lines(&raw).filter(|mapping| mapping.offset == 0);
+    let wanted = starts.filter_map(|mapping| {
+        let id = mapping.sysv_shmid_on(&devices).filter(|id| ids.contains(id))?;
+        Some((id, memory::read(pid, mapping.start, most_bytes).ok()?))
+    });
+    wanted.collect()
+}
+
+fn of_dead(segment: i32, most_bytes: usize) -> io::Result<Vec<u8>> {
+    shm::peek(segment, most_bytes).map_err(io::Error::from)
+}
+
+/// Reads the first bytes of a segment that nobody has attached, and adds the row as that leaves it
+/// to the look: whoever uses it from now on is told by the difference. Where somebody has used it
+/// since the look none is added, and the row of the look tells that, too.
+///
+/// # Errors
+/// What `shmat` says.
+pub fn of_unattached(look: &mut Snapshot, segment: i32, most_bytes: usize) -> io::Result<Vec<u8>> {
+    let before = shm::stat(segment).ok().flatten();
+    let bytes = of_dead(segment, most_bytes)?;
+    let after = shm::stat(segment).ok().flatten();
+    if let (Some(before), Some(after)) = (before, after) {
+        let (atime, dtime) = (after.atime, after.dtime);
+        let ours = Row { last_pid: look.pid, atime, dtime, ..before.clone() };
+        if look.latest_row(segment) == Some(&before) && after == ours {
+            look.read_rows.insert(segment, after);
+        }
+    }
+    Ok(bytes)
+}
+
+/// The whole content of a control segment whose server is dead.
+///
+/// # Errors
+/// What the kernel says; `NotFound` where it is no longer the recorded one.
+pub fn of_control(look: &mut Snapshot, identity: &Identity) -> io::Result<Vec<u8>> {
+    match identity {
+        Identity::Shm(segment) => of_unattached(look, segment.id, LARGEST_CONTROL),
+        Identity::Posix(file) => of_file(file, LARGEST_CONTROL),
+        Identity::Sem(_) | Identity::Msg(_) => Err(io::ErrorKind::InvalidInput.into()),
+    }
+}
+
+/// The whole content of a control segment without attaching it, for who has no lock: of a file by
+/// reading it, of a segment through the memory of one of these processes, if one has it attached.
+#[must_use]
+pub fn of_control_unattached(identity: &Identity, pids: &[i32]) -> Option<Vec<u8>> {
+    match identity {
+        Identity::Shm(segment) => {
+            let bytes = usize::try_from(segment.bytes).map_or(LARGEST_CONTROL, |bytes| bytes);
+            let bytes = bytes.min(LARGEST_CONTROL);
+            pids.iter().find_map(|&pid| of_living(pid, segment.id, bytes))
+        }
+        Identity::Posix(file) => of_file(file, LARGEST_CONTROL).ok(),
+        Identity::Sem(_) | Identity::Msg(_) => None,
+    }
+}
+
+/// The first bytes of a file in `/dev/shm`.
+///
+/// # Errors
+/// What the kernel says; `NotFound` where it is no longer that file.
+pub fn of_file(wanted: &ShmFile, most_bytes: usize) -> io::Result<Vec<u8>> {
+    use std::os::unix::ffi::OsStrExt;
+    let name = std::ffi::OsStr::from_bytes(&wanted.name.0);
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    let file = options.open(Path::new(shm_files::DIRECTORY).join(name))?;
+    let facts = files::facts(file.as_fd())?;
+    let found = shm_files::identity(&wanted.name.0, &wanted.mount, &facts);
+    if !found.is(wanted) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    let mut bytes = Vec::new();
+    file.take(most_bytes as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

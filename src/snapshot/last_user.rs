@@ -1,0 +1,124 @@
+//! The process that the pid of a kernel's row means: who used an object last, and does it live?
+//!
+//! A row keeps a number and a time, no process: the number may be another's by now. It must never
+//! take a process for gone because a clock was set.
+
+use nix::time::{ClockId, clock_gettime};
+
+use super::{Process, Snapshot, processes, ticks_a_second};
+use crate::proc::{Seen, read};
+
+/// The state of the process that used an object last.
+#[derive(Debug, Clone, Copy)]
+pub enum LastUser<'a> {
+    /// Nobody used it, or who did has gone: a later process may bear the pid.
+    Gone,
+    /// It lives.
+    Lives(&'a Process),
+    /// It may live: it is of a PID namespace that is not seen from here, or could not be read.
+    Unseen,
+}
+
+/// The wall clock as it once was: without it a row's time cannot be compared with a start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clock {
+    /// When that was, seconds since the epoch.
+    pub since_s: i64,
+    /// By how much it was ahead of the boot clock, in milliseconds.
+    pub ahead_ms: i64,
+}
+
+/// A difference that says that the wall clock was set: the two clocks are slowed and sped up
+/// together, so but for this they keep their distance.
+const SET_MS: u64 = 500;
+
+impl Snapshot {
+    /// Finds the process that a row's pid means: one of that pid that started no later than the
+    /// row's last time; a tie counts.
+    ///
+    /// `last_use_s` is the row's time of the wall clock in whole seconds, 0 for never; `clock` what
+    /// the ledger recorded. Where that is missing or younger than the last use, or the wall clock
+    /// was set since, any living process of that pid counts. The look has to have all processes
+    /// and, in `hidden`, those that could not be read ([`add_last_users`]).
+    #[must_use]
+    pub fn last_user(&self, pid: i32, last_use_s: i64, clock: Option<Clock>) -> LastUser<'_> {
+        if pid <= 0 {
+            // The pid of a namespace that is not seen from here reads 0.
+            return if last_use_s == 0 { LastUser::Gone } else { LastUser::Unseen };
+        }
+        if self.hidden.contains(&pid) {
+            return LastUser::Unseen;
+        }
+        match self.process(pid).filter(|process| !process.ended) {
+            Some(process) if self.started_by(process, last_use_s, clock) => {
+                LastUser::Lives(process)
+            }
+            _ => LastUser::Gone,
+        }
+    }
+
+    /// Checks whether the wall clock was set since this was recorded.
+    #[must_use]
+    pub fn clock_was_set(&self, clock: Clock) -> bool {
+        clock.ahead_ms.abs_diff(self.clock_ahead_ms) > SET_MS
+    }
+
+    /// Checks that a process started no later than a row's last time; doubt counts as that.
+    fn started_by(&self, process: &Process, last_use_s: i64, clock: Option<Clock>) -> bool {
+        let known =
+            clock.filter(|clock| clock.since_s <= last_use_s && !self.clock_was_set(*clock));
+        if known.is_none() {
+            return true;
+        }
+        let ticks = i128::from(process.process.start) * 1000 / i128::from(ticks_a_second());
+        let started_ms = ticks + i128::from(self.clock_ahead_ms);
+        // The kernel keeps whole seconds, and reads them from a clock that may lag by a tick.
+        started_ms < (i128::from(last_use_s) + 1) * 1000 + i128::from(SET_MS)
+    }
+}
+
+/// Returns by how much the wall clock is ahead of the machine's boot clock, in milliseconds.
+#[must_use]
+pub fn clock_ahead_ms() -> i64 {
+    let read = |clock| {
+        clock_gettime(clock).map_or(0, |now| now.tv_sec() * 1000 + now.tv_nsec() / 1_000_000)
+    };
+    // Whoever is held up between the two readings reads again.
+    let once = || {
+        let before = read(ClockId::CLOCK_BOOTTIME);
+        let wall = read(ClockId::CLOCK_REALTIME);
+        (read(ClockId::CLOCK_BOOTTIME) - before, wall - before)
+    };
+    let tries = [once(), once(), once()];
+    let ahead = tries.into_iter().min().map_or(0, |(_, ahead)| ahead);
+    // The boot clock of a time namespace is shifted, and start times are told on the machine's.
+    // Where the shift cannot be read nothing is as it was: whoever lives counts.
+    read::boot_offset().map_or(i64::MIN / 2, |nanos| ahead.saturating_add(nanos / 1_000_000))
+}
+
+/// Adds to a look those of these pids that it lacks: processes that came since, and, as hidden,
+/// those that could not be read. A thread's number is no process's, and a thread of the kernel's
+/// own uses nothing.
+pub fn add_last_users(look: &mut Snapshot, pids: impl IntoIterator<Item = i32>) {
+    let mut missing: Vec<i32> = pids.into_iter().filter(|&pid| pid > 0).collect();
+    missing.sort_unstable();
+    missing.dedup();
+    missing.retain(|&pid| look.process(pid).is_none() && !look.hidden.contains(&pid));
+    if missing.is_empty() {
+        return;
+    }
+    let listed = read::pids();
+    for pid in missing {
+        match read::stat(pid) {
+            Ok(Seen::Here(stat)) if stat.is_kernel_thread() => {}
+            Ok(Seen::Here(_)) if listed.as_ref().is_ok_and(|listed| !listed.contains(&pid)) => {}
+            Ok(Seen::Here(_)) => match processes::one(pid) {
+                Some(process) => look.processes.push(process),
+                None => look.hidden.extend(super::is_there(pid).then_some(pid)),
+            },
+            Ok(Seen::Gone | Seen::Denied) | Err(_) => {
+                look.hidden.extend(super::is_there(pid).then_some(pid));
+            }
+        }
+    }
+}

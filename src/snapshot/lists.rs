@@ -1,0 +1,148 @@
+//! The look that tells whether anybody may want an object that no ledger knows: everything that a
+//! listing takes, with what servers list in their shared memory.
+//!
+//! What a living process has attached is read through that process, never by attaching it. What
+//! could not be read is said (`Extra::unread`): it may be a list.
+
+use std::collections::BTreeMap;
+
+use super::identity_of;
+use super::{Mapped, Process, Scope, Seen, Snapshot};
+use super::{callers, contents, opened, processes, tables, take};
+use crate::engine::postgres;
+use crate::error::Result;
+use crate::object::Identity;
+
+/// Looks at all that there is.
+///
+/// # Errors
+/// As [`take`].
+pub fn look() -> Result<Snapshot> {
+    let scope = Scope {
+        files: true,
+        file_facts: true,
+        processes: true,
+        maps: true,
+        sets: true,
+        queues: true,
+        ..Scope::default()
+    };
+    let mut look = take(scope)?;
+    // Whoever came since may want what seems to be left over.
+    processes::add_new(&mut look, scope)?;
+    complete(&mut look);
+    Ok(look)
+}
+
+/// Adds to a look with processes, maps, sets, queues and files what only this question needs.
+pub fn complete(look: &mut Snapshot) {
+    settle_owners(&mut look.processes);
+    // Creators and last users whom `/proc` does not show.
+    let makers = look.segments.iter().filter(|row| row.nattch == 0);
+    let makers = makers.flat_map(|row| [row.creator_pid, row.last_pid]).collect();
+    tables::add_hidden(look, makers);
+    // The use of sets and queues, be there any or not.
+    tables::add_calls(look, |_| true);
+    // Whom an object's mode lets in.
+    if look.extra.callers.is_none() {
+        look.extra.callers = Some(callers::look(&look.processes));
+    }
+    look.extra.opened = Some(opened::look(&look.processes, &look.files));
+    let unattached = look.segments.iter().filter(|row| row.nattch == 0);
+    let last: Vec<i32> = unattached.map(|row| row.last_pid).collect();
+    super::add_last_users(look, last);
+    // After the tables: what was made before is listed by now, if it ever is.
+    read_attached(look);
+    read_files(look);
+}
+
+/// Reads the first bytes of segments that nobody has attached, by attaching them for a moment, and
+/// the whole of those that turn out to be lists.
+pub fn read_unattached(look: &mut Snapshot, ids: &[i32]) {
+    for &id in ids {
+        let Some(row) = look.segment(id) else { continue };
+        let identity = Identity::Shm(identity_of(row));
+        match contents::of_unattached(look, id, postgres::HEADER_BYTES) {
+            Ok(start) if postgres::is_control(&start) => {
+                match contents::of_control(look, &identity) {
+                    Ok(whole) => {
+                        look.headers.insert(id, start);
+                        look.controls.push((identity, whole));
+                    }
+                    Err(_) => look.extra.unread.push(identity),
+                }
+            }
+            Ok(start) => {
+                look.headers.insert(id, start);
+            }
+            Err(_) => look.extra.unread.push(identity),
+        }
+    }
+}
+
+/// Asks again for the users of processes that seemed to vanish while they were looked at.
+pub(crate) fn settle_owners(processes: &mut Vec<Process>) {
+    processes::add_owners(processes);
+    // Who has gone meanwhile has ended.
+    processes.retain(|process| {
+        let known = process.ended || process.unread || process.uids.is_some();
+        known || processes::lives(process.process)
+    });
+}
+
+fn read_attached(look: &mut Snapshot) {
+    let attached: Vec<i32> =
+        look.segments.iter().filter(|row| row.nattch > 0).map(|row| row.id).collect();
+    let here = look.processes.iter().filter(|process| process.same_ipc == Some(true));
+    let mut found = BTreeMap::new();
+    for process in here {
+        let Some(Seen::Here(mapped)) = &process.maps else { continue };
+        let ids = mapped.iter().filter_map(|(mapped, _)| match mapped {
+            Mapped::Segment(id) => Some(*id),
+            Mapped::File(_) => None,
+        });
+        let pid = process.process.pid;
+        let ids: Vec<i32> = ids.filter(|id| !found.contains_key(id)).collect();
+        if ids.is_empty() {
+            continue;
+        }
+        for (id, start) in contents::each_of_living(pid, &ids, postgres::HEADER_BYTES) {
+            found.insert(id, (pid, start));
+        }
+    }
+    for id in attached {
+        let Some(row) = look.segment(id) else { continue };
+        let identity = Identity::Shm(identity_of(row));
+        let most = usize::try_from(row.bytes).unwrap_or(usize::MAX).min(contents::LARGEST_CONTROL);
+        match found.remove(&id) {
+            Some((pid, start)) if postgres::is_control(&start) => {
+                match contents::of_living(pid, id, most).filter(|whole| whole.len() == most) {
+                    Some(whole) => look.controls.push((identity, whole)),
+                    None => look.extra.unread.push(identity),
+                }
+                look.headers.insert(id, start);
+            }
+            Some((_, start)) => {
+                look.headers.insert(id, start);
+            }
+            None => look.extra.unread.push(identity),
+        }
+    }
+}
+
+fn read_files(look: &mut Snapshot) {
+    let named = look.files.iter().filter(|file| postgres::is_posix_name(&file.name.0));
+    for file in named {
+        let identity = Identity::Posix(file.clone());
+        let read = contents::of_file(file, postgres::HEADER_BYTES).and_then(|start| {
+            let whole = postgres::is_control(&start);
+            whole.then(|| contents::of_file(file, contents::LARGEST_CONTROL)).transpose()
+        });
+        match read {
+            Ok(Some(whole)) => look.controls.push((identity, whole)),
+            Ok(None) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(_) => look.extra.unread.push(identity),
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! One look at the kernel: the tables, `/dev/shm`, the processes. Decides nothing.
+//!
+//! What could not be looked at is said ([`Seen::Denied`], `None`), never left out silently:
+//! the decision counts it as in use.
+
+pub mod callers;
+pub mod config;
+pub mod contents;
+pub mod data_dir;
+pub mod features;
+mod last_user;
+pub mod limits;
+pub mod lists;
+mod mapped;
+pub mod opened;
+pub mod place;
+pub mod processes;
+pub mod shm_files;
+pub mod sight;
+pub mod subject;
+pub mod tables;
+pub mod uses;
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+pub use data_dir::DataDirectory;
+pub use last_user::{Clock, LastUser, add_last_users, clock_ahead_ms};
+pub use mapped::Mapped;
+pub use processes::Process;
+pub use sight::Sight;
+
+use crate::error::{Error, Result};
+use crate::object::{Identity, Key, Place, Segment, ShmFile};
+pub use crate::proc::Seen;
+pub use crate::proc::read::ticks_a_second;
+use crate::sys::shm::{self, Row};
+
+/// What to look at.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Scope {
+    /// Files in `/dev/shm`.
+    pub files: bool,
+    /// Processes: who they are, what they execute, where they work.
+    pub processes: bool,
+    /// What each of them maps, too.
+    pub maps: bool,
+    /// The control group of each, too.
+    pub control_groups: bool,
+    /// Of processes that map nothing of interest, only what tells one from another: no program,
+    /// no directory, no user. Not enough to judge the life of an instance by.
+    pub brief: bool,
+    /// Semaphore sets.
+    pub sets: bool,
+    /// Message queues.
+    pub queues: bool,
+    /// What of each segment is in memory.
+    pub resident: bool,
+    /// All facts of the files in `/dev/shm`, beyond what they are recognised by.
+    pub file_facts: bool,
+}
+
+impl Scope {
+    /// Everything that bears on a removal.
+    #[must_use]
+    pub fn full() -> Self {
+        Self { files: true, processes: true, maps: true, control_groups: true, ..Self::default() }
+    }
+}
+
+/// One look. Its fields are all that the decision knows of the world.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// When.
+    pub now: SystemTime,
+    /// By how much the wall clock was ahead of the boot clock, in milliseconds.
+    pub clock_ahead_ms: i64,
+    /// Where.
+    pub place: Place,
+    /// Effective user of the onlooker.
+    pub uid: u32,
+    /// Pid of the onlooker.
+    pub pid: i32,
+    /// The segments of this IPC namespace.
+    pub segments: Vec<Row>,
+    /// The files in `/dev/shm`, where it is a tmpfs.
+    pub files: Vec<ShmFile>,
+    /// The processes that can be seen, kernel threads left out.
+    pub processes: Vec<Process>,
+    /// Whether it was looked at what processes map.
+    pub maps_were_read: bool,
+    /// Which processes can be seen at all.
+    pub sight: Sight,
+    /// Pids that were asked for, that `/proc` does not show and the kernel says are there.
+    pub hidden: Vec<i32>,
+    /// Data directories that a ledger names.
+    pub data_dirs: Vec<DataDirectory>,
+    /// First bytes of segments that were read, by id.
+    pub headers: BTreeMap<i32, Vec<u8>>,
+    /// Rows of segments as the onlooker's own reading has left them, by id: it is their last user.
+    pub read_rows: BTreeMap<i32, Row>,
+    /// Whole content of control segments that were read.
+    pub controls: Vec<(Identity, Vec<u8>)>,
+    /// What only a listing asks for.
+    pub extra: tables::Extra,
+}
+
+impl Snapshot {
+    /// A segment by id.
+    #[must_use]
+    pub fn segment(&self, id: i32) -> Option<&Row> {
+        row_of(&self.segments, id)
+    }
+
+    /// Returns a segment's row as it was last, after what was read of the segment itself.
+    #[must_use]
+    pub fn latest_row(&self, id: i32) -> Option<&Row> {
+        self.read_rows.get(&id).or_else(|| self.segment(id))
+    }
+
+    /// A file of `/dev/shm` by name.
+    #[must_use]
+    pub fn file(&self, name: &[u8]) -> Option<&ShmFile> {
+        self.files.iter().find(|file| file.name.0 == name)
+    }
+
+    /// Checks that nothing bears a name in `/dev/shm`; what was not read may be there.
+    #[must_use]
+    pub fn is_absent(&self, name: &crate::object::Bytes) -> bool {
+        let others = self.extra.other_names.as_ref();
+        self.file(&name.0).is_none() && others.is_some_and(|names| !names.contains(name))
+    }
+
+    /// A process by pid.
+    #[must_use]
+    pub fn process(&self, pid: i32) -> Option<&Process> {
+        self.processes.iter().find(|process| process.process.pid == pid)
+    }
+
+    /// A data directory by path.
+    #[must_use]
+    pub fn data_dir(&self, path: &crate::object::Bytes) -> Option<&DataDirectory> {
+        self.data_dirs.iter().find(|dir| dir.path == *path)
+    }
+}
+
+/// The row of an id. A table is in the order of the kernel's slots, which are the low 15 bits of
+/// the ids: a search in halves, since this is asked for each of perhaps tens of thousands. Where
+/// there are more slots (`ipcmni_extend`) or the order is another, the walk finds it all the same.
+#[must_use]
+pub fn row_of(table: &[Row], id: i32) -> Option<&Row> {
+    let slot = |id: i32| id & 0x7fff;
+    let at = table.partition_point(|row| slot(row.id) < slot(id));
+    let there = table.get(at).filter(|row| row.id == id);
+    there.or_else(|| table.iter().find(|row| row.id == id))
+}
+
+/// What a row of the table is recognised by later.
+#[must_use]
+pub fn identity_of(row: &Row) -> Segment {
+    Segment {
+        id: row.id,
+        key: Key(row.key),
+        bytes: row.bytes,
+        creator_uid: row.creator_uid,
+        creator_gid: row.creator_gid,
+        creator_pid: row.creator_pid,
+        ctime: row.ctime,
+    }
+}
+
+/// The segments of this IPC namespace: `SHM_STAT_ANY`, or `/proc/sysvipc/shm` where that is barred.
+///
+/// # Errors
+/// [`Error::Unsupported`] where there is no System V IPC.
+pub fn segments() -> Result<Vec<Row>> {
+    match shm::table() {
+        Ok(rows) => return Ok(rows),
+        Err(nix::errno::Errno::ENOSYS) => {
+            return Err(Error::Unsupported("this kernel has no System V IPC".to_owned()));
+        }
+        Err(_) => {}
+    }
+    let table = crate::proc::read::sysvipc_shm()
+        .map_err(Error::io("cannot read", std::path::Path::new("/proc/sysvipc/shm")))?;
+    if let Some(line) = table.bad_lines.first() {
+        let why = format!("line {line} of /proc/sysvipc/shm cannot be understood");
+        return Err(Error::Unsupported(why));
+    }
+    Ok(table.rows.into_iter().map(from_text).collect())
+}
+
+fn from_text(row: crate::proc::sysvipc::ShmRow) -> Row {
+    Row {
+        id: row.id,
+        key: row.key,
+        mode: row.perms,
+        bytes: row.bytes,
+        uid: row.uid,
+        gid: row.gid,
+        creator_uid: row.cuid,
+        creator_gid: row.cgid,
+        creator_pid: row.cpid,
+        last_pid: row.lpid,
+        nattch: row.nattch,
+        atime: row.atime,
+        dtime: row.dtime,
+        ctime: row.ctime,
+    }
+}
+
+/// Looks once. Data directories, headers and control segments are added by whoever needs them.
+///
+/// # Errors
+/// [`Error::Unsupported`] without System V IPC or `/proc`, [`Error::Io`].
+pub fn take(scope: Scope) -> Result<Snapshot> {
+    let place = place::here()?;
+    // Processes before objects: what appears in between is then seen as unattached and unmapped
+    // only if it was so at the end; a removal re-checks each object anyway.
+    let mut extra = tables::Extra::default();
+    let processes =
+        if scope.processes { processes::with_keys(scope, &mut extra.keys)? } else { Vec::new() };
+    let files = if scope.file_facts {
+        extra.files = tables::files(place.shm_mount.as_deref())?;
+        let files = extra.files.iter();
+        files.filter_map(|file| file.identity.clone()).collect()
+    } else if scope.files {
+        shm_files::all(place.shm_mount.as_deref())?
+    } else {
+        Vec::new()
+    };
+    if scope.files || scope.file_facts {
+        extra.other_names = shm_files::others(place.shm_mount.as_deref()).ok();
+    }
+    let segments = segments()?;
+    tables::look(scope, &mut extra);
+    Ok(Snapshot {
+        now: SystemTime::now(),
+        clock_ahead_ms: clock_ahead_ms(),
+        uid: crate::sys::user::effective(),
+        pid: i32::try_from(std::process::id()).unwrap_or(0),
+        segments,
+        files,
+        processes,
+        maps_were_read: scope.maps,
+        sight: sight::sight(),
+        hidden: Vec::new(),
+        data_dirs: Vec::new(),
+        headers: BTreeMap::new(),
+        read_rows: BTreeMap::new(),
+        controls: Vec::new(),
+        extra,
+        place,
+    })
+}
+
+/// Whether the kernel knows a process of this pid, whoever may see it.
+#[must_use]
+pub fn is_there(pid: i32) -> bool {
+    crate::sys::signals::exists(pid)
+}
+
+/// Now, in clock ticks since boot on the machine's own boot clock: what the start times of
+/// processes are told in; 0 where that cannot be told.
+#[must_use]
+pub fn boot_ticks() -> u64 {
+    use nix::time::{ClockId, clock_gettime};
+    let Ok(now) = clock_gettime(ClockId::CLOCK_BOOTTIME) else {
+        return 0;
+    };
+    let seconds = u64::try_from(now.tv_sec()).unwrap_or(0);
+    let nanos = u64::try_from(now.tv_nsec()).unwrap_or(0);
+    let ticks = ticks_a_second();
+    let shown = seconds * ticks + nanos * ticks / 1_000_000_000;
+    crate::proc::read::on_machine_clock(shown).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(id: i32) -> Row {
+        Row {
+            id,
+            key: 0,
+            mode: 0o600,
+            bytes: 1,
+            uid: 0,
+            gid: 0,
+            creator_uid: 0,
+            creator_gid: 0,
+            creator_pid: 1,
+            last_pid: 1,
+            nattch: 0,
+            atime: 0,
+            dtime: 0,
+            ctime: 0,
+        }
+    }
+
+    #[test]
+    fn a_row_is_found_in_whatever_order_the_table_is() {
+        // Slots in order with other sequence numbers; no order; one slot twice, as where there are
+        // more of them.
+        for ids in [vec![3 << 15, 1, (7 << 15) | 2], vec![9, 4, 0, 8], vec![5, (1 << 15) | 5]] {
+            let table: Vec<Row> = ids.iter().map(|id| row(*id)).collect();
+            for id in &ids {
+                assert_eq!(row_of(&table, *id).map(|row| row.id), Some(*id), "{ids:?}");
+            }
+            assert!(row_of(&table, (2 << 15) | 1).is_none(), "{ids:?}");
+        }
+        assert!(row_of(&[], 0).is_none());
+    }
+}

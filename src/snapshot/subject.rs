@@ -1,0 +1,160 @@
+//! The objects of a look, of whatever kind, as one thing that a verdict can be about.
+
+use super::tables::{ListedFile, Set, queue_identity};
+use super::{Snapshot, identity_of};
+use crate::object::Identity;
+use crate::sys::{msg, shm};
+
+/// An object of a look.
+#[derive(Debug, Clone, Copy)]
+pub enum Subject<'a> {
+    /// A System V shared memory segment.
+    Shm(&'a shm::Row),
+    /// A System V semaphore set.
+    Sem(&'a Set),
+    /// A System V message queue.
+    Msg(&'a msg::Row),
+    /// POSIX shared memory.
+    Posix(&'a ListedFile),
+}
+
+/// The kinds, in the order in which they are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Shared memory segments.
+    Shm,
+    /// Semaphore sets.
+    Sem,
+    /// Message queues.
+    Msg,
+    /// POSIX shared memory.
+    Posix,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Shm, Self::Sem, Self::Msg, Self::Posix];
+
+    /// The kind, as the JSON documents name it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Shm => "shm",
+            Self::Sem => "sem",
+            Self::Msg => "msg",
+            Self::Posix => "posix",
+        }
+    }
+}
+
+impl<'a> Subject<'a> {
+    /// Every object of a look, by kind and in the order of the kernel's tables.
+    pub fn all(look: &'a Snapshot) -> impl Iterator<Item = Self> {
+        let segments = look.segments.iter().map(Self::Shm);
+        let sets = look.extra.sets.iter().map(Self::Sem);
+        let queues = look.extra.queues.iter().map(Self::Msg);
+        let files = look.extra.files.iter().map(Self::Posix);
+        segments.chain(sets).chain(queues).chain(files)
+    }
+
+    /// Its kind.
+    #[must_use]
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::Shm(_) => Kind::Shm,
+            Self::Sem(_) => Kind::Sem,
+            Self::Msg(_) => Kind::Msg,
+            Self::Posix(_) => Kind::Posix,
+        }
+    }
+
+    /// What it is recognised by later; `None` where nothing tells it from a later one.
+    #[must_use]
+    pub fn identity(self) -> Option<Identity> {
+        match self {
+            Self::Shm(row) => Some(Identity::Shm(identity_of(row))),
+            Self::Sem(set) => Some(Identity::Sem(set.identity())),
+            Self::Msg(row) => Some(Identity::Msg(queue_identity(row))),
+            Self::Posix(file) => file.identity.clone().map(Identity::Posix),
+        }
+    }
+
+    /// Its id, where it has one.
+    #[must_use]
+    pub fn id(self) -> Option<i32> {
+        match self {
+            Self::Shm(row) => Some(row.id),
+            Self::Sem(set) => Some(set.row.id),
+            Self::Msg(row) => Some(row.id),
+            Self::Posix(_) => None,
+        }
+    }
+
+    /// Its key, where it has one.
+    #[must_use]
+    pub fn key(self) -> Option<i32> {
+        match self {
+            Self::Shm(row) => Some(row.key),
+            Self::Sem(set) => Some(set.row.key),
+            Self::Msg(row) => Some(row.key),
+            Self::Posix(_) => None,
+        }
+    }
+
+    /// User and group of its owner.
+    #[must_use]
+    pub fn owner(self) -> (u32, u32) {
+        match self {
+            Self::Shm(row) => (row.uid, row.gid),
+            Self::Sem(set) => (set.row.uid, set.row.gid),
+            Self::Msg(row) => (row.uid, row.gid),
+            Self::Posix(file) => (file.facts.uid, file.facts.gid),
+        }
+    }
+
+    /// User and group of its creator; a file has an owner only.
+    #[must_use]
+    pub fn creator(self) -> Option<(u32, u32)> {
+        match self {
+            Self::Shm(row) => Some((row.creator_uid, row.creator_gid)),
+            Self::Sem(set) => Some((set.row.creator_uid, set.row.creator_gid)),
+            Self::Msg(row) => Some((row.creator_uid, row.creator_gid)),
+            Self::Posix(_) => None,
+        }
+    }
+
+    /// Permission bits.
+    #[must_use]
+    pub fn permissions(self) -> u32 {
+        let mode = match self {
+            Self::Shm(row) => row.mode & 0o777,
+            Self::Sem(set) => set.row.mode & 0o777,
+            Self::Msg(row) => row.mode & 0o777,
+            Self::Posix(file) => file.facts.mode,
+        };
+        mode & 0o7777
+    }
+
+    /// Size in bytes; of a queue, of the messages in it; a set has none.
+    #[must_use]
+    pub fn bytes(self) -> Option<u64> {
+        match self {
+            Self::Shm(row) => Some(row.bytes),
+            Self::Sem(_) => None,
+            Self::Msg(row) => Some(row.bytes),
+            Self::Posix(file) => Some(file.facts.bytes),
+        }
+    }
+
+    /// The time of its last change, which for most is that of its creation; seconds since the
+    /// epoch.
+    #[must_use]
+    pub fn changed(self) -> i64 {
+        match self {
+            Self::Shm(row) => row.ctime,
+            Self::Sem(set) => set.row.ctime,
+            Self::Msg(row) => row.ctime,
+            Self::Posix(file) => file.facts.ctime.0,
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What has changed about the users of adopted objects since the decision.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::error::Result;
+use crate::judge::unowned::Against;
+use crate::judge::{self, Policy, Reason, Removal};
+use crate::object::Identity;
+use crate::snapshot::callers::{self, Caller};
+use crate::snapshot::uses::{Found, WaitsFor};
+use crate::snapshot::{Process, Scope, lists, processes, uses};
+
+/// How long a look at who lives counts: thousands of removals cannot have one each.
+const COUNTS_FOR: Duration = Duration::from_millis(250);
+
+/// Whether the users of adopted objects are still without a process, looked at again while a
+/// long sweep goes on.
+pub(super) struct Alone {
+    exempt: Vec<i32>,
+    processes: Vec<Process>,
+    callers: Vec<Caller>,
+    /// Queues that somebody waits for, by id: the queue itself does not tell.
+    waits: BTreeMap<i32, i32>,
+    looked: Option<Instant>,
+}
+
+impl Alone {
+    pub(super) fn new(policy: &Policy) -> Self {
+        Self {
+            exempt: policy.exempt.clone(),
+            processes: Vec::new(),
+            callers: Vec::new(),
+            waits: BTreeMap::new(),
+            looked: None,
+        }
+    }
+
+    /// What has changed against a removal.
+    pub(super) fn reason(&mut self, removal: &Removal) -> Result<Option<Reason>> {
+        let queue = match removal.identity() {
+            Identity::Msg(queue) => Some(queue.id),
+            _ => None,
+        };
+        if !removal.is_adopted() || (removal.alone().is_none() && queue.is_none()) {
+            return Ok(None);
+        }
+        if self.looked.is_none_or(|looked| looked.elapsed() > COUNTS_FOR) {
+            self.look()?;
+        }
+        let waits = queue.and_then(|id| self.waits.get(&id)).map(|pid| Against::Blocked(*pid));
+        let users = removal.alone();
+        let users = users
+            .and_then(|uids| judge::adopted::no_longer_alone(uids, &self.processes, &self.exempt));
+        let others = || {
+            let seen = removal.seen().filter(|_| removal.alone().is_some())?;
+            judge::adopted::lets_others_in(seen, &self.callers, &self.exempt)
+        };
+        Ok(waits.map(Reason::NotOrphan).or(users).or_else(others))
+    }
+
+    fn look(&mut self) -> Result<()> {
+        let scope = Scope { processes: true, ..Scope::default() };
+        self.processes = processes::all(scope)?;
+        lists::settle_owners(&mut self.processes);
+        self.callers = callers::look(&self.processes);
+        let (blocked, _) = uses::blocked(&self.processes);
+        self.waits = blocked.iter().filter_map(queue).collect();
+        self.looked = Some(Instant::now());
+        Ok(())
+    }
+}
+
+fn queue(found: &Found<WaitsFor>) -> Option<(i32, i32)> {
+    match found.what {
+        WaitsFor::Queue(id) => Some((id, found.pid)),
+        WaitsFor::Set(_) => None,
+    }
+}

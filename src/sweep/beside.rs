@@ -1,0 +1,56 @@
+//! The ledgers of other instances, read once and only where something would be removed that such an
+//! instance may use.
+
+use std::path::PathBuf;
+
+use crate::judge::{self, Action, Policy};
+use crate::ledger::Ledger;
+use crate::ledger::peers::{self, Peer};
+use crate::snapshot::{self, Snapshot};
+
+pub(super) struct Beside<'a> {
+    directories: &'a [PathBuf],
+    peers: Option<Vec<Peer>>,
+}
+
+impl<'a> Beside<'a> {
+    pub(super) fn of(policy: &'a Policy) -> Self {
+        Self { directories: &policy.beside, peers: None }
+    }
+
+    /// Keeps what a living instance of another ledger uses, or may.
+    pub(super) fn spare(&mut self, verdicts: &mut [Action], ledger: &Ledger, look: &mut Snapshot) {
+        let book = &ledger.book;
+        let shared = |verdict: &Action| match verdict {
+            Action::Remove(removal) => {
+                let object = book.objects.get(&removal.object());
+                object.is_some_and(|object| judge::may_be_shared(book, object, look))
+            }
+            Action::Keep(_) | Action::Forget(_) => false,
+        };
+        if !verdicts.iter().any(shared) {
+            return;
+        }
+        let peers = self.peers.get_or_insert_with(|| {
+            let own = ledger.path().parent().map(PathBuf::from);
+            let directories: Vec<PathBuf> = self.directories.iter().cloned().chain(own).collect();
+            peers::read(&directories, ledger.path())
+        });
+        let books = peers.iter().filter_map(|peer| peer.book.as_ref());
+        let runs = books.flat_map(|book| book.runs.values().map(move |run| (book, run)));
+        let here = runs.filter(|(book, run)| {
+            let place = book.places.get(run.place);
+            place.is_some_and(|place| {
+                (&place.boot, &place.pid_namespace) == (&look.place.boot, &look.place.pid_namespace)
+            })
+        });
+        let claimed = here.flat_map(|(_, run)| {
+            let claims = run.claims.iter().filter(|claim| claim.ended.is_none());
+            let noted = claims.map(|claim| claim.process).chain(run.descendants.iter().copied());
+            noted.chain([run.start.launcher]).map(|process| process.pid)
+        });
+        let claimed: Vec<i32> = claimed.collect();
+        snapshot::add_last_users(look, claimed);
+        judge::spare_used_elsewhere(verdicts, book, peers, look);
+    }
+}

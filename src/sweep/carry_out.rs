@@ -1,0 +1,160 @@
+//! Acting on the verdicts in their order; after a removal that did not succeed, what comes later
+//! of the same group stays.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use super::alone::Alone;
+use super::remove;
+use super::report::{Fate, Settled};
+use crate::error::Result;
+use crate::judge::{self, Action, CallState, Reason, Removal};
+use crate::ledger::Ledger;
+use crate::ledger::book::Standing;
+use crate::ledger::record::{Outcome, Record};
+use crate::object::Identity;
+use crate::snapshot::{self, Scope, processes, tables};
+use crate::sys::shm::Row;
+
+/// Acts on each verdict in turn; after a removal that did not succeed, what comes later of the same
+/// group stays.
+pub(super) fn carry_out(
+    verdicts: Vec<Action>,
+    ledger: &mut Ledger,
+    alone: &mut Alone,
+) -> Result<Vec<Settled>> {
+    let mut done = Vec::new();
+    let mut stays: BTreeMap<u64, String> = BTreeMap::new();
+    for verdict in verdicts {
+        if let Some(kept) = kept(&verdict) {
+            done.push(kept);
+        }
+        match verdict {
+            Action::Keep(_) => {}
+            Action::Forget(object) => {
+                note_gone(ledger, object.number, &object.standing)?;
+                done.push(settled(&object.identity, Fate::Gone, "it is not there any more"));
+            }
+            Action::Remove(removal) => {
+                let identity = removal.identity().clone();
+                let reason = match stays.get(&removal.group()) {
+                    Some(earlier) => Some(Reason::EarlierStays(earlier.clone())),
+                    None => alone.reason(&removal)?,
+                };
+                if let Some(reason) = reason {
+                    stays.entry(removal.group()).or_insert_with(|| identity.to_string());
+                    let evidence = reason.to_string();
+                    done.push(settled(&identity, Fate::Kept(reason), &evidence));
+                    continue;
+                }
+                // What was removed before is told all the same.
+                let result = try_to_remove(&removal, ledger).unwrap_or_else(|error| {
+                    let why = error.to_string();
+                    settled(&identity, Fate::Failed(why.clone()), &why)
+                });
+                if !matches!(result.result, Fate::Removed | Fate::Gone | Fate::WouldRemove)
+                    && !is_refused_call(&result)
+                {
+                    stays.insert(removal.group(), identity.to_string());
+                }
+                done.push(result);
+            }
+        }
+    }
+    match ledger.flush() {
+        // Told with the objects whose removal could not be begun, and what was removed before.
+        Err(_) if done.iter().any(|one| matches!(one.result, Fate::Failed(_))) => Ok(done),
+        other => other.map(|()| done),
+    }
+}
+
+/// No set or queue depends on another, and all memory has gone before them: where one cannot be
+/// removed, and nobody uses it, the next is tried all the same.
+fn is_refused_call(settled: &Settled) -> bool {
+    settled.identity.call_creator().is_some() && matches!(settled.result, Fate::Failed(_))
+}
+
+fn try_to_remove(removal: &Removal, ledger: &mut Ledger) -> Result<Settled> {
+    let identity = removal.identity();
+    if ledger.pretends() {
+        return Ok(settled(identity, Fate::WouldRemove, removal.evidence()));
+    }
+    let begun = SystemTime::now();
+    let done = remove::remove(removal, ledger)?;
+    let took = begun.elapsed().unwrap_or_default();
+    log::debug!("{identity}: {:?} in {} us", done.outcome, took.as_micros());
+    let result = match done.outcome {
+        Outcome::Removed => Fate::Removed,
+        Outcome::Gone => Fate::Gone,
+        Outcome::Kept => Fate::Kept(done.reason.clone().unwrap_or_else(|| late_reason(removal))),
+        Outcome::Raced => Fate::Raced(done.detail.clone()),
+        Outcome::Failed => Fate::Failed(done.detail.clone()),
+    };
+    let evidence = match &result {
+        Fate::Removed => removal.evidence(),
+        _ => &done.detail,
+    };
+    let mut settled = settled(identity, result, evidence);
+    if matches!(done.outcome, Outcome::Kept | Outcome::Raced) {
+        let mut look = snapshot::take(Scope::full())?;
+        if let Some(creator) = identity.call_creator() {
+            tables::add_calls(&mut look, |uid| uid == creator);
+        }
+        settled.holders = judge::holders(identity, &look, true);
+    }
+    Ok(settled)
+}
+
+/// The reason for an object that somebody took hold of between decision and removal.
+fn late_reason(removal: &Removal) -> Reason {
+    match removal.identity() {
+        Identity::Shm(segment) => match crate::sys::shm::stat(segment.id) {
+            Ok(Some(row)) if row.nattch > 0 => Reason::Attached(row.nattch),
+            Ok(Some(row)) if is_used_meanwhile(removal, &row) => {
+                let user = processes::one(row.last_pid).filter(|process| !process.ended);
+                user.map_or(Reason::UsedSince, |process| {
+                    Reason::LastUserLives(judge::life::holder(&process, 0, false))
+                })
+            }
+            _ => Reason::InstanceHeld(removal.identity().to_string()),
+        },
+        Identity::Posix(_) => match removal.guard() {
+            Some(main) => Reason::InstanceHeld(Identity::Shm(main.clone()).to_string()),
+            None => Reason::Mapped,
+        },
+        // Its detail says what is not known of it.
+        Identity::Sem(_) | Identity::Msg(_) => Reason::Unreadable,
+    }
+}
+
+/// Checks whether somebody used a segment between decision and removal who has detached since.
+fn is_used_meanwhile(removal: &Removal, row: &Row) -> bool {
+    matches!(removal.seen(), Some(CallState::Segment(seen)) if seen != row)
+}
+
+/// An object that has gone: by an earlier removal that did not live to say so, or by itself.
+fn note_gone(ledger: &mut Ledger, object: u64, standing: &Standing) -> Result<()> {
+    let record = if *standing == Standing::Intended {
+        let detail = "gone after a removal whose outcome was not written".to_owned();
+        Record::Outcome { object, outcome: Outcome::Gone, detail }
+    } else {
+        Record::Gone { object }
+    };
+    ledger.note(record)
+}
+
+pub(super) fn kept(verdict: &Action) -> Option<Settled> {
+    let Action::Keep(kept) = verdict else {
+        return None;
+    };
+    let evidence = kept.reason.to_string();
+    let mut settled = settled(&kept.identity, Fate::Kept(kept.reason.clone()), &evidence);
+    settled.holders.clone_from(&kept.holders);
+    settled.recorded = kept.object.is_some();
+    Some(settled)
+}
+
+fn settled(identity: &Identity, result: Fate, evidence: &str) -> Settled {
+    let (identity, evidence) = (identity.clone(), evidence.to_owned());
+    Settled { identity, result, evidence, holders: Vec::new(), recorded: true }
+}

@@ -1,0 +1,369 @@
+//! The whole way once, over one locked ledger: look, judge, record what is found, decide, act.
+//!
+//! Used by `sweep`, by `run` before it starts a server and after that has ended. Idempotent: what
+//! was interrupted is finished by the next call.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+mod adopted;
+mod alone;
+mod beside;
+mod carry_out;
+pub mod remove;
+mod report;
+
+use beside::Beside;
+pub use report::{Fate, Report, Settled, State};
+
+use crate::attribute;
+use crate::engine;
+use crate::error::Result;
+use crate::judge::{self, Action, Life, Policy, Reason};
+use crate::ledger::Ledger;
+use crate::ledger::book::{Recorded, Run};
+use crate::ledger::record::{Claim, End, Record, VERSION_OF_UNBORN};
+use crate::object::{EngineName, Identity, Place, ProcessRef, ShmFile};
+use crate::snapshot::{self, Scope, Snapshot, contents, data_dir, opened, tables};
+
+/// Longest that the rest of a PID namespace was seen to outlive its first process was 40 ms.
+const NAMESPACE_DEATH: Duration = Duration::from_secs(1);
+
+/// Settles what a ledger's dead servers left. The caller holds the lock.
+///
+/// # Errors
+/// Where the kernel cannot be looked at, or the ledger not be written: nothing further is removed.
+pub fn once(ledger: &mut Ledger, policy: &Policy) -> Result<Report> {
+    let nothing = |state| Ok(Report { state, objects: Vec::new() });
+    let place = snapshot::place::here()?;
+    if ledger.book.place().is_none() {
+        return nothing(State::Settled);
+    }
+    if ledger.book.place().is_some_and(|known| known.boot != place.boot) {
+        return nothing(if was_settled(ledger) { State::Settled } else { State::Void });
+    }
+    if was_settled(ledger) && ledger.book.open_runs().next().is_none() && !may_have_unseen(ledger) {
+        return nothing(State::Settled);
+    }
+    if ledger.book.is_of_adopted() {
+        return adopted::settle(ledger, policy);
+    }
+    if relies_on_a_dead_namespace(ledger, &place) {
+        std::thread::sleep(NAMESPACE_DEATH);
+    }
+    let mut look = snapshot::take(scope(ledger))?;
+    look_at_directories(ledger, &mut look)?;
+    look_for_hidden(ledger, &mut look);
+    look_at_calls(ledger, &mut look, false);
+    look_for_last_users(ledger, &mut look);
+    let life = judge::life::judge(&ledger.book, &look, policy);
+    if !matches!(life, Life::Live(_)) {
+        close_runs(ledger, &look, policy)?;
+    }
+    // What cannot be seen counts as alive.
+    if let Life::Live(evidence) | Life::Unseen(evidence) = &life {
+        let verdicts = judge::decide(&ledger.book, &look, &life, &[], policy);
+        let objects: Vec<Settled> = verdicts.iter().filter_map(carry_out::kept).collect();
+        return Ok(Report { state: State::Live(evidence.clone()), objects });
+    }
+    let copy = ledger.book.is_copy();
+    let mut suspects = attribute_all(ledger, &mut look, &BTreeSet::new())?;
+    note_detached(ledger, &look)?;
+    // Which segment is the main one may only be known now: its count needs nobody to be seen.
+    let life = judge::life::judge(&ledger.book, &look, policy);
+    let wider = scope(ledger);
+    if wider.maps && !look.maps_were_read {
+        // What was found just now may be mapped.
+        look.processes = snapshot::processes::all(wider)?;
+        look.maps_were_read = true;
+    }
+    look_at_files(ledger, &mut look);
+    let mut peers = Beside::of(policy);
+    let mut verdicts = judge::decide(&ledger.book, &look, &life, &suspects, policy);
+    peers.spare(&mut verdicts, ledger, &mut look);
+    let unread = headers_to_read(&verdicts, ledger, &look);
+    if !unread.is_empty() {
+        suspects = attribute_all(ledger, &mut look, &unread)?;
+        verdicts = judge::decide(&ledger.book, &look, &life, &suspects, policy);
+        peers.spare(&mut verdicts, ledger, &mut look);
+    }
+    let objects = carry_out::carry_out(verdicts, ledger, &mut alone::Alone::new(policy))?;
+    let state = match objects.as_slice() {
+        [] if !copy || ledger.book.open_runs().next().is_none() => State::Settled,
+        _ if copy => State::Copy,
+        all if all.iter().all(elsewhere) => State::Void,
+        _ => State::Dead,
+    };
+    Ok(Report { state, objects })
+}
+
+/// Whether an object lies where it cannot be reached, or its life cannot be seen, from here.
+fn elsewhere(object: &Settled) -> bool {
+    use Reason::{OtherIpcNamespace, OtherMount, Unseen};
+    matches!(&object.result, Fate::Kept(OtherIpcNamespace | OtherMount | Unseen(_)))
+}
+
+/// Whether the death of a server follows from that of its PID namespace alone. The first process of
+/// a namespace lets go of its lock before the kernel has killed the rest (`kernel/exit.c`).
+fn relies_on_a_dead_namespace(ledger: &Ledger, here: &Place) -> bool {
+    let book = &ledger.book;
+    book.runs.values().any(|run| {
+        let elsewhere = book.places.get(run.place).is_some_and(|place| {
+            place.boot == here.boot && place.pid_namespace != here.pid_namespace
+        });
+        let open = run.end.is_none() || book.open_objects().any(|o| o.run == run.start.run);
+        book.died_with_its_launcher(run) && elsewhere && open
+    })
+}
+
+/// What has to be looked at: what processes map only where a file is recorded, or somebody has a
+/// segment attached and is to be named; control groups only of services without a known server.
+fn scope(ledger: &Ledger) -> Scope {
+    let book = &ledger.book;
+    let maps = book.open_objects().any(|object| match &object.identity {
+        Identity::Posix(_) => true,
+        Identity::Sem(_) | Identity::Msg(_) => false,
+        Identity::Shm(segment) => !matches!(
+            crate::sys::shm::stat(segment.id),
+            Ok(None) | Ok(Some(crate::sys::shm::Row { nattch: 0, .. }))
+        ),
+    });
+    let mut claims = book.runs.values().flat_map(|run| &run.claims);
+    let control_groups = claims.any(|claim| {
+        claim.engine == EngineName::Generic && claim.control_group.0.ends_with(b".service")
+    });
+    // Files that no list of PostgreSQL's names are reported only where nobody maps them.
+    let lists = book
+        .runs
+        .values()
+        .flat_map(|run| &run.claims)
+        .any(|claim| claim.engine == EngineName::Postgres);
+    let maps = maps || lists;
+    Scope { files: true, processes: true, maps, control_groups, ..Scope::default() }
+}
+
+/// Asks the kernel for claimed processes that `/proc` does not show (`hidepid`).
+pub fn look_for_hidden(ledger: &Ledger, look: &mut Snapshot) {
+    let here = look.place.pid_namespace.clone();
+    let claimed = ledger
+        .book
+        .open_runs()
+        .filter(|run| ledger.book.places.get(run.place).is_some_and(|p| p.pid_namespace == here))
+        .flat_map(|run| &run.claims)
+        .filter(|claim| claim.ended.is_none())
+        .map(|claim| claim.process);
+    let claimed: Vec<ProcessRef> = claimed.collect();
+    let hidden = |known: &ProcessRef| {
+        look.process(known.pid).is_none() && snapshot::processes::lives(*known)
+    };
+    let found: Vec<i32> = claimed.iter().filter(|known| hidden(known)).map(|p| p.pid).collect();
+    look.hidden.extend(found);
+}
+
+/// Looks at sets and queues, and at the use of those whose creator may be one of the ledger's; only
+/// where it has some, or where claimed processes may have some that it has not.
+pub fn look_at_calls(ledger: &Ledger, look: &mut Snapshot, recorded_only: bool) {
+    let recorded = ledger.book.open_objects().filter_map(|object| object.identity.call_creator());
+    let recorded: BTreeSet<u32> = recorded.collect();
+    let claims = ledger.book.runs.values().flat_map(|run| &run.claims);
+    let open: Vec<&Claim> = claims.filter(|claim| claim.ended.is_none()).collect();
+    if recorded.is_empty() && (open.is_empty() || recorded_only) {
+        return;
+    }
+    tables::add_calls(look, |uid| {
+        recorded.contains(&uid) || open.iter().any(|claim| attribute::uid_fits(claim, uid))
+    });
+}
+
+/// Looks for who has a recorded file open, where no main segment tells that nobody uses it.
+pub fn look_at_files(ledger: &Ledger, look: &mut Snapshot) {
+    let asked = |object: &Recorded| {
+        !judge::life::is_engines_own(&ledger.book, object, look)
+            || !judge::life::is_released(&ledger.book, object.run, look)
+    };
+    let recorded = ledger.book.open_objects().filter(|object| asked(object));
+    let files = recorded.filter_map(|object| match &object.identity {
+        Identity::Posix(file) => look.file(&file.name.0).filter(|now| now.is(file)).cloned(),
+        _ => None,
+    });
+    let files: Vec<ShmFile> = files.collect();
+    if files.is_empty() {
+        return;
+    }
+    let found = opened::look(&look.processes, &files);
+    look.extra.opened.get_or_insert_default().add(found);
+}
+
+/// Looks for the last users of recorded segments that nobody has attached.
+pub fn look_for_last_users(ledger: &Ledger, look: &mut Snapshot) {
+    let book = &ledger.book;
+    let recorded = book.open_objects().filter(|object| judge::may_be_shared(book, object, look));
+    let last = recorded.filter_map(|object| match &object.identity {
+        Identity::Shm(segment) => {
+            look.segment(segment.id).filter(|row| row.nattch == 0).map(|row| row.last_pid)
+        }
+        _ => None,
+    });
+    let last: Vec<i32> = last.collect();
+    snapshot::add_last_users(look, last);
+}
+
+/// Whether the ledger has nothing open.
+fn was_settled(ledger: &Ledger) -> bool {
+    ledger.book.open_objects().next().is_none()
+}
+
+/// Whether objects may be there without being recorded: of a claimed process whose end was not
+/// seen with its objects.
+fn may_have_unseen(ledger: &Ledger) -> bool {
+    ledger.book.last_run().is_some_and(|run| run.claims.iter().any(|claim| claim.ended.is_none()))
+}
+
+/// Reads the data directories that the ledger names, as the ledger's owner.
+///
+/// # Errors
+/// [`crate::Error::Io`] where acting as the owner is refused.
+pub fn look_at_directories(ledger: &Ledger, look: &mut Snapshot) -> Result<()> {
+    let mut paths: Vec<_> = ledger
+        .book
+        .runs
+        .values()
+        .flat_map(|run| &run.claims)
+        .filter_map(|claim| claim.data.as_ref().map(|data| data.path.clone()))
+        .collect();
+    paths.sort();
+    paths.dedup();
+    let acting = ledger.as_owner()?;
+    look.data_dirs = paths.iter().map(data_dir::look).collect();
+    drop(acting);
+    Ok(())
+}
+
+/// Notes the end of every run that is over and that nobody saw end; of a run elsewhere only where
+/// something of it lies here, or a new run begins.
+fn close_runs(ledger: &mut Ledger, look: &Snapshot, policy: &Policy) -> Result<()> {
+    let book = &ledger.book;
+    let concerns = |run: &Run| {
+        let place = book.places.get(run.place);
+        policy.starting
+            || place.is_some_and(|place| place.ipc_namespace == look.place.ipc_namespace)
+            || book.open_objects().any(|object| match &object.identity {
+                Identity::Posix(file) => {
+                    object.run == run.start.run
+                        && look.place.shm_mount.as_ref() == Some(&file.mount)
+                }
+                _ => false,
+            })
+    };
+    let over: Vec<u64> = book
+        .open_runs()
+        .filter(|run| concerns(run) && judge::life::is_over(book, run, look))
+        .map(|run| run.start.run)
+        .collect();
+    for run in over {
+        ledger.note(Record::End { run, end: End::Unknown })?;
+    }
+    ledger.flush()
+}
+
+/// Records what the tables, the headers and the lists prove to be the instance's; gives back what
+/// they only suggest. A round each for the main segment, its role, the control segment, its role,
+/// and what that lists.
+fn attribute_all(
+    ledger: &mut Ledger,
+    look: &mut Snapshot,
+    going: &BTreeSet<i32>,
+) -> Result<Vec<attribute::Suspect>> {
+    let mut suspects = Vec::new();
+    for _ in 0..6 {
+        read_contents(ledger, look, going)?;
+        let roles = attribute::roles(&ledger.book, look);
+        let promoted = !roles.is_empty();
+        for seen in roles {
+            ledger.note(Record::Object(seen))?;
+        }
+        let (found, doubtful) = attribute::after_death(&ledger.book, look);
+        suspects = doubtful;
+        let more = promoted || !found.is_empty();
+        for seen in found {
+            ledger.note(Record::Object(seen))?;
+        }
+        let wanted = !headers_wanted(ledger, look, going).is_empty()
+            || !attribute::controls_wanted(&ledger.book, look).is_empty();
+        if !more && !wanted {
+            break;
+        }
+    }
+    ledger.flush()?;
+    Ok(suspects)
+}
+
+/// Notes when the main segments of dead servers had been detached last, before the reading of them
+/// became the last: it is what tells files without birth times that are older than the death.
+fn note_detached(ledger: &mut Ledger, look: &Snapshot) -> Result<()> {
+    let book = &ledger.book;
+    let without_birth = look.files.iter().any(|file| file.birth.only_changed().is_some());
+    if !without_birth || book.version < VERSION_OF_UNBORN {
+        return Ok(());
+    }
+    let unknown = book.runs.values().filter(|run| run.end.is_some() && run.detached.is_none());
+    let times = unknown.filter_map(|run| {
+        let run = run.start.run;
+        Some((run, attribute::last_detach(book, run, look)?))
+    });
+    for (run, seconds) in times.collect::<Vec<(u64, i64)>>() {
+        ledger.note(Record::Detached { run, seconds })?;
+    }
+    ledger.flush()
+}
+
+/// Lists the segments whose first bytes are wanted. Who reads them is their last user from then on,
+/// and that is what tells of a use on and off: of a server without an interlock only those are
+/// read that are going.
+fn headers_wanted(ledger: &Ledger, look: &Snapshot, going: &BTreeSet<i32>) -> Vec<i32> {
+    let book = &ledger.book;
+    let shared = |id: i32| {
+        let of_it = |object: &&Recorded| match &object.identity {
+            Identity::Shm(segment) => segment.id == id,
+            _ => false,
+        };
+        book.open_objects().filter(of_it).any(|object| judge::may_be_shared(book, object, look))
+    };
+    let mut ids = attribute::headers_wanted(book, look);
+    ids.retain(|id| going.contains(id) || !shared(*id));
+    ids
+}
+
+/// Lists the segments that are going and whose first bytes were not read before that was decided.
+fn headers_to_read(verdicts: &[Action], ledger: &Ledger, look: &Snapshot) -> BTreeSet<i32> {
+    // A dry run leaves everything as it is, the last user of a segment too.
+    if ledger.pretends() {
+        return BTreeSet::new();
+    }
+    let wanted = attribute::headers_wanted(&ledger.book, look);
+    let going = verdicts.iter().filter_map(|verdict| match verdict {
+        Action::Remove(removal) => match removal.identity() {
+            Identity::Shm(segment) => Some(segment.id),
+            _ => None,
+        },
+        Action::Keep(_) | Action::Forget(_) => None,
+    });
+    going.filter(|id| wanted.contains(id)).collect()
+}
+
+/// Reads headers and control segments that are wanted and can be had, as the ledger's owner.
+fn read_contents(ledger: &Ledger, look: &mut Snapshot, going: &BTreeSet<i32>) -> Result<()> {
+    let acting = ledger.as_owner()?;
+    for id in headers_wanted(ledger, look, going) {
+        if let Ok(bytes) = contents::of_unattached(look, id, engine::HEADER_BYTES) {
+            look.headers.insert(id, bytes);
+        }
+    }
+    for identity in attribute::controls_wanted(&ledger.book, look) {
+        if let Ok(bytes) = contents::of_control(look, &identity) {
+            look.controls.push((identity, bytes));
+        }
+    }
+    drop(acting);
+    Ok(())
+}
