@@ -51,6 +51,18 @@ impl Capabilities {
         Self(self.0.map(|half| Half { effective: 0, ..half }))
     }
 
+    /// Returns true where no capability is in force, nor can be put in force again.
+    #[must_use]
+    pub(super) fn has_none(&self) -> bool {
+        self.0.iter().all(|half| *half == Half::default())
+    }
+
+    /// Returns empty sets.
+    #[must_use]
+    pub(super) fn none() -> Self {
+        Self([Half::default(); 2])
+    }
+
     /// Makes these the sets of this thread.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 pub mod apart;
 mod capabilities;
 pub mod entry;
+pub mod errand;
 pub mod features;
 pub mod files;
 pub mod gate;

@@ -1,7 +1,9 @@
 //! Acting with another user's credentials, so that the kernel decides what is allowed.
 
 use nix::errno::Errno;
-use nix::unistd::{Gid, Uid, getegid, geteuid, getgroups, setgroups, setresgid, setresuid};
+use nix::unistd::{
+    Gid, Uid, getegid, geteuid, getgroups, getresuid, setgroups, setresgid, setresuid,
+};
 
 use super::Result;
 use super::capabilities::{Capabilities, file_system_ids};
@@ -48,6 +50,27 @@ impl Acting {
         }
         Ok(before)
     }
+}
+
+/// Takes on `uid` and `gid` with no further groups and no capability, for good: nothing that this
+/// process does later brings the old rights back.
+///
+/// # Errors
+/// `EPERM` for anybody but root, and where more rights than these would be left.
+pub fn become_for_good(uid: u32, gid: u32) -> Result<()> {
+    let (user, group) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    setgroups(&[])?;
+    setresgid(group, group, group)?;
+    setresuid(user, user, user)?;
+    if uid == 0 {
+        return if has_only(uid, gid)? { Ok(()) } else { Err(Errno::EPERM) };
+    }
+    // With `SECBIT_NO_SETUID_FIXUP` they outlive the change of user.
+    Capabilities::none().put()?;
+    let ids = getresuid()?;
+    let all_are_its = [ids.real, ids.effective, ids.saved].into_iter().all(|id| id == user);
+    let powerless = Capabilities::own()?.has_none();
+    if all_are_its && powerless && has_only(uid, gid)? { Ok(()) } else { Err(Errno::EPERM) }
 }
 
 /// Checks that this process has the rights of this user and group and no others.
