@@ -9,8 +9,10 @@ use shmwarden::sweep::{Report, Settled};
 pub(crate) enum Finding {
     /// A ledger that could be judged.
     Settled(Report),
-    /// A ledger that somebody else has locked, which is why it counts as alive.
+    /// A ledger that its run has locked, which is why it counts as alive.
     Busy(String),
+    /// A ledger that somebody has locked who is no run of it: nothing is known of its instance.
+    Locked,
     /// No ledger.
     Missing,
     /// A ledger that does not check, or of a newer version.
@@ -40,6 +42,14 @@ impl Swept {
             _ => None,
         };
         report.into_iter().flat_map(|report| &report.objects)
+    }
+
+    /// Returns what was found where something of a dead instance is held.
+    pub(crate) fn held(&self) -> Option<&Report> {
+        match &self.finding {
+            Finding::Settled(report) if report.is_held() => Some(report),
+            _ => None,
+        }
     }
 
     /// What went wrong, as a sentence.

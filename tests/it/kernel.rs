@@ -12,6 +12,7 @@ mod alone;
 mod copies;
 mod copies_elsewhere;
 mod damage;
+mod deputy;
 mod descendants;
 mod disks;
 mod elsewhere;

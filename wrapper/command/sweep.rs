@@ -19,10 +19,13 @@ use crate::render;
 use crate::run::prepare;
 use crate::swept::{Finding, Swept};
 
-/// How long another sweep may hold a lock.
+/// How long another sweep may hold the lock of the one ledger that was named. For several ledgers
+/// nobody waits: whoever may keep a ledger there could hold up the servers of others.
 const WAIT_FOR_LOCK: Duration = Duration::from_secs(10);
 /// Pause between two tries to lock, and longest pause between two looks at what is held.
 const PAUSE: Duration = Duration::from_millis(50);
+/// Most holders whose end is waited for by name; the rest is found at the next look.
+const MOST_HOLDERS: usize = 256;
 
 /// `shmwarden sweep`.
 pub(crate) fn run(args: &SweepArgs, common: &Common) -> Ending {
@@ -41,21 +44,21 @@ pub(crate) fn run(args: &SweepArgs, common: &Common) -> Ending {
         // Who asks wants an answer; a hook before the first start wants none.
         log::info!("there is no ledger here, and nothing to sweep; --dir names another place");
     }
+    let patience = Patience::of(args, named && paths.len() == 1);
+    let mut all: Vec<Swept> = paths.iter().map(|path| sweep(path, args, &patience)).collect();
+    wait_for_held(&mut all, args, &patience);
     let mut worst = 0;
-    let mut all = Vec::new();
-    for path in paths {
-        let mut swept = sweep(&path, args);
+    for swept in &mut all {
         if let Some(name) = args.name.as_deref().filter(|_| named) {
             name.clone_into(&mut swept.instance);
         }
-        log_finding(&swept, common);
+        log_finding(swept, common);
         let status = match &swept.finding {
             // Left alone, as it should be: only who asked for this very ledger has to know.
             _ if swept.status == exit::LIVE && !named => 0,
             _ => swept.status,
         };
         worst = exit::worse(worst, status);
-        all.push(swept);
     }
     let printed = if common.json {
         render::print_json(&render::sweep::document(&all, args.dry_run))
@@ -93,26 +96,48 @@ fn paths(args: &SweepArgs) -> Result<(Vec<PathBuf>, bool)> {
     Ok((found.map_err(Error::io("cannot read the directory", &directory))?, false))
 }
 
-/// Sweeps one ledger, waiting for orphans as long as asked, without the lock meanwhile.
-fn sweep(path: &Path, args: &SweepArgs) -> Swept {
-    let until = Instant::now().checked_add(args.wait);
-    loop {
-        let finding = once(path, args);
-        let held = matches!(&finding, Finding::Settled(report) if report.is_held());
-        if !held || until.is_some_and(|until| Instant::now() >= until) {
-            let status = status(&finding, args);
-            let instance = ledgers::instance(path);
-            return Swept { path: path.to_owned(), instance, finding, status };
+/// How long this command waits, for all ledgers together.
+#[derive(Debug)]
+struct Patience {
+    /// Until when for a lock; `None` where nobody waits for one.
+    lock: Option<Instant>,
+    /// Until when for orphans to let go; `None` for ever.
+    holders: Option<Instant>,
+}
+
+impl Patience {
+    fn of(args: &SweepArgs, is_only_one: bool) -> Self {
+        let now = Instant::now();
+        let lock = is_only_one.then(|| now + WAIT_FOR_LOCK);
+        Self { lock, holders: now.checked_add(args.wait) }
+    }
+}
+
+/// Sweeps one ledger once.
+fn sweep(path: &Path, args: &SweepArgs, patience: &Patience) -> Swept {
+    let finding = once(path, args, patience);
+    let (status, instance) = (status(&finding, args), ledgers::instance(path));
+    Swept { path: path.to_owned(), instance, finding, status }
+}
+
+/// Sweeps those again of which something is held, as long as asked, without a lock meanwhile.
+fn wait_for_held(all: &mut [Swept], args: &SweepArgs, patience: &Patience) {
+    while patience.holders.is_none_or(|until| Instant::now() < until) {
+        let reports = all.iter().filter_map(|swept| swept.held());
+        let held: Vec<&Report> = reports.collect();
+        if held.is_empty() {
+            return;
         }
-        if let Finding::Settled(report) = &finding {
-            wait_for_holders(report, until);
+        wait_for_holders(&held, patience.holders);
+        for swept in all.iter_mut().filter(|swept| swept.held().is_some()) {
+            *swept = sweep(&swept.path, args, patience);
         }
     }
 }
 
 /// One pass over one ledger.
-fn once(path: &Path, args: &SweepArgs) -> Finding {
-    match try_once(path, args) {
+fn once(path: &Path, args: &SweepArgs, patience: &Patience) -> Finding {
+    match try_once(path, args, patience) {
         Ok(finding) => finding,
         Err(error @ (Error::Damaged { .. } | Error::Newer { .. })) => {
             Finding::Damaged(ledgers::trouble(&error))
@@ -122,9 +147,8 @@ fn once(path: &Path, args: &SweepArgs) -> Finding {
     }
 }
 
-fn try_once(path: &Path, args: &SweepArgs) -> Result<Finding> {
+fn try_once(path: &Path, args: &SweepArgs, patience: &Patience) -> Result<Finding> {
     let mode = if args.dry_run { For::Reading } else { For::Writing };
-    let until = Instant::now() + WAIT_FOR_LOCK;
     let mut ledger = loop {
         let ledger = Ledger::open(path, mode)?;
         if ledger.try_lock()? {
@@ -133,8 +157,8 @@ fn try_once(path: &Path, args: &SweepArgs) -> Result<Finding> {
         if let Some(who) = runner(path) {
             return Ok(Finding::Busy(who));
         }
-        if Instant::now() >= until {
-            return Ok(Finding::Busy("another process has locked the ledger".to_owned()));
+        if patience.lock.is_none_or(|until| Instant::now() >= until) {
+            return Ok(Finding::Locked);
         }
         std::thread::sleep(PAUSE);
     };
@@ -201,11 +225,12 @@ pub(crate) fn runner(path: &Path) -> Option<String> {
     Some(format!("{watches} server process {}", server.join(", ")))
 }
 
-fn wait_for_holders(report: &Report, until: Option<Instant>) {
-    let holders: Vec<PidFd> = report
-        .objects
+fn wait_for_holders(reports: &[&Report], until: Option<Instant>) {
+    let holders: Vec<PidFd> = reports
         .iter()
+        .flat_map(|report| &report.objects)
         .flat_map(|object| &object.holders)
+        .take(MOST_HOLDERS)
         .filter_map(|holder| PidFd::open(holder.process.pid).ok())
         .collect();
     // A detach without an exit gives no event: looked at again after a while.
@@ -225,7 +250,7 @@ fn wait_for_holders(report: &Report, until: Option<Instant>) {
 fn status(finding: &Finding, args: &SweepArgs) -> u8 {
     let report = match finding {
         Finding::Missing => return 0,
-        Finding::Busy(_) => return exit::LIVE,
+        Finding::Busy(_) | Finding::Locked => return exit::LIVE,
         Finding::Damaged(_) => return exit::DAMAGED,
         Finding::Refused(status, _) => return *status,
         Finding::Settled(report) => report,

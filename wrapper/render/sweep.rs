@@ -6,6 +6,10 @@ use shmwarden::sweep::{Fate, Settled, State};
 use super::{json, text};
 use crate::swept::{Finding, Swept};
 
+/// What there is to say of a ledger that cannot be had.
+const LOCKED: &str = "locked: another process has locked the ledger; nothing was touched; \
+                      fuser names it, and a later sweep goes on here";
+
 /// The document.
 pub(crate) fn document(swept: &[Swept], dry_run: bool) -> Value {
     let ledgers: Vec<Value> = swept.iter().map(ledger).collect();
@@ -49,6 +53,7 @@ fn state(finding: &Finding) -> &'static str {
             State::Copy => "copy",
         },
         Finding::Busy(_) => "live",
+        Finding::Locked => "locked",
         Finding::Missing => "missing",
         Finding::Damaged(_) => "damaged",
         Finding::Refused(..) => "refused",
@@ -87,7 +92,7 @@ pub(crate) fn lines(swept: &[Swept], dry_run: bool, verbose: bool) -> String {
     for ledger in swept {
         let name = text::safe(&ledger.instance);
         let mut said = false;
-        let live = matches!(state(&ledger.finding), "live");
+        let live = matches!(state(&ledger.finding), "live" | "locked");
         let copy = matches!(state(&ledger.finding), "copy");
         if live || copy {
             out.push_str(&format!("{name}: {}\n", summary(ledger)));
@@ -130,6 +135,7 @@ fn summary(swept: &Swept) -> String {
             State::Copy => format!("copy: {}", text::COPY),
         },
         Finding::Busy(why) => format!("live: {why}; nothing was touched"),
+        Finding::Locked => LOCKED.to_owned(),
         Finding::Missing => "there is no ledger yet".to_owned(),
         Finding::Damaged(why) | Finding::Refused(_, why) => text::escaped(why),
     }

@@ -198,7 +198,7 @@ fn a_ledger_that_something_else_has_locked() {
         let began = Instant::now();
         let mut run = Process::spawn(&mut starts.command(&instance, "start"));
         let sweep = instance.sweep(&[]).expect_code(75);
-        assert_eq!(state(&sweep), "live");
+        assert_eq!(state(&sweep), "locked");
         let words = instance.sweep_in_words().expect_code(75);
         assert!(words.stdout.contains("another process has locked the ledger"), "{words:?}");
         assert_eq!(run.wait(Duration::from_secs(60)).code(), Some(125));

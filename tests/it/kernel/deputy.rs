@@ -1,0 +1,113 @@
+//! What a user keeps takes no time and no memory of what root does for others: a lock, a long
+//! ledger, many files, a dead mount.
+//!
+//! The bounds in seconds are those that only a hang or a product of two large numbers misses.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use nix::fcntl::{Flock, FlockArg};
+use shmwarden::ledger::line;
+use shmwarden::ledger::record::{Entry, Header, Record, VERSION};
+use shmwarden::snapshot::place;
+
+use super::instance::{Instance, need_root, state};
+use super::stand_in::StandIn;
+use crate::support::objects::segment;
+use crate::support::sandbox;
+use crate::support::user::User;
+use crate::support::warden::{self, Answer};
+
+const KEY: u32 = 0x00f4_2401;
+
+/// How long a command may take that no user can hold up: waits of 2 s a user, on a busy machine.
+const UNDELAYED: Duration = Duration::from_secs(20);
+
+/// Where root looks for ledgers that are not named: empty in a sandbox.
+const DEFAULT: &str = "/var/lib/shmwarden";
+
+/// Makes the directory of a user's ledgers below the default place, as systemd does.
+pub fn directory(user: User) -> PathBuf {
+    let directory = Path::new(DEFAULT).join("theirs");
+    fs::create_dir_all(&directory).unwrap();
+    user.make_directory(&directory);
+    directory
+}
+
+/// Writes a user's ledger with these records after its header.
+pub fn write(user: User, path: &Path, records: impl IntoIterator<Item = Record>) {
+    let header = Header { version: VERSION, place: place::here().unwrap(), file: None };
+    let records = std::iter::once(Record::Header(header)).chain(records);
+    let mut text = Vec::new();
+    for (seq, record) in (1..).zip(records) {
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        text.extend(line::encode(&Entry { seq, at, forks: None, record }));
+    }
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, PermissionsExt::from_mode(0o600)).unwrap();
+    user.own(path);
+}
+
+/// Runs a command as root, which has to end in time.
+pub fn in_time(words: &[&str]) -> Answer {
+    let began = Instant::now();
+    let answer = warden::answer(User::Root, words);
+    assert!(began.elapsed() < UNDELAYED, "{words:?} took {:?}: {answer:?}", began.elapsed());
+    answer
+}
+
+/// A server of root's that crashed, with its ledger in the default place.
+pub fn crashed() -> i32 {
+    fs::create_dir_all(DEFAULT).unwrap();
+    let instance = Instance::at(User::Root, &Path::new(DEFAULT).join("root.ledger"));
+    let server = StandIn::start(&instance, KEY);
+    instance.wait_recorded(1);
+    let id = server.segment();
+    server.kill_all();
+    id
+}
+
+#[test]
+fn locks_that_a_user_keeps_delay_no_sweep_of_several_ledgers() {
+    sandbox::run(|| {
+        need_root("to sweep another's ledger");
+        let theirs = directory(User::Server);
+        let mut locks = Vec::new();
+        for number in 0..5 {
+            let path = theirs.join(format!("{number}.ledger"));
+            write(User::Server, &path, []);
+            let file = fs::File::open(path).unwrap();
+            locks.push(Flock::lock(file, FlockArg::LockExclusive).unwrap());
+        }
+        let id = crashed();
+        let sweep = in_time(&["sweep", "--json", "--include-clean"]).expect_code(0);
+        let document = sweep.json();
+        let states = document["ledgers"].as_array().unwrap().iter();
+        let states: Vec<_> = states.map(|one| one["state"].as_str().unwrap()).collect();
+        assert_eq!(states, ["dead", "locked", "locked", "locked", "locked", "locked"]);
+        assert!(segment(id).is_none(), "{sweep:?}");
+        let several = [theirs.join("0.ledger"), theirs.join("1.ledger")];
+        let several = several.each_ref().map(|path| path.to_str().unwrap());
+        let named = in_time(&["sweep", several[0], several[1]]).expect_code(75);
+        assert!(named.stdout.contains("another process has locked the ledger"), "{named:?}");
+    });
+}
+
+#[test]
+fn the_one_ledger_that_was_named_is_waited_for() {
+    sandbox::run(|| {
+        let path = sandbox::scratch().join("a.ledger");
+        write(User::Root, &path, []);
+        let file = fs::File::open(&path).unwrap();
+        let lock = Flock::lock(file, FlockArg::LockExclusive).unwrap();
+        let free = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_secs(1));
+            drop(lock);
+        });
+        let sweep = warden::answer(User::Root, &["sweep", "--json", path.to_str().unwrap()]);
+        assert_eq!(state(&sweep.expect_code(0)), "settled");
+        free.join().unwrap();
+    });
+}
