@@ -9,6 +9,7 @@ mod compaction;
 mod copies;
 mod decision;
 mod elsewhere;
+mod golden;
 mod identity;
 mod last_user;
 mod life;

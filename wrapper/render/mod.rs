@@ -66,6 +66,8 @@ fn escaped_in_json(c: char) -> Vec<char> {
 
 #[cfg(test)]
 mod tests {
+    mod golden;
+
     use super::*;
 
     #[test]

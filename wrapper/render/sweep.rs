@@ -61,7 +61,7 @@ fn state(finding: &Finding) -> &'static str {
 }
 
 /// Outcome, reason code and reason of an object.
-fn words(object: &Settled) -> (&'static str, &'static str, String) {
+pub(super) fn words(object: &Settled) -> (&'static str, &'static str, String) {
     let said = |outcome, code| (outcome, code, object.evidence.clone());
     match &object.result {
         Fate::Removed => said("removed", "dead"),

@@ -335,3 +335,12 @@ fn no_server_there(pid: i32, directory: &DataDirectory) -> Failure {
     );
     (exit::NO_SUCH_OBJECT, why)
 }
+
+#[cfg(test)]
+impl Target {
+    /// A target for tests, which nobody has looked at.
+    pub(crate) fn literal(process: ProcessRef, engine: EngineName) -> Self {
+        let program = PathBuf::from("/usr/lib/postgresql/15/bin/postgres");
+        Self { process, owner: (0, 0), engine, program, data: None, held: None }
+    }
+}

@@ -1,0 +1,128 @@
+//! Every code and sentence that the library can give as a reason, as golden files: one line a
+//! reason, `code<TAB>sentence`. The texts and JSON documents of the commands are made by the
+//! program's own unit tests (`wrapper/render/tests/golden/`), against the same folder.
+//!
+//! A code is a promise to scripts and a sentence one to people: a change to either has to be
+//! wanted. `UPDATE_GOLDEN=1 cargo test --bins --test it golden` writes the files anew.
+
+mod compare;
+mod findings;
+mod samples;
+
+use std::collections::BTreeSet;
+
+use shmwarden::engine::EngineName;
+use shmwarden::judge::Reason;
+use shmwarden::judge::status::holders::Use;
+use shmwarden::judge::status::{Status, Why};
+use shmwarden::ledger::record::{End, How};
+use shmwarden::snapshot::subject::Kind;
+
+use super::make;
+use compare::{FILES, compare_lines, folder};
+
+#[test]
+fn each_reason_of_sweep_has_its_code_and_sentence() {
+    let line = |reason: &Reason| (reason.code(), reason.to_string());
+    compare_lines("sweep.txt", samples::reasons().iter().map(line));
+}
+
+#[test]
+fn each_refusal_of_adopt_has_its_code_and_sentence() {
+    let all = samples::against();
+    compare_lines("adopt.txt", all.iter().map(|against| (against.code(), against.to_string())));
+}
+
+#[test]
+fn each_reason_of_list_has_its_code_and_sentence() {
+    let alone = samples::alone().into_iter().map(Why::Alone);
+    let others = [Why::AtWork(4700), Why::Used, Why::PerhapsListed];
+    // What `sweep` would say is told as `sweep` tells it.
+    let told = Why::Sweep(Box::new(Reason::Dead));
+    assert_eq!((told.code(), told.to_string()), (Reason::Dead.code(), Reason::Dead.to_string()));
+    let all: Vec<Why> = others.into_iter().chain(alone).collect();
+    compare_lines("list.txt", all.iter().map(|why| (why.code(), why.to_string())));
+}
+
+#[test]
+fn each_code_has_its_class() {
+    let word = |is, word| if is { word } else { "" };
+    let join = |words: &[&str]| {
+        let words: Vec<&str> = words.iter().copied().filter(|word| !word.is_empty()).collect();
+        if words.is_empty() { "-".to_owned() } else { words.join(" ") }
+    };
+    let of_reason = |reason: &Reason| {
+        let class = join(&[
+            word(reason.is_held(), "held"),
+            word(reason.holds_the_rest(), "holds-the-rest"),
+            word(reason.is_of_elsewhere(), "of-elsewhere"),
+        ]);
+        (format!("sweep {}", reason.code()), class)
+    };
+    let reasons = samples::reasons();
+    let own = reasons.iter().filter(|reason| !matches!(reason, Reason::NotOrphan(_)));
+    let against = samples::against();
+    let of_against = against.iter().map(|against| {
+        let waived = word(against.is_waived_by_name(), "waived-by-name");
+        (format!("adopt {}", against.code()), join(&[word(against.is_use(), "use"), waived]))
+    });
+    let mut lines: Vec<(String, String)> = own.map(of_reason).chain(of_against).collect();
+    lines.dedup();
+    compare_lines("class.txt", lines);
+}
+
+#[test]
+fn each_word_of_a_document_is_as_it_was() {
+    let uses = [
+        Use::Attached,
+        Use::Mapped,
+        Use::Open,
+        Use::LastUsed,
+        Use::Waits,
+        Use::OperatedLast,
+        Use::SentLast,
+        Use::ReceivedLast,
+    ];
+    let ends = [End::Exit(1), End::Signal(9), End::NotStarted(2), End::Unknown];
+    let hows = [
+        How::Claim,
+        How::Watch,
+        How::LastLook,
+        How::ForkCount,
+        How::Header,
+        How::PidFile,
+        How::Listed,
+        How::Adopted,
+        How::Named,
+    ];
+    let engines = [EngineName::Generic, EngineName::Postgres, EngineName::Opengauss];
+    let said = |what: &'static str, word: String| (what, word);
+    let verdicts = Status::ALL.map(|verdict| said("verdict", verdict.word().to_owned()));
+    let kinds = Kind::ALL.map(|kind| said("kind", kind.word().to_owned()));
+    let lines = verdicts.into_iter().chain(kinds);
+    let lines = lines.chain(uses.map(|how| said("use", how.word().to_owned())));
+    let lines = lines.chain(ends.map(|end| said("end", end.to_string())));
+    let lines = lines.chain(hows.map(|how| said("how", how.to_string())));
+    let lines = lines.chain(engines.map(|engine| said("engine", engine.to_string())));
+    let objects = samples::identities().into_iter().map(|one| said("object", one.to_string()));
+    compare_lines("word.txt", lines.chain(objects));
+}
+
+#[test]
+fn each_finding_of_doctor_has_its_id_and_text() {
+    let findings = findings::all();
+    let lines = findings.iter().map(|finding| {
+        let fix = finding.fix.as_ref().map_or_else(String::new, |fix| format!(" -> {fix}"));
+        let id = format!("{} {}", finding.level.word(), finding.id);
+        (id, format!("{}{fix}", finding.text))
+    });
+    compare_lines("finding.txt", lines);
+}
+
+#[test]
+fn no_golden_file_is_left_over() {
+    let entries = std::fs::read_dir(folder()).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let found: BTreeSet<String> = names.filter(|name| !name.ends_with(".rs")).collect();
+    assert_eq!(found, FILES.map(str::to_owned).into());
+}
