@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Names;
 use super::limit::{Limit, Taken, is_leaked, kind};
-use crate::judge::status::{Alone, Judged, Status, Why};
+use crate::judge::status::{Alone, Judged, Status};
 use crate::proc::limits::SemLimits;
 
 /// `IPCMNI` (`linux/ipc_namespace.h`): most ids of a kind, unless the kernel was started with
@@ -72,8 +72,8 @@ pub(super) fn who_and_fix(
 /// Whether nobody uses an object now, whoever may still want it.
 fn is_idle(one: &Judged<'_>) -> bool {
     let unused = matches!(
-        one.why,
-        Why::Alone(
+        one.why.alone(),
+        Some(
             Alone::CreatorDead(_)
                 | Alone::NoUser
                 | Alone::CreatorLives(_)

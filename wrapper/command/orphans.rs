@@ -136,7 +136,10 @@ fn prior(view: &View) -> BTreeMap<Number, Against> {
         };
         let lives = one.account.and_then(|at| view.accounts.get(at)).is_some_and(|a| a.lives());
         match (&one.why, one.verdict) {
-            (Why::Alone(_), _) | (_, Status::Changed) => None,
+            (Why::Alone(_) | Why::Unlooked { .. }, _) | (_, Status::Changed) => {
+                let unlooked = view.unlooked.iter().find(|place| place.concerns(one.subject));
+                unlooked.map(|unlooked| Against::LedgerUnread(unlooked.place.clone()))
+            }
             (Why::Used, _) if !lives => Some(Against::Suspect(said)),
             (Why::Sweep(reason), Status::Unrecorded)
                 if matches!(**reason, Reason::PidReused | Reason::Unlisted) && !lives =>

@@ -6,7 +6,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use shmwarden::judge::status::holders::Uses;
-use shmwarden::judge::status::{self, Account, Alone, Judged, Kind, Status, Subject, Why};
+use shmwarden::judge::status::{
+    self, Account, Alone, Judged, Kind, Status, Subject, Unlooked, Why,
+};
 use shmwarden::ledger::Book;
 use shmwarden::ledger::file::{For, Ledger};
 use shmwarden::ledger::record::Role;
@@ -53,6 +55,8 @@ pub(crate) struct View {
     pub(crate) status: u8,
     /// Why a ledger could not be read.
     pub(crate) errors: Vec<Error>,
+    /// Where ledgers may be that could not be read.
+    pub(crate) unlooked: Vec<Unlooked>,
     /// Every ledger that was read, where they are wanted.
     pub(crate) ledgers: Vec<Read>,
     /// What no map shows, where it was looked for.
@@ -124,6 +128,7 @@ impl View {
             sources: books.sources(),
             status: books.status,
             errors: std::mem::take(&mut books.errors),
+            unlooked: Vec::new(),
             ledgers: std::mem::take(&mut books.all),
             uses: Uses::default(),
         };
@@ -193,7 +198,7 @@ impl View {
 
     /// The verdict on each object.
     pub(crate) fn judge(&self) -> Vec<Judged<'_>> {
-        status::statuses(&self.look, &self.accounts)
+        status::statuses(&self.look, &self.accounts, &self.unlooked)
     }
 
     /// The ledger that a verdict comes from.

@@ -81,46 +81,39 @@ impl Alone {
 impl fmt::Display for Alone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::CreatorDead(pid) => write!(
-                f,
-                "in no ledger; nobody has it attached, and its creator, process {pid}, is dead"
-            ),
-            Self::NoUser => f.write_str(
-                "in no ledger; nobody uses it, and no process of its owner or creator lives",
-            ),
-            Self::Attached(1) => f.write_str("in no ledger; it is attached once (nattch 1)"),
-            Self::Attached(n) => write!(f, "in no ledger; it is attached {n} times (nattch {n})"),
-            Self::Dest => f.write_str("in no ledger; it goes on the last detach"),
-            Self::Mapped(pid) => write!(f, "in no ledger; process {pid} has it mapped"),
-            Self::Opened(pid) => write!(f, "in no ledger; process {pid} has it open"),
-            Self::Locked => f.write_str("in no ledger; somebody has it locked (flock)"),
-            Self::PerhapsMapped(pid) => write!(
-                f,
-                "in no ledger; process {pid} may have it mapped, and may not be looked into"
-            ),
-            Self::Waited(1) => f.write_str("in no ledger; a process waits for it"),
-            Self::Waited(n) => write!(f, "in no ledger; {n} processes wait for it"),
+            Self::CreatorDead(pid) => {
+                write!(f, "nobody has it attached, and its creator, process {pid}, is dead")
+            }
+            Self::NoUser => {
+                f.write_str("nobody uses it, and no process of its owner or creator lives")
+            }
+            Self::Attached(1) => f.write_str("it is attached once (nattch 1)"),
+            Self::Attached(n) => write!(f, "it is attached {n} times (nattch {n})"),
+            Self::Dest => f.write_str("it goes on the last detach"),
+            Self::Mapped(pid) => write!(f, "process {pid} has it mapped"),
+            Self::Opened(pid) => write!(f, "process {pid} has it open"),
+            Self::Locked => f.write_str("somebody has it locked (flock)"),
+            Self::PerhapsMapped(pid) => {
+                write!(f, "process {pid} may have it mapped, and may not be looked into")
+            }
+            Self::Waited(1) => f.write_str("a process waits for it"),
+            Self::Waited(n) => write!(f, "{n} processes wait for it"),
             Self::LastUserLives(pid) => {
-                write!(f, "in no ledger; process {pid}, which used it last, lives")
+                write!(f, "process {pid}, which used it last, lives")
             }
-            Self::LastUserUnseen => {
-                f.write_str("in no ledger; who used it last cannot be seen from here")
-            }
+            Self::LastUserUnseen => f.write_str("who used it last cannot be seen from here"),
             Self::CreatorLives(pid) => {
-                write!(f, "in no ledger; its creator, process {pid}, lives")
+                write!(f, "its creator, process {pid}, lives")
             }
-            Self::CreatorUnseen => f.write_str(
-                "in no ledger; its creator was in another PID namespace and cannot be seen",
-            ),
-            Self::UserLives(pid) => write!(
-                f,
-                "in no ledger; process {pid} of its owner or creator lives, and may want it"
-            ),
-            Self::Hidden => {
-                f.write_str("in no ledger; processes of other users are hidden from you (hidepid)")
+            Self::CreatorUnseen => {
+                f.write_str("its creator was in another PID namespace and cannot be seen")
             }
+            Self::UserLives(pid) => {
+                write!(f, "process {pid} of its owner or creator lives, and may want it")
+            }
+            Self::Hidden => f.write_str("processes of other users are hidden from you (hidepid)"),
             Self::Outside => f.write_str(
-                "in no ledger; processes outside this container (PID namespace) cannot be seen, \
+                "processes outside this container (PID namespace) cannot be seen, \
                  and may want it",
             ),
         }

@@ -8,12 +8,14 @@ mod account;
 mod alone;
 pub mod holders;
 mod recorded;
+mod unlooked;
 
 use std::fmt;
 
 pub use crate::snapshot::subject::{Kind, Subject};
 pub use account::{Account, is_of_interest};
 pub use alone::Alone;
+pub use unlooked::Unlooked;
 
 use crate::attribute::Doubt;
 use crate::judge::Reason;
@@ -88,9 +90,25 @@ pub enum Why {
     PerhapsListed,
     /// In no ledger, and what it shows itself.
     Alone(Alone),
+    /// In no ledger that could be read, and what it shows itself.
+    Unlooked {
+        /// What it shows.
+        alone: Alone,
+        /// Where a ledger that has it may be.
+        place: String,
+    },
 }
 
 impl Why {
+    /// Returns what the object shows itself, where no ledger that was read has it.
+    #[must_use]
+    pub fn alone(&self) -> Option<Alone> {
+        match self {
+            Self::Alone(alone) | Self::Unlooked { alone, .. } => Some(*alone),
+            _ => None,
+        }
+    }
+
     /// Returns the process that used the object last and lives, where that is why.
     #[must_use]
     pub fn last_user(&self) -> Option<i32> {
@@ -99,8 +117,10 @@ impl Why {
                 Reason::LastUserLives(holder) => Some(holder.process.pid),
                 _ => None,
             },
-            Self::Alone(Alone::LastUserLives(pid)) => Some(*pid),
-            _ => None,
+            _ => match self.alone() {
+                Some(Alone::LastUserLives(pid)) => Some(pid),
+                _ => None,
+            },
         }
     }
 
@@ -113,6 +133,8 @@ impl Why {
             Self::Used => "used",
             Self::PerhapsListed => "perhaps-listed",
             Self::Alone(alone) => alone.code(),
+            Self::Unlooked { alone: Alone::CreatorDead(_) | Alone::NoUser, .. } => "ledger-unread",
+            Self::Unlooked { alone, .. } => alone.code(),
         }
     }
 }
@@ -129,7 +151,10 @@ impl fmt::Display for Why {
                 "it may be dynamic shared memory of a dead server, whose list only `shmwarden \
                  sweep` reads",
             ),
-            Self::Alone(alone) => alone.fmt(f),
+            Self::Alone(alone) => write!(f, "in no ledger; {alone}"),
+            Self::Unlooked { alone, place } => {
+                write!(f, "perhaps in a ledger: {place} could not be looked at; {alone}")
+            }
         }
     }
 }
@@ -147,15 +172,19 @@ pub struct Judged<'a> {
     pub account: Option<usize>,
 }
 
-/// Judges every object of a look.
+/// Judges every object of a look; `unlooked` is where ledgers may be that are not among the
+/// accounts.
 #[must_use]
-pub fn statuses<'a>(look: &'a Snapshot, accounts: &[Account]) -> Vec<Judged<'a>> {
+pub fn statuses<'a>(
+    look: &'a Snapshot,
+    accounts: &[Account],
+    unlooked: &[Unlooked],
+) -> Vec<Judged<'a>> {
     let known = recorded::Known::of(accounts, look);
     let living = alone::Living::of(look);
     let judge = |subject: Subject<'a>| {
         let (verdict, why, account) = known.verdict(subject).unwrap_or_else(|| {
             let (verdict, alone) = living.verdict(subject);
-            let alone = Why::Alone(alone);
             // What may be a dead instance's is nobody else's to take either.
             match known.suspicion(subject) {
                 Some((doubt, account)) => {
@@ -166,7 +195,13 @@ pub fn statuses<'a>(look: &'a Snapshot, accounts: &[Account]) -> Vec<Judged<'a>>
                     };
                     (Status::Unrecorded, why, Some(account))
                 }
-                None => (verdict, alone, None),
+                None => match unlooked.iter().find(|one| one.concerns(subject)) {
+                    Some(one) => {
+                        let place = one.place.clone();
+                        (Status::Unrecorded, Why::Unlooked { alone, place }, None)
+                    }
+                    None => (verdict, Why::Alone(alone), None),
+                },
             }
         });
         Judged { subject, verdict, why, account }

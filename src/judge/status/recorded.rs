@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::unlooked::has_a_say;
 use super::{Account, Status, Subject, Why};
 use crate::attribute::Doubt;
 use crate::attribute::sets::{queue_differs, set_differs};
@@ -132,7 +133,8 @@ impl<'a> Known<'a> {
         let used = self.used.get(&number);
         let mut changed = None;
         let mut judged: Vec<Found> = Vec::new();
-        for &(index, object) in records.into_iter().flatten() {
+        let records = records.into_iter().flatten();
+        for &(index, object) in records.filter(|(index, _)| self.has_a_say(*index, subject)) {
             match self.difference(index, object, subject) {
                 None => judged.extend(self.recorded(index, object, subject)),
                 Some(what) => {
@@ -146,7 +148,7 @@ impl<'a> Known<'a> {
         let used = used
             .into_iter()
             .flatten()
-            .find(|(_, identity)| is(identity, subject))
+            .find(|(index, identity)| is(identity, subject) && self.may_use(*index, subject))
             .map(|(index, _)| (Status::Used, Why::Used, Some(*index)));
         judged.into_iter().next().or(used).or(changed)
     }
@@ -154,8 +156,25 @@ impl<'a> Known<'a> {
     /// What a ledger suspects of an object that it does not have.
     pub(super) fn suspicion(&self, subject: Subject<'_>) -> Option<(Doubt, usize)> {
         let same = self.suspects.get(&Number::of_subject(subject))?.iter();
-        let found = same.clone().find(|(_, identity, _)| is(identity, subject))?;
+        let mut same = same.filter(|(index, ..)| self.has_a_say(*index, subject));
+        let found = same.find(|(_, identity, _)| is(identity, subject))?;
         Some((found.2, found.0))
+    }
+
+    /// Checks whether what a ledger records of an object as its own counts.
+    fn has_a_say(&self, index: usize, subject: Subject<'_>) -> bool {
+        self.accounts.get(index).is_some_and(|one| has_a_say(one.source.1, subject))
+    }
+
+    /// Checks whether what a ledger says of the use of an object counts: its owner may use it.
+    fn may_use(&self, index: usize, subject: Subject<'_>) -> bool {
+        let mode = match subject {
+            Subject::Shm(row) => row.mode,
+            Subject::Sem(set) => set.row.mode,
+            Subject::Msg(row) => row.mode,
+            Subject::Posix(file) => file.facts.mode,
+        };
+        mode & 0o066 != 0 || self.has_a_say(index, subject)
     }
 
     /// In what the object that is there differs from a record of its number.

@@ -10,6 +10,8 @@ pub enum Against {
     Recorded(String),
     /// A server that a ledger knows to be dead may have made or used it: the ledger, and why.
     Suspect(String),
+    /// A ledger that has it may be here, which could not be looked at.
+    LedgerUnread(String),
     /// It is attached so many times.
     Attached(u64),
     /// It is marked for destruction.
@@ -93,6 +95,7 @@ impl Against {
         match self {
             Self::Recorded(_) => "recorded",
             Self::Suspect(_) => "suspect",
+            Self::LedgerUnread(_) => "ledger-unread",
             Self::Attached(_) => "attached",
             Self::Dest => "dest",
             Self::Mapped(_) => "mapped",
@@ -134,6 +137,7 @@ impl Against {
         matches!(
             self,
             Self::Suspect(_)
+                | Self::LedgerUnread(_)
                 | Self::UserLives { .. }
                 | Self::UserUnread(_)
                 | Self::Hidden
@@ -172,6 +176,11 @@ impl fmt::Display for Against {
             Self::Suspect(what) => {
                 write!(f, "a dead server's, perhaps; adopt it by its number or name: {what}")
             }
+            Self::LedgerUnread(place) => write!(
+                f,
+                "a ledger may have it: {place} could not be looked at; adopt it by its number or \
+                 name if you know better"
+            ),
             Self::Attached(1) => f.write_str("it is attached once (nattch 1)"),
             Self::Attached(n) => write!(f, "it is attached {n} times (nattch {n})"),
             Self::Dest => f.write_str("it is marked for destruction and goes on the last detach"),

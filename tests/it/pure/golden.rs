@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use shmwarden::engine::EngineName;
 use shmwarden::judge::Reason;
 use shmwarden::judge::status::holders::Use;
-use shmwarden::judge::status::{Status, Why};
+use shmwarden::judge::status::{Alone, Status, Why};
 use shmwarden::ledger::record::{End, How};
 use shmwarden::snapshot::subject::Kind;
 
@@ -40,7 +40,9 @@ fn each_reason_of_list_has_its_code_and_sentence() {
     // What `sweep` would say is told as `sweep` tells it.
     let told = Why::Sweep(Box::new(Reason::Dead));
     assert_eq!((told.code(), told.to_string()), (Reason::Dead.code(), Reason::Dead.to_string()));
-    let all: Vec<Why> = others.into_iter().chain(alone).collect();
+    let unlooked = |alone| Why::Unlooked { alone, place: "/srv/a.ledger (newer)".to_owned() };
+    let unlooked = [Alone::CreatorDead(4711), Alone::NoUser, Alone::Attached(1)].map(unlooked);
+    let all: Vec<Why> = others.into_iter().chain(alone).chain(unlooked).collect();
     compare_lines("list.txt", all.iter().map(|why| (why.code(), why.to_string())));
 }
 

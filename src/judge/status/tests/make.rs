@@ -250,13 +250,13 @@ impl Story {
 /// The word and the code on each object, by one ledger.
 pub(super) fn words(story: &Story, look: &Snapshot) -> Vec<(Status, &'static str)> {
     let accounts = [story.clone().account(look)];
-    let judged = statuses(look, &accounts);
+    let judged = statuses(look, &accounts, &[]);
     judged.iter().map(|one| (one.verdict, one.why.code())).collect()
 }
 
 /// The word and the code on the only object, in no ledger.
 pub(super) fn alone(look: &Snapshot) -> (Status, &'static str) {
-    let judged = statuses(look, &[]);
+    let judged = statuses(look, &[], &[]);
     let one = &judged[0];
     assert_eq!((judged.len(), one.account), (1, None));
     (one.verdict, one.why.code())
@@ -264,7 +264,7 @@ pub(super) fn alone(look: &Snapshot) -> (Status, &'static str) {
 
 /// The only object, with an account that may be its.
 pub(super) fn only<'a>(look: &'a Snapshot, accounts: &[Account]) -> Judged<'a> {
-    let mut judged = statuses(look, accounts);
+    let mut judged = statuses(look, accounts, &[]);
     assert_eq!(judged.len(), 1);
     judged.remove(0)
 }

@@ -4,3 +4,4 @@ mod alone;
 mod holders;
 mod make;
 mod recorded;
+mod unlooked;

@@ -205,6 +205,6 @@ fn of_two_ledgers_the_one_whose_instance_lives_counts() {
     dead.0.runs.get_mut(&1).unwrap().claims[0].process = ProcessRef { pid: 51, start: 1 };
     let live = Story::begin().has(&row(1));
     let accounts = [dead.account(&look), live.account(&look)];
-    let judged = statuses(&look, &accounts);
+    let judged = statuses(&look, &accounts, &[]);
     assert_eq!((judged[0].verdict, judged[0].account), (Status::Live, Some(1)));
 }

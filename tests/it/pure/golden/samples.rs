@@ -53,12 +53,12 @@ complete!(
 
 complete!(
     every_objection_to_an_orphan_has_a_sample, against, Against:
-    Recorded(_), Suspect(_), Attached(_), Dest, Mapped(_), Opened(_), Locked, PerhapsMapped(_),
-    UseUnseen, Waited(_), Blocked(_), PerhapsBlocked(_), LastUserLives(_), LastUserUnseen,
-    CreatorLives(_), Listed(_), ListedByDead { .. }, ListUnread(_), Young(_), ChangedSince,
-    NoIdentity, ListedStays(..), MainStays(_), MayLead(..), UnknownLayout, Unreadable, NotYours(_),
-    UserLives { .. }, UserUnread(_), Hidden, PidsElsewhere, CreatorUnseen(_), ListElsewhere(_),
-    AnyFile,
+    Recorded(_), Suspect(_), LedgerUnread(_), Attached(_), Dest, Mapped(_), Opened(_), Locked,
+    PerhapsMapped(_), UseUnseen, Waited(_), Blocked(_), PerhapsBlocked(_), LastUserLives(_),
+    LastUserUnseen, CreatorLives(_), Listed(_), ListedByDead { .. }, ListUnread(_), Young(_),
+    ChangedSince, NoIdentity, ListedStays(..), MainStays(_), MayLead(..), UnknownLayout,
+    Unreadable, NotYours(_), UserLives { .. }, UserUnread(_), Hidden, PidsElsewhere,
+    CreatorUnseen(_), ListElsewhere(_), AnyFile,
 );
 
 complete!(
@@ -271,6 +271,7 @@ pub fn against() -> Vec<Against> {
     vec![
         Against::Recorded("/var/lib/shmwarden/main.ledger (its server lives)".to_owned()),
         Against::Suspect("/var/lib/shmwarden/main.ledger (perhaps its own)".to_owned()),
+        Against::LedgerUnread("/home/a/.local/state/shmwarden (Permission denied)".to_owned()),
         Against::Attached(1),
         Against::Attached(2),
         Against::Dest,

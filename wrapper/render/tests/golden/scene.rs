@@ -65,6 +65,7 @@ pub(super) fn view() -> View {
         sources: ["main", "web", "cache", "pool"].map(source).into(),
         status: 0,
         errors: vec![],
+        unlooked: vec![],
         ledgers: vec![],
     }
 }
