@@ -2,6 +2,8 @@
 //! that lead somewhere, a code map without holes. (That pages, help and flags say the same is
 //! tested in `wrapper/cli/tests.rs`, where clap's definitions are at hand.)
 
+mod safety;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
