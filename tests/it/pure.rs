@@ -32,3 +32,4 @@ mod sets_shared;
 mod sets_used;
 mod story;
 mod unborn;
+mod world;
