@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use shmwarden::attribute::{self, Suspect};
-use shmwarden::judge::status::{self, Account, Judged, Status, Why};
+use shmwarden::judge::status::{self, Account, Judged, Status, Unlooked, Why};
 use shmwarden::judge::unowned::{Against, Plan, Proposal, Scene, Wish, plan};
 use shmwarden::judge::{self, Action, Life, Reason, life};
 use shmwarden::ledger::record::{End, How, Record};
@@ -14,7 +14,7 @@ use shmwarden::object::Identity;
 use shmwarden::snapshot::Snapshot;
 use shmwarden::snapshot::subject::{Kind as SubjectKind, Subject};
 
-use super::{Kind, Look, Mapped, Role, Says, Thing, World, build};
+use super::{Kind, Ledger, Look, Mapped, Role, Says, Thing, World, build};
 
 /// Rounds in which what is read leads to more that is to be read.
 const ROUNDS: usize = 6;
@@ -44,7 +44,7 @@ pub fn line(seed: u64, world: &World) -> String {
     let look = listing(world);
     let accounts = accounts(world, &look);
     line.push_str(" | list:");
-    for one in status::statuses(&look, &accounts) {
+    for one in status::statuses(&look, &accounts, &unlooked(world)) {
         let (status, why) = (one.verdict.word(), one.why.code());
         write!(line, " {}={status} {why};", shown(&number(one.subject))).unwrap();
     }
@@ -257,6 +257,16 @@ pub fn accounts(world: &World, look: &Snapshot) -> Vec<Account> {
     accounts
 }
 
+/// The ledgers that could not be read.
+pub fn unlooked(world: &World) -> Vec<Unlooked> {
+    let closed = world.ledgers.iter().enumerate().filter(|(_, ledger)| ledger.is_closed);
+    let unlooked = |(at, ledger): (usize, &Ledger)| Unlooked {
+        place: build::path(at).to_string_lossy().into_owned(),
+        uid: Some(ledger.owner),
+    };
+    closed.map(unlooked).collect()
+}
+
 /// All that `adopt` asks once.
 pub struct Adopting<'a> {
     world: &'a World,
@@ -274,8 +284,10 @@ impl<'a> Adopting<'a> {
                 look.controls.push(list);
             }
         }
-        let judged = status::statuses(&look, &accounts);
-        let against = |one: &Judged<'_>| Some((number(one.subject), against(one, &accounts)?));
+        let judged = status::statuses(&look, &accounts, &unlooked(world));
+        let unlooked = unlooked(world);
+        let against =
+            |one: &Judged<'_>| Some((number(one.subject), against(one, &accounts, &unlooked)?));
         let prior = judged.iter().filter_map(against).collect();
         Self { world, look, prior }
     }
@@ -329,11 +341,14 @@ fn code(one: &Proposal<'_>) -> &'static str {
 
 /// What the ledgers have against taking an object, as the program has it
 /// (`wrapper/command/orphans.rs`).
-fn against(one: &Judged<'_>, accounts: &[Account]) -> Option<Against> {
+fn against(one: &Judged<'_>, accounts: &[Account], unlooked: &[Unlooked]) -> Option<Against> {
     let said = one.why.to_string();
     let lives = one.account.and_then(|at| accounts.get(at)).is_some_and(Account::lives);
     match (&one.why, one.verdict) {
-        (Why::Alone(_), _) | (_, Status::Changed) => None,
+        (Why::Alone(_) | Why::Unlooked { .. }, _) | (_, Status::Changed) => {
+            let unlooked = unlooked.iter().find(|place| place.concerns(one.subject));
+            unlooked.map(|unlooked| Against::LedgerUnread(unlooked.place.clone()))
+        }
         (Why::Used, _) if !lives => Some(Against::Suspect(said)),
         (Why::Sweep(reason), Status::Unrecorded)
             if matches!(**reason, Reason::PidReused | Reason::Unlisted) && !lives =>
