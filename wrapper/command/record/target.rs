@@ -343,4 +343,32 @@ impl Target {
         let program = PathBuf::from("/usr/lib/postgresql/15/bin/postgres");
         Self { process, owner: (0, 0), engine, program, data: None, held: None }
     }
+
+    /// Every refusal that takes no look at a living process.
+    pub(crate) fn refusals() -> Vec<Failure> {
+        let shown = Path::new("/srv/da\nta");
+        let directory = |pid_file| DataDirectory {
+            path: Bytes::from(shown),
+            file: Some(FileRef { dev: 64, ino: 77 }),
+            uid: Some(100_001),
+            major: Some(15),
+            pid_file,
+        };
+        // No process has this pid: it is above every pid_max.
+        let dead = |standalone| {
+            let file = engine::postgres::PidFile { pid: i32::MAX, standalone, segment: None };
+            directory(Seen::Here(file))
+        };
+        let missing = DataDirectory { file: None, ..directory(Seen::Gone) };
+        let others = [dead(false), dead(true), directory(Seen::Gone), directory(Seen::Denied)];
+        let in_directory = std::iter::once(missing).chain(others);
+        let mut all: Vec<Failure> =
+            in_directory.filter_map(|directory| server_in(shown, &directory).err()).collect();
+        all.extend([Seen::Gone, Seen::Denied].into_iter().filter_map(|seen| {
+            let refused: Result<FileId, Failure> = opened(seen, 4711, 100_001);
+            refused.err()
+        }));
+        all.push(no_server_there(4711, &directory(Seen::Gone)));
+        all
+    }
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every golden file. One that no test compares would be no promise.
-pub const FILES: [&str; 21] = [
+pub const FILES: [&str; 22] = [
     "adopt.json",
     "adopt.out",
     "adopt.txt",
@@ -22,6 +22,7 @@ pub const FILES: [&str; 21] = [
     "list.txt",
     "outcome.txt",
     "record.json",
+    "record.txt",
     "sweep.json",
     "sweep.out",
     "sweep.txt",
