@@ -1,5 +1,7 @@
 //! Where ledgers are: the default place, the name of an instance, what lies in a directory.
 
+pub(crate) mod robbery;
+
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;

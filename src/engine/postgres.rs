@@ -58,6 +58,19 @@ pub fn header(bytes: &[u8]) -> Option<Header> {
 /// # Errors
 /// A sentence where the major or the layout is not known.
 pub fn listed(bytes: &[u8], major: Option<u32>) -> Result<Vec<u32>, String> {
+    listed_from(bytes, major, 1)
+}
+
+/// Returns the handles of what a living server's control segment lists as being used or kept: from
+/// two references on (`dsm.c`: one is that of what its last user is about to remove).
+///
+/// # Errors
+/// As [`listed`].
+pub fn held(bytes: &[u8], major: Option<u32>) -> Result<Vec<u32>, String> {
+    listed_from(bytes, major, 2)
+}
+
+fn listed_from(bytes: &[u8], major: Option<u32>, least: u32) -> Result<Vec<u32>, String> {
     let Some(major) = major else {
         return Err("the major version of the server is not known".to_owned());
     };
@@ -87,7 +100,7 @@ pub fn listed(bytes: &[u8], major: Option<u32>) -> Result<Vec<u32>, String> {
         let references = u32_at(bytes, at + 4).ok_or_else(short)?;
         // From 14 on, odd handles are ranges of the main segment (is_main_region_dsm_handle).
         let inside_main = major >= 14 && handle & 1 == 1;
-        if references != 0 && !inside_main {
+        if references >= least && !inside_main {
             handles.push(handle);
         }
     }
@@ -243,6 +256,14 @@ mod tests {
         for major in MAJORS {
             let bytes = control(major, &[(10, 2), (12, 0), (14, 1)]);
             assert_eq!(listed(&bytes, Some(major)).unwrap(), [10, 14], "{major}");
+        }
+    }
+
+    #[test]
+    fn what_its_last_user_is_about_to_remove_is_listed_and_not_held() {
+        for major in MAJORS {
+            let bytes = control(major, &[(10, 2), (12, 0), (14, 1), (16, 3)]);
+            assert_eq!(held(&bytes, Some(major)).unwrap(), [10, 16], "{major}");
         }
     }
 

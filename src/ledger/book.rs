@@ -7,10 +7,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::time::SystemTime;
 
-pub use super::kept::{MOST_DESCENDANTS, MOST_STRANGERS, Recorded, Run, Standing};
+pub use super::kept::{MOST_DESCENDANTS, MOST_ROBBED, MOST_STRANGERS};
+pub use super::kept::{Recorded, Robbed, Run, Standing};
 use super::own_file::OwnFile;
-use super::record::{Claim, End, Entry, ObjectSeen, Place, Record, RunStart};
-use super::record::{VERSION, VERSION_OF_SETS, VERSION_OF_STRANGERS, VERSION_OF_UNBORN};
+use super::record::{Claim, End, Entry, Loss, ObjectSeen, Place, Record, Role, RunStart};
+use super::record::{VERSION, VERSION_OF_ROBBED, VERSION_OF_SETS};
+use super::record::{VERSION_OF_STRANGERS, VERSION_OF_UNBORN};
 pub use super::replay::Tail;
 use crate::object::{Birth, Identity, ProcessRef, Segment, ShmFile};
 
@@ -41,6 +43,8 @@ pub struct Book {
     pub used: Vec<(u64, Identity)>,
     /// Who used a set or queue and is none of its server's, by the object, the newest last.
     pub strangers: BTreeMap<u64, VecDeque<ProcessRef>>,
+    /// What living servers were robbed of, the newest last.
+    pub robbed: Vec<Robbed>,
     /// Sequence number of the last entry.
     pub seq: u64,
     /// The format that the last header names: what may follow is no newer than that.
@@ -98,6 +102,9 @@ impl Book {
             Record::Stranger { object, process } => self.stranger(*object, *process)?,
             Record::Gone { object } => {
                 self.stand(*object, entry.at, Standing::Gone, |was| *was != Standing::Intended)?;
+            }
+            Record::Robbed { run, loss, identity } => {
+                self.rob(*run, *loss, identity, entry.at)?;
             }
             Record::Intent { object, .. } => {
                 self.all_ended_for(*object)?;
@@ -239,6 +246,47 @@ impl Book {
         }
         noted.push_back(process);
         Ok(())
+    }
+
+    fn rob(
+        &mut self,
+        run: u64,
+        loss: Loss,
+        identity: &Identity,
+        at: SystemTime,
+    ) -> Result<(), Illegal> {
+        if self.version < VERSION_OF_ROBBED {
+            return Err(Illegal("a robbery in a ledger of an older version"));
+        }
+        self.can_name(identity)?;
+        self.open_run(run)?;
+        if self.robbed.len() >= MOST_ROBBED {
+            self.robbed.remove(0);
+        }
+        let objects = self.given.1;
+        self.robbed.push(Robbed { run, loss, identity: identity.clone(), at, objects });
+        Ok(())
+    }
+
+    /// Returns what servers were robbed of and have not made anew: a run that has not ended, in
+    /// which no other main segment was recorded since.
+    pub fn robbed_now(&self) -> impl Iterator<Item = &Robbed> {
+        self.robbed.iter().filter(|lost| {
+            let is_open = self.runs.get(&lost.run).is_some_and(|run| run.end.is_none());
+            is_open && !self.began_anew_since(lost)
+        })
+    }
+
+    /// One that was marked is recorded again without its key: that is no other.
+    fn began_anew_since(&self, lost: &Robbed) -> bool {
+        let mains = || {
+            let of_run = self.objects.values().filter(|object| object.run == lost.run);
+            of_run.filter(|object| object.role == Role::Main)
+        };
+        let (before, since): (Vec<&Recorded>, Vec<&Recorded>) =
+            mains().partition(|object| object.number <= lost.objects);
+        let known = |one: &Recorded| before.iter().any(|o| o.identity.has_number_of(&one.identity));
+        since.into_iter().any(|one| !known(one))
     }
 
     fn object(&mut self, seen: &ObjectSeen, entry: &Entry) -> Result<(), Illegal> {

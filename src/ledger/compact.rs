@@ -272,6 +272,7 @@ fn render(
             stays(*run, None)
         }
         Record::Used { run, .. } => used && stays(*run, None),
+        Record::Robbed { run, .. } => stays(*run, None),
         Record::Descendant { run, process } => {
             let still = |run: &Run| run.end.is_none() || with_sets.contains(&run.start.run);
             let known = |run: &Run| still(run) && run.descendants.contains(process);

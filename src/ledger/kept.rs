@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::SystemTime;
 
-use super::record::{Claim, End, EngineName, How, Outcome, Role, RunStart};
+use super::record::{Claim, End, EngineName, How, Loss, Outcome, Role, RunStart};
 use crate::object::{Identity, ProcessRef};
 use crate::snapshot::Clock;
 
@@ -13,6 +13,9 @@ pub const MOST_DESCENDANTS: usize = 1024;
 
 /// Most strangers that are kept of a set or queue.
 pub const MOST_STRANGERS: usize = 64;
+
+/// Most losses that are kept of a ledger: whoever has a server's rights can go on for ever.
+pub const MOST_ROBBED: usize = 256;
 
 /// One start of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,6 +129,21 @@ pub struct Recorded {
     pub standing: Standing,
     /// When that was recorded.
     pub changed: SystemTime,
+}
+
+/// Something that a living server still held and someone else took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Robbed {
+    /// The run whose server it was.
+    pub run: u64,
+    /// What was done to it.
+    pub loss: Loss,
+    /// The object.
+    pub identity: Identity,
+    /// When that was recorded.
+    pub at: SystemTime,
+    /// The highest number that an object had then.
+    pub(super) objects: u64,
 }
 
 impl Recorded {

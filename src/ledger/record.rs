@@ -21,6 +21,9 @@ pub const VERSION_OF_UNBORN: u64 = 3;
 /// The oldest format that can name strangers.
 pub const VERSION_OF_STRANGERS: u64 = 3;
 
+/// The oldest format that can name what a living server was robbed of.
+pub const VERSION_OF_ROBBED: u64 = 3;
+
 /// One line of a ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
@@ -99,6 +102,17 @@ pub enum Record {
     Gone {
         /// The object.
         object: u64,
+    },
+    /// An object that a living server still held was removed, or marked for removal, by someone
+    /// else.
+    Robbed {
+        /// The run.
+        run: u64,
+        /// What was done to it.
+        loss: Loss,
+        /// The object.
+        #[serde(flatten)]
+        identity: Identity,
     },
     /// The object is about to be removed.
     Intent {
@@ -348,6 +362,27 @@ pub enum Outcome {
     Raced,
     /// The kernel refused.
     Failed,
+}
+
+/// What was done to an object that a living server still held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Loss {
+    /// It is there no more under its number or name.
+    Removed,
+    /// It has lost its key, and goes on the last detach.
+    Marked,
+}
+
+impl Loss {
+    /// Returns the word for scripts.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Removed => "removed",
+            Self::Marked => "marked",
+        }
+    }
 }
 
 /// How a server ended.

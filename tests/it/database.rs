@@ -14,6 +14,7 @@ mod query;
 mod raced;
 mod record;
 mod reinitialise;
+mod robbed;
 mod rows;
 mod side_by_side;
 pub mod stage;

@@ -13,4 +13,5 @@ mod forsaken;
 mod gs_ctl;
 mod large;
 mod many;
+mod robbed;
 mod ways;

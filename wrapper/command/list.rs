@@ -86,6 +86,7 @@ fn once(filter: &Filter<'_>, common: &Common) -> Result<Option<u8>, u8> {
         let kinds = Kind::ALL.into_iter().filter(|one| kind(*one)).collect();
         view.add_uses(&kinds, &[]);
     }
+    view.look_for_robbery();
     let shown = Shown::of(&view, holders);
     let mut objects = view.judge();
     let limits = all.then(|| limits::table(&snapshot::limits::look(), &view.look, &objects));

@@ -1,7 +1,7 @@
 //! One look at everything, with what the ledgers say: what `list` and `who` show. Locks nothing,
 //! writes nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -22,6 +22,7 @@ use shmwarden::{Error, Result};
 use crate::cli::listing::LedgerArgs;
 use crate::exit;
 use crate::ledgers;
+use crate::ledgers::robbery::{self, Lost};
 
 /// What to look at.
 #[derive(Debug, Clone, Copy, Default)]
@@ -61,6 +62,8 @@ pub(crate) struct View {
     pub(crate) ledgers: Vec<Read>,
     /// What no map shows, where it was looked for.
     pub(crate) uses: Uses,
+    /// What living servers were robbed of, each with its account, where it was looked for.
+    pub(crate) robbed: Vec<(usize, Lost)>,
 }
 
 /// Where an account comes from.
@@ -131,6 +134,7 @@ impl View {
             unlooked: Vec::new(),
             ledgers: std::mem::take(&mut books.all),
             uses: Uses::default(),
+            robbed: Vec::new(),
         };
         view.finish(&books, scope, wanted)?;
         if !scope.maps && view.wants_maps() {
@@ -199,6 +203,21 @@ impl View {
     /// The verdict on each object.
     pub(crate) fn judge(&self) -> Vec<Judged<'_>> {
         status::statuses(&self.look, &self.accounts, &self.unlooked)
+    }
+
+    /// Looks what living servers were robbed of: what the ledgers say, and what is proven now.
+    pub(crate) fn look_for_robbery(&mut self) {
+        let books = self.accounts.iter().map(|account| &account.book).enumerate();
+        self.robbed = robbery::now(books, &self.look.place);
+    }
+
+    /// Returns the accounts whose servers were robbed, each with what of.
+    pub(crate) fn robbed_accounts(&self) -> BTreeMap<usize, Vec<&Lost>> {
+        let mut accounts: BTreeMap<usize, Vec<&Lost>> = BTreeMap::new();
+        for (account, lost) in &self.robbed {
+            accounts.entry(*account).or_default().push(lost);
+        }
+        accounts
     }
 
     /// The ledger that a verdict comes from.

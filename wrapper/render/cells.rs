@@ -37,7 +37,7 @@ pub(crate) fn write(
             Some((uid, _)) => shown.write_user(uid, out),
             None => out.push_str(NONE),
         },
-        Column::Status => words(&shown::status(subject), out),
+        Column::Status => words(&shown.status(one), out),
         Column::Creator => creator(subject, shown, out),
         Column::Age => match shown.age(subject) {
             Some(age) => span(age.as_secs(), out),

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use shmwarden::ledger::Book;
-use shmwarden::ledger::book::{Recorded, Run, Standing};
-use shmwarden::ledger::record::{Outcome, Role};
+use shmwarden::ledger::book::{Recorded, Robbed, Run, Standing};
+use shmwarden::ledger::record::{Loss, Outcome, Role};
 use shmwarden::object::Bytes;
 
 use super::{json, text};
@@ -30,6 +30,7 @@ pub(crate) fn several(ledgers: Vec<Value>) -> Value {
 
 fn document_of(run: &Run, book: &Book) -> Value {
     let objects: Vec<Value> = of(run, book).map(object).collect();
+    let robbed: Vec<Value> = robbed(run, book).map(loss).collect();
     json!({
         "run": run.start.run,
         "started": json::time(run.at),
@@ -40,7 +41,20 @@ fn document_of(run: &Run, book: &Book) -> Value {
         "ended": run.end.as_ref().map(|(_, at)| json::time(*at)),
         "end": run.end.as_ref().map(|(end, _)| end.to_string()),
         "objects": objects,
+        "robbed": robbed,
     })
+}
+
+/// What someone else took from its server while that lived.
+fn robbed<'a>(run: &'a Run, book: &'a Book) -> impl Iterator<Item = &'a Robbed> {
+    book.robbed.iter().filter(|lost| lost.run == run.start.run)
+}
+
+fn loss(lost: &Robbed) -> Value {
+    let mut out = json::identity(&lost.identity);
+    out.insert("loss".into(), lost.loss.word().into());
+    out.insert("at".into(), json::time(lost.at).into());
+    Value::Object(out)
 }
 
 fn object(object: &Recorded) -> Value {
@@ -97,6 +111,17 @@ fn tell(run: &Run, book: &Book, out: &mut String) {
                 other => format!(" [{}]", role(other)),
             },
             object.how
+        ));
+    }
+    for lost in robbed(run, book) {
+        let what = match lost.loss {
+            Loss::Removed => "removed",
+            Loss::Marked => "marked for removal",
+        };
+        out.push_str(&format!(
+            "    {}  robbed    {}: {what} by someone else while the server used it\n",
+            when(lost.at),
+            text::object(&lost.identity)
         ));
     }
     match &run.end {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
+use serde_json::Value;
 use shmwarden::judge::status::{Judged, Status};
 
 use super::columns::Column;
@@ -11,6 +12,7 @@ use super::screen::Screen;
 use super::shown::Shown;
 use super::table::{self, Heading, Style, Table};
 use super::{cells, json, text};
+use crate::ledgers::robbery::{self, Lost};
 
 /// How a table is to look.
 #[derive(Debug)]
@@ -28,6 +30,7 @@ pub(crate) struct Document<'a> {
     boot_id: &'a str,
     ipc_namespace: &'a str,
     objects: Vec<Object<'a>>,
+    robbed: Vec<Value>,
 }
 
 /// The document.
@@ -38,7 +41,27 @@ pub(crate) fn document<'a>(objects: &[Judged<'_>], shown: &'a Shown<'_>) -> Docu
         boot_id: &place.boot,
         ipc_namespace: &place.ipc_namespace,
         objects: objects.iter().map(|one| object::document(one, shown)).collect(),
+        robbed: shown
+            .view
+            .robbed
+            .iter()
+            .map(|(account, lost)| robbed(*account, lost, shown))
+            .collect(),
     }
+}
+
+/// Something that a living server was robbed of.
+fn robbed(account: usize, lost: &Lost, shown: &Shown<'_>) -> Value {
+    let source = shown.view.source(Some(account));
+    let mut out = lost.identity.as_ref().map(json::identity).unwrap_or_default();
+    out.insert("object".into(), lost.name.clone().into());
+    out.insert("loss".into(), lost.loss.word().into());
+    out.insert("at".into(), lost.at.map(json::time).into());
+    out.insert("instance".into(), shown.instance(Some(account)).into());
+    out.insert("ledger".into(), source.map(|source| source.path.to_string_lossy()).into());
+    out.insert("engine".into(), lost.engine.to_string().into());
+    out.insert("pid".into(), lost.server.pid.into());
+    Value::Object(out)
 }
 
 /// The text for people.
@@ -93,8 +116,17 @@ fn table(objects: &[Judged<'_>], shown: &Shown<'_>, looks: &Looks) -> Table {
 
 /// Totals, and what to do next.
 fn closing(objects: &[Judged<'_>], shown: &Shown<'_>) -> Vec<String> {
+    let mut robbed = Vec::new();
+    for lost in shown.view.robbed_accounts().into_values() {
+        let named = lost.iter().map(|one| (one.name.as_str(), one.loss));
+        let said = lost.first().map(|one| robbery::sentence(one.engine, one.server.pid, named));
+        robbed.extend(
+            said.map(|said| format!("robbed: {}; {}", text::escaped(&said), robbery::ADVICE)),
+        );
+    }
     if objects.is_empty() {
-        return vec!["no objects".to_owned()];
+        robbed.insert(0, "no objects".to_owned());
+        return robbed;
     }
     let mut totals: BTreeMap<Status, (u64, u64)> = BTreeMap::new();
     for one in objects {
@@ -109,7 +141,7 @@ fn closing(objects: &[Judged<'_>], shown: &Shown<'_>) -> Vec<String> {
         })
         .collect();
     let mut lines = vec![String::new(), words.join("; ")];
-    lines.extend(advice(&totals, shown.view.errors.len()));
+    lines.extend(advice(&totals, shown.view.errors.len(), robbed));
     let owners: BTreeSet<u32> = objects.iter().map(|one| one.subject.owner().0).collect();
     if owners.into_iter().any(|uid| shown.user(uid).is_none()) {
         lines.push("?  after an owner: there is no such account any more".to_owned());
@@ -117,10 +149,14 @@ fn closing(objects: &[Judged<'_>], shown: &Shown<'_>) -> Vec<String> {
     lines
 }
 
-/// What to do next, where so many ledgers could not be read.
-fn advice(totals: &BTreeMap<Status, (u64, u64)>, unread: usize) -> Vec<String> {
+/// What to do next, where so many ledgers could not be read; robberies come first.
+fn advice(
+    totals: &BTreeMap<Status, (u64, u64)>,
+    unread: usize,
+    robbed: Vec<String>,
+) -> Vec<String> {
     let has = |verdict| totals.contains_key(&verdict);
-    let mut lines = Vec::new();
+    let mut lines = robbed;
     let known = [
         (Status::Stale, "stale: `shmwarden sweep` removes it"),
         (

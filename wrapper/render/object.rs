@@ -108,7 +108,7 @@ pub(crate) fn document<'a>(one: &Judged<'_>, shown: &'a Shown<'_>) -> Object<'a>
         last_operator,
         device: file(subject).map(|(dev, _)| dev),
         inode: file(subject).map(|(_, ino)| ino),
-        status: shown::status(subject),
+        status: shown.status(one),
         creator: shown.creator(subject).map(|creator| Creator {
             pid: creator.pid,
             alive: creator.command.is_some(),

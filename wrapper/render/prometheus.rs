@@ -62,6 +62,11 @@ const RUNS: Metric = Metric {
     help: "Starts of servers by how they ended, as far back as the ledgers go.",
     labels: &["instance", "end"],
 };
+const ROBBED: Metric = Metric {
+    name: "shmwarden_robbed_objects",
+    help: "Objects that living servers still use and someone else removed.",
+    labels: &["instance"],
+};
 const UNREADABLE: Metric = Metric {
     name: "shmwarden_ledgers_unreadable",
     help: "Ledgers that are damaged, of a newer version, or may not be read.",
@@ -161,6 +166,10 @@ fn of_ledgers(shown: &Shown<'_>, out: &mut String) {
     let mut removed: BTreeMap<Labels, u64> = BTreeMap::new();
     let mut last: BTreeMap<Labels, u64> = BTreeMap::new();
     let mut runs: BTreeMap<Labels, u64> = BTreeMap::new();
+    let mut robbed: BTreeMap<Labels, u64> = BTreeMap::new();
+    for (account, _) in &shown.view.robbed {
+        add(&mut robbed, vec![shown.instance(Some(*account)).unwrap_or_default().to_owned()], 1);
+    }
     for read in &shown.view.ledgers {
         let instance = read.source.instance.clone();
         for outcome in OUTCOME_WORDS {
@@ -170,6 +179,7 @@ fn of_ledgers(shown: &Shown<'_>, out: &mut String) {
             add(&mut runs, vec![instance.clone(), end.to_owned()], 0);
         }
         let key = vec![instance.clone()];
+        add(&mut robbed, key.clone(), 0);
         add(&mut removed, key.clone(), 0);
         let newest = last.entry(key.clone()).or_default();
         *newest = (*newest).max(last_removal(&read.book));
@@ -191,6 +201,7 @@ fn of_ledgers(shown: &Shown<'_>, out: &mut String) {
     write(&REMOVED_BYTES, &removed, out);
     write(&LAST_REMOVAL, &last, out);
     write(&RUNS, &runs, out);
+    write(&ROBBED, &robbed, out);
     write(&UNREADABLE, &BTreeMap::from([(vec![], shown.view.errors.len() as u64)]), out);
 }
 

@@ -8,11 +8,12 @@ use std::time::{Duration, SystemTime};
 use nix::unistd::{Uid, User};
 use shmwarden::judge::life;
 use shmwarden::judge::status::holders::{Holders, Holding};
-use shmwarden::judge::status::{Judged, Subject};
+use shmwarden::judge::status::{Judged, Status, Subject};
 use shmwarden::snapshot::Process;
 
 use super::text;
 use crate::command::view::View;
+use crate::ledgers::robbery::Lost;
 
 /// A view, ready to be shown.
 pub(crate) struct Shown<'a> {
@@ -111,6 +112,16 @@ impl<'a> Shown<'a> {
     /// The instance that a verdict is about.
     pub(crate) fn instance(&self, account: Option<usize>) -> Option<&str> {
         self.view.source(account).map(|source| source.instance.as_str())
+    }
+
+    /// Returns the words on the state of an object, and of its server where that was robbed.
+    pub(crate) fn status(&self, one: &Judged<'_>) -> Vec<&'static str> {
+        let mut words = status(one.subject);
+        let of_account = |(account, _): &(usize, Lost)| Some(*account) == one.account;
+        if one.verdict == Status::Live && self.view.robbed.iter().any(of_account) {
+            words.push("robbed");
+        }
+        words
     }
 
     /// How long ago an object was made or changed; `None` where its time lies ahead.

@@ -93,7 +93,8 @@ impl GenericFiles {
     }
 }
 
-fn changed() -> Option<(i64, i64)> {
+/// Returns the change time of `/dev/shm`: what came or went moved it.
+pub(crate) fn changed() -> Option<(i64, i64)> {
     let metadata = std::fs::metadata(shm_files::DIRECTORY).ok()?;
     Some((metadata.mtime(), metadata.mtime_nsec()))
 }

@@ -95,6 +95,11 @@ impl Gauss {
         self.outermost.wait(SOON)
     }
 
+    /// Waits for the end of what was started.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.outermost.wait(SOON)
+    }
+
     /// Ends it by a signal after its launcher can no longer witness that; both are dead then.
     pub fn end_both(&mut self, signal: Signal) {
         let launcher = processes::parent(self.pid).unwrap();

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use shmwarden::ledger::Book;
 use shmwarden::ledger::book::{Illegal, Standing, Tail};
 use shmwarden::ledger::record::{
-    Claim, End, Entry, Header, Outcome, Record, Role, RunStart, VERSION,
+    Claim, End, Entry, Header, Loss, Outcome, Record, Role, RunStart, VERSION,
 };
 use shmwarden::object::{Bytes, Key, ProcessRef, Segment};
 
@@ -38,6 +38,26 @@ fn one_of_each_standing() -> Story {
         story = story.then(intent(object));
     }
     story.then(outcome(3, Outcome::Removed)).then(outcome(5, Outcome::Failed))
+}
+
+/// Until the server has another main segment, and no longer than the run: a marked one that is
+/// recorded again without its key is the same.
+#[test]
+fn a_server_is_robbed_until_it_begins_anew_or_ends() {
+    let main = segment(1);
+    let marked = Segment { key: Key(0), ..main.clone() };
+    let lost = Record::Robbed { run: 1, loss: Loss::Marked, identity: shm(&main) };
+    let robbed = |story: &Story| story.book.robbed_now().count();
+    let story = Story::of(claim(1)).object(1, Role::Main, shm(&main)).then(lost.clone());
+    assert_eq!(robbed(&story), 1);
+    let story = story.object(2, Role::Main, shm(&marked));
+    assert_eq!(robbed(&story), 1);
+    let anew = story.clone().object(3, Role::Main, shm(&segment(2)));
+    assert_eq!((robbed(&anew), anew.book.robbed.len()), (0, 1));
+    let ended = story.end(1, End::Signal(9));
+    assert_eq!((robbed(&ended), ended.book.robbed.len()), (0, 1));
+    refused(ended, lost.clone());
+    refused(Story::default().then(header(here())), lost);
 }
 
 fn intent(object: u64) -> Record {
@@ -313,6 +333,10 @@ pub fn record_of((kind, a, b, c): (u8, u8, u8, u8), book: &Book) -> Record {
             let mut seen = seen(object, Role::Other, shm(&segment));
             seen.run = run_number;
             Record::Object(seen)
+        }
+        9 if c % 2 == 0 => {
+            let loss = if c % 4 == 0 { Loss::Marked } else { Loss::Removed };
+            Record::Robbed { run: run_number, loss, identity: shm(&segment(id)) }
         }
         9 => Record::Used { run: run_number, identity: shm(&segment(id)) },
         10 if c % 2 == 0 => Record::Descendant { run: run_number, process: claimed },

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use shmwarden::ledger::OwnFile;
 use shmwarden::ledger::line::{self, Bad};
 use shmwarden::ledger::record::{
-    Adopted, Claim, DataDir, End, EngineName, Entry, Executable, Header, How, ObjectSeen, Outcome,
-    Record, Role, RunStart,
+    Adopted, Claim, DataDir, End, EngineName, Entry, Executable, Header, How, Loss, ObjectSeen,
+    Outcome, Record, Role, RunStart,
 };
 use shmwarden::object::{Birth, Bytes, FileRef, Identity, Key, Place, ProcessRef, Queue, Segment};
 use shmwarden::object::{SemaphoreSet, ShmFile};
@@ -204,6 +204,10 @@ fn any_step() -> impl Strategy<Value = Record> {
         (any::<u64>(), any_identity()).prop_map(|(run, identity)| Record::Used { run, identity }),
         (any::<u64>(), any_process())
             .prop_map(|(run, process)| Record::Descendant { run, process }),
+        (any::<u64>(), any::<bool>(), any_identity()).prop_map(|(run, marked, identity)| {
+            let loss = if marked { Loss::Marked } else { Loss::Removed };
+            Record::Robbed { run, loss, identity }
+        }),
         any::<u64>().prop_map(|object| Record::Gone { object }),
         (any::<u64>(), any_text()).prop_map(|(object, reason)| Record::Intent { object, reason }),
         (any::<u64>(), outcome, any_text())

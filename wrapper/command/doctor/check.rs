@@ -19,6 +19,7 @@ use shmwarden::snapshot::{self, Process, Seen, config, features};
 
 use super::{text_of, units};
 use crate::command::view::View;
+use crate::ledgers::robbery::{self, Lost};
 use crate::render::shown::Shown;
 use crate::render::text;
 
@@ -48,6 +49,7 @@ pub(crate) fn all(view: &View, shown: &Shown<'_>) -> Checked {
     let leaks = leaks::table(&judged);
     let mut findings =
         limits::judge(&table, &judged, kernel_limits.page_bytes, kernel_limits.sem, &names);
+    findings.extend(robbed(view, shown));
     findings.extend(leaks::judge(&judged, &leaks, &names, &text::size));
     findings.extend(settings::judge(&kernel_limits));
     findings.extend(of_logind(view, &judged, shown));
@@ -89,6 +91,24 @@ fn running(view: &View, shown: &Shown<'_>) -> Vec<Server> {
         })
     });
     server.collect()
+}
+
+/// Living servers that were robbed.
+fn robbed(view: &View, shown: &Shown<'_>) -> Vec<Finding> {
+    let accounts = view.robbed_accounts().into_iter();
+    let finding = |(account, lost): (usize, Vec<&Lost>)| {
+        let first = lost.first()?;
+        let named = lost.iter().map(|one| (one.name.as_str(), one.loss));
+        let said = robbery::sentence(first.engine, first.server.pid, named);
+        let instance = shown.instance(Some(account)).unwrap_or_default();
+        Some(Finding::bad("robbed", format!("{instance}: {said}"), robbery::ADVICE))
+    };
+    let found: Vec<Finding> = accounts.filter_map(finding).collect();
+    if !found.is_empty() {
+        return found;
+    }
+    let text = "no living server of a ledger was seen to have lost what it still uses";
+    vec![Finding::ok("robbed", text)]
 }
 
 /// Who is no root cannot tell which processes of others are servers.

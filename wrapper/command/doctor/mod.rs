@@ -32,13 +32,14 @@ pub(crate) fn run(args: &DoctorArgs, common: &Common) -> Ending {
     if let Some(text) = &args.explain {
         return explain::run(text, &args.ledgers, wanted, common);
     }
-    let view = match View::take_quietly(&args.ledgers, wanted) {
+    let mut view = match View::take_quietly(&args.ledgers, wanted) {
         Ok(view) => view,
         Err(error) => {
             log::error!("{error}");
             return Ending::Status(exit::status_of(&error));
         }
     };
+    view.look_for_robbery();
     let shown = Shown::of(&view, false);
     let checked = check::all(&view, &shown);
     let act = checked.findings.iter().any(|finding| finding.level != Level::Ok);

@@ -245,6 +245,7 @@ impl Launcher {
         let book = self.book.as_ref();
         let times = [
             looks.then(|| self.pace.next()),
+            book.filter(|_| looks).map(|book| book.watch.robbery_due()),
             book.and_then(|book| book.scribe.retry_at(&book.ledger)).filter(|_| looks),
             self.linger_until(),
             self.daemon_due(),
@@ -343,6 +344,8 @@ impl Launcher {
             book.tell_a_lost_name();
             self.pace.looked(began, Instant::now());
             self.note_daemons();
+        } else if began >= book.watch.robbery_due() {
+            book.watch.look_for_robbery(&mut book.ledger);
         }
         self.name_what_a_daemon_left();
         let Some(book) = &mut self.book else { return };

@@ -3,12 +3,16 @@
 
 use std::time::Instant;
 
+use nix::libc::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV};
 use shmwarden::engine::EngineName;
 use shmwarden::ledger::record::{End, Record};
 use shmwarden::snapshot::processes;
 use shmwarden::sys::process::{self, Ended};
 
 use super::{Event, Launcher, State, Ward};
+
+/// Signals that a server brings upon itself.
+const CRASHES: [i32; 5] = [SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE];
 
 impl Launcher {
     /// Takes in every child that has ended. A claimed one is looked at once more before it is
@@ -113,6 +117,15 @@ impl Launcher {
                 log::error!("the last look at the server's objects failed: {error}");
             }
             return;
+        }
+        let crashed = match process::peek(pid) {
+            Ok(Some(Ended::Exited(status))) => status != 0,
+            // Killed, it may have been in the midst of its own removals.
+            Ok(Some(Ended::Signaled(signal, _))) => CRASHES.contains(&signal),
+            Ok(None) | Err(_) => false,
+        };
+        if crashed {
+            book.watch.look_for_robbery_at_crash(&mut book.ledger);
         }
         if let Err(error) = book.watch.last_look(&mut book.ledger) {
             log::error!("the last look at the server's objects failed: {error}");

@@ -4,6 +4,7 @@
 mod fresh;
 mod header;
 mod last;
+mod robbed;
 mod segments;
 pub(crate) mod sets;
 mod users;
@@ -48,6 +49,7 @@ pub(crate) struct Watch {
     mount: Option<String>,
     calls: sets::Calls,
     asked: users::Asked,
+    robbery: robbed::Robbery,
     /// Whether a claim could not be looked at again.
     claims_are_due: bool,
 }
@@ -69,6 +71,7 @@ impl Watch {
             mount: snapshot::place::shm_mount(),
             calls: sets::Calls::start(),
             asked: users::Asked::default(),
+            robbery: robbed::Robbery::start(),
             claims_are_due: false,
         }
     }
@@ -78,6 +81,8 @@ impl Watch {
     /// # Errors
     /// What the kernel says; a record that may not follow is a mistake of this program.
     pub(crate) fn look(&mut self, ledger: &mut Ledger, dense: bool) -> Result<()> {
+        // Before what is gone is noted as gone.
+        self.look_for_robbery(ledger);
         let now = snapshot::boot_ticks();
         let rows = snapshot::segments()?;
         let appeared = rows.iter().any(|row| !self.known.contains(&number(row)));
@@ -93,6 +98,7 @@ impl Watch {
             self.header_tries = 0;
         }
         self.read_header(ledger, &rows)?;
+        self.learn_listed(ledger, &rows, appeared);
         self.note_used(ledger, &rows)?;
         self.look_at_calls(ledger, &rows, false)?;
         if self.is(ledger, EngineName::Generic) && !self.is(ledger, EngineName::Postgres) {

@@ -67,6 +67,7 @@ pub(super) fn view() -> View {
         errors: vec![],
         unlooked: vec![],
         ledgers: vec![],
+        robbed: vec![],
     }
 }
 
