@@ -10,7 +10,7 @@ use crate::ledger::Book;
 use crate::ledger::book::{Recorded, Run, Standing};
 use crate::ledger::record::{End, How, ObjectSeen, Role};
 use crate::object::{Bytes, Identity, Key, ShmFile};
-use crate::snapshot::{Mapped, Snapshot, identity_of};
+use crate::snapshot::{Mapped, Seen, Snapshot, identity_of};
 use crate::sys::shm::{MODE_DEST, Row};
 
 /// What a main or control segment lists.
@@ -111,8 +111,9 @@ fn dynamic_handles(run: &Run, control: &Recorded, look: &Snapshot) -> Option<Vec
 fn with_handle(handle: u32, look: &Snapshot) -> Vec<(Identity, u32)> {
     let name = postgres::posix_name(handle);
     let key = postgres::sysv_key(handle);
-    let file = look.file(&name.0).map(|file| (Identity::Posix(file.clone()), file.uid));
-    let rows = look.segments.iter().filter(|row| row.key == key && key != 0);
+    let file = look.file(&name.0).here().map(|file| &file.identity);
+    let file = file.map(|file| (Identity::Posix(file.clone()), file.uid));
+    let rows = look.segments.seen().filter(|row| row.key == key && key != 0);
     let rows = rows.map(|row| (Identity::Shm(identity_of(row)), row.creator_uid));
     file.into_iter().chain(rows).collect()
 }
@@ -218,13 +219,15 @@ pub fn of_list(list: &Identity, handles: &[u32]) -> Vec<Name> {
 pub fn bearers(name: &Name, look: &Snapshot) -> Vec<Bearer> {
     match name {
         Name::File(name) => match look.file(&name.0) {
-            Some(file) => vec![Bearer::Object(Identity::Posix(file.clone()))],
-            None if look.is_absent(name) => Vec::new(),
-            None => vec![Bearer::Unknown],
+            Seen::Here(file) => vec![Bearer::Object(Identity::Posix(file.identity.clone()))],
+            Seen::Gone if look.is_absent(name) => Vec::new(),
+            Seen::Gone | Seen::Denied => vec![Bearer::Unknown],
         },
         Name::Key(key) => {
-            let rows = look.segments.iter().filter(|row| row.key == key.0);
-            rows.map(|row| Bearer::Object(Identity::Shm(identity_of(row)))).collect()
+            let rows = look.segments.seen().filter(|row| row.key == key.0);
+            let found = rows.map(|row| Bearer::Object(Identity::Shm(identity_of(row))));
+            let unread = look.segments.missing().map(|_| Bearer::Unknown);
+            found.chain(unread).collect()
         }
     }
 }
@@ -237,7 +240,7 @@ pub(super) fn missing(book: &Book, run: &Run, look: &Snapshot, suspects: &mut Ve
         return;
     }
     let fits = |uid: u32| run.claims.iter().any(|claim| claim.uids.contains(&uid));
-    let files = look.files.iter().filter(|file| {
+    let files = look.files.seen().map(|file| &file.identity).filter(|file| {
         fits(file.uid)
             && postgres::is_posix_name(&file.name.0)
             && lived_in(run, file.birth.seconds())
@@ -247,12 +250,12 @@ pub(super) fn missing(book: &Book, run: &Run, look: &Snapshot, suspects: &mut Ve
         let dynamic = matches!(object.role, Role::Control | Role::Dynamic);
         object.run == run.start.run && dynamic && matches!(object.identity, Identity::Shm(_))
     });
-    let rows = look.segments.iter().filter(|row| {
+    let rows = look.segments.seen().filter(|row| {
         uses_sysv
             && fits(row.creator_uid)
             && (row.key, row.nattch, row.mode & MODE_DEST) == (row.key.max(1), 0, 0)
             && row.creator_pid != 0
-            && look.process(row.creator_pid).is_none()
+            && look.process(row.creator_pid).here().is_none()
             && lived_in(run, row.ctime)
     });
     let all = files
@@ -276,7 +279,7 @@ fn lived_in(run: &Run, seconds: i64) -> bool {
 }
 
 fn is_mapped(file: &ShmFile, look: &Snapshot) -> bool {
-    look.processes.iter().any(|process| process.mappings(Mapped::File(file.file)) > 0)
+    look.processes.seen().any(|process| process.mappings(Mapped::File(file.file)) > 0)
 }
 
 /// Segments whose header has to be read before anything of their instance is judged: every one
@@ -295,12 +298,12 @@ pub fn headers_wanted(book: &Book, look: &Snapshot) -> Vec<i32> {
     for run in runs_here(book, look).filter(|run| same_pids(book, run, look)) {
         for claim in &run.claims {
             let its = |row: &&Row| bears_claim(claim, row) && seen_with(claim, row.creator_uid);
-            ids.extend(look.segments.iter().filter(its).map(|row| row.id));
+            ids.extend(look.segments.seen().filter(its).map(|row| row.id));
         }
     }
     ids.sort_unstable();
     ids.dedup();
-    ids.retain(|id| look.segment(*id).is_some_and(|row| row.nattch == 0));
+    ids.retain(|id| look.segment(*id).here().is_some_and(|row| row.nattch == 0));
     ids.retain(|id| !look.headers.contains_key(id));
     ids
 }
@@ -315,8 +318,8 @@ pub fn controls_wanted(book: &Book, look: &Snapshot) -> Vec<Identity> {
         .map(|object| object.identity.clone())
         .filter(missing)
         .filter(|identity| match identity {
-            Identity::Shm(s) => look.segment(s.id).is_some_and(|row| row.nattch == 0),
-            Identity::Posix(f) => look.file(&f.name.0).is_some_and(|now| now.is(f)),
+            Identity::Shm(s) => look.segment(s.id).here().is_some_and(|row| row.nattch == 0),
+            Identity::Posix(f) => look.file(&f.name.0).here().is_some_and(|now| now.is(f)),
             Identity::Sem(_) | Identity::Msg(_) => false,
         })
         .collect()

@@ -55,7 +55,7 @@ pub fn created(
     look: &Snapshot,
 ) -> (Vec<ObjectSeen>, Vec<i32>) {
     let (mut found, mut doubtful): (Vec<Found>, Vec<i32>) = (Vec::new(), Vec::new());
-    for row in look.segments.iter().filter(|row| bears_claim(claim, row)) {
+    for row in look.segments.seen().filter(|row| bears_claim(claim, row)) {
         let identity = Identity::Shm(identity_of(row));
         if is_recorded(book, &identity) {
             continue;
@@ -79,11 +79,11 @@ pub fn created_below(
     look: &Snapshot,
 ) -> Vec<ObjectSeen> {
     let mut all: Vec<(Found, ProcessRef)> = Vec::new();
-    for row in look.segments.iter().filter(|row| row.mode & MODE_DEST == 0) {
+    for row in look.segments.seen().filter(|row| row.mode & MODE_DEST == 0) {
         let maker = descendants.iter().find(|member| member.process.pid == row.creator_pid);
         let Some(maker) = maker.filter(|maker| maker.made(row)) else { continue };
         let identity = Identity::Shm(identity_of(row));
-        let own = look.process(maker.process.pid).and_then(|process| process.uids);
+        let own = look.process(maker.process.pid).here().and_then(|process| process.uids);
         let own = own.is_some_and(|uids| uids.contains(&row.creator_uid));
         if (own || seen_with(claim, row.creator_uid)) && !is_recorded(book, &identity) {
             all.push(((claim.run, How::Watch, Role::Other, identity), maker.process));
@@ -109,9 +109,10 @@ pub fn listed(book: &Book, run: &Run, look: &Snapshot) -> Vec<ObjectSeen> {
 #[must_use]
 pub fn used(book: &Book, run: u64, server: &Member, look: &Snapshot) -> Vec<Identity> {
     let identity = |mapped: &Mapped| match mapped {
-        Mapped::Segment(id) => look.segment(*id).map(|row| Identity::Shm(identity_of(row))),
+        Mapped::Segment(id) => look.segment(*id).here().map(|row| Identity::Shm(identity_of(row))),
         Mapped::File(file) => {
-            let file = look.files.iter().find(|known| known.file == *file);
+            let mut files = look.files.seen().map(|known| &known.identity);
+            let file = files.find(|known| known.file == *file);
             file.map(|file| Identity::Posix(file.clone()))
         }
     };

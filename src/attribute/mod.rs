@@ -125,7 +125,7 @@ fn proven_anew(book: &Book, look: &Snapshot, again: &mut Vec<ObjectSeen>) {
         let Identity::Shm(segment) = &object.identity else { continue };
         let run = book.runs.get(&object.run);
         let claim = run.and_then(|run| claim_of(run, segment.creator_pid));
-        let row = look.segment(segment.id).filter(|_| is_here(book, object, look));
+        let row = look.segment(segment.id).here().filter(|_| is_here(book, object, look));
         let proof = claim.zip(row).and_then(|(claim, row)| proof::written(claim, row, look));
         let Some(how) = proof.filter(|_| object.standing == Standing::Present) else { continue };
         match again.iter_mut().find(|seen| seen.object == object.number) {
@@ -171,13 +171,13 @@ pub fn is_here(book: &Book, object: &Recorded, look: &Snapshot) -> bool {
     place.boot == look.place.boot
         && match &object.identity {
             Identity::Shm(segment) => {
-                let row = look.segment(segment.id);
+                let row = look.segment(segment.id).here();
                 place.ipc_namespace == look.place.ipc_namespace
                     && row.is_some_and(|row| differs(segment, row, same_pids).is_none())
             }
             Identity::Posix(file) => {
                 look.place.shm_mount.as_ref() == Some(&file.mount)
-                    && look.file(&file.name.0).is_some_and(|now| now.is(file))
+                    && look.file(&file.name.0).here().is_some_and(|now| now.is(file))
             }
             Identity::Sem(set) => {
                 let now = look.set(set.id).here();
@@ -227,7 +227,7 @@ fn claimed(
     suspects: &mut Vec<Suspect>,
 ) {
     for claim in &run.claims {
-        for row in look.segments.iter().filter(|row| bears_claim(claim, row)) {
+        for row in look.segments.seen().filter(|row| bears_claim(claim, row)) {
             let identity = Identity::Shm(identity_of(row));
             if is_recorded(book, &identity) {
                 continue;
@@ -305,7 +305,7 @@ pub fn last_detach(book: &Book, run: u64, look: &Snapshot) -> Option<i64> {
     let mains = book.open_objects().filter(|o| o.run == run && o.role == Role::Main);
     let mut rows = mains.filter(|main| is_here(book, main, look)).filter_map(|main| {
         let Identity::Shm(segment) = &main.identity else { return None };
-        look.segment(segment.id)
+        look.segment(segment.id).here()
     });
     rows.find(|row| row.nattch == 0).map(|row| row.dtime).filter(|seconds| *seconds > 0)
 }

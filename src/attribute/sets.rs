@@ -98,11 +98,11 @@ pub fn may_be_of(claim: &Claim, identity: &Identity) -> bool {
 /// own, or somebody else's that it used.
 pub(super) fn unwitnessed(book: &Book, run: &Run, look: &Snapshot, suspects: &mut Vec<Suspect>) {
     let open: Vec<&Claim> = run.claims.iter().filter(|claim| claim.ended.is_none()).collect();
-    let sets = look.extra.sets.iter().filter_map(|set| {
+    let sets = look.sets.seen().filter_map(|set| {
         let last = LastUsers::of_set(set, look.sight)?;
         Some((Identity::Sem(set.identity()), last))
     });
-    let queues = look.extra.queues.iter();
+    let queues = look.queues.seen();
     let queues = queues.map(|row| (Identity::Msg(queue_identity(row)), LastUsers::of_queue(row)));
     for (identity, last) in sets.chain(queues) {
         let used =

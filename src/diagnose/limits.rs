@@ -35,8 +35,8 @@ pub fn table(limits: &Limits, look: &Snapshot, judged: &[Judged<'_>]) -> Vec<Lim
         unit_bytes: None,
         nature: Nature::Each,
     };
-    let largest = look.segments.iter().map(|row| row.bytes).max();
-    let widest = look.extra.sets.iter().map(|set| set.row.members).max();
+    let largest = look.segments.seen().map(|row| row.bytes).max();
+    let widest = look.sets.seen().map(|set| set.row.members).max();
     let sem = limits.sem;
     let mut all = vec![
         total("shmmni", "segments", limits.shmmni, "segments"),

@@ -128,7 +128,7 @@ fn differs_from(
     match (known, subject) {
         (Identity::Shm(segment), Subject::Shm(row)) => differs(segment, row, same_pids),
         (Identity::Posix(file), Subject::Posix(found)) => {
-            let now = found.identity.as_ref().filter(|now| now.is(file));
+            let now = Some(&found.identity).filter(|now| now.is(file));
             let changed = || {
                 let moved = now.is_some_and(|now| now.birth != file.birth);
                 moved.then_some("change time")
@@ -171,7 +171,7 @@ fn removal(
     let seen = match subject {
         Subject::Sem(set) => Some(CallState::Set(set.clone())),
         Subject::Msg(row) => Some(CallState::Queue(row.clone())),
-        Subject::Shm(row) => look.latest_row(row.id).cloned().map(CallState::Segment),
+        Subject::Shm(row) => look.latest_row(row.id).here().cloned().map(CallState::Segment),
         Subject::Posix(_) => None,
     };
     let content = seen.as_ref().map_or_else(String::new, CallState::content);

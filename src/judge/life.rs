@@ -49,7 +49,7 @@ pub fn judge(book: &Book, look: &Snapshot, policy: &Policy) -> Life {
                 if let Some(process) = living(claim.process, look) {
                     return Life::Live(Evidence::Claimed(holder(process, 0, false)));
                 }
-                if look.hidden.contains(&claim.process.pid) {
+                if is_hidden(claim.process, look) {
                     unseen = Some(Evidence::Hidden { pid: claim.process.pid });
                 }
             }
@@ -83,7 +83,12 @@ fn launcher_of(book: &Book, run: &Run, look: &Snapshot, policy: &Policy) -> Opti
 
 /// The process that a reference means, if it lives.
 fn living(wanted: ProcessRef, look: &Snapshot) -> Option<&Process> {
-    look.process(wanted.pid).filter(|p| p.may_be(wanted) && !p.ended)
+    look.process(wanted.pid).here().filter(|p| p.may_be(wanted) && !p.ended)
+}
+
+/// Checks whether a process may be there without being seen.
+fn is_hidden(wanted: ProcessRef, look: &Snapshot) -> bool {
+    look.hidden.contains(&wanted.pid) || matches!(look.process(wanted.pid), Seen::Denied)
 }
 
 /// Whether a run's server is known to be dead, or never was.
@@ -99,9 +104,11 @@ pub fn is_over(book: &Book, run: &Run, look: &Snapshot) -> bool {
         return true;
     }
     if place.pid_namespace == look.place.pid_namespace {
-        return run.claims.iter().filter(|claim| claim.ended.is_none()).all(|claim| {
-            living(claim.process, look).is_none() && !look.hidden.contains(&claim.process.pid)
-        });
+        return run
+            .claims
+            .iter()
+            .filter(|claim| claim.ended.is_none())
+            .all(|claim| living(claim.process, look).is_none() && !is_hidden(claim.process, look));
     }
     let has_interlock = run.server().is_some_and(|claim| engine::has_interlock(claim.engine));
     book.died_with_its_launcher(run) || (has_interlock && is_released(book, run.start.run, look))
@@ -122,7 +129,7 @@ pub fn is_released(book: &Book, run: u64, look: &Snapshot) -> bool {
             released = true;
         } else if main.is_open() && is_here(book, main, look) {
             match look.segment(segment.id) {
-                Some(row) if row.nattch == 0 => released = true,
+                Seen::Here(row) if row.nattch == 0 => released = true,
                 _ => return false,
             }
         }
@@ -188,7 +195,12 @@ fn by_pid_file(claim: &Claim, look: &Snapshot) -> Option<Evidence> {
             return Some(Evidence::PidFileClosed { path: data.path.lossy() });
         }
     };
-    let process = look.process(file.pid).filter(|process| !process.ended)?;
+    let process = match look.process(file.pid) {
+        Seen::Here(process) if !process.ended => process,
+        Seen::Here(_) | Seen::Gone => return None,
+        Seen::Denied if look.processes.is_whole() => return None,
+        Seen::Denied => return Some(Evidence::Hidden { pid: file.pid }),
+    };
     // PostgreSQL runs as the owner of its data directory and nobody else.
     let its = directory.uid.is_none_or(|uid| process.may_be_of(uid));
     let may_be = its && is_server(claim, process);
@@ -240,7 +252,7 @@ fn left_of(
     // looked into holds nothing of a run that has left nothing.
     let has_left = book.open_objects().any(|object| object.run == run.start.run);
     let asks_for_unread = has_left && !is_released(book, run.start.run, look);
-    for process in &look.processes {
+    for process in look.processes.seen() {
         if process.ended || policy.exempt.contains(&process.process.pid) {
             continue;
         }
@@ -277,13 +289,13 @@ fn left_of(
 /// Whether a process is, or descends from, one that the caller knows to descend from the server.
 fn descends(process: &Process, known: &[ProcessRef], look: &Snapshot) -> bool {
     let mut at = process;
-    for _ in 0..look.processes.len() {
+    for _ in 0..look.processes.seen().len() {
         if known.iter().any(|&known| at.may_be(known)) {
             return true;
         }
         match look.process(at.parent) {
-            Some(parent) => at = parent,
-            None => return false,
+            Seen::Here(parent) => at = parent,
+            Seen::Gone | Seen::Denied => return false,
         }
     }
     false

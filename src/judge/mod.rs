@@ -339,7 +339,9 @@ fn removal(book: &Book, object: &Recorded, look: &Snapshot, guard: Option<&Segme
     let seen = match &object.identity {
         Identity::Sem(set) => look.set(set.id).here().cloned().map(CallState::Set),
         Identity::Msg(queue) => look.queue(queue.id).here().cloned().map(CallState::Queue),
-        Identity::Shm(segment) => look.latest_row(segment.id).cloned().map(CallState::Segment),
+        Identity::Shm(segment) => {
+            look.latest_row(segment.id).here().cloned().map(CallState::Segment)
+        }
         Identity::Posix(_) => None,
     };
     let creator = match &object.identity {
@@ -371,7 +373,8 @@ fn removal(book: &Book, object: &Recorded, look: &Snapshot, guard: Option<&Segme
 /// change, as it was when that was judged.
 fn as_it_is(identity: &Identity, look: &Snapshot) -> Identity {
     let Identity::Posix(file) = identity else { return identity.clone() };
-    let now = look.file(&file.name.0).filter(|now| now.birth.only_changed().is_some());
+    let now = look.file(&file.name.0).here().map(|now| &now.identity);
+    let now = now.filter(|now| now.birth.only_changed().is_some());
     Identity::Posix(now.unwrap_or(file).clone())
 }
 
@@ -382,7 +385,7 @@ pub fn holders(identity: &Identity, look: &Snapshot, orphan: bool) -> Vec<Holder
         return sets::users(identity, look, orphan);
     }
     look.processes
-        .iter()
+        .seen()
         .filter_map(|process| {
             let count = match identity {
                 // Another namespace shows the same line for another segment.

@@ -23,8 +23,9 @@ pub(super) fn reason(book: &Book, object: &Recorded, look: &Snapshot) -> Option<
             Some(Reason::OtherIpcNamespace)
         }
         Identity::Shm(segment) => match look.segment(segment.id) {
-            None => Some(Reason::Gone),
-            Some(row) => match differs(segment, row, same_pids) {
+            Seen::Gone => Some(Reason::Gone),
+            Seen::Denied => Some(Reason::Unreadable),
+            Seen::Here(row) => match differs(segment, row, same_pids) {
                 // An IPC_SET that nobody followed moves it: attached, it is taken for ours.
                 Some("change time") if row.nattch > 0 => Some(Reason::Attached(row.nattch)),
                 Some(what) => Some(Reason::Changed(what)),
@@ -37,9 +38,10 @@ pub(super) fn reason(book: &Book, object: &Recorded, look: &Snapshot) -> Option<
             Some(Reason::OtherMount)
         }
         Identity::Posix(file) => match look.file(&file.name.0) {
-            None => Some(Reason::Gone),
-            Some(now) if !now.is(file) => Some(Reason::Changed("inode or birth time")),
-            Some(now) => file_reason(book, object, now, look),
+            Seen::Gone => Some(Reason::Gone),
+            Seen::Denied => Some(Reason::Unreadable),
+            Seen::Here(now) if !now.is(file) => Some(Reason::Changed("inode or birth time")),
+            Seen::Here(now) => file_reason(book, object, &now.identity, look),
         },
         Identity::Sem(_) | Identity::Msg(_) => sets::reason(book, object, look),
     }
@@ -98,7 +100,7 @@ fn file_in_use(book: &Book, object: &Recorded, now: &ShmFile, look: &Snapshot) -
 }
 
 fn is_mapped(file: &ShmFile, look: &Snapshot) -> bool {
-    look.processes.iter().any(|process| process.mappings(Mapped::File(file.file)) > 0)
+    look.processes.seen().any(|process| process.mappings(Mapped::File(file.file)) > 0)
 }
 
 /// Whether somebody maps a file, or may: whoever cannot be looked into and could open it.
@@ -111,14 +113,14 @@ pub fn file_use(now: &ShmFile, look: &Snapshot) -> Option<Reason> {
         return Some(used);
     }
     let open_to_others = now.mode & 0o066 != 0;
-    let unasked = look.extra.opened.as_ref().map_or(&[][..], |opened| &opened.closed);
+    let was_asked = look.opened.asked.contains(&now.file);
     let closed = |process: &&Process| {
-        let unasked = unasked.contains(&process.process.pid);
+        let unasked = !was_asked || look.opened.closed.contains(&process.process.pid);
         !process.ended
             && (unasked || matches!(process.maps, None | Some(Seen::Denied)))
             && (open_to_others || process.may_be_of(now.uid))
     };
-    if let Some(closed) = look.processes.iter().find(closed) {
+    if let Some(closed) = look.processes.seen().find(closed) {
         return Some(Reason::PerhapsMapped(life::holder(closed, 0, false)));
     }
     Evidence::of_sight(look.sight).map(Reason::Unseen)
@@ -126,12 +128,12 @@ pub fn file_use(now: &ShmFile, look: &Snapshot) -> Option<Reason> {
 
 /// Returns who has a file open, or that somebody has it locked: it is used without being mapped.
 fn open_or_locked(file: &ShmFile, look: &Snapshot) -> Option<Reason> {
-    let opened = look.extra.opened.as_ref()?;
+    let opened = &look.opened;
     let by = |process: &&Process| {
         let pid = process.process.pid;
         !process.ended && pid != look.pid && opened.by.contains(&(file.file, pid))
     };
-    if let Some(process) = look.processes.iter().find(by) {
+    if let Some(process) = look.processes.seen().find(by) {
         return Some(Reason::Opened(life::holder(process, 0, false)));
     }
     opened.locked.contains(&file.file).then_some(Reason::Locked)

@@ -11,7 +11,7 @@ use crate::ledger::Book;
 use crate::ledger::book::{Recorded, Run};
 use crate::ledger::record::End;
 use crate::object::{Identity, Place, ProcessRef};
-use crate::snapshot::{Process, Sight, Snapshot};
+use crate::snapshot::{Process, Seen, Sight, Snapshot};
 
 /// The ledger of another instance, as it bears on an object.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +34,7 @@ impl Access {
     fn of(identity: &Identity, look: &Snapshot) -> Option<Self> {
         let (uids, mode) = match identity {
             Identity::Shm(segment) => {
-                let row = look.segment(segment.id)?;
+                let row = look.segment(segment.id).here()?;
                 ([row.uid, row.creator_uid], row.mode)
             }
             Identity::Sem(set) => {
@@ -123,7 +123,7 @@ fn is_it(known: &Identity, identity: &Identity, place: &Place, look: &Snapshot) 
     let same = || match (known, identity) {
         (Identity::Shm(known), Identity::Shm(segment)) if known.id == segment.id => {
             let same_pids = place.pid_namespace == look.place.pid_namespace;
-            let row = look.segment(segment.id);
+            let row = look.segment(segment.id).here();
             // An IPC_SET that its user did not follow moves the change time.
             row.is_some_and(|row| {
                 matches!(differs(known, row, same_pids), None | Some("change time"))
@@ -159,9 +159,12 @@ fn may_live(book: &Book, run: &Run, look: &Snapshot) -> bool {
     let claimed = run.claims.iter().filter(|claim| claim.ended.is_none()).map(|c| c.process);
     let all = claimed.chain(run.descendants.iter().copied()).chain(launcher);
     let lives = |wanted: ProcessRef| {
-        let found = look.process(wanted.pid);
-        found.is_some_and(|found| found.may_be(wanted) && !found.ended)
-            || look.hidden.contains(&wanted.pid)
+        let lives = match look.process(wanted.pid) {
+            Seen::Here(found) => found.may_be(wanted) && !found.ended,
+            Seen::Gone => false,
+            Seen::Denied => true,
+        };
+        lives || look.hidden.contains(&wanted.pid)
     };
     all.into_iter().any(lives)
 }
@@ -171,5 +174,5 @@ fn has_process(uid: u32, look: &Snapshot) -> bool {
     let its = |process: &Process| {
         !process.ended && process.process.pid != look.pid && process.may_be_of(uid)
     };
-    uid == 0 || look.sight != Sight::Everybody || look.processes.iter().any(its)
+    uid == 0 || look.sight != Sight::Everybody || look.processes.seen().any(its)
 }

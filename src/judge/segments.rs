@@ -91,7 +91,7 @@ fn used_since(book: &Book, object: &Recorded, row: &Row, look: &Snapshot) -> Opt
         !process.ended && process.process.pid != look.pid && !elsewhere && lets_in(row, process)
     };
     let unseen = look.sight != Sight::Everybody;
-    let goes_on = || unseen || look.processes.iter().any(may_go_on);
+    let goes_on = || unseen || look.processes.seen().any(may_go_on);
     (!known && goes_on()).then_some(Reason::UsedSince)
 }
 

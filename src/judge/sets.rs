@@ -13,7 +13,7 @@ use crate::ledger::book::{Recorded, Run};
 use crate::ledger::record::{Claim, Role};
 use crate::object::{Identity, Queue, SemaphoreSet};
 use crate::snapshot::tables::Set;
-use crate::snapshot::uses::WaitsFor;
+use crate::snapshot::uses::{Waits, WaitsFor};
 use crate::snapshot::{Clock, LastUser, Process, Seen, Sight, Snapshot};
 use crate::sys::msg;
 
@@ -122,7 +122,8 @@ pub fn queue_use(
 }
 
 fn blocked(what: WaitsFor, look: &Snapshot) -> Option<Reason> {
-    let waiting = look.extra.blocked.iter().filter(|found| found.what == what);
+    let blocked = look.waits.iter().flat_map(|waits| &waits.blocked);
+    let waiting = blocked.filter(|found| found.what == what);
     let threads: u64 = waiting.map(|found| found.times).sum();
     (threads > 0).then_some(Reason::Waited(threads))
 }
@@ -132,11 +133,12 @@ fn blocked(what: WaitsFor, look: &Snapshot) -> Option<Reason> {
 fn perhaps_blocked(row: &msg::Row, look: &Snapshot) -> Option<Holder> {
     let open_to_others = row.mode & 0o066 != 0;
     let may_use = |process: &&Process| {
-        let unasked = look.extra.unasked.contains(&process.process.pid);
+        let asked = |waits: &Waits| !waits.unasked.contains(&process.process.pid);
+        let unasked = !look.waits.as_ref().is_some_and(asked);
         let its_user = [row.uid, row.creator_uid].iter().any(|&uid| process.may_be_of(uid));
         unasked && !process.ended && (open_to_others || its_user)
     };
-    look.processes.iter().find(may_use).map(|process| life::holder(process, 0, false))
+    look.processes.seen().find(may_use).map(|process| life::holder(process, 0, false))
 }
 
 /// Checks for an openGauss's mark that a process of the object's run has made: what bears it is its
@@ -144,15 +146,18 @@ fn perhaps_blocked(row: &msg::Row, look: &Snapshot) -> Option<Holder> {
 /// reads otherwise, 0 or a number of this one, where it is dead.
 pub(super) fn bears_its_mark(book: &Book, object: &Recorded, set: &Set, look: &Snapshot) -> bool {
     let Some(run) = book.runs.get(&object.run) else { return false };
-    let (Some(maker), Some(place)) =
-        (look.extra.marked.get(&set.row.id), book.places.get(object.place))
+    let (Some(maker), Some(place)) = (look.marked.get(&set.row.id), book.places.get(object.place))
     else {
         return false;
     };
     let claimed = |pid: i32| run.claims.iter().any(|claim| claim.process.pid == pid);
     let fits = match place.pid_namespace == look.place.pid_namespace {
         true => claimed(*maker),
-        false => look.process(*maker).is_none_or(|process| process.ended),
+        false => match look.process(*maker) {
+            Seen::Here(process) => process.ended,
+            Seen::Gone => true,
+            Seen::Denied => false,
+        },
     };
     fits && run.claims.iter().any(|claim| engine::has_interlock(claim.engine))
 }
@@ -174,8 +179,9 @@ fn main_proves(book: &Book, object: &Recorded, look: &Snapshot) -> bool {
             continue;
         }
         let unattached = match look.segment(segment.id) {
-            None => true,
-            Some(row) => row.nattch == 0 || !main.is_open(),
+            Seen::Gone => true,
+            Seen::Here(row) => row.nattch == 0 || !main.is_open(),
+            Seen::Denied => false,
         };
         if !unattached {
             return false;
@@ -265,7 +271,7 @@ fn used_since(
     // death counts as after it, and a clock that stands before the death tells nothing.
     let later = used >= ended || now < ended;
     let by_others = later && key != 0 && unrecorded(book, object, last, look).is_some();
-    let callers = look.extra.callers.iter().flatten();
+    let callers = look.callers.seen();
     let elsewhere = |pid: i32| {
         callers.clone().any(|caller| caller.pid == pid && caller.same_ipc == Some(false))
     };
@@ -274,7 +280,7 @@ fn used_since(
         let pid = process.process.pid;
         its && !process.ended && pid != look.pid && !elsewhere(pid)
     };
-    (by_others && look.processes.iter().any(may_go_on)).then_some(Reason::UsedSince)
+    (by_others && look.processes.seen().any(may_go_on)).then_some(Reason::UsedSince)
 }
 
 /// Returns a time in seconds since the epoch, 0 for one before it.
@@ -323,8 +329,9 @@ pub(super) fn users(identity: &Identity, look: &Snapshot, orphan: bool) -> Vec<H
         }
         Identity::Shm(_) | Identity::Posix(_) => return Vec::new(),
     };
-    let waits = |pid: i32| look.extra.blocked.iter().any(|b| b.what == what && b.pid == pid);
-    let living = look.processes.iter().filter(|process| !process.ended);
+    let blocked = || look.waits.iter().flat_map(|waits| &waits.blocked);
+    let waits = |pid: i32| blocked().any(|b| b.what == what && b.pid == pid);
+    let living = look.processes.seen().filter(|process| !process.ended);
     let using = living.filter(|p| waits(p.process.pid) || last.contains(&p.process.pid));
     using.map(|process| life::holder(process, 0, orphan)).collect()
 }

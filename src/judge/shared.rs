@@ -71,14 +71,13 @@ pub fn reason(book: &Book, object: &Recorded, look: &Snapshot) -> Option<Reason>
     if access.key == 0 {
         return None;
     }
-    let Some(callers) = &look.extra.callers else { return Some(Reason::OthersUnseen) };
-    let mut others = callers.iter().filter(|caller| caller.pid != look.pid);
+    let mut others = look.callers.seen().filter(|caller| caller.pid != look.pid);
     if let Some(other) = others.find(|caller| access.lets_in(caller)) {
-        let process = look.process(other.pid);
+        let process = look.process(other.pid).here();
         let holder = process.map(|process| life::holder(process, 0, false));
         return Some(holder.map_or(Reason::OthersUnseen, Reason::OthersMayUse));
     }
-    (!look.sight.is_everybody()).then_some(Reason::OthersUnseen)
+    (!look.sight.is_everybody() || !look.callers.is_whole()).then_some(Reason::OthersUnseen)
 }
 
 /// Returns why a set or queue stays whose strangers were noted while its server lived: one of them
@@ -91,7 +90,7 @@ pub(super) fn stranger(book: &Book, object: &Recorded, look: &Snapshot) -> Optio
         let first = book.runs.get(&object.run).is_some_and(|run| run.start.launcher.pid == 1);
         return (!first && !noted.is_empty()).then_some(Reason::LastUserUnseen);
     }
-    let lives = |known| look.processes.iter().find(|p| p.process == known && !p.ended);
+    let lives = |known| look.processes.seen().find(|p| p.process == known && !p.ended);
     if let Some(process) = noted.iter().find_map(|&known| lives(known)) {
         return Some(Reason::SharedWith(life::holder(process, 0, false)));
     }

@@ -2,7 +2,7 @@
 //! has an nattch that would tell.
 
 use super::subject::Subject;
-use super::{Process, Seen};
+use super::{Process, Seen, Table};
 use crate::proc::read;
 
 /// A living process as far as its rights go.
@@ -41,13 +41,14 @@ impl Caller {
     }
 }
 
-/// Reads the rights of each process that has not ended.
+/// Reads the rights of each process that has not ended. Of those that were not looked at it is not
+/// known what they may use.
 #[must_use]
-pub fn look(processes: &[Process]) -> Vec<Caller> {
+pub fn look(processes: &Table<Process>) -> Table<Caller> {
     let own_pid = i32::try_from(std::process::id()).unwrap_or(0);
     let ipc_of = |pid: i32| read::namespace_inode(pid, "ipc").ok().and_then(Seen::here);
     let own_ipc = ipc_of(own_pid);
-    let living = processes.iter().filter(|process| !process.ended);
+    let living = processes.seen().filter(|process| !process.ended);
     let callers = living.filter_map(|process| {
         let pid = process.process.pid;
         let same_ipc = ipc_of(pid).zip(own_ipc).map(|(its, own)| its == own);
@@ -61,5 +62,9 @@ pub fn look(processes: &[Process]) -> Vec<Caller> {
         };
         Some(Caller { pid, uids, groups, same_ipc })
     });
-    callers.collect()
+    let callers = callers.collect();
+    match processes.missing() {
+        None => Table::Whole(callers),
+        Some(what) => Table::Part(callers, what.to_owned()),
+    }
 }

@@ -67,7 +67,7 @@ pub fn of_unattached(look: &mut Snapshot, segment: i32, most_bytes: usize) -> io
     if let (Some(before), Some(after)) = (before, after) {
         let (atime, dtime) = (after.atime, after.dtime);
         let ours = Row { last_pid: look.pid, atime, dtime, ..before.clone() };
-        if look.latest_row(segment) == Some(&before) && after == ours {
+        if look.latest_row(segment) == Seen::Here(&before) && after == ours {
             look.read_rows.insert(segment, after);
         }
     }

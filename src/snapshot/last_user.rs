@@ -46,14 +46,14 @@ impl Snapshot {
             // The pid of a namespace that is not seen from here reads 0.
             return if last_use_s == 0 { LastUser::Gone } else { LastUser::Unseen };
         }
-        if self.hidden.contains(&pid) {
-            return LastUser::Unseen;
-        }
-        match self.process(pid).filter(|process| !process.ended) {
-            Some(process) if self.started_by(process, last_use_s, clock) => {
+        match self.process(pid) {
+            Seen::Here(process)
+                if !process.ended && self.started_by(process, last_use_s, clock) =>
+            {
                 LastUser::Lives(process)
             }
-            _ => LastUser::Gone,
+            Seen::Here(_) | Seen::Gone => LastUser::Gone,
+            Seen::Denied => LastUser::Unseen,
         }
     }
 
@@ -103,22 +103,33 @@ pub fn add_last_users(look: &mut Snapshot, pids: impl IntoIterator<Item = i32>) 
     let mut missing: Vec<i32> = pids.into_iter().filter(|&pid| pid > 0).collect();
     missing.sort_unstable();
     missing.dedup();
-    missing.retain(|&pid| look.process(pid).is_none() && !look.hidden.contains(&pid));
+    let unknown =
+        |pid: i32| !matches!(look.processes.find(|p| p.process.pid == pid), Seen::Here(_));
+    missing.retain(|&pid| unknown(pid) && !look.hidden.contains(&pid));
     if missing.is_empty() {
         return;
     }
     let listed = read::pids();
     for pid in missing {
         match read::stat(pid) {
-            Ok(Seen::Here(stat)) if stat.is_kernel_thread() => {}
-            Ok(Seen::Here(_)) if listed.as_ref().is_ok_and(|listed| !listed.contains(&pid)) => {}
-            Ok(Seen::Here(_)) => match processes::one(pid) {
-                Some(process) => look.processes.push(process),
-                None => look.hidden.extend(super::is_there(pid).then_some(pid)),
-            },
-            Ok(Seen::Gone | Seen::Denied) | Err(_) => {
-                look.hidden.extend(super::is_there(pid).then_some(pid));
+            Ok(Seen::Here(stat)) if stat.is_kernel_thread() => drop(look.absent.insert(pid)),
+            Ok(Seen::Here(_)) if listed.as_ref().is_ok_and(|listed| !listed.contains(&pid)) => {
+                look.absent.insert(pid);
             }
+            Ok(Seen::Here(_)) => match processes::one(pid) {
+                Some(process) => look.processes.add(process),
+                None => note(look, pid),
+            },
+            Ok(Seen::Gone | Seen::Denied) | Err(_) => note(look, pid),
         }
+    }
+}
+
+/// Notes whether the kernel knows a process that could not be read.
+fn note(look: &mut Snapshot, pid: i32) {
+    if super::is_there(pid) {
+        look.hidden.push(pid);
+    } else {
+        look.absent.insert(pid);
     }
 }

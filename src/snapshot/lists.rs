@@ -2,16 +2,16 @@
 //! listing takes, with what servers list in their shared memory.
 //!
 //! What a living process has attached is read through that process, never by attaching it. What
-//! could not be read is said (`Extra::unread`): it may be a list.
+//! could not be read is said (`Tables::unread_lists`): it may be a list.
 
 use std::collections::BTreeMap;
 
 use super::identity_of;
-use super::{Mapped, Process, Scope, Seen, Snapshot};
+use super::{Mapped, Process, Scope, Seen, Snapshot, Table};
 use super::{callers, contents, opened, processes, tables, take};
 use crate::engine::postgres;
 use crate::error::Result;
-use crate::object::Identity;
+use crate::object::{Identity, ShmFile};
 
 /// Looks at all that there is.
 ///
@@ -20,7 +20,6 @@ use crate::object::Identity;
 pub fn look() -> Result<Snapshot> {
     let scope = Scope {
         files: true,
-        file_facts: true,
         processes: true,
         maps: true,
         sets: true,
@@ -38,17 +37,18 @@ pub fn look() -> Result<Snapshot> {
 pub fn complete(look: &mut Snapshot) {
     settle_owners(&mut look.processes);
     // Creators and last users whom `/proc` does not show.
-    let makers = look.segments.iter().filter(|row| row.nattch == 0);
+    let makers = look.segments.seen().filter(|row| row.nattch == 0);
     let makers = makers.flat_map(|row| [row.creator_pid, row.last_pid]).collect();
     tables::add_hidden(look, makers);
     // The use of sets and queues, be there any or not.
     tables::add_calls(look, |_| true);
     // Whom an object's mode lets in.
-    if look.extra.callers.is_none() {
-        look.extra.callers = Some(callers::look(&look.processes));
+    if !look.callers.is_whole() {
+        look.callers = callers::look(&look.processes);
     }
-    look.extra.opened = Some(opened::look(&look.processes, &look.files));
-    let unattached = look.segments.iter().filter(|row| row.nattch == 0);
+    let files: Vec<ShmFile> = look.files.seen().map(|file| file.identity.clone()).collect();
+    look.opened = opened::look(&look.processes, &files);
+    let unattached = look.segments.seen().filter(|row| row.nattch == 0);
     let last: Vec<i32> = unattached.map(|row| row.last_pid).collect();
     super::add_last_users(look, last);
     // After the tables: what was made before is listed by now, if it ever is.
@@ -60,7 +60,7 @@ pub fn complete(look: &mut Snapshot) {
 /// the whole of those that turn out to be lists.
 pub fn read_unattached(look: &mut Snapshot, ids: &[i32]) {
     for &id in ids {
-        let Some(row) = look.segment(id) else { continue };
+        let Seen::Here(row) = look.segment(id) else { continue };
         let identity = Identity::Shm(identity_of(row));
         match contents::of_unattached(look, id, postgres::HEADER_BYTES) {
             Ok(start) if postgres::is_control(&start) => {
@@ -69,19 +69,19 @@ pub fn read_unattached(look: &mut Snapshot, ids: &[i32]) {
                         look.headers.insert(id, start);
                         look.controls.push((identity, whole));
                     }
-                    Err(_) => look.extra.unread.push(identity),
+                    Err(_) => look.unread_lists.push(identity),
                 }
             }
             Ok(start) => {
                 look.headers.insert(id, start);
             }
-            Err(_) => look.extra.unread.push(identity),
+            Err(_) => look.unread_lists.push(identity),
         }
     }
 }
 
 /// Asks again for the users of processes that seemed to vanish while they were looked at.
-pub(crate) fn settle_owners(processes: &mut Vec<Process>) {
+pub(crate) fn settle_owners(processes: &mut Table<Process>) {
     processes::add_owners(processes);
     // Who has gone meanwhile has ended.
     processes.retain(|process| {
@@ -92,8 +92,8 @@ pub(crate) fn settle_owners(processes: &mut Vec<Process>) {
 
 fn read_attached(look: &mut Snapshot) {
     let attached: Vec<i32> =
-        look.segments.iter().filter(|row| row.nattch > 0).map(|row| row.id).collect();
-    let here = look.processes.iter().filter(|process| process.same_ipc == Some(true));
+        look.segments.seen().filter(|row| row.nattch > 0).map(|row| row.id).collect();
+    let here = look.processes.seen().filter(|process| process.same_ipc == Some(true));
     let mut found = BTreeMap::new();
     for process in here {
         let Some(Seen::Here(mapped)) = &process.maps else { continue };
@@ -111,28 +111,28 @@ fn read_attached(look: &mut Snapshot) {
         }
     }
     for id in attached {
-        let Some(row) = look.segment(id) else { continue };
+        let Seen::Here(row) = look.segment(id) else { continue };
         let identity = Identity::Shm(identity_of(row));
         let most = usize::try_from(row.bytes).unwrap_or(usize::MAX).min(contents::LARGEST_CONTROL);
         match found.remove(&id) {
             Some((pid, start)) if postgres::is_control(&start) => {
                 match contents::of_living(pid, id, most).filter(|whole| whole.len() == most) {
                     Some(whole) => look.controls.push((identity, whole)),
-                    None => look.extra.unread.push(identity),
+                    None => look.unread_lists.push(identity),
                 }
                 look.headers.insert(id, start);
             }
             Some((_, start)) => {
                 look.headers.insert(id, start);
             }
-            None => look.extra.unread.push(identity),
+            None => look.unread_lists.push(identity),
         }
     }
 }
 
 fn read_files(look: &mut Snapshot) {
-    let named = look.files.iter().filter(|file| postgres::is_posix_name(&file.name.0));
-    for file in named {
+    let files: Vec<ShmFile> = look.files.seen().map(|file| file.identity.clone()).collect();
+    for file in files.iter().filter(|file| postgres::is_posix_name(&file.name.0)) {
         let identity = Identity::Posix(file.clone());
         let read = contents::of_file(file, postgres::HEADER_BYTES).and_then(|start| {
             let whole = postgres::is_control(&start);
@@ -142,7 +142,7 @@ fn read_files(look: &mut Snapshot) {
             Ok(Some(whole)) => look.controls.push((identity, whole)),
             Ok(None) => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(_) => look.extra.unread.push(identity),
+            Err(_) => look.unread_lists.push(identity),
         }
     }
 }

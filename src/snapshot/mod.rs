@@ -18,10 +18,11 @@ pub mod processes;
 pub mod shm_files;
 pub mod sight;
 pub mod subject;
+mod table;
 pub mod tables;
 pub mod uses;
 
-use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 use std::time::SystemTime;
 
 pub use data_dir::DataDirectory;
@@ -29,11 +30,14 @@ pub use last_user::{Clock, LastUser, add_last_users, clock_ahead_ms};
 pub use mapped::Mapped;
 pub use processes::Process;
 pub use sight::Sight;
+pub use table::Table;
+pub use tables::Tables;
 
 use crate::error::{Error, Result};
-use crate::object::{Identity, Key, Place, Segment, ShmFile};
+use crate::object::{Bytes, Key, Segment};
 pub use crate::proc::Seen;
 pub use crate::proc::read::ticks_a_second;
+use crate::sys::msg;
 use crate::sys::shm::{self, Row};
 
 /// What to look at.
@@ -56,8 +60,6 @@ pub struct Scope {
     pub queues: bool,
     /// What of each segment is in memory.
     pub resident: bool,
-    /// All facts of the files in `/dev/shm`, beyond what they are recognised by.
-    pub file_facts: bool,
 }
 
 impl Scope {
@@ -68,78 +70,84 @@ impl Scope {
     }
 }
 
-/// One look. Its fields are all that the decision knows of the world.
+/// One look: all that the decision knows of the world.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    /// When.
-    pub now: SystemTime,
-    /// By how much the wall clock was ahead of the boot clock, in milliseconds.
-    pub clock_ahead_ms: i64,
-    /// Where.
-    pub place: Place,
-    /// Effective user of the onlooker.
-    pub uid: u32,
-    /// Pid of the onlooker.
-    pub pid: i32,
-    /// The segments of this IPC namespace.
-    pub segments: Vec<Row>,
-    /// The files in `/dev/shm`, where it is a tmpfs.
-    pub files: Vec<ShmFile>,
-    /// The processes that can be seen, kernel threads left out.
-    pub processes: Vec<Process>,
-    /// Whether it was looked at what processes map.
-    pub maps_were_read: bool,
-    /// Which processes can be seen at all.
-    pub sight: Sight,
-    /// Pids that were asked for, that `/proc` does not show and the kernel says are there.
-    pub hidden: Vec<i32>,
-    /// Data directories that a ledger names.
-    pub data_dirs: Vec<DataDirectory>,
-    /// First bytes of segments that were read, by id.
-    pub headers: BTreeMap<i32, Vec<u8>>,
-    /// Rows of segments as the onlooker's own reading has left them, by id: it is their last user.
-    pub read_rows: BTreeMap<i32, Row>,
-    /// Whole content of control segments that were read.
-    pub controls: Vec<(Identity, Vec<u8>)>,
-    /// What only a listing asks for.
-    pub extra: tables::Extra,
+    tables: Tables,
+}
+
+impl Deref for Snapshot {
+    type Target = Tables;
+
+    fn deref(&self) -> &Tables {
+        &self.tables
+    }
+}
+
+impl DerefMut for Snapshot {
+    fn deref_mut(&mut self) -> &mut Tables {
+        &mut self.tables
+    }
 }
 
 impl Snapshot {
-    /// A segment by id.
+    /// Makes a look of what was read.
     #[must_use]
-    pub fn segment(&self, id: i32) -> Option<&Row> {
-        row_of(&self.segments, id)
+    pub fn of(tables: Tables) -> Self {
+        Self { tables }
+    }
+
+    /// Returns a segment by id.
+    pub fn segment(&self, id: i32) -> Seen<&Row> {
+        self.segments.answer(row_of(self.segments.seen().as_slice(), id))
     }
 
     /// Returns a segment's row as it was last, after what was read of the segment itself.
-    #[must_use]
-    pub fn latest_row(&self, id: i32) -> Option<&Row> {
-        self.read_rows.get(&id).or_else(|| self.segment(id))
+    pub fn latest_row(&self, id: i32) -> Seen<&Row> {
+        self.read_rows.get(&id).map_or_else(|| self.segment(id), Seen::Here)
     }
 
-    /// A file of `/dev/shm` by name.
-    #[must_use]
-    pub fn file(&self, name: &[u8]) -> Option<&ShmFile> {
-        self.files.iter().find(|file| file.name.0 == name)
+    /// Returns a semaphore set by id.
+    pub fn set(&self, id: i32) -> Seen<&tables::Set> {
+        self.sets.find(|set| set.row.id == id)
+    }
+
+    /// Returns a message queue by id.
+    pub fn queue(&self, id: i32) -> Seen<&msg::Row> {
+        self.queues.find(|row| row.id == id)
+    }
+
+    /// Returns a file of `/dev/shm` by name.
+    pub fn file(&self, name: &[u8]) -> Seen<&tables::ListedFile> {
+        self.files.find(|file| file.name.0 == name)
     }
 
     /// Checks that nothing bears a name in `/dev/shm`; what was not read may be there.
     #[must_use]
-    pub fn is_absent(&self, name: &crate::object::Bytes) -> bool {
-        let others = self.extra.other_names.as_ref();
-        self.file(&name.0).is_none() && others.is_some_and(|names| !names.contains(name))
+    pub fn is_absent(&self, name: &Bytes) -> bool {
+        self.file(&name.0) == Seen::Gone
+            && self.other_names.find(|other| other == name) == Seen::Gone
     }
 
-    /// A process by pid.
-    #[must_use]
-    pub fn process(&self, pid: i32) -> Option<&Process> {
-        self.processes.iter().find(|process| process.process.pid == pid)
+    /// Returns a process by pid. One that `/proc` does not show and the kernel knows is denied.
+    pub fn process(&self, pid: i32) -> Seen<&Process> {
+        match self.processes.find(|process| process.process.pid == pid) {
+            Seen::Gone if self.hidden.contains(&pid) => Seen::Denied,
+            Seen::Denied if self.absent.contains(&pid) => Seen::Gone,
+            found => found,
+        }
     }
 
-    /// A data directory by path.
+    /// Checks whether it was looked at what every living process maps.
     #[must_use]
-    pub fn data_dir(&self, path: &crate::object::Bytes) -> Option<&DataDirectory> {
+    pub fn has_maps(&self) -> bool {
+        let mut living = self.processes.seen().filter(|process| !process.ended);
+        self.processes.is_whole() && living.all(|process| process.maps.is_some())
+    }
+
+    /// Returns a data directory by path; `None` where it was not looked at.
+    #[must_use]
+    pub fn data_dir(&self, path: &Bytes) -> Option<&DataDirectory> {
         self.data_dirs.iter().find(|dir| dir.path == *path)
     }
 }
@@ -214,44 +222,20 @@ fn from_text(row: crate::proc::sysvipc::ShmRow) -> Row {
 /// # Errors
 /// [`Error::Unsupported`] without System V IPC or `/proc`, [`Error::Io`].
 pub fn take(scope: Scope) -> Result<Snapshot> {
-    let place = place::here()?;
+    let mut tables = Tables::unread(place::here()?);
     // Processes before objects: what appears in between is then seen as unattached and unmapped
     // only if it was so at the end; a removal re-checks each object anyway.
-    let mut extra = tables::Extra::default();
-    let processes =
-        if scope.processes { processes::with_keys(scope, &mut extra.keys)? } else { Vec::new() };
-    let files = if scope.file_facts {
-        extra.files = tables::files(place.shm_mount.as_deref())?;
-        let files = extra.files.iter();
-        files.filter_map(|file| file.identity.clone()).collect()
-    } else if scope.files {
-        shm_files::all(place.shm_mount.as_deref())?
-    } else {
-        Vec::new()
-    };
-    if scope.files || scope.file_facts {
-        extra.other_names = shm_files::others(place.shm_mount.as_deref()).ok();
+    if scope.processes {
+        tables.processes = Table::Whole(processes::with_keys(scope, &mut tables.keys)?);
     }
-    let segments = segments()?;
-    tables::look(scope, &mut extra);
-    Ok(Snapshot {
-        now: SystemTime::now(),
-        clock_ahead_ms: clock_ahead_ms(),
-        uid: crate::sys::user::effective(),
-        pid: i32::try_from(std::process::id()).unwrap_or(0),
-        segments,
-        files,
-        processes,
-        maps_were_read: scope.maps,
-        sight: sight::sight(),
-        hidden: Vec::new(),
-        data_dirs: Vec::new(),
-        headers: BTreeMap::new(),
-        read_rows: BTreeMap::new(),
-        controls: Vec::new(),
-        extra,
-        place,
-    })
+    if scope.files {
+        let mount = tables.place.shm_mount.clone();
+        tables.read_files(mount.as_deref())?;
+    }
+    tables.segments = Table::Whole(segments()?);
+    tables.read(scope);
+    tables.now = SystemTime::now();
+    Ok(Snapshot::of(tables))
 }
 
 /// Whether the kernel knows a process of this pid, whoever may see it.

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use super::mapped::{self, Devices, Mapped};
-use super::{Scope, Seen, shm_files};
+use super::{Scope, Seen, Table, shm_files};
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::object::{Bytes, Key, ProcessRef};
@@ -153,16 +153,18 @@ pub fn one(pid: i32) -> Option<Process> {
 /// [`Error::Unsupported`] where there is no `/proc`.
 pub fn add_new(look: &mut super::Snapshot, scope: Scope) -> Result<()> {
     let unsupported = |error| Error::Unsupported(format!("cannot list processes: {error}"));
-    let mut known: Vec<i32> = look.processes.iter().map(|p| p.process.pid).collect();
+    let mut known: Vec<i32> = look.processes.seen().map(|p| p.process.pid).collect();
     known.sort_unstable();
     let new = read::new_pids(&known).map_err(unsupported)?;
-    look_at(new, scope, &mut look.processes, &mut look.extra.keys);
+    let mut found = Vec::new();
+    look_at(new, scope, &mut found, &mut look.keys);
+    found.into_iter().for_each(|process| look.processes.add(process));
     Ok(())
 }
 
 /// Fills in whose each process is, where a brief look left that out.
-pub fn add_owners(processes: &mut [Process]) {
-    for process in processes {
+pub fn add_owners(processes: &mut Table<Process>) {
+    for process in processes.rows_mut() {
         if process.uids.is_none() && !process.ended {
             process.add_owner();
         }

@@ -50,10 +50,10 @@ impl Kind {
 impl<'a> Subject<'a> {
     /// Every object of a look, by kind and in the order of the kernel's tables.
     pub fn all(look: &'a Snapshot) -> impl Iterator<Item = Self> {
-        let segments = look.segments.iter().map(Self::Shm);
-        let sets = look.extra.sets.iter().map(Self::Sem);
-        let queues = look.extra.queues.iter().map(Self::Msg);
-        let files = look.extra.files.iter().map(Self::Posix);
+        let segments = look.segments.seen().map(Self::Shm);
+        let sets = look.sets.seen().map(Self::Sem);
+        let queues = look.queues.seen().map(Self::Msg);
+        let files = look.files.seen().map(Self::Posix);
         segments.chain(sets).chain(queues).chain(files)
     }
 
@@ -75,7 +75,7 @@ impl<'a> Subject<'a> {
             Self::Shm(row) => Some(Identity::Shm(identity_of(row))),
             Self::Sem(set) => Some(Identity::Sem(set.identity())),
             Self::Msg(row) => Some(Identity::Msg(queue_identity(row))),
-            Self::Posix(file) => file.identity.clone().map(Identity::Posix),
+            Self::Posix(file) => Some(Identity::Posix(file.identity.clone())),
         }
     }
 

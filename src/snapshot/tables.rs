@@ -1,22 +1,23 @@
-//! What not every look asks for: sets and queues, and what only a listing shows: all of a file's
-//! facts, resident memory. Each part costs nothing where the scope does not ask for it.
+//! The tables of a look: what was read, and what of it was not. Each part costs nothing where the
+//! scope does not ask for it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::SystemTime;
 
 use nix::errno::Errno;
 
 use super::callers::{self, Caller};
 use super::opened::Opened;
-use super::uses::{self, Found, WaitsFor};
-use super::{Scope, Seen, Snapshot, processes, shm_files};
+use super::uses::{self, Waits};
+use super::{DataDirectory, Process, Scope, Seen, Sight, Snapshot, Table, processes, shm_files};
 use crate::engine::opengauss;
 use crate::error::Result;
-use crate::object::{Bytes, Identity, Key, Queue, SemaphoreSet, ShmFile};
+use crate::object::{Bytes, Identity, Key, Place, Queue, SemaphoreSet, ShmFile};
 use crate::proc::read;
 use crate::proc::sysvipc::ShmRow;
 use crate::sys::files::FileFacts;
 use crate::sys::sem::Members;
-use crate::sys::{msg, sem, server};
+use crate::sys::{msg, sem, server, shm};
 
 /// A semaphore set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,79 +68,169 @@ pub struct ListedFile {
     pub name: Bytes,
     /// What `statx` says.
     pub facts: FileFacts,
-    /// What it is recognised by; `None` where the file system keeps no birth times.
-    pub identity: Option<ShmFile>,
+    /// What it is recognised by.
+    pub identity: ShmFile,
 }
 
-/// What not every look asks for.
-#[derive(Debug, Clone, Default)]
-pub struct Extra {
+impl ListedFile {
+    /// Checks whether it is a file that was recorded.
+    #[must_use]
+    pub fn is(&self, known: &ShmFile) -> bool {
+        self.identity.is(known)
+    }
+}
+
+/// What one look read. Nothing in it is complete but what says so: a [`Table`] that is whole.
+#[derive(Debug, Clone)]
+pub struct Tables {
+    /// When.
+    pub now: SystemTime,
+    /// By how much the wall clock was ahead of the boot clock, in milliseconds.
+    pub clock_ahead_ms: i64,
+    /// Where.
+    pub place: Place,
+    /// Effective user of the onlooker.
+    pub uid: u32,
+    /// Pid of the onlooker.
+    pub pid: i32,
+    /// Which processes can be seen at all.
+    pub sight: Sight,
+    /// The segments of this IPC namespace.
+    pub segments: Table<shm::Row>,
     /// The semaphore sets of this IPC namespace.
-    pub sets: Vec<Set>,
-    /// Whether the table of sets was read.
-    pub sets_were_read: bool,
+    pub sets: Table<Set>,
     /// The message queues of this IPC namespace.
-    pub queues: Vec<msg::Row>,
-    /// Whether the table of queues was read.
-    pub queues_were_read: bool,
-    /// Processes that are blocked on a set or queue, where that was looked for.
-    pub blocked: Vec<Found<WaitsFor>>,
-    /// Pids of processes that could not be asked what they wait for.
-    pub unasked: Vec<i32>,
-    /// Who lives and could use a set or queue by its rights; `None` where that was not looked at.
-    pub callers: Option<Vec<Caller>>,
-    /// Which files are open or locked; `None` where that was not looked at.
-    pub opened: Option<Opened>,
+    pub queues: Table<msg::Row>,
+    /// The regular files in `/dev/shm`, where that is a tmpfs.
+    pub files: Table<ListedFile>,
+    /// Names in `/dev/shm` that are no regular file of a tmpfs.
+    pub other_names: Table<Bytes>,
+    /// The processes that `/proc` lists, kernel threads left out.
+    pub processes: Table<Process>,
+    /// Pids that were asked for, that `/proc` does not show and the kernel says are there.
+    pub hidden: Vec<i32>,
+    /// Pids that were asked for and that the kernel says nobody bears.
+    pub absent: BTreeSet<i32>,
+    /// Who waits for a set or queue; `None` where nobody was asked.
+    pub waits: Option<Waits>,
+    /// Who lives and could use an object by its rights.
+    pub callers: Table<Caller>,
+    /// Which files are open or locked, of those that were asked about.
+    pub opened: Opened,
     /// Sets with an openGauss's mark, by id: the process that made it, 0 where it is not visible.
     pub marked: BTreeMap<i32, i32>,
-    /// The files in `/dev/shm`, those included that cannot be recognised again.
-    pub files: Vec<ListedFile>,
-    /// Names in `/dev/shm` that are no regular file of a tmpfs; `None` where it was not looked for
-    /// them, or in vain: then each name may be there.
-    pub other_names: Option<BTreeSet<Bytes>>,
     /// Bytes in memory of each segment, by id; `None` where that was not asked for.
     pub resident: Option<BTreeMap<i32, u64>>,
     /// The key that each mapped segment was made under, by id: it stays there when the segment is
     /// marked for destruction and its key in the table is 0.
     pub keys: BTreeMap<i32, Key>,
+    /// Data directories that a ledger names.
+    pub data_dirs: Vec<DataDirectory>,
+    /// First bytes of segments that were read, by id.
+    pub headers: BTreeMap<i32, Vec<u8>>,
+    /// Rows of segments as the onlooker's own reading has left them, by id: it is their last user.
+    pub read_rows: BTreeMap<i32, shm::Row>,
+    /// Whole content of control segments that were read.
+    pub controls: Vec<(Identity, Vec<u8>)>,
     /// What may be a server's list of its dynamic shared memory and could not be read.
-    pub unread: Vec<Identity>,
-    /// Whether processes were asked what they are blocked on.
-    pub waits_were_read: bool,
+    pub unread_lists: Vec<Identity>,
     /// What could not be looked at, as sentences.
     pub trouble: Vec<String>,
 }
 
-/// Fills in what the scope asks for, files excepted.
-pub(super) fn look(scope: Scope, extra: &mut Extra) {
-    if scope.sets {
-        match sem::table() {
-            Ok(rows) => {
-                extra.sets = rows.into_iter().map(set).collect();
-                extra.sets_were_read = true;
-            }
-            Err(errno) => extra.trouble.push(barred("semaphore sets", errno)),
+impl Tables {
+    /// Returns a look of here and now in which nothing was read yet.
+    pub(super) fn unread(place: Place) -> Self {
+        Self {
+            now: SystemTime::now(),
+            clock_ahead_ms: super::clock_ahead_ms(),
+            place,
+            uid: crate::sys::user::effective(),
+            pid: i32::try_from(std::process::id()).unwrap_or(0),
+            sight: super::sight::sight(),
+            segments: Table::unasked(),
+            sets: Table::unasked(),
+            queues: Table::unasked(),
+            files: Table::unasked(),
+            other_names: Table::unasked(),
+            processes: Table::unasked(),
+            hidden: Vec::new(),
+            absent: BTreeSet::new(),
+            waits: None,
+            callers: Table::unasked(),
+            opened: Opened::default(),
+            marked: BTreeMap::new(),
+            resident: None,
+            keys: BTreeMap::new(),
+            data_dirs: Vec::new(),
+            headers: BTreeMap::new(),
+            read_rows: BTreeMap::new(),
+            controls: Vec::new(),
+            unread_lists: Vec::new(),
+            trouble: Vec::new(),
         }
     }
-    if scope.queues {
-        match msg::table() {
-            Ok(rows) => {
-                extra.queues = rows;
-                extra.queues_were_read = true;
+
+    /// Reads the names in `/dev/shm`.
+    ///
+    /// # Errors
+    /// [`crate::Error::Io`] where the files of a tmpfs cannot be listed.
+    pub(super) fn read_files(&mut self, mount: Option<&str>) -> Result<()> {
+        self.files = Table::Whole(files(mount)?);
+        self.other_names = match shm_files::others(mount) {
+            Ok(names) => Table::Whole(names.into_iter().collect()),
+            Err(error) => self.unreadable(error.to_string()),
+        };
+        Ok(())
+    }
+
+    /// Reads what else the scope asks for of the kernel's tables.
+    pub(super) fn read(&mut self, scope: Scope) {
+        if scope.sets {
+            self.read_sets(|_| true);
+        }
+        if scope.queues {
+            self.read_queues();
+        }
+        if scope.resident {
+            match read::sysvipc_shm() {
+                Ok(table) => {
+                    let rows = table.rows.into_iter();
+                    // Of huge pages Linux 6.18 counts 512 times as much as there is.
+                    let resident =
+                        |row: &ShmRow| row.rss.min(row.bytes.saturating_add(4095) & !4095);
+                    self.resident = Some(rows.map(|row| (row.id, resident(&row))).collect());
+                }
+                Err(error) => self.trouble.push(format!("cannot tell what is resident: {error}")),
             }
-            Err(errno) => extra.trouble.push(barred("message queues", errno)),
         }
     }
-    if scope.resident {
-        match crate::proc::read::sysvipc_shm() {
-            Ok(table) => {
-                let rows = table.rows.into_iter();
-                // Of huge pages Linux 6.18 counts 512 times as much as there is.
-                let resident = |row: &ShmRow| row.rss.min(row.bytes.saturating_add(4095) & !4095);
-                extra.resident = Some(rows.map(|row| (row.id, resident(&row))).collect());
+
+    /// Reads the table of sets, with the members of those whose creator is `of_interest`.
+    fn read_sets(&mut self, of_interest: impl Fn(u32) -> bool) {
+        self.sets = match sem::table() {
+            Ok(rows) => {
+                let with_members = |row: sem::Row| match of_interest(row.creator_uid) {
+                    true => set(row),
+                    false => Set { row, members: None },
+                };
+                Table::Whole(rows.into_iter().map(with_members).collect())
             }
-            Err(error) => extra.trouble.push(format!("cannot tell what is resident: {error}")),
-        }
+            Err(errno) => self.unreadable(barred("semaphore sets", errno)),
+        };
+    }
+
+    fn read_queues(&mut self) {
+        self.queues = match msg::table() {
+            Ok(rows) => Table::Whole(rows),
+            Err(errno) => self.unreadable(barred("message queues", errno)),
+        };
+    }
+
+    /// Returns a table that could not be read, and notes why.
+    fn unreadable<T>(&mut self, why: String) -> Table<T> {
+        self.trouble.push(why.clone());
+        Table::Unread(why)
     }
 }
 
@@ -161,93 +252,79 @@ fn marker(row: &sem::Row) -> Option<(i32, i32)> {
 /// Adds to a look the sets and queues, with all that shows of their use where `of_interest` has
 /// their creator's uid: members, who is blocked on one, and last users that `/proc` does not show.
 pub fn add_calls(look: &mut Snapshot, of_interest: impl Fn(u32) -> bool) {
-    let extra = &mut look.extra;
-    if !extra.sets_were_read {
-        if let Ok(rows) = sem::table() {
-            let with_members = |row: sem::Row| match of_interest(row.creator_uid) {
-                true => set(row),
-                false => Set { row, members: None },
-            };
-            extra.sets = rows.into_iter().map(with_members).collect();
-            extra.sets_were_read = true;
-        }
+    if !look.sets.is_whole() {
+        look.read_sets(&of_interest);
     }
-    if !extra.queues_were_read {
-        if let Ok(rows) = msg::table() {
-            extra.queues = rows;
-            extra.queues_were_read = true;
-        }
+    if !look.queues.is_whole() {
+        look.read_queues();
     }
-    let sets = extra.sets.iter().filter(|set| of_interest(set.row.creator_uid));
-    let queues = extra.queues.iter().filter(|row| of_interest(row.creator_uid));
+    let sets = look.sets.seen().filter(|set| of_interest(set.row.creator_uid));
+    let queues = look.queues.seen().filter(|row| of_interest(row.creator_uid));
     let last = last_users(sets.clone(), queues.clone());
-    extra.marked = sets.clone().filter_map(|set| marker(&set.row)).collect();
+    let marked = sets.clone().filter_map(|set| marker(&set.row)).collect();
     let has_key = sets.clone().any(|set| set.row.key != 0) || queues.clone().any(|q| q.key != 0);
+    let has_some = sets.count() + queues.count() > 0;
+    look.marked = marked;
     if has_key {
-        extra.callers = Some(callers::look(&look.processes));
+        look.callers = callers::look(&look.processes);
     }
-    if sets.count() + queues.count() > 0 {
-        (extra.blocked, extra.unasked) = uses::blocked(&look.processes);
-        extra.waits_were_read = true;
+    if has_some {
+        look.waits = Some(uses::waits(&look.processes));
     }
-    let waits = |pid: i32| look.extra.blocked.iter().any(|found| found.pid == pid);
-    for process in &mut look.processes {
-        if last.contains(&process.process.pid) || waits(process.process.pid) {
+    let waiting: Vec<i32> = look.waits.iter().flat_map(|waits| waits.pids()).collect();
+    for process in look.processes.rows_mut() {
+        if last.contains(&process.process.pid) || waiting.contains(&process.process.pid) {
             processes::add_command(process);
         }
     }
     add_hidden(look, last);
 }
 
-/// A look at one set or queue and at those who may use it, `noted` among them, and at nothing else:
-/// a server may leave hundreds. A set counts its waiters itself, and one without a key is used by
-/// those alone who were given its number, as one is with its server's mark, if the server is of a
-/// `known` engine; else every process has to be asked.
+/// Looks at one set or queue and at those who may use it, `noted` among them, and at nothing else:
+/// a server may leave hundreds. `None` where it has gone. A set counts its waiters itself, and one
+/// without a key is used by those alone who were given its number, as one is with its server's
+/// mark, if the server is of a `known` engine; else every process has to be asked.
 ///
 /// # Errors
-/// As [`super::observe`].
-pub fn look_at_one(identity: &Identity, known: bool, noted: &[i32]) -> Result<Snapshot> {
+/// As [`super::take`].
+pub fn look_at_one(identity: &Identity, known: bool, noted: &[i32]) -> Result<Option<Snapshot>> {
     let mut look = super::take(Scope::default())?;
-    let everybody = match identity {
-        Identity::Sem(set) => {
-            let row = || sem::stat(set.id).ok().flatten();
-            identity.is_findable() && !(known && row().is_some_and(|row| marker(&row).is_some()))
-        }
-        Identity::Msg(_) => true,
-        Identity::Shm(_) | Identity::Posix(_) => false,
+    let mut everybody = true;
+    let only_one = || "only one of them was looked at".to_owned();
+    match identity {
+        Identity::Sem(wanted) => match sem::stat(wanted.id) {
+            Ok(None) => return Ok(None),
+            Ok(Some(row)) => {
+                let mark = marker(&row);
+                everybody = identity.is_findable() && !(known && mark.is_some());
+                look.marked = mark.into_iter().collect();
+                look.sets = Table::Part(vec![set(row)], only_one());
+            }
+            Err(errno) => look.sets = look.unreadable(barred("semaphore sets", errno)),
+        },
+        Identity::Msg(wanted) => match msg::stat(wanted.id) {
+            Ok(None) => return Ok(None),
+            Ok(Some(row)) => look.queues = Table::Part(vec![row], only_one()),
+            Err(errno) => look.queues = look.unreadable(barred("message queues", errno)),
+        },
+        Identity::Shm(_) | Identity::Posix(_) => return Ok(None),
+    }
+    let mut last = last_users(look.sets.seen(), look.queues.seen());
+    last.extend(noted);
+    look.processes = if everybody {
+        Table::Whole(processes::all(Scope { processes: true, ..Scope::default() })?)
+    } else {
+        let found = last.iter().filter_map(|&pid| processes::one(pid)).collect();
+        Table::Part(found, "only its users were looked at".to_owned())
     };
     if everybody {
-        look.processes = processes::all(Scope { processes: true, ..Scope::default() })?;
-        look.extra.callers = Some(callers::look(&look.processes));
+        look.callers = callers::look(&look.processes);
     }
-    let extra = &mut look.extra;
-    match identity {
-        Identity::Sem(known) => {
-            if let Ok(row) = sem::stat(known.id) {
-                extra.marked = row.iter().filter_map(marker).collect();
-                extra.sets = row.into_iter().map(set).collect();
-                extra.sets_were_read = true;
-            }
-            let mut last = last_users(extra.sets.iter(), [].iter());
-            last.extend(noted);
-            if !everybody {
-                look.processes = last.iter().filter_map(|&pid| processes::one(pid)).collect();
-            }
-            add_hidden(&mut look, last);
-        }
-        Identity::Msg(known) => {
-            (extra.blocked, extra.unasked) = uses::blocked(&look.processes);
-            if let Ok(row) = msg::stat(known.id) {
-                extra.queues = row.into_iter().collect();
-                extra.queues_were_read = true;
-            }
-            let mut last = last_users([].iter(), extra.queues.iter());
-            last.extend(noted);
-            add_hidden(&mut look, last);
-        }
-        Identity::Shm(_) | Identity::Posix(_) => {}
+    if matches!(identity, Identity::Msg(_)) {
+        look.waits = Some(uses::waits(&look.processes));
     }
-    Ok(look)
+    add_hidden(&mut look, last);
+    Ok(Some(look))
 }
 
 /// Who used any of these last, each pid once, without 0.
@@ -264,33 +341,20 @@ fn last_users<'a>(
     last
 }
 
-/// Adds those of these pids that `/proc` does not show and the kernel says are there.
+/// Asks the kernel for those of these pids that the look does not show, and notes which of them
+/// are there all the same, and which are nobody's.
 pub fn add_hidden(look: &mut Snapshot, mut pids: Vec<i32>) {
     pids.sort_unstable();
     pids.dedup();
-    let shown: BTreeSet<i32> = look.processes.iter().map(|found| found.process.pid).collect();
-    pids.retain(|pid| !shown.contains(pid) && !look.hidden.contains(pid));
-    // What has come since the look, and what a thread of a shown process bears, is shown as well.
-    pids.retain(|&pid| super::is_there(pid) && !matches!(read::stat(pid), Ok(Seen::Here(_))));
-    look.hidden.extend(pids);
-}
-
-impl Snapshot {
-    /// A semaphore set by id; denied where the table was not read.
-    pub fn set(&self, id: i32) -> Seen<&Set> {
-        match self.extra.sets.iter().find(|set| set.row.id == id) {
-            Some(set) => Seen::Here(set),
-            None if self.extra.sets_were_read => Seen::Gone,
-            None => Seen::Denied,
-        }
-    }
-
-    /// A message queue by id; denied where the table was not read.
-    pub fn queue(&self, id: i32) -> Seen<&msg::Row> {
-        match self.extra.queues.iter().find(|row| row.id == id) {
-            Some(row) => Seen::Here(row),
-            None if self.extra.queues_were_read => Seen::Gone,
-            None => Seen::Denied,
+    let shown: BTreeSet<i32> = look.processes.seen().map(|found| found.process.pid).collect();
+    pids.retain(|pid| *pid > 0 && !shown.contains(pid) && !look.hidden.contains(pid));
+    for pid in pids {
+        if !super::is_there(pid) {
+            look.absent.insert(pid);
+        } else if !matches!(read::stat(pid), Ok(Seen::Here(_))) {
+            // What has come since the look, and what a thread of a shown process bears, is shown
+            // as well.
+            look.hidden.push(pid);
         }
     }
 }
@@ -307,7 +371,7 @@ fn barred(what: &str, errno: Errno) -> String {
 pub(super) fn files(mount: Option<&str>) -> Result<Vec<ListedFile>> {
     let mut found = Vec::new();
     shm_files::each(mount, |name, mount, facts| {
-        let identity = Some(shm_files::identity(name, mount, &facts));
+        let identity = shm_files::identity(name, mount, &facts);
         let name = Bytes(name.to_vec());
         found.push(ListedFile { name, facts, identity });
     })?;

@@ -1,6 +1,6 @@
 //! Uses of an object that no map shows: a process blocked on a set or queue, a file held open.
 
-use super::{Process, Seen};
+use super::{Process, Seen, Table};
 use crate::object::ShmFile;
 use crate::proc::read;
 pub use crate::proc::syscall::WaitsFor;
@@ -16,14 +16,29 @@ pub struct Found<T> {
     pub times: u64,
 }
 
-/// The processes of this IPC namespace that are blocked on a set or queue, and the pids of those
-/// that could not be asked.
+/// Who waits for a set or queue.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Waits {
+    /// Processes of this IPC namespace that are blocked on one.
+    pub blocked: Vec<Found<WaitsFor>>,
+    /// Pids of those that could not be asked.
+    pub unasked: Vec<i32>,
+}
+
+impl Waits {
+    /// Returns the pids of those that are blocked.
+    pub fn pids(&self) -> impl Iterator<Item = i32> {
+        self.blocked.iter().map(|found| found.pid)
+    }
+}
+
+/// Asks the processes what they wait for.
 #[must_use]
-pub fn blocked(processes: &[Process]) -> (Vec<Found<WaitsFor>>, Vec<i32>) {
+pub fn waits(processes: &Table<Process>) -> Waits {
     let own = i32::try_from(std::process::id()).unwrap_or(0);
     let own_ipc = ipc_of(own);
     let (mut found, mut closed) = (Vec::new(), Vec::new());
-    for process in processes.iter().filter(|process| !process.ended) {
+    for process in processes.seen().filter(|process| !process.ended) {
         let pid = process.process.pid;
         let mut waits = match read::waits(pid).unwrap_or(Seen::Denied) {
             Seen::Here(waits) => waits,
@@ -43,7 +58,7 @@ pub fn blocked(processes: &[Process]) -> (Vec<Found<WaitsFor>>, Vec<i32>) {
             found.extend(group.first().map(|&what| Found { pid, what, times: group.len() as u64 }));
         }
     }
-    (found, closed)
+    Waits { blocked: found, unasked: closed }
 }
 
 fn ipc_of(pid: i32) -> Option<u64> {
@@ -53,10 +68,10 @@ fn ipc_of(pid: i32) -> Option<u64> {
 /// The processes that have a file of `/dev/shm` open, and the pids of those that could not be
 /// asked. What maps it need not have it open.
 #[must_use]
-pub fn open(processes: &[Process], file: &ShmFile) -> (Vec<Found<()>>, Vec<i32>) {
+pub fn open(processes: &Table<Process>, file: &ShmFile) -> (Vec<Found<()>>, Vec<i32>) {
     let (mut found, mut closed) = (Vec::new(), Vec::new());
     let wanted = read::Wanted::of([(file.name.0.as_slice(), file.file.dev, file.file.ino)]);
-    for process in processes.iter().filter(|process| !process.ended) {
+    for process in processes.seen().filter(|process| !process.ended) {
         let pid = process.process.pid;
         match read::open_among(pid, &wanted).unwrap_or(Seen::Denied) {
             Seen::Here(all) => {

@@ -9,7 +9,7 @@ use crate::judge::{self, Policy, Reason, Removal};
 use crate::object::Identity;
 use crate::snapshot::callers::{self, Caller};
 use crate::snapshot::uses::{Found, WaitsFor};
-use crate::snapshot::{Process, Scope, lists, processes, uses};
+use crate::snapshot::{Process, Scope, Table, lists, processes, uses};
 
 /// How long a look at who lives counts: thousands of removals cannot have one each.
 const COUNTS_FOR: Duration = Duration::from_millis(250);
@@ -18,8 +18,8 @@ const COUNTS_FOR: Duration = Duration::from_millis(250);
 /// long sweep goes on.
 pub(super) struct Alone {
     exempt: Vec<i32>,
-    processes: Vec<Process>,
-    callers: Vec<Caller>,
+    processes: Table<Process>,
+    callers: Table<Caller>,
     /// Queues that somebody waits for, by id: the queue itself does not tell.
     waits: BTreeMap<i32, i32>,
     looked: Option<Instant>,
@@ -29,8 +29,8 @@ impl Alone {
     pub(super) fn new(policy: &Policy) -> Self {
         Self {
             exempt: policy.exempt.clone(),
-            processes: Vec::new(),
-            callers: Vec::new(),
+            processes: Table::unasked(),
+            callers: Table::unasked(),
             waits: BTreeMap::new(),
             looked: None,
         }
@@ -50,22 +50,23 @@ impl Alone {
         }
         let waits = queue.and_then(|id| self.waits.get(&id)).map(|pid| Against::Blocked(*pid));
         let users = removal.alone();
-        let users = users
-            .and_then(|uids| judge::adopted::no_longer_alone(uids, &self.processes, &self.exempt));
+        let users = users.and_then(|uids| {
+            judge::adopted::no_longer_alone(uids, self.processes.seen().as_slice(), &self.exempt)
+        });
         let others = || {
             let seen = removal.seen().filter(|_| removal.alone().is_some())?;
-            judge::adopted::lets_others_in(seen, &self.callers, &self.exempt)
+            judge::adopted::lets_others_in(seen, self.callers.seen().as_slice(), &self.exempt)
         };
         Ok(waits.map(Reason::NotOrphan).or(users).or_else(others))
     }
 
     fn look(&mut self) -> Result<()> {
         let scope = Scope { processes: true, ..Scope::default() };
-        self.processes = processes::all(scope)?;
+        self.processes = Table::Whole(processes::all(scope)?);
         lists::settle_owners(&mut self.processes);
         self.callers = callers::look(&self.processes);
-        let (blocked, _) = uses::blocked(&self.processes);
-        self.waits = blocked.iter().filter_map(queue).collect();
+        let waits = uses::waits(&self.processes);
+        self.waits = waits.blocked.iter().filter_map(queue).collect();
         self.looked = Some(Instant::now());
         Ok(())
     }

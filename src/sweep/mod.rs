@@ -24,7 +24,8 @@ use crate::ledger::Ledger;
 use crate::ledger::book::{Recorded, Run};
 use crate::ledger::record::{Claim, End, Record, VERSION_OF_UNBORN};
 use crate::object::{EngineName, Identity, Place, ProcessRef, ShmFile};
-use crate::snapshot::{self, Scope, Snapshot, contents, data_dir, opened, tables};
+use crate::snapshot::tables::{self, ListedFile};
+use crate::snapshot::{self, Scope, Snapshot, Table, contents, data_dir, opened};
 
 /// Longest that the rest of a PID namespace was seen to outlive its first process was 40 ms.
 const NAMESPACE_DEATH: Duration = Duration::from_secs(1);
@@ -72,10 +73,9 @@ pub fn once(ledger: &mut Ledger, policy: &Policy) -> Result<Report> {
     // Which segment is the main one may only be known now: its count needs nobody to be seen.
     let life = judge::life::judge(&ledger.book, &look, policy);
     let wider = scope(ledger);
-    if wider.maps && !look.maps_were_read {
+    if wider.maps && !look.has_maps() {
         // What was found just now may be mapped.
-        look.processes = snapshot::processes::all(wider)?;
-        look.maps_were_read = true;
+        look.processes = Table::Whole(snapshot::processes::all(wider)?);
     }
     look_at_files(ledger, &mut look);
     let mut peers = Beside::of(policy);
@@ -154,7 +154,7 @@ pub fn look_for_hidden(ledger: &Ledger, look: &mut Snapshot) {
         .map(|claim| claim.process);
     let claimed: Vec<ProcessRef> = claimed.collect();
     let hidden = |known: &ProcessRef| {
-        look.process(known.pid).is_none() && snapshot::processes::lives(*known)
+        look.process(known.pid).here().is_none() && snapshot::processes::lives(*known)
     };
     let found: Vec<i32> = claimed.iter().filter(|known| hidden(known)).map(|p| p.pid).collect();
     look.hidden.extend(found);
@@ -183,7 +183,10 @@ pub fn look_at_files(ledger: &Ledger, look: &mut Snapshot) {
     };
     let recorded = ledger.book.open_objects().filter(|object| asked(object));
     let files = recorded.filter_map(|object| match &object.identity {
-        Identity::Posix(file) => look.file(&file.name.0).filter(|now| now.is(file)).cloned(),
+        Identity::Posix(file) => {
+            let now = look.file(&file.name.0).here().filter(|now| now.is(file));
+            now.map(|now| now.identity.clone())
+        }
         _ => None,
     });
     let files: Vec<ShmFile> = files.collect();
@@ -191,7 +194,7 @@ pub fn look_at_files(ledger: &Ledger, look: &mut Snapshot) {
         return;
     }
     let found = opened::look(&look.processes, &files);
-    look.extra.opened.get_or_insert_default().add(found);
+    look.opened.add(found);
 }
 
 /// Looks for the last users of recorded segments that nobody has attached.
@@ -200,7 +203,7 @@ pub fn look_for_last_users(ledger: &Ledger, look: &mut Snapshot) {
     let recorded = book.open_objects().filter(|object| judge::may_be_shared(book, object, look));
     let last = recorded.filter_map(|object| match &object.identity {
         Identity::Shm(segment) => {
-            look.segment(segment.id).filter(|row| row.nattch == 0).map(|row| row.last_pid)
+            look.segment(segment.id).here().filter(|row| row.nattch == 0).map(|row| row.last_pid)
         }
         _ => None,
     });
@@ -302,7 +305,8 @@ fn attribute_all(
 /// became the last: it is what tells files without birth times that are older than the death.
 fn note_detached(ledger: &mut Ledger, look: &Snapshot) -> Result<()> {
     let book = &ledger.book;
-    let without_birth = look.files.iter().any(|file| file.birth.only_changed().is_some());
+    let unborn = |file: &ListedFile| file.identity.birth.only_changed().is_some();
+    let without_birth = look.files.seen().any(unborn);
     if !without_birth || book.version < VERSION_OF_UNBORN {
         return Ok(());
     }

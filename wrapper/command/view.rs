@@ -15,7 +15,7 @@ use shmwarden::ledger::record::Role;
 use shmwarden::object::{Identity, Place, ShmFile};
 use shmwarden::proc::locks::Flock;
 use shmwarden::proc::read;
-use shmwarden::snapshot::{self, Scope, Snapshot, contents, place, processes};
+use shmwarden::snapshot::{self, Scope, Snapshot, Table, contents, place, processes};
 use shmwarden::sweep;
 use shmwarden::{Error, Result};
 
@@ -122,7 +122,6 @@ impl View {
             queues: wanted.queues,
             resident: wanted.details,
             files: wanted.files,
-            file_facts: wanted.files,
         };
         let look = snapshot::take(scope)?;
         let mut view = Self {
@@ -139,13 +138,12 @@ impl View {
         view.finish(&books, scope, wanted)?;
         if !scope.maps && view.wants_maps() {
             let scope = Scope { maps: true, ..scope };
-            let keys = &mut view.look.extra.keys;
-            view.look.processes = processes::with_keys(scope, keys)?;
-            view.look.maps_were_read = true;
+            let found = processes::with_keys(scope, &mut view.look.keys)?;
+            view.look.processes = Table::Whole(found);
             view.finish(&books, scope, wanted)?;
         }
         view.look_at_unused_files();
-        for trouble in &view.look.extra.trouble {
+        for trouble in &view.look.trouble {
             log::warn!("{trouble}");
         }
         if wanted.details {
@@ -160,7 +158,7 @@ impl View {
         if scope.brief && wanted.owners {
             processes::add_owners(&mut self.look.processes);
         }
-        let makers = self.look.segments.iter().filter(|row| row.nattch == 0);
+        let makers = self.look.segments.seen().filter(|row| row.nattch == 0);
         let makers = makers.map(|row| row.creator_pid).collect();
         snapshot::tables::add_hidden(&mut self.look, makers);
         self.accounts = books.accounts(&mut self.look)?;
@@ -174,7 +172,7 @@ impl View {
             let left = matches!(one.verdict, Status::Held | Status::Stale | Status::Left);
             one.subject.kind() == Kind::Posix && (left || one.why.code() == perhaps)
         };
-        let files = !self.look.extra.files.is_empty();
+        let files = self.look.files.seen().next().is_some();
         files && self.judge().iter().any(hangs)
     }
 
@@ -183,17 +181,18 @@ impl View {
         let unused = self.judge().into_iter().filter(|one| one.verdict == Status::Orphan);
         let unused: Vec<_> = unused.filter_map(|one| one.subject.identity()).collect();
         let is_unused = |file: &&ShmFile| unused.contains(&Identity::Posix((*file).clone()));
-        let files: Vec<ShmFile> = self.look.files.iter().filter(is_unused).cloned().collect();
+        let files = self.look.files.seen().map(|file| &file.identity);
+        let files: Vec<ShmFile> = files.filter(is_unused).cloned().collect();
         if !files.is_empty() {
             let found = snapshot::opened::look(&self.look.processes, &files);
-            self.look.extra.opened.get_or_insert_default().add(found);
+            self.look.opened.add(found);
         }
     }
 
     fn add_commands_of_creators(&mut self) {
-        let creators = self.look.segments.iter().map(|row| row.creator_pid);
+        let creators = self.look.segments.seen().map(|row| row.creator_pid);
         let creators: BTreeSet<i32> = creators.collect();
-        for process in &mut self.look.processes {
+        for process in self.look.processes.rows_mut() {
             if creators.contains(&process.process.pid) {
                 processes::add_command(process);
             }
@@ -227,14 +226,14 @@ impl View {
 
     /// Looks for the uses of these objects that no map shows.
     pub(crate) fn add_uses(&mut self, kinds: &BTreeSet<Kind>, files: &[Vec<u8>]) {
-        let sets = kinds.contains(&Kind::Sem) && !self.look.extra.sets.is_empty();
-        let queues = kinds.contains(&Kind::Msg) && !self.look.extra.queues.is_empty();
+        let sets = kinds.contains(&Kind::Sem) && self.look.sets.seen().next().is_some();
+        let queues = kinds.contains(&Kind::Msg) && self.look.queues.seen().next().is_some();
         if sets || queues {
-            let (blocked, closed) = snapshot::uses::blocked(&self.look.processes);
-            self.uses.blocked = blocked;
-            self.uses.closed = closed;
+            let waits = snapshot::uses::waits(&self.look.processes);
+            self.uses.blocked = waits.blocked;
+            self.uses.closed = waits.unasked;
         }
-        for file in &self.look.files {
+        for file in self.look.files.seen().map(|file| &file.identity) {
             if files.contains(&file.name.0) {
                 let (open, closed) = snapshot::uses::open(&self.look.processes, file);
                 let of = file.file;
@@ -246,7 +245,7 @@ impl View {
         let users = self.uses.blocked.iter().map(|found| found.pid);
         let users = users.chain(self.uses.open.iter().map(|(_, found)| found.pid));
         let users: BTreeSet<i32> = users.chain(last_users).collect();
-        for process in &mut self.look.processes {
+        for process in self.look.processes.rows_mut() {
             if users.contains(&process.process.pid) {
                 processes::add_command(process);
             }

@@ -94,9 +94,13 @@ pub(crate) fn lines(
         out.push_str(&format!("{name}: own  {what}: {role}{}\n", object.how));
     }
     let here = |identity: &Identity| match identity {
-        Identity::Shm(segment) => look.segment(segment.id).is_some(),
-        Identity::Posix(file) => look.file(&file.name.0).is_some_and(|now| now.is(file)),
         // Where their tables were not read, they may be there.
+        Identity::Shm(segment) => look.segment(segment.id) != Seen::Gone,
+        Identity::Posix(file) => match look.file(&file.name.0) {
+            Seen::Here(now) => now.is(file),
+            Seen::Gone => false,
+            Seen::Denied => true,
+        },
         Identity::Sem(set) => look.set(set.id) != Seen::Gone,
         Identity::Msg(queue) => look.queue(queue.id) != Seen::Gone,
     };

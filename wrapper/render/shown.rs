@@ -33,7 +33,7 @@ pub(crate) struct Creator {
 
 impl<'a> Shown<'a> {
     pub(crate) fn of(view: &'a View, with_holders: bool) -> Self {
-        let living = view.look.processes.iter().filter(|process| !process.ended);
+        let living = view.look.processes.seen().filter(|process| !process.ended);
         let processes = living.map(|process| (process.process.pid, process)).collect();
         let holders = Holders::of(&view.look, &view.accounts, &view.uses);
         Self {
@@ -132,7 +132,7 @@ impl<'a> Shown<'a> {
     /// Bytes in memory, where that was looked for.
     pub(crate) fn resident(&self, subject: Subject<'_>) -> Option<u64> {
         match subject {
-            Subject::Shm(row) => self.view.look.extra.resident.as_ref()?.get(&row.id).copied(),
+            Subject::Shm(row) => self.view.look.resident.as_ref()?.get(&row.id).copied(),
             Subject::Posix(file) => Some(file.facts.resident_bytes),
             Subject::Sem(_) | Subject::Msg(_) => None,
         }

@@ -100,7 +100,7 @@ fn heading(one: &Judged<'_>, shown: &Shown<'_>) -> String {
     let size = subject.bytes().map_or_else(String::new, |bytes| format!(", {}", text::size(bytes)));
     let what = match subject {
         Subject::Shm(row) => {
-            let first = shown.view.look.extra.keys.get(&row.id);
+            let first = shown.view.look.keys.get(&row.id);
             let first = first.filter(|first| first.0 != row.key && row.mode & MODE_DEST != 0);
             let first = first.map_or_else(String::new, |key| format!(", made under {key}"));
             let dest = if row.mode & MODE_DEST == 0 { "" } else { ", dest" };

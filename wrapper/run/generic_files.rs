@@ -71,7 +71,7 @@ impl GenericFiles {
             let object = Mapped::File(file.file);
             let mappers: Vec<i32> = look
                 .processes
-                .iter()
+                .seen()
                 .filter(|process| process.mappings(object) > 0)
                 .map(|process| process.process.pid)
                 .collect();

@@ -55,7 +55,7 @@ pub fn calls(
         if ours.is_empty() || is_recorded(book, &identity) {
             continue;
         }
-        let is_alive = |pid: &i32| look.process(*pid).is_some_and(|process| !process.ended);
+        let is_alive = |pid: &i32| look.process(*pid).here().is_some_and(|process| !process.ended);
         let others = last.pids.iter().filter(|pid| !is_family(pid));
         let is_marked = is_marked(&identity, marked, server);
         // Of a set that an openGauss has marked a member that shows no operator was never used,
@@ -87,11 +87,11 @@ pub fn calls(
 
 /// The sets and queues of a look that may be asked who used them last.
 fn last_used(look: &Snapshot) -> Vec<(Identity, LastUsers)> {
-    let sets = look.extra.sets.iter().filter_map(|set| {
+    let sets = look.sets.seen().filter_map(|set| {
         let last = LastUsers::of_set(set, look.sight)?;
         Some((Identity::Sem(set.identity()), last))
     });
-    let queues = look.extra.queues.iter();
+    let queues = look.queues.seen();
     let queues = queues.map(|row| (Identity::Msg(queue_identity(row)), LastUsers::of_queue(row)));
     sets.chain(queues).collect()
 }

@@ -78,7 +78,7 @@ impl Scene<'_> {
 
     /// Whether a process works in a directory; a process whose directory is not known does not.
     pub(super) fn works_in(&self, pid: i32, directory: &str) -> bool {
-        let process = self.look.process(pid);
+        let process = self.look.process(pid).here();
         process.is_some_and(|one| match &one.cwd {
             Seen::Here(cwd) => cwd.path == std::path::Path::new(directory.trim_end_matches('/')),
             Seen::Gone | Seen::Denied => false,
@@ -94,7 +94,7 @@ impl Scene<'_> {
             Subject::Shm(row) => pids.contains(&row.creator_pid),
             _ => false,
         };
-        let parent = |pid: &i32| self.look.process(*pid).map(|process| process.parent);
+        let parent = |pid: &i32| self.look.process(*pid).here().map(|process| process.parent);
         let is_parent = pids.iter().filter_map(parent).any(|parent| pids.contains(&parent));
         one.verdict == Status::Live || creator || is_parent
     }

@@ -122,9 +122,15 @@ impl Account {
         let run = run.filter(|run| self.book.places.get(run.place).is_some_and(here));
         run.map_or_else(Vec::new, |run| {
             let lives = |claimed: ProcessRef| {
-                look.process(claimed.pid).is_some_and(|found| found.may_be(claimed))
+                look.process(claimed.pid).here().is_some_and(|found| found.may_be(claimed))
             };
-            attribute::created_by_claimed(&self.book, run, &look.segments, How::Claim, lives)
+            attribute::created_by_claimed(
+                &self.book,
+                run,
+                look.segments.seen().as_slice(),
+                How::Claim,
+                lives,
+            )
         })
     }
 }
@@ -147,7 +153,7 @@ fn launcher(book: &Book, look: &Snapshot) -> Option<i32> {
     let run = book.last_run()?;
     let place = book.places.get(run.place)?;
     let same = place.boot == look.place.boot && place.pid_namespace == look.place.pid_namespace;
-    let process = look.process(run.start.launcher.pid)?;
+    let process = look.process(run.start.launcher.pid).here()?;
     let lives = process.may_be(run.start.launcher) && !process.ended;
     (same && lives).then_some(process.process.pid)
 }

@@ -149,12 +149,10 @@ impl Living {
             sight: look.sight,
             onlooker: look.pid,
         };
-        if let Some(opened) = &look.extra.opened {
-            let others = opened.by.iter().filter(|(_, pid)| *pid != look.pid);
-            living.opened.extend(others.copied());
-            living.locked.extend(&opened.locked);
-        }
-        for process in look.processes.iter().filter(|process| !process.ended) {
+        let others = look.opened.by.iter().filter(|(_, pid)| *pid != look.pid);
+        living.opened.extend(others.copied());
+        living.locked.extend(&look.opened.locked);
+        for process in look.processes.seen().filter(|process| !process.ended) {
             let pid = process.process.pid;
             living.pids.insert(pid);
             living.unread = living.unread.or(process.unread.then_some(pid));

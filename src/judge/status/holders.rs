@@ -96,7 +96,7 @@ impl<'a> Holders<'a> {
     /// Sorts a look that was taken with maps.
     #[must_use]
     pub fn of(look: &'a Snapshot, accounts: &'a [Account], uses: &'a Uses) -> Self {
-        let living = || look.processes.iter().filter(|process| !process.ended);
+        let living = || look.processes.seen().filter(|process| !process.ended);
         let mut mapped: BTreeMap<Mapped, Vec<(&Process, u64)>> = BTreeMap::new();
         for process in living() {
             let Some(Seen::Here(list)) = &process.maps else {

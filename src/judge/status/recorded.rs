@@ -189,7 +189,7 @@ impl<'a> Known<'a> {
                 self.segment_differs(index, object, segment, row)
             }
             (Identity::Posix(file), Subject::Posix(found)) => {
-                let same = found.identity.as_ref().is_some_and(|now| now.is(file));
+                let same = found.is(file);
                 (!same).then_some("inode or birth time")
             }
             (Identity::Sem(known), Subject::Sem(set)) => set_differs(known, &set.row),
@@ -233,10 +233,9 @@ impl<'a> Known<'a> {
         let own = match subject {
             Subject::Shm(row) => of_segment(row)
                 .or_else(|| judge::segment_use(&account.book, object, row, self.look)),
-            Subject::Posix(file) => file
-                .identity
-                .as_ref()
-                .and_then(|now| judge::file_reason(&account.book, object, now, self.look)),
+            Subject::Posix(file) => {
+                judge::file_reason(&account.book, object, &file.identity, self.look)
+            }
             // Of adopted ones there may be tens of thousands: each is not looked up again.
             Subject::Sem(set) if object.is_adopted() => {
                 judge::set_use(&account.book, object, set, self.look)
@@ -284,10 +283,10 @@ impl<'a> Known<'a> {
 
     /// While one object of a dead instance is in use, or a process of it is left, all of it stays.
     fn reasons_to_keep_all(&self) -> Vec<Option<Reason>> {
-        let rows = self.look.segments.iter();
+        let rows = self.look.segments.seen();
         let rows = rows.filter(|row| self.segments.contains_key(&row.id));
         let rows: BTreeMap<i32, &Row> = rows.map(|row| (row.id, row)).collect();
-        let files = self.look.files.iter();
+        let files = self.look.files.seen().map(|file| &file.identity);
         let files: BTreeMap<&[u8], &ShmFile> = files.map(|f| (f.name.0.as_slice(), f)).collect();
         let mut common: Vec<Option<Reason>> = Vec::new();
         for account in self.accounts {
@@ -342,9 +341,7 @@ fn of_segment(row: &Row) -> Option<Reason> {
 fn is(identity: &Identity, subject: Subject<'_>) -> bool {
     match (identity, subject) {
         (Identity::Shm(segment), Subject::Shm(row)) => *segment == identity_of(row),
-        (Identity::Posix(file), Subject::Posix(found)) => {
-            found.identity.as_ref().is_some_and(|now| now.is(file))
-        }
+        (Identity::Posix(file), Subject::Posix(found)) => found.is(file),
         (Identity::Sem(known), Subject::Sem(set)) => set_differs(known, &set.row).is_none(),
         (Identity::Msg(known), Subject::Msg(row)) => queue_differs(known, row).is_none(),
         _ => false,

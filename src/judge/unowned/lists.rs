@@ -39,12 +39,12 @@ impl<'a> Lists<'a> {
     pub(super) fn of(scene: &Scene<'a>) -> Self {
         let look = scene.look;
         let mut lists = Self::default();
-        for file in &look.extra.files {
+        for file in look.files.seen() {
             if let Some(handle) = postgres::handle_of_name(&file.name.0) {
                 lists.files.insert(handle, file);
             }
         }
-        for row in &look.segments {
+        for row in look.segments.seen() {
             lists.keys.entry(row.key).or_default().push(row);
         }
         for (id, start) in &look.headers {
@@ -61,7 +61,7 @@ impl<'a> Lists<'a> {
             let surely = postgres::listed_by_length(content);
             lists.lists.push(List { identity, living, perhaps, surely });
         }
-        for identity in &look.extra.unread {
+        for identity in &look.unread_lists {
             let users = match identity {
                 Identity::Posix(file) => vec![file.uid],
                 Identity::Shm(segment) => {

@@ -269,7 +269,7 @@ impl<'a> Planning<'a, '_> {
         // A main segment has a key; what cannot be one is not attached for a look.
         let alone =
             |row: &&Row| row.nattch == 0 && row.key != 0 && !look.headers.contains_key(&row.id);
-        for row in look.segments.iter().filter(alone).filter(|_| !users.is_empty()) {
+        for row in look.segments.seen().filter(alone).filter(|_| !users.is_empty()) {
             let subject = Subject::Shm(row);
             let wanted = uids(subject).iter().find_map(|uid| users.get(uid).copied());
             let Some(how) = wanted else { continue };

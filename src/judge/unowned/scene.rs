@@ -42,6 +42,7 @@ impl<'a> Scene<'a> {
     /// Of a look as `snapshot::lists::look` takes it; `exempt` are pids of the caller itself.
     #[must_use]
     pub fn of(look: &'a Snapshot, exempt: &[i32]) -> Self {
+        let blocked = look.waits.iter().flat_map(|waits| &waits.blocked);
         let mut scene = Self {
             look,
             lists: Lists::default(),
@@ -50,18 +51,18 @@ impl<'a> Scene<'a> {
             of_unknown: None,
             pids: BTreeSet::new(),
             mapped: BTreeMap::new(),
-            blocked: look.extra.blocked.iter().map(|found| (found.what, found.pid)).collect(),
+            blocked: blocked.map(|found| (found.what, found.pid)).collect(),
             closed: Vec::new(),
             elsewhere: BTreeSet::new(),
-            segments: look.segments.iter().map(|row| (row.id, row)).collect(),
+            segments: look.segments.seen().map(|row| (row.id, row)).collect(),
         };
-        for process in look.processes.iter().filter(|process| !process.ended) {
+        for process in look.processes.seen().filter(|process| !process.ended) {
             scene.take_in(process, exempt);
         }
-        for row in look.segments.iter().filter(|row| row.creator_pid == 0) {
+        for row in look.segments.seen().filter(|row| row.creator_pid == 0) {
             scene.elsewhere.extend([row.uid, row.creator_uid]);
         }
-        let callers = look.extra.callers.iter().flatten();
+        let callers = look.callers.seen();
         scene.callers = callers.filter(|caller| !exempt.contains(&caller.pid)).collect();
         scene.lists = Lists::of(&scene);
         scene
@@ -156,17 +157,16 @@ impl<'a> Scene<'a> {
     }
 
     fn queue_in_use(&self, row: &msg::Row) -> Option<Against> {
-        let extra = &self.look.extra;
         let may = |pid: i32| {
-            let uids = self.look.process(pid).and_then(|process| process.uids);
+            let uids = self.look.process(pid).here().and_then(|process| process.uids);
             let its = |uids: [u32; 4]| uids.contains(&row.uid) || uids.contains(&row.creator_uid);
             row.mode & 0o066 != 0 || uids.is_none_or(its)
         };
         let unasked = || {
-            let unasked = extra.unasked.iter().copied().find(|pid| may(*pid));
-            unasked.map(Against::PerhapsBlocked)
+            let unasked = self.look.waits.iter().flat_map(|waits| &waits.unasked);
+            unasked.copied().find(|pid| may(*pid)).map(Against::PerhapsBlocked)
         };
-        let unread = || (!extra.waits_were_read).then_some(Against::LastUserUnseen);
+        let unread = || self.look.waits.is_none().then_some(Against::LastUserUnseen);
         let hidden = || (!self.look.sight.is_everybody()).then_some(Against::UseUnseen);
         // Who waits for a first message has left no mark in the queue itself.
         self.blocked(WaitsFor::Queue(row.id))
@@ -195,23 +195,23 @@ impl<'a> Scene<'a> {
         if let Some(pid) = self.mapped.get(&place) {
             return Some(Against::Mapped(*pid));
         }
-        if let Some(opened) = &self.look.extra.opened {
-            let by = opened.by.iter().find(|(file, pid)| *file == place && *pid != self.look.pid);
-            if let Some((_, pid)) = by {
-                return Some(Against::Opened(*pid));
-            }
-            if opened.locked.contains(&place) {
-                return Some(Against::Locked);
-            }
+        let opened = &self.look.opened;
+        let by = opened.by.iter().find(|(file, pid)| *file == place && *pid != self.look.pid);
+        if let Some((_, pid)) = by {
+            return Some(Against::Opened(*pid));
+        }
+        if opened.locked.contains(&place) {
+            return Some(Against::Locked);
         }
         let open_to_others = file.facts.mode & 0o066 != 0;
         let may = |process: &Process| {
             let uids = process.uids;
             open_to_others || uids.is_none_or(|uids| uids.contains(&file.facts.uid))
         };
-        let opened = self.look.extra.opened.as_ref();
-        let unasked = opened.map_or(&[][..], |opened| &opened.closed);
-        let unasked = unasked.iter().filter_map(|pid| self.look.process(*pid));
+        let unasked: Vec<&Process> = match opened.asked.contains(&place) {
+            true => opened.closed.iter().filter_map(|pid| self.look.process(*pid).here()).collect(),
+            false => self.look.processes.seen().filter(|process| !process.ended).collect(),
+        };
         let closed = self.closed.iter().copied().chain(unasked).find(|process| may(process));
         let closed = closed.map(|process| Against::PerhapsMapped(process.process.pid));
         let unseen = || (!self.look.sight.is_everybody()).then_some(Against::UseUnseen);

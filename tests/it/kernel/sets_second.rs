@@ -5,7 +5,7 @@ use shmwarden::judge::{self, Action, Life, Policy, Removal};
 use shmwarden::ledger::file::For;
 use shmwarden::ledger::record::{End, Outcome};
 use shmwarden::ledger::{Ledger, Record};
-use shmwarden::snapshot::{self, Scope, Snapshot};
+use shmwarden::snapshot::{self, Scope, Snapshot, Tables};
 use shmwarden::sweep::look_at_calls;
 use shmwarden::sweep::remove::{Done, remove};
 
@@ -52,11 +52,12 @@ fn who_uses_a_set_in_the_second_of_its_last_use_keeps_it() {
         });
         let mut ledger = locked(&crash);
         let now = look(&ledger);
-        let mut before = now.clone();
-        let members = before.extra.sets[0].members.as_mut().unwrap();
+        let mut before = Tables::clone(&now);
+        let members = before.sets.rows_mut()[0].members.as_mut().unwrap();
         assert_eq!(members.operators.len(), 1, "the server alone: {members:?}");
         members.operators.push(0);
         members.operators.sort_unstable();
+        let before = Snapshot::of(before);
 
         let raced: Done = remove(&removal(&ledger, &before), &mut ledger).unwrap();
         assert_eq!(raced.outcome, Outcome::Raced, "{raced:?}");

@@ -8,12 +8,12 @@ use shmwarden::ledger::compact::{LONG_BYTES, rewrite};
 use shmwarden::ledger::record::{Adopted, How, Outcome, Record, Role};
 use shmwarden::object::{Identity, Place, Segment};
 use shmwarden::snapshot::callers::Caller;
-use shmwarden::snapshot::{Process, Snapshot};
+use shmwarden::snapshot::{Process, Snapshot, Table};
 use shmwarden::sys::shm::Row;
 
 use super::make::{
-    CONTROL_HANDLE, DYNAMIC_HANDLE, OTHER_UID, UID, header, here, in_boot, in_ipc, in_pids, posix,
-    posix_of, row, run, seen, segment, shm,
+    CONTROL_HANDLE, Change, DYNAMIC_HANDLE, OTHER_UID, UID, header, here, in_boot, in_ipc, in_pids,
+    posix, posix_of, row, run, seen, segment, shm,
 };
 use super::orphan::{add, add_file, crashed, later, of_user, whole_list};
 use super::story::Story;
@@ -112,7 +112,7 @@ fn each_object_is_judged_by_itself() {
     let mut look = later();
     add(&mut look, &segment(7));
     add(&mut look, &segment(8));
-    look.segments[1].nattch = 1;
+    look.change(|look| look.segments.rows_mut()[1].nattch = 1);
     let story = ledger().then(adopt(1, 7)).then(adopt(2, 8)).then(adopt(3, 9));
     assert_eq!(decided(&story.book, &look), [(3, "forget"), (1, ""), (2, "attached")]);
 }
@@ -123,10 +123,10 @@ fn the_proof_is_the_same_at_the_removal() {
     add(&mut look, &segment(7));
     let by_filter = ledger().then(adopt(1, 7)).book;
     let by_name = ledger().then(record(1, How::Named, Role::Other, shm(&segment(7)))).book;
-    look.processes.push(of_user(60, UID));
+    look.change(|look| look.processes.add(of_user(60, UID)));
     assert_eq!(decided(&by_filter, &look), [(1, "user-lives")]);
     assert_eq!(decided(&by_name, &look), [(1, "")]);
-    look.extra.unread.push(posix(&posix_of(CONTROL_HANDLE)));
+    look.change(|look| look.unread_lists.push(posix(&posix_of(CONTROL_HANDLE))));
     assert_eq!(decided(&by_name, &look), [(1, "list-unread")]);
     let (verdicts, _) = adopted::decide(&by_filter, &look, &[60]);
     let [Action::Keep(kept)] = verdicts.as_slice() else { panic!("{verdicts:?}") };
@@ -172,7 +172,7 @@ fn dynamic_shared_memory_goes_first_and_the_main_segment_last_as_one_group() {
 fn what_a_sweep_did_not_finish_the_next_one_does() {
     let story = removed(removed(server(), 3), 2);
     let mut look = crashed();
-    (look.files, look.extra.files, look.controls) = (vec![], vec![], vec![]);
+    look.change(|look| (look.files, look.controls) = (Table::Whole(vec![]), vec![]));
     assert_eq!(decided(&story.book, &look), [(1, "")]);
 }
 
@@ -181,7 +181,7 @@ fn what_came_to_a_list_since_keeps_all_of_its_server() {
     let mut look = crashed();
     add_file(&mut look, &posix_of(12));
     let list = whole_list(true, &[DYNAMIC_HANDLE, 12]);
-    look.controls[0].1 = list;
+    look.change(|look| look.controls[0].1 = list);
     let codes = [(3, "not-adopted"), (2, "not-adopted"), (1, "not-adopted")];
     assert_eq!(decided(&server().book, &look), codes);
 }

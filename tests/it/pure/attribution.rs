@@ -7,19 +7,20 @@ use shmwarden::attribute::{
 use shmwarden::engine::postgres::PidFile;
 use shmwarden::ledger::record::{Claim, End, How, ObjectSeen, Record, Role};
 use shmwarden::object::{FileRef, ProcessRef, Segment};
-use shmwarden::snapshot::{Seen, Snapshot};
+use shmwarden::snapshot::{Seen, Snapshot, Table};
 use shmwarden::sys::shm::{MODE_DEST, Row};
 
 use super::make::{
-    CONTROL_HANDLE, DATA, FORKS, OTHER_UID, SERVER, UID, alive, claim, file, generic, in_ipc,
-    in_pids, look, main_header, posix, posix_of, process, reaped, row, seen, segment, shm,
+    CONTROL_HANDLE, Change, DATA, FORKS, OTHER_UID, SERVER, UID, alive, claim, file, files,
+    generic, in_ipc, in_pids, look, main_header, posix, posix_of, process, reaped, row, seen,
+    segment, shm,
 };
 use super::story::Story;
 
 /// A look at a segment that bears the claimed pid and that nobody had seen.
 fn unseen_segment() -> Snapshot {
     let mut look = look();
-    look.segments = vec![row(&segment(0))];
+    look.change(|look| look.segments = Table::Whole(vec![row(&segment(0))]));
     look
 }
 
@@ -49,13 +50,13 @@ fn that_few_processes_were_forked_since_proves_nothing() {
 fn what_nobody_saw_is_of_a_user_that_the_pid_was_seen_with() {
     let of = |uids: &[u32]| Story::of(Claim { uids: uids.to_vec(), ..claim(1) });
     let mut look = unseen_segment();
-    look.headers = [(0, main_header(SERVER.pid, 0, DATA))].into();
+    look.change(|look| look.headers = [(0, main_header(SERVER.pid, 0, DATA))].into());
     assert_eq!(how(&of(&[UID]), &look), Some(How::Header));
     assert_eq!(how(&of(&[0, UID]), &look), Some(How::Header));
     assert_eq!(how(&of(&[0]), &look), None, "root may have become anybody");
     assert!(seen_with(&Claim { uids: vec![0], ..claim(1) }, 0));
     // Nor is what may be a stranger's attached for a look at its header.
-    look.headers.clear();
+    look.change(|look| look.headers.clear());
     assert_eq!(headers_wanted(&of(&[0]).book, &look), Vec::<i32>::new());
     assert_eq!(headers_wanted(&of(&[0, UID]).book, &look), [0]);
 }
@@ -67,15 +68,17 @@ fn what_an_older_version_recorded_by_the_fork_count_needs_another_proof() {
     let story = |role| Story::of(claim(1)).then(Record::Object(by_count(role)));
     let mut look = unseen_segment();
     assert_eq!(attribute::roles(&story(Role::Other).book, &look), []);
-    look.headers = [(0, main_header(SERVER.pid, 0, DATA))].into();
+    look.change(|look| look.headers = [(0, main_header(SERVER.pid, 0, DATA))].into());
     for role in [Role::Other, Role::Main] {
         let again = attribute::roles(&story(role).book, &look);
         let proven = ObjectSeen { how: How::Header, ..by_count(Role::Main) };
         assert_eq!(again, [proven], "{role:?}");
     }
     let elsewhere = FileRef { ino: DATA.ino + 1, ..DATA };
-    look.headers = [(0, main_header(SERVER.pid, CONTROL_HANDLE, elsewhere))].into();
-    look.files = vec![posix_of(CONTROL_HANDLE)];
+    look.change(|look| {
+        look.headers = [(0, main_header(SERVER.pid, CONTROL_HANDLE, elsewhere))].into()
+    });
+    look.change(|look| look.files = files(vec![posix_of(CONTROL_HANDLE)]));
     let (found, _) = attribute::after_death(&story(Role::Main).book, &look);
     assert_eq!(found, [], "what another server's header names is not this one's");
 }
@@ -83,7 +86,7 @@ fn what_an_older_version_recorded_by_the_fork_count_needs_another_proof() {
 #[test]
 fn a_pid_that_another_process_bears_now_has_come_round() {
     let mut look = unseen_segment();
-    look.processes = vec![process(SERVER.pid, SERVER.start + 1)];
+    look.change(|look| look.processes = Table::Whole(vec![process(SERVER.pid, SERVER.start + 1)]));
     assert_eq!(how(&Story::of(generic(1)), &look), None);
 }
 
@@ -91,7 +94,7 @@ fn a_pid_that_another_process_bears_now_has_come_round() {
 fn a_header_that_names_the_pid_and_the_data_directory_proves_it() {
     let proven = |pid, dev, ino| {
         let mut look = unseen_segment();
-        look.headers = [(0, main_header(pid, 0, FileRef { dev, ino }))].into();
+        look.change(|look| look.headers = [(0, main_header(pid, 0, FileRef { dev, ino }))].into());
         how(&Story::of(claim(1)), &look)
     };
     assert_eq!(proven(SERVER.pid, DATA.dev, DATA.ino), Some(How::Header));
@@ -103,7 +106,7 @@ fn a_header_that_names_the_pid_and_the_data_directory_proves_it() {
 #[test]
 fn a_header_proves_nothing_for_a_server_without_a_data_directory() {
     let mut look = unseen_segment();
-    look.headers = [(0, main_header(SERVER.pid, 0, DATA))].into();
+    look.change(|look| look.headers = [(0, main_header(SERVER.pid, 0, DATA))].into());
     assert_eq!(how(&Story::of(generic(1)), &look), None);
 }
 
@@ -112,7 +115,9 @@ fn postmaster_pid_proves_it_by_its_first_and_seventh_line_together() {
     let proven = |pid, key, id| {
         let mut look = unseen_segment();
         let segment = Some((key, id));
-        look.data_dirs[0].pid_file = Seen::Here(PidFile { pid, standalone: false, segment });
+        look.change(|look| {
+            look.data_dirs[0].pid_file = Seen::Here(PidFile { pid, standalone: false, segment })
+        });
         how(&Story::of(claim(1)), &look)
     };
     let key = segment(0).key.0;
@@ -122,7 +127,9 @@ fn postmaster_pid_proves_it_by_its_first_and_seventh_line_together() {
     assert_eq!(proven(SERVER.pid, key, 1), None);
     let mut look = unseen_segment();
     let (pid, segment) = (SERVER.pid, None);
-    look.data_dirs[0].pid_file = Seen::Here(PidFile { pid, standalone: false, segment });
+    look.change(|look| {
+        look.data_dirs[0].pid_file = Seen::Here(PidFile { pid, standalone: false, segment })
+    });
     assert_eq!(how(&Story::of(claim(1)), &look), None);
 }
 
@@ -142,7 +149,7 @@ fn the_end_of_one_claimed_process_leaves_the_claim_of_another() {
     let story =
         Story::of(generic(1)).at_forks(FORKS, Record::Claim(other)).then(reaped(1, End::Exit(0)));
     let mut look = unseen_segment();
-    look.segments.push(Row { creator_pid: 4800, ..row(&segment(1)) });
+    look.change(|look| look.segments.add(Row { creator_pid: 4800, ..row(&segment(1)) }));
     let (found, suspects) = attribute::after_death(&story.book, &look);
     assert_eq!((found.len(), suspects.len()), (0, 1));
     assert_eq!(suspects[0].identity, shm(&Segment { creator_pid: 4800, ..segment(1) }));
@@ -152,7 +159,7 @@ fn the_end_of_one_claimed_process_leaves_the_claim_of_another() {
 fn a_claim_by_pid_counts_only_in_its_own_namespaces() {
     let story = Story::of(generic(1));
     for place in [in_pids("id:99"), in_ipc("id:99"), super::make::in_boot("second")] {
-        let look = Snapshot { place, ..unseen_segment() };
+        let look = unseen_segment().with(|look| look.place = place);
         nothing(&story, &look);
     }
 }
@@ -160,7 +167,7 @@ fn a_claim_by_pid_counts_only_in_its_own_namespaces() {
 #[test]
 fn no_header_of_a_stranger_is_read_in_another_pid_namespace() {
     // Pids are small in containers, and shmat makes a server that starts refuse to.
-    let look = Snapshot { place: in_pids("id:99"), ..unseen_segment() };
+    let look = unseen_segment().with(|look| look.place = in_pids("id:99"));
     let story = Story::of(claim(1)).end(1, End::Unknown);
     assert_eq!(headers_wanted(&story.book, &look), Vec::<i32>::new());
 }
@@ -235,7 +242,7 @@ fn a_recorded_segment_with_another_change_time_is_no_further_object() {
     let story = Story::of(generic(1)).object(1, Role::Other, shm(&segment(0)));
     let later = Segment { ctime: segment(0).ctime + 60, ..segment(0) };
     let mut look = unseen_segment();
-    look.segments = vec![row(&later)];
+    look.change(|look| look.segments = Table::Whole(vec![row(&later)]));
     nothing(&story, &look);
 }
 
@@ -249,7 +256,7 @@ fn a_segment_that_came_back_under_the_id_of_one_that_has_gone_is_a_further_objec
     let run = &story.book.runs[&1];
     let found = created_by_claimed(&story.book, run, &rows, How::LastLook, |_| true);
     assert_eq!(found.iter().map(|seen| &seen.identity).collect::<Vec<_>>(), [&shm(&later)]);
-    let look = Snapshot { segments: rows.to_vec(), ..unseen_segment() };
+    let look = unseen_segment().with(|look| look.segments = Table::Whole(rows.to_vec()));
     let (found, suspects) = attribute::after_death(&story.book, &look);
     assert_eq!((found.len(), suspects.len()), (0, 1));
 }
@@ -258,9 +265,11 @@ fn a_segment_that_came_back_under_the_id_of_one_that_has_gone_is_a_further_objec
 fn new_objects_get_the_next_numbers() {
     let story = Story::of(claim(1)).object(7, Role::Other, shm(&segment(9)));
     let mut look = unseen_segment();
-    look.segments.push(row(&segment(1)));
-    look.headers =
-        [(0, main_header(SERVER.pid, 0, DATA)), (1, main_header(SERVER.pid, 0, DATA))].into();
+    look.change(|look| look.segments.add(row(&segment(1))));
+    look.change(|look| {
+        look.headers =
+            [(0, main_header(SERVER.pid, 0, DATA)), (1, main_header(SERVER.pid, 0, DATA))].into()
+    });
     let (found, _) = attribute::after_death(&story.book, &look);
     let numbers: Vec<u64> = found.iter().map(|seen| seen.object).collect();
     assert_eq!(numbers, [8, 9]);

@@ -5,10 +5,10 @@ use shmwarden::ledger::compact::{rewrite, rewrite_to};
 use shmwarden::ledger::record::{Record, Role, RunStart};
 use shmwarden::ledger::{Book, OwnFile};
 use shmwarden::object::{Key, Place, ProcessRef, Segment};
-use shmwarden::snapshot::Snapshot;
+use shmwarden::snapshot::{Snapshot, Table};
 
 use super::make::{
-    LAUNCHER, LEDGER, generic, header_in, here, in_pids, look, process, row, run, shm,
+    Change, LAUNCHER, LEDGER, generic, header_in, here, in_pids, look, process, row, run, shm,
 };
 use super::story::{Story, reason};
 
@@ -31,7 +31,7 @@ fn container(named: Option<OwnFile>) -> Story {
 }
 
 fn unattached() -> Snapshot {
-    Snapshot { segments: vec![row(&segment(0))], ..look() }
+    look().with(|look| look.segments = Table::Whole(vec![row(&segment(0))]))
 }
 
 fn is_over(story: &Story) -> bool {
@@ -100,7 +100,7 @@ fn a_launcher_that_lives_beside_a_copy_keeps_what_the_copy_names() {
         story.read_from(file)
     };
     let mut look = unattached();
-    look.processes = vec![process(LAUNCHER.pid, LAUNCHER.start)];
+    look.change(|look| look.processes = Table::Whole(vec![process(LAUNCHER.pid, LAUNCHER.start)]));
     let judged = |file, policy: &Policy| life::judge(&story(file).book, &look, policy);
     let Life::Dead(left) = judged(COPY, &Policy::default()) else { panic!("the server is dead") };
     assert!(matches!(left.as_slice(), [Evidence::Launcher(_)]), "{left:?}");

@@ -4,12 +4,12 @@
 use shmwarden::judge::{Action, Evidence, Policy, Reason};
 use shmwarden::ledger::record::{End, Record, Role};
 use shmwarden::object::Identity;
-use shmwarden::snapshot::{Mapped, Process, Seen};
+use shmwarden::snapshot::{Mapped, Process, Seen, Table};
 use shmwarden::sys::shm::Row;
 
 use super::make::{
-    DATA, OTHER_UID, SERVER, bytes, claim, control_list, generic, header, here, in_pids, look,
-    main_header, posix, process, row, segment, shm,
+    Change, DATA, OTHER_UID, SERVER, bytes, claim, control_list, generic, header, here, in_pids,
+    look, main_header, posix, process, row, segment, shm,
 };
 use super::story::{Crashed, Story, crashed, crashed_as, removed, settle, would_remove};
 
@@ -33,12 +33,14 @@ fn objects_of_every_role_go_in_the_order_of_their_roles_and_numbers() {
     for (number, role) in (1..).zip(roles.into_iter().chain(roles)) {
         let made = segment(i32::try_from(number).unwrap());
         story = story.object(number, role, shm(&made));
-        look.segments.push(row(&made));
+        look.change(|look| look.segments.add(row(&made)));
         let is_main = role == Role::Main;
-        look.headers.insert(made.id, main_header(if is_main { SERVER.pid } else { 0 }, 0, DATA));
+        look.change(|look| {
+            look.headers.insert(made.id, main_header(if is_main { SERVER.pid } else { 0 }, 0, DATA))
+        });
         if role == Role::Control {
             let list = control_list(true, &[]);
-            look.controls.push((shm(&made), list));
+            look.change(|look| look.controls.push((shm(&made), list)));
         }
     }
     let story = story.end(1, End::Signal(9));
@@ -65,7 +67,7 @@ fn a_removal_carries_its_evidence_and_what_is_to_be_looked_at_again() {
         assert!(evidence.contains(part), "{evidence}");
     }
     let mut elsewhere = crashed.look.clone();
-    elsewhere.place = in_pids("id:99");
+    elsewhere.change(|look| look.place = in_pids("id:99"));
     let (_, verdicts) = settle(&crashed.story.book, &elsewhere, &Policy::default());
     assert!(matches!(&verdicts[0], Action::Remove(removal) if !removal.same_pids()));
 }
@@ -73,15 +75,20 @@ fn a_removal_carries_its_evidence_and_what_is_to_be_looked_at_again() {
 #[test]
 fn what_is_kept_names_its_holders() {
     let Crashed { story, mut look, .. } = crashed();
-    look.segments[0].nattch = 1;
+    look.change(|look| look.segments.rows_mut()[0].nattch = 1);
     let attached = |same_ipc, pid| Process {
         maps: Some(Seen::Here(vec![(Mapped::Segment(0), 2)])),
         same_ipc,
         ..process(pid, 2000)
     };
     // The third maps a segment of the same id in another IPC namespace.
-    look.processes =
-        vec![attached(Some(true), 8000), attached(None, 8001), attached(Some(false), 8002)];
+    look.change(|look| {
+        look.processes = Table::Whole(vec![
+            attached(Some(true), 8000),
+            attached(None, 8001),
+            attached(Some(false), 8002),
+        ])
+    });
     let (_, verdicts) = settle(&story.book, &look, &Policy::default());
     let Some(Action::Keep(kept)) = verdicts.last() else { panic!() };
     let pids: Vec<i32> = kept.holders.iter().map(|holder| holder.process.pid).collect();
@@ -157,8 +164,8 @@ fn a_hostile_command_line_never_reaches_a_terminal_as_it_is() {
 #[test]
 fn a_run_that_was_dead_before_another_pid_namespace_is_recognised_there() {
     let mut crashed = crashed();
-    crashed.look.place = in_pids("id:99");
-    crashed.look.segments[0].creator_pid = 0;
+    crashed.look.change(|look| look.place = in_pids("id:99"));
+    crashed.look.change(|look| look.segments.rows_mut()[0].creator_pid = 0);
     assert_eq!(crashed.code_of_all(), "removed");
 }
 
@@ -172,7 +179,7 @@ fn a_used_object_is_never_judged() {
         })
         .end(1, End::Signal(9));
     let mut look = look();
-    look.segments = vec![theirs];
+    look.change(|look| look.segments = Table::Whole(vec![theirs]));
     let (_, verdicts) = settle(&story.book, &look, &with_cleaning());
     assert!(verdicts.is_empty(), "{verdicts:?}");
 }

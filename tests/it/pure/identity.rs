@@ -7,10 +7,11 @@ use shmwarden::object::{Birth, FileRef, Identity, ShmFile};
 use shmwarden::sys::shm::{MODE_DEST, MODE_LOCKED, Row};
 
 use super::make::{
-    GID, LATER, OTHER_UID, UID, bytes, file, generic, here, in_boot, in_ipc, in_pids, look, posix,
-    row, seconds, segment, shm,
+    Change, GID, LATER, OTHER_UID, UID, bytes, file, files, generic, here, in_boot, in_ipc,
+    in_pids, look, posix, row, seconds, segment, shm,
 };
 use super::story::{Story, reason};
+use shmwarden::snapshot::Table;
 
 /// What happens to the recorded, unused segment of a dead server when the kernel shows this row.
 fn with_row(change: impl Fn(&mut Row)) -> Option<Reason> {
@@ -19,7 +20,7 @@ fn with_row(change: impl Fn(&mut Row)) -> Option<Reason> {
     let mut look = look();
     let mut now = row(&segment(0));
     change(&mut now);
-    look.segments = vec![now];
+    look.change(|look| look.segments = Table::Whole(vec![now]));
     reason(&story.book, &look, 1)
 }
 
@@ -31,7 +32,7 @@ fn with_file(change: impl Fn(&mut ShmFile)) -> Option<Reason> {
     let mut look = look();
     let mut now = file("arena", 9);
     change(&mut now);
-    look.files = vec![now];
+    look.change(|look| look.files = files(vec![now]));
     reason(&story.book, &look, 1)
 }
 
@@ -90,11 +91,15 @@ fn the_creators_pid_counts_only_within_its_pid_namespace() {
         .object(1, Role::Main, shm(&segment(0)))
         .end(1, End::Signal(9));
     let mut look = look();
-    look.place = in_pids("id:99");
-    look.segments = vec![Row { creator_pid: 0, ..row(&segment(0)) }];
-    look.headers = [(0, super::make::main_header(4711, 0, super::make::DATA))].into();
+    look.change(|look| look.place = in_pids("id:99"));
+    look.change(|look| {
+        look.segments = Table::Whole(vec![Row { creator_pid: 0, ..row(&segment(0)) }])
+    });
+    look.change(|look| {
+        look.headers = [(0, super::make::main_header(4711, 0, super::make::DATA))].into()
+    });
     assert_eq!(reason(&story.book, &look, 1), None);
-    look.place = here();
+    look.change(|look| look.place = here());
     assert_eq!(reason(&story.book, &look, 1), Some(Reason::Changed("creator pid")));
 }
 
@@ -103,10 +108,10 @@ fn a_segment_of_another_ipc_namespace_or_boot_is_kept_though_everything_fits() {
     let story =
         Story::of(generic(1)).object(1, Role::Other, shm(&segment(0))).end(1, End::Signal(9));
     let mut look = look();
-    look.segments = vec![row(&segment(0))];
-    look.place = in_ipc("id:99");
+    look.change(|look| look.segments = Table::Whole(vec![row(&segment(0))]));
+    look.change(|look| look.place = in_ipc("id:99"));
     assert_eq!(reason(&story.book, &look, 1), Some(Reason::OtherIpcNamespace));
-    look.place = in_boot("second");
+    look.change(|look| look.place = in_boot("second"));
     assert_eq!(reason(&story.book, &look, 1), Some(Reason::OtherBoot));
 }
 
@@ -139,8 +144,8 @@ fn a_file_on_another_file_system_is_kept_though_everything_fits() {
         .end(1, End::Signal(9));
     for mount in [None, Some("tmpfs:00000000000000bb".to_owned())] {
         let mut look = look();
-        look.place.shm_mount = mount;
-        look.files = vec![file("arena", 9)];
+        look.change(|look| look.place.shm_mount = mount);
+        look.change(|look| look.files = files(vec![file("arena", 9)]));
         assert_eq!(reason(&story.book, &look, 1), Some(Reason::OtherMount));
     }
 }
@@ -151,8 +156,8 @@ fn a_file_is_judged_by_its_mount_and_not_by_the_ipc_namespace() {
         .object(1, Role::Other, posix(&file("arena", 9)))
         .end(1, End::Signal(9));
     let mut look = look();
-    look.place = in_ipc("id:99");
-    look.files = vec![file("arena", 9)];
+    look.change(|look| look.place = in_ipc("id:99"));
+    look.change(|look| look.files = files(vec![file("arena", 9)]));
     assert_eq!(reason(&story.book, &look, 1), None);
 }
 

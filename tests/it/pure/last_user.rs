@@ -1,8 +1,8 @@
 //! The process that a row's pid means: ties of whole seconds, clocks that were set, doubt.
 
-use shmwarden::snapshot::{Clock, LastUser, Snapshot};
+use shmwarden::snapshot::{Clock, LastUser, Snapshot, Table};
 
-use super::make::{look, process};
+use super::make::{Change, look, process};
 
 /// The wall clock is this far ahead of the boot clock.
 const AHEAD_S: i64 = 1_700_000_000;
@@ -14,7 +14,10 @@ const PID: i32 = 4242;
 fn seen(start_ms: u64) -> Snapshot {
     let ticks = start_ms * shmwarden::snapshot::ticks_a_second() / 1000;
     let processes = vec![process(PID, ticks)];
-    Snapshot { processes, clock_ahead_ms: AHEAD_S * 1000, ..look() }
+    look().with(|look| {
+        look.processes = Table::Whole(processes);
+        look.clock_ahead_ms = AHEAD_S * 1000;
+    })
 }
 
 fn recorded() -> Option<Clock> {
@@ -52,28 +55,28 @@ fn a_clock_that_was_set_proves_no_death() {
     let later = seen((USED_S.unsigned_abs() + 3600) * 1000);
     assert_eq!(user(&later, recorded()), "gone");
     for step_s in [-7200_i64, -2, -1, 1, 2, 7200] {
-        let now = Snapshot { clock_ahead_ms: (AHEAD_S + step_s) * 1000, ..later.clone() };
+        let now = later.clone().with(|look| look.clock_ahead_ms = (AHEAD_S + step_s) * 1000);
         assert_eq!(user(&now, recorded()), "lives", "set by {step_s} s");
     }
     assert_eq!(user(&later, None), "lives", "a ledger that does not tell");
     let younger = Clock { since_s: AHEAD_S + USED_S + 1, ahead_ms: AHEAD_S * 1000 };
     assert_eq!(user(&later, Some(younger)), "lives", "recorded after the last use");
     // Both clocks are read one after the other.
-    let same = Snapshot { clock_ahead_ms: AHEAD_S * 1000 + 20, ..later };
+    let same = later.with(|look| look.clock_ahead_ms = AHEAD_S * 1000 + 20);
     assert_eq!(user(&same, recorded()), "gone");
 }
 
 #[test]
 fn who_is_not_there_is_gone_and_who_cannot_be_read_is_not() {
-    let nobody = Snapshot { processes: vec![], ..seen(0) };
+    let nobody = seen(0).with(|look| look.processes = Table::Whole(vec![]));
     assert_eq!(user(&nobody, recorded()), "gone");
     assert_eq!(user(&nobody, None), "gone");
-    let hidden = Snapshot { hidden: vec![PID], ..nobody.clone() };
+    let hidden = nobody.clone().with(|look| look.hidden = vec![PID]);
     assert_eq!(user(&hidden, recorded()), "unseen");
     let mut zombie = seen(0);
-    zombie.processes[0].ended = true;
+    zombie.change(|look| look.processes.rows_mut()[0].ended = true);
     assert_eq!(user(&zombie, recorded()), "gone");
-    let other = Snapshot { processes: vec![process(PID + 1, 1)], ..nobody };
+    let other = nobody.with(|look| look.processes = Table::Whole(vec![process(PID + 1, 1)]));
     assert_eq!(user(&other, recorded()), "gone");
 }
 

@@ -6,25 +6,25 @@ use shmwarden::judge::life::judge;
 use shmwarden::judge::{Evidence, Life, Policy};
 use shmwarden::ledger::record::{Claim, DataDir, End, EngineName, ObjectSeen, Record, Role};
 use shmwarden::object::{Bytes, FileRef, ProcessRef};
-use shmwarden::snapshot::{Process, Seen, Snapshot};
+use shmwarden::snapshot::{Process, Seen, Snapshot, Table};
 
 use super::make::{
-    DATA, OTHER_UID, SERVER, UID, bytes, claim, closed, file_id, generic, header, in_boot, look,
-    postgres, process, run, seen, segment, shm,
+    Change, DATA, OTHER_UID, SERVER, UID, bytes, claim, closed, file_id, generic, header, in_boot,
+    look, postgres, process, run, seen, segment, shm,
 };
 use super::story::{Story, crashed};
 
 fn life_with(claim: Claim, processes: Vec<Process>) -> Life {
     let story = Story::of(claim);
-    let look = Snapshot { processes, ..look() };
+    let look = look().with(|look| look.processes = Table::Whole(processes));
     judge(&story.book, &look, &Policy::default())
 }
 
 fn life_with_pid_file(pid_file: Seen<PidFile>, processes: Vec<Process>) -> Life {
     let story = Story::of(claim(1));
     let mut look = look();
-    look.processes = processes;
-    look.data_dirs[0].pid_file = pid_file;
+    look.change(|look| look.processes = Table::Whole(processes));
+    look.change(|look| look.data_dirs[0].pid_file = pid_file);
     judge(&story.book, &look, &Policy::default())
 }
 
@@ -48,7 +48,7 @@ fn left(life: &Life) -> &Evidence {
 fn a_claimed_process_that_is_there_lives_even_where_the_run_was_noted_to_have_ended() {
     let ended = Story::of(generic(1)).then(Record::End { run: 1, end: End::Exit(0) });
     let mut look = look();
-    look.processes = vec![process(SERVER.pid, SERVER.start)];
+    look.change(|look| look.processes = Table::Whole(vec![process(SERVER.pid, SERVER.start)]));
     let life = judge(&ended.book, &look, &Policy::default());
     assert!(matches!(life, Life::Live(Evidence::Claimed(h)) if h.process == SERVER));
 }
@@ -61,7 +61,7 @@ fn the_claimed_process_of_an_older_run_counts_too() {
         .then(Record::Claim(Claim { process: ProcessRef { pid: 9000, start: 9000 }, ..generic(2) }))
         .end(2, End::Signal(9));
     let mut look = look();
-    look.processes = vec![process(SERVER.pid, SERVER.start)];
+    look.change(|look| look.processes = Table::Whole(vec![process(SERVER.pid, SERVER.start)]));
     assert!(matches!(judge(&story.book, &look, &Policy::default()), Life::Live(_)));
 }
 
@@ -94,7 +94,7 @@ fn a_claimed_process_that_may_not_be_looked_into_lives() {
 fn a_claimed_process_is_no_less_alive_for_being_exempt() {
     let story = Story::of(generic(1));
     let mut look = look();
-    look.processes = vec![process(SERVER.pid, SERVER.start)];
+    look.change(|look| look.processes = Table::Whole(vec![process(SERVER.pid, SERVER.start)]));
     let policy = Policy { exempt: vec![SERVER.pid], ..Policy::default() };
     assert!(matches!(judge(&story.book, &look, &policy), Life::Live(_)));
 }
@@ -103,8 +103,8 @@ fn a_claimed_process_is_no_less_alive_for_being_exempt() {
 fn a_ledger_of_another_boot_is_void_whoever_bears_its_pids() {
     let story = Story::of(claim(1));
     let mut look = look();
-    look.place = in_boot("second");
-    look.processes = vec![process(SERVER.pid, SERVER.start)];
+    look.change(|look| look.place = in_boot("second"));
+    look.change(|look| look.processes = Table::Whole(vec![process(SERVER.pid, SERVER.start)]));
     assert_eq!(judge(&story.book, &look, &Policy::default()), Life::Void);
 }
 
@@ -112,8 +112,8 @@ fn a_ledger_of_another_boot_is_void_whoever_bears_its_pids() {
 fn claims_of_an_earlier_boot_mean_nothing() {
     let story = Story::of(generic(1)).then(header(in_boot("second")));
     let mut look = look();
-    look.place = in_boot("second");
-    look.processes = vec![process(SERVER.pid, SERVER.start)];
+    look.change(|look| look.place = in_boot("second"));
+    look.change(|look| look.processes = Table::Whole(vec![process(SERVER.pid, SERVER.start)]));
     assert_eq!(judge(&story.book, &look, &Policy::default()), nobody());
 }
 
@@ -259,7 +259,7 @@ fn who_is_or_descends_from_a_known_descendant_is_left_of_the_server() {
     let child = Process { uids: Some([OTHER_UID; 4]), ..process(9000, 9000) };
     let grandchild = Process { parent: 9000, ..process(9001, 9000) };
     let mut look = look();
-    look.processes = vec![child.clone(), grandchild];
+    look.change(|look| look.processes = Table::Whole(vec![child.clone(), grandchild]));
     let count = |look: &Snapshot, policy: &Policy| match judge(&story.book, look, policy) {
         Life::Dead(left) => left.len(),
         other => panic!("{other:?}"),
@@ -287,7 +287,11 @@ fn a_descendant_that_the_ledger_names_is_left_of_a_generic_server_and_so_is_what
     };
     let child = Process { parent: worker.pid, ..own_group(4900, worker.start + 1) };
     let judged = |processes: Vec<Process>| {
-        judge(&story.book, &Snapshot { processes, ..look() }, &Policy::default())
+        judge(
+            &story.book,
+            &look().with(|look| look.processes = Table::Whole(processes)),
+            &Policy::default(),
+        )
     };
     let alive = own_group(worker.pid, worker.start);
     let life = judged(vec![alive.clone()]);
@@ -306,7 +310,11 @@ fn a_recorded_creator_is_left_of_a_generic_server() {
     let story = Story::of(generic(1)).then(Record::Object(made)).end(1, End::Signal(9));
     let judged = |start: u64| {
         let alone = Process { group: 4800, session: 4800, ..process(worker.pid, start) };
-        judge(&story.book, &Snapshot { processes: vec![alone], ..look() }, &Policy::default())
+        judge(
+            &story.book,
+            &look().with(|look| look.processes = Table::Whole(vec![alone])),
+            &Policy::default(),
+        )
     };
     assert!(matches!(left(&judged(worker.start)), Evidence::Descends(h) if h.process == worker));
     assert_eq!(judged(worker.start + 1), nobody(), "of that number");
@@ -316,10 +324,12 @@ fn a_recorded_creator_is_left_of_a_generic_server() {
 fn a_circle_of_parents_ends_the_search() {
     let story = Story::of(generic(1));
     let mut look = look();
-    look.processes = vec![
-        Process { parent: 9001, ..process(9000, 9000) },
-        Process { parent: 9000, ..process(9001, 9000) },
-    ];
+    look.change(|look| {
+        look.processes = Table::Whole(vec![
+            Process { parent: 9001, ..process(9000, 9000) },
+            Process { parent: 9000, ..process(9001, 9000) },
+        ])
+    });
     let policy = knowing(vec![ProcessRef { pid: 1, start: 1 }]);
     assert_eq!(judge(&story.book, &look, &policy), nobody());
 }
@@ -330,9 +340,9 @@ fn a_helper_of_the_servers_that_runs_another_program_does_not_keep_it_alive() {
     let story = Story::of(claim(1)).end(1, End::Signal(9));
     let policy = knowing(vec![archiver.process]);
     let mut look = look();
-    look.processes = vec![archiver];
+    look.change(|look| look.processes = Table::Whole(vec![archiver]));
     assert_eq!(judge(&story.book, &look, &policy), nobody());
-    look.processes = vec![postgres(9000, 9000)];
+    look.change(|look| look.processes = Table::Whole(vec![postgres(9000, 9000)]));
     assert!(matches!(left(&judge(&story.book, &look, &policy)), Evidence::Descends(_)));
 }
 
@@ -340,7 +350,7 @@ fn a_helper_of_the_servers_that_runs_another_program_does_not_keep_it_alive() {
 fn a_claimed_process_that_proc_does_not_show_and_the_kernel_knows_counts_as_alive() {
     let story = Story::of(claim(1));
     let mut look = look();
-    look.hidden = vec![SERVER.pid];
+    look.change(|look| look.hidden = vec![SERVER.pid]);
     let hidden = Life::Unseen(Evidence::Hidden { pid: SERVER.pid });
     assert_eq!(judge(&story.book, &look, &Policy::default()), hidden);
     let reaped = story.end(1, End::Signal(9));
@@ -351,7 +361,10 @@ fn a_claimed_process_that_proc_does_not_show_and_the_kernel_knows_counts_as_aliv
 fn two_servers_of_one_user_side_by_side_do_not_keep_each_other_alive() {
     let mut crashed = crashed();
     let other = file_id(DATA.dev, DATA.ino + 1, "/srv/other");
-    crashed.look.processes = vec![Process { cwd: Seen::Here(other), ..postgres(9000, 500) }];
+    crashed.look.change(|look| {
+        look.processes =
+            Table::Whole(vec![Process { cwd: Seen::Here(other), ..postgres(9000, 500) }])
+    });
     assert_eq!(crashed.code_of_all(), "removed");
 }
 
@@ -374,7 +387,7 @@ fn an_unread_process_is_whoever_could_use_an_object() {
     assert!(matches!(life_with(claim(1), unread(SERVER.pid)), Life::Live(Evidence::Claimed(_))));
     // As a survivor, where no main segment tells that there is none.
     let has_left = Story::of(generic(1)).object(1, Role::Other, shm(&segment(0)));
-    let look = Snapshot { processes: unread(9000), ..look() };
+    let look = look().with(|look| look.processes = Table::Whole(unread(9000)));
     let left = judge(&has_left.book, &look, &Policy::default());
     assert!(
         matches!(&left, Life::Dead(left) if matches!(left[..], [Evidence::Closed(_)])),

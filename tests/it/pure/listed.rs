@@ -4,12 +4,12 @@
 use shmwarden::attribute::{self, Doubt, Suspect, controls_wanted, headers_wanted};
 use shmwarden::ledger::record::{Claim, End, How, Record, Role};
 use shmwarden::object::{Birth, Identity, Segment, ShmFile};
-use shmwarden::snapshot::{Mapped, Process, Seen, Snapshot};
+use shmwarden::snapshot::{Mapped, Process, Seen, Snapshot, Table};
 use shmwarden::sys::shm::{MODE_DEST, Row};
 
 use super::make::{
-    CONTROL_HANDLE, DATA, DYNAMIC_HANDLE, OTHER_UID, SERVER, claim, control_list, generic, look,
-    main_header, posix, posix_of, process, row, seconds, segment, shm, sysv_of,
+    CONTROL_HANDLE, Change, DATA, DYNAMIC_HANDLE, OTHER_UID, SERVER, claim, control_list, files,
+    generic, look, main_header, posix, posix_of, process, row, seconds, segment, shm, sysv_of,
 };
 use super::story::{Story, attributed, would_remove};
 
@@ -20,8 +20,8 @@ fn only_main() -> Story {
 
 fn with_main(control: u32) -> Snapshot {
     let mut look = look();
-    look.segments = vec![row(&segment(0))];
-    look.headers = [(0, main_header(SERVER.pid, control, DATA))].into();
+    look.change(|look| look.segments = Table::Whole(vec![row(&segment(0))]));
+    look.change(|look| look.headers = [(0, main_header(SERVER.pid, control, DATA))].into());
     look
 }
 
@@ -43,8 +43,10 @@ fn posix_dynamic_shared_memory_is_found_through_the_header_and_the_list() {
             .object(1, Role::Main, shm(&segment(0)))
             .end(1, End::Signal(9));
         let mut look = with_main(CONTROL_HANDLE);
-        look.files = vec![dynamic.clone(), control.clone(), posix_of(2)];
-        look.controls = vec![(posix(&control), control_list(wide, &[DYNAMIC_HANDLE]))];
+        look.change(|look| look.files = files(vec![dynamic.clone(), control.clone(), posix_of(2)]));
+        look.change(|look| {
+            look.controls = vec![(posix(&control), control_list(wide, &[DYNAMIC_HANDLE]))]
+        });
         let (story, _) = attributed(story, &look);
         let expected = [
             (Role::Main, shm(&segment(0))),
@@ -65,9 +67,13 @@ fn system_v_dynamic_shared_memory_is_found_by_the_keys_of_the_handles() {
             .object(1, Role::Main, shm(&segment(0)))
             .end(1, End::Signal(9));
         let mut look = with_main(CONTROL_HANDLE);
-        look.segments.extend([row(&dynamic), row(&control)]);
-        look.headers.insert(1, control_list(wide, &[DYNAMIC_HANDLE]));
-        look.controls = vec![(shm(&control), control_list(wide, &[DYNAMIC_HANDLE]))];
+        look.change(|look| {
+            [row(&dynamic), row(&control)].into_iter().for_each(|row| look.segments.add(row))
+        });
+        look.change(|look| look.headers.insert(1, control_list(wide, &[DYNAMIC_HANDLE])));
+        look.change(|look| {
+            look.controls = vec![(shm(&control), control_list(wide, &[DYNAMIC_HANDLE]))]
+        });
         let removed = would_remove(&story.book, &look);
         assert_eq!(removed, [shm(&dynamic), shm(&control), shm(&segment(0))]);
     }
@@ -83,9 +89,13 @@ fn a_control_segment_that_was_recorded_before_its_role_was_known_is_still_a_list
         shm(&control),
     );
     let mut look = with_main(CONTROL_HANDLE);
-    look.segments.extend([row(&control), row(&dynamic)]);
-    look.headers.insert(1, control_list(true, &[DYNAMIC_HANDLE]));
-    look.controls = vec![(shm(&control), control_list(true, &[DYNAMIC_HANDLE]))];
+    look.change(|look| {
+        [row(&control), row(&dynamic)].into_iter().for_each(|row| look.segments.add(row))
+    });
+    look.change(|look| look.headers.insert(1, control_list(true, &[DYNAMIC_HANDLE])));
+    look.change(|look| {
+        look.controls = vec![(shm(&control), control_list(true, &[DYNAMIC_HANDLE]))]
+    });
     for story in [recorded, Story::of(claim(1))] {
         let removed = would_remove(&story.book, &look);
         assert_eq!(removed, [shm(&dynamic), shm(&control), shm(&segment(0))]);
@@ -98,9 +108,11 @@ fn a_list_names_objects_of_its_own_kind_only() {
     let (control, dynamic) = (posix_of(CONTROL_HANDLE), posix_of(DYNAMIC_HANDLE));
     let bystander = by_backend(DYNAMIC_HANDLE, 5);
     let mut look = with_main(CONTROL_HANDLE);
-    look.segments.push(row(&bystander));
-    look.files = vec![control.clone(), dynamic.clone()];
-    look.controls = vec![(posix(&control), control_list(true, &[DYNAMIC_HANDLE]))];
+    look.change(|look| look.segments.add(row(&bystander)));
+    look.change(|look| look.files = files(vec![control.clone(), dynamic.clone()]));
+    look.change(|look| {
+        look.controls = vec![(posix(&control), control_list(true, &[DYNAMIC_HANDLE]))]
+    });
     let removed = would_remove(&only_main().book, &look);
     assert_eq!(removed, [posix(&dynamic), posix(&control), shm(&segment(0))]);
 }
@@ -109,9 +121,9 @@ fn a_list_names_objects_of_its_own_kind_only() {
 fn what_is_listed_and_anothers_is_a_suspect_and_no_object() {
     let theirs = ShmFile { uid: OTHER_UID, ..posix_of(CONTROL_HANDLE) };
     let mut look = with_main(CONTROL_HANDLE);
-    look.files = vec![theirs.clone()];
+    look.change(|look| look.files = files(vec![theirs.clone()]));
     let their_segment = Segment { creator_uid: OTHER_UID, ..sysv_of(CONTROL_HANDLE, 4) };
-    look.segments.push(row(&their_segment));
+    look.change(|look| look.segments.add(row(&their_segment)));
     let (found, suspects) = attribute::after_death(&only_main().book, &look);
     assert_eq!(found, []);
     let suspect = |identity| Suspect { run: 1, identity, doubt: Doubt::Foreign };
@@ -125,8 +137,8 @@ fn a_header_that_bears_another_pid_than_its_segments_creator_leads_to_no_list() 
     let control = posix_of(CONTROL_HANDLE);
     let found = |pid| {
         let mut look = with_main(CONTROL_HANDLE);
-        look.headers = [(0, main_header(pid, CONTROL_HANDLE, DATA))].into();
-        look.files = vec![control.clone()];
+        look.change(|look| look.headers = [(0, main_header(pid, CONTROL_HANDLE, DATA))].into());
+        look.change(|look| look.files = files(vec![control.clone()]));
         attribute::after_death(&only_main().book, &look).0.len()
     };
     assert_eq!((found(SERVER.pid), found(SERVER.pid + 1)), (1, 0));
@@ -135,9 +147,9 @@ fn a_header_that_bears_another_pid_than_its_segments_creator_leads_to_no_list() 
 #[test]
 fn a_header_without_a_handle_lists_nothing() {
     let mut look = with_main(0);
-    look.files = vec![posix_of(0)];
+    look.change(|look| look.files = files(vec![posix_of(0)]));
     let private = Segment { key: shmwarden::object::Key(0), ..segment(4) };
-    look.segments.push(row(&private));
+    look.change(|look| look.segments.add(row(&private)));
     let (found, suspects) = attribute::after_death(&only_main().book, &look);
     assert_eq!(
         (found.len(), suspects.iter().filter(|s| s.doubt == Doubt::Foreign).count()),
@@ -151,9 +163,9 @@ fn a_list_that_names_handle_0_names_no_private_segment() {
     let private = Segment { key: shmwarden::object::Key(0), ..by_backend(2, 4) };
     let story = only_main().object(2, Role::Control, posix(&control));
     let mut look = with_main(CONTROL_HANDLE);
-    look.files = vec![control.clone()];
-    look.segments.push(row(&private));
-    look.controls = vec![(posix(&control), control_list(true, &[0]))];
+    look.change(|look| look.files = files(vec![control.clone()]));
+    look.change(|look| look.segments.add(row(&private)));
+    look.change(|look| look.controls = vec![(posix(&control), control_list(true, &[0]))]);
     let removed = would_remove(&story.book, &look);
     assert_eq!(removed, [posix(&control), shm(&segment(0))]);
 }
@@ -163,7 +175,7 @@ fn a_segment_becomes_the_main_one_by_a_header_that_names_its_creator() {
     let story = Story::of(claim(1)).object(1, Role::Other, shm(&segment(0)));
     let role = |pid| {
         let mut look = with_main(0);
-        look.headers = [(0, main_header(pid, 0, DATA))].into();
+        look.change(|look| look.headers = [(0, main_header(pid, 0, DATA))].into());
         attribute::roles(&story.book, &look).iter().map(|seen| seen.role).collect::<Vec<_>>()
     };
     assert_eq!(role(SERVER.pid), [Role::Main]);
@@ -174,12 +186,12 @@ fn a_segment_becomes_the_main_one_by_a_header_that_names_its_creator() {
 fn what_a_header_may_name_is_read_before_anything_is_judged() {
     let story = Story::of(claim(1)).object(1, Role::Other, shm(&segment(0)));
     let mut look = with_main(0);
-    look.headers.clear();
-    look.segments.push(row(&segment(1)));
+    look.change(|look| look.headers.clear());
+    look.change(|look| look.segments.add(row(&segment(1))));
     assert_eq!(headers_wanted(&story.book, &look), [0, 1]);
-    look.segments[0].nattch = 1;
+    look.change(|look| look.segments.rows_mut()[0].nattch = 1);
     assert_eq!(headers_wanted(&story.book, &look), [1], "never attached where others are");
-    look.headers.insert(1, vec![]);
+    look.change(|look| look.headers.insert(1, vec![]));
     assert_eq!(headers_wanted(&story.book, &look), Vec::<i32>::new());
 }
 
@@ -192,11 +204,11 @@ fn a_control_segment_is_read_where_it_is_the_recorded_one_and_unattached() {
         shm(&segment_of),
     );
     let mut look = look();
-    look.files = vec![file.clone()];
-    look.segments = vec![row(&segment_of)];
+    look.change(|look| look.files = files(vec![file.clone()]));
+    look.change(|look| look.segments = Table::Whole(vec![row(&segment_of)]));
     assert_eq!(controls_wanted(&story.book, &look), [posix(&file), shm(&segment_of)]);
-    look.files[0].birth = super::make::LATER;
-    look.segments[0].nattch = 1;
+    look.change(|look| look.files.rows_mut()[0].identity.birth = super::make::LATER);
+    look.change(|look| look.segments.rows_mut()[0].nattch = 1);
     assert_eq!(controls_wanted(&story.book, &look), []);
 }
 
@@ -205,7 +217,10 @@ fn a_control_segment_whose_id_is_anothers_by_now_is_not_read() {
     let control = sysv_of(CONTROL_HANDLE, 1);
     let story = only_main().object(2, Role::Control, shm(&control));
     let mut look = look();
-    look.segments = vec![Row { ctime: control.ctime + 60, key: 0x1234, ..row(&control) }];
+    look.change(|look| {
+        look.segments =
+            Table::Whole(vec![Row { ctime: control.ctime + 60, key: 0x1234, ..row(&control) }])
+    });
     assert_eq!(controls_wanted(&story.book, &look), []);
 }
 
@@ -215,14 +230,18 @@ fn a_list_under_an_id_that_is_anothers_by_now_is_not_followed() {
     let (control, theirs) = (sysv_of(CONTROL_HANDLE, 1), by_backend(DYNAMIC_HANDLE, 2));
     let story = only_main().object(2, Role::Control, shm(&control));
     let mut look = with_main(0);
-    look.segments.push(row(&theirs));
-    look.segments.push(Row { ctime: control.ctime + 60, key: 0x1234, ..row(&control) });
-    look.controls = vec![(shm(&control), control_list(true, &[DYNAMIC_HANDLE]))];
+    look.change(|look| look.segments.add(row(&theirs)));
+    look.change(|look| {
+        look.segments.add(Row { ctime: control.ctime + 60, key: 0x1234, ..row(&control) })
+    });
+    look.change(|look| {
+        look.controls = vec![(shm(&control), control_list(true, &[DYNAMIC_HANDLE]))]
+    });
     assert!(!would_remove(&story.book, &look).contains(&shm(&theirs)));
 
     let mut look = with_main(CONTROL_HANDLE);
-    look.segments[0].ctime += 60;
-    look.segments.push(row(&control));
+    look.change(|look| look.segments.rows_mut()[0].ctime += 60);
+    look.change(|look| look.segments.add(row(&control)));
     assert!(!would_remove(&only_main().book, &look).contains(&shm(&control)));
 }
 
@@ -230,8 +249,8 @@ fn a_list_under_an_id_that_is_anothers_by_now_is_not_followed() {
 fn suspected(files: Vec<ShmFile>, rows: Vec<Row>) -> Vec<Identity> {
     let story = only_main().object(2, Role::Control, shm(&sysv_of(CONTROL_HANDLE, 1)));
     let mut look = with_main(0);
-    look.files = files;
-    look.segments.extend(rows);
+    look.change(|look| look.files = super::make::files(files));
+    look.change(|look| rows.into_iter().for_each(|row| look.segments.add(row)));
     let (found, suspects) = attribute::after_death(&story.book, &look);
     assert_eq!(found, []);
     suspects.into_iter().map(|suspect| suspect.identity).collect()
@@ -262,9 +281,9 @@ fn a_segment_whose_creator_lives_is_no_suspect() {
     let made = Segment { ctime: seconds(4), ..by_backend(8, 7) };
     let story = only_main().object(2, Role::Control, shm(&sysv_of(CONTROL_HANDLE, 1)));
     let mut look = with_main(0);
-    look.segments.push(row(&made));
+    look.change(|look| look.segments.add(row(&made)));
     assert_eq!(attribute::after_death(&story.book, &look).1.len(), 1);
-    look.processes = vec![process(made.creator_pid, 2000)];
+    look.change(|look| look.processes = Table::Whole(vec![process(made.creator_pid, 2000)]));
     assert_eq!(attribute::after_death(&story.book, &look).1, []);
 }
 
@@ -272,16 +291,18 @@ fn a_segment_whose_creator_lives_is_no_suspect() {
 fn a_mapped_file_is_no_suspect_and_a_clean_or_other_server_has_none() {
     let file = ShmFile { birth: Birth::At(seconds(4), 0), ..posix_of(8) };
     let mut look = with_main(0);
-    look.files = vec![file.clone()];
+    look.change(|look| look.files = files(vec![file.clone()]));
     let count = |story: &Story, look: &Snapshot| attribute::after_death(&story.book, look).1.len();
     assert_eq!(count(&only_main(), &look), 1);
     let clean = Story::of(claim(1)).end(1, End::Exit(0));
     let other = Story::of(generic(1)).end(1, End::Signal(9));
     assert_eq!((count(&clean, &look), count(&other, &look)), (0, 0));
-    look.processes = vec![Process {
-        maps: Some(Seen::Here(vec![(Mapped::File(file.file), 1)])),
-        ..process(8000, 2000)
-    }];
+    look.change(|look| {
+        look.processes = Table::Whole(vec![Process {
+            maps: Some(Seen::Here(vec![(Mapped::File(file.file), 1)])),
+            ..process(8000, 2000)
+        }])
+    });
     assert_eq!(count(&only_main(), &look), 0);
 }
 
@@ -291,6 +312,6 @@ fn what_was_begun_and_never_ended_goes_on_from_where_it_stands() {
     let begun = only_main().then(Record::Intent { object: 1, reason });
     assert_eq!(would_remove(&begun.book, &with_main(0)), [shm(&segment(0))]);
     let mut gone = with_main(0);
-    gone.segments.clear();
+    gone.change(|look| look.segments = Table::Whole(vec![]));
     assert_eq!(would_remove(&begun.book, &gone), []);
 }

@@ -4,11 +4,11 @@
 use shmwarden::attribute::living::{self, Member};
 use shmwarden::ledger::record::{Claim, How, Record, Role};
 use shmwarden::object::{ProcessRef, Segment};
-use shmwarden::snapshot::{Mapped, Snapshot};
+use shmwarden::snapshot::{Mapped, Snapshot, Table};
 
 use super::make::{
-    DATA, OTHER_UID, SERVER, UID, claim, file, generic, look, main_header, posix, process, row,
-    seconds, segment, shm,
+    Change, DATA, OTHER_UID, SERVER, UID, claim, file, files, generic, look, main_header, posix,
+    process, row, seconds, segment, shm,
 };
 use super::story::Story;
 
@@ -21,7 +21,7 @@ fn server(ids: &[i32]) -> Member {
 }
 
 fn with(segments: &[Segment]) -> Snapshot {
-    Snapshot { segments: segments.iter().map(row).collect(), ..look() }
+    look().with(|look| look.segments = Table::Whole(segments.iter().map(row).collect()))
 }
 
 /// What is recorded by which proof, and what is in doubt.
@@ -73,9 +73,9 @@ fn what_came_since_an_earlier_record_is_the_servers_own() {
 #[test]
 fn a_header_with_pid_and_data_directory_needs_no_other_proof() {
     let mut look = with(&[Segment { ctime: 1, ..segment(0) }]);
-    look.headers.insert(0, main_header(SERVER.pid, 0, DATA));
+    look.change(|look| look.headers.insert(0, main_header(SERVER.pid, 0, DATA)));
     assert_eq!(created(&claim(1), false, &server(&[]), &look), (vec![How::Header], vec![]));
-    look.headers.insert(0, main_header(SERVER.pid + 1, 0, DATA));
+    look.change(|look| look.headers.insert(0, main_header(SERVER.pid + 1, 0, DATA)));
     assert_eq!(created(&claim(1), false, &server(&[]), &look), (vec![], vec![0]));
 }
 
@@ -107,7 +107,7 @@ fn what_a_living_descendant_made_and_has_attached_is_the_servers() {
     let mut look = with(std::slice::from_ref(&made));
     let found = living::created_below(&story.book, &by_root, &[backend(&[3])], &look);
     assert_eq!(found, [], "nobody saw it as that user");
-    look.processes = vec![process(BACKEND.pid, BACKEND.start)];
+    look.change(|look| look.processes = Table::Whole(vec![process(BACKEND.pid, BACKEND.start)]));
     let found = living::created_below(&story.book, &by_root, &[backend(&[3])], &look);
     assert_eq!(found.len(), 1);
 }
@@ -116,7 +116,7 @@ fn what_a_living_descendant_made_and_has_attached_is_the_servers() {
 fn what_is_attached_and_not_recorded_is_used_and_said_once() {
     let mut story = Story::of(claim(1)).object(1, Role::Main, shm(&segment(0)));
     let mut look = with(&[segment(0), segment(1)]);
-    look.files = vec![file("theirs", 7)];
+    look.change(|look| look.files = files(vec![file("theirs", 7)]));
     let holds = vec![
         Mapped::Segment(0),
         Mapped::Segment(1),

@@ -8,7 +8,7 @@ use shmwarden::ledger::record::{Claim, How, Record, Role};
 use shmwarden::object::{Identity, ProcessRef};
 use shmwarden::snapshot::{Process, Sight, Snapshot};
 
-use super::make::{OTHER_UID, SERVER, generic, process, seconds, time};
+use super::make::{Change, OTHER_UID, SERVER, generic, process, seconds, time};
 use super::sets_make::{WORKER, both, operated_by, queue, set, with};
 use super::story::Story;
 
@@ -18,8 +18,8 @@ const STRANGER: i32 = 8000;
 /// The two of [`both`] without keys, of a server that began in the second in which they were made.
 fn private() -> Snapshot {
     let mut look = both();
-    look.extra.sets[0].row.key = 0;
-    look.extra.queues[0].key = 0;
+    look.change(|look| look.sets.rows_mut()[0].row.key = 0);
+    look.change(|look| look.queues.rows_mut()[0].key = 0);
     look
 }
 
@@ -92,9 +92,11 @@ fn what_is_older_than_the_server_is_not_its_own() {
 #[test]
 fn what_another_living_process_used_too_is_used_and_else_it_is_in_doubt() {
     let mut look = private();
-    look.extra.sets[0].members = Some(operated_by(&[SERVER.pid, STRANGER]));
-    look.extra.queues[0].last_receiver = STRANGER;
-    look.extra.queues[0].rtime = seconds(30);
+    look.change(|look| {
+        look.sets.rows_mut()[0].members = Some(operated_by(&[SERVER.pid, STRANGER]))
+    });
+    look.change(|look| look.queues.rows_mut()[0].last_receiver = STRANGER);
+    look.change(|look| look.queues.rows_mut()[0].rtime = seconds(30));
     assert_eq!(Asked::new().counts(&look), [0, 0, 2]);
     let living = with(look.clone(), process(STRANGER, 5));
     assert_eq!(Asked::new().counts(&living), [0, 2, 0]);
@@ -110,43 +112,45 @@ fn what_another_living_process_used_too_is_used_and_else_it_is_in_doubt() {
 #[test]
 fn what_the_server_and_its_descendants_did_not_use_is_not_spoken_of() {
     let mut look = private();
-    look.extra.sets[0].members = Some(operated_by(&[STRANGER]));
-    look.extra.queues[0].last_sender = STRANGER;
+    look.change(|look| look.sets.rows_mut()[0].members = Some(operated_by(&[STRANGER])));
+    look.change(|look| look.queues.rows_mut()[0].last_sender = STRANGER);
     assert_eq!(Asked::new().counts(&look), [0, 0, 0]);
-    look.extra.sets[0].members = None;
+    look.change(|look| look.sets.rows_mut()[0].members = None);
     assert_eq!(Asked::new().counts(&look), [0, 0, 0], "it may not be asked");
 }
 
 #[test]
 fn what_a_living_descendant_used_is_the_servers_and_names_that_descendant() {
     let mut look = private();
-    look.extra.sets[0].members = Some(operated_by(&[WORKER.pid]));
-    look.extra.queues[0].last_sender = WORKER.pid;
+    look.change(|look| look.sets.rows_mut()[0].members = Some(operated_by(&[WORKER.pid])));
+    look.change(|look| look.queues.rows_mut()[0].last_sender = WORKER.pid);
     assert_eq!(Asked::new().counts(&look), [0, 0, 0], "it is not known as one");
     let asked = Asked { descendants: vec![WORKER], ..Asked::new() };
     let found = asked.of(&look).own;
     let how: Vec<_> = found.iter().map(|seen| (seen.how, seen.creator)).collect();
     assert_eq!(how, [(How::Watch, Some(WORKER)); 2]);
-    look.extra.sets[0].members = Some(operated_by(&[WORKER.pid, SERVER.pid]));
+    look.change(|look| {
+        look.sets.rows_mut()[0].members = Some(operated_by(&[WORKER.pid, SERVER.pid]))
+    });
     assert_eq!(asked.of(&look).own[0].how, How::Claim, "the server itself says more");
 }
 
 #[test]
 fn what_is_another_users_is_not_its_own() {
     let mut look = private();
-    look.extra.sets[0].row.creator_uid = OTHER_UID;
-    look.extra.queues[0].creator_uid = OTHER_UID;
+    look.change(|look| look.sets.rows_mut()[0].row.creator_uid = OTHER_UID);
+    look.change(|look| look.queues.rows_mut()[0].creator_uid = OTHER_UID);
     assert_eq!(Asked::new().counts(&look), [0, 0, 2]);
 }
 
 #[test]
 fn what_somebody_unseen_may_have_used_is_in_doubt() {
     let mut look = private();
-    look.sight = Sight::Namespace;
-    look.extra.sets[0].members = Some(operated_by(&[0, SERVER.pid]));
-    look.extra.queues[0].rtime = seconds(30);
+    look.change(|look| look.sight = Sight::Namespace);
+    look.change(|look| look.sets.rows_mut()[0].members = Some(operated_by(&[0, SERVER.pid])));
+    look.change(|look| look.queues.rows_mut()[0].rtime = seconds(30));
     assert_eq!(Asked::new().counts(&look), [0, 0, 2]);
-    look.sight = Sight::Everybody;
+    look.change(|look| look.sight = Sight::Everybody);
     assert_eq!(Asked::new().counts(&look), [1, 0, 1], "a member that nobody used");
 }
 
@@ -172,7 +176,9 @@ fn a_set_with_the_servers_own_mark_is_its_own_though_it_has_a_key() {
     older.server.began += 2;
     assert_eq!(older.counts(&both()), [0, 0, 2], "an earlier process of its number made it");
     let mut shared = both();
-    shared.extra.sets[0].members = Some(operated_by(&[SERVER.pid, STRANGER]));
+    shared.change(|look| {
+        look.sets.rows_mut()[0].members = Some(operated_by(&[SERVER.pid, STRANGER]))
+    });
     assert_eq!(marked(set().id).counts(&shared), [0, 0, 2]);
 }
 

@@ -12,8 +12,11 @@ use shmwarden::ledger::record::{
 };
 use shmwarden::object::{Birth, Bytes, FileRef, Identity, Key, ProcessRef, Segment, ShmFile};
 use shmwarden::proc::read::FileId;
-use shmwarden::snapshot::tables::Extra;
-use shmwarden::snapshot::{DataDirectory, Process, Seen, Sight, Snapshot};
+use shmwarden::snapshot::opened::Opened;
+use shmwarden::snapshot::tables::ListedFile;
+use shmwarden::snapshot::uses::Waits;
+use shmwarden::snapshot::{DataDirectory, Process, Seen, Sight, Snapshot, Table, Tables};
+use shmwarden::sys::files::FileFacts;
 use shmwarden::sys::shm::Row;
 
 pub const UID: u32 = 100_001;
@@ -206,20 +209,58 @@ pub fn row(segment: &Segment) -> Row {
     }
 }
 
-/// A look at a machine that shows nothing but an empty data directory: nobody lives.
+/// A file as a look lists it.
+pub fn listed(identity: ShmFile) -> ListedFile {
+    let facts = FileFacts {
+        dev: identity.file.dev,
+        ino: identity.file.ino,
+        born: match identity.birth {
+            Birth::At(seconds, nanos) => Some((seconds, nanos)),
+            Birth::NotKept { .. } => None,
+        },
+        uid: identity.uid,
+        gid: identity.uid,
+        mode: 0o100_600,
+        bytes: identity.bytes,
+        resident_bytes: 0,
+        ctime: identity.birth.only_changed().unwrap_or((identity.birth.seconds(), 0)),
+        mount_id: 1,
+    };
+    ListedFile { name: identity.name.clone(), facts, identity }
+}
+
+/// All the files of a look.
+pub fn files(files: Vec<ShmFile>) -> Table<ListedFile> {
+    Table::Whole(files.into_iter().map(listed).collect())
+}
+
+/// A look at a machine that shows nothing but an empty data directory: nobody lives. What it asks
+/// for it has asked; what a test does not need was not looked at.
 pub fn look() -> Snapshot {
-    Snapshot {
+    let inodes = (0..100).chain([CONTROL_HANDLE, DYNAMIC_HANDLE].map(u64::from));
+    let asked = inodes.map(|ino| FileRef { dev: 26, ino }).collect();
+    let not_looked_at = || "not looked at".to_owned();
+    Snapshot::of(Tables {
         now: time(1000),
         clock_ahead_ms: 0,
         place: here(),
         uid: UID,
         pid: 77,
-        segments: vec![],
-        files: vec![],
-        processes: vec![],
-        maps_were_read: true,
         sight: Sight::Everybody,
+        segments: Table::Whole(vec![]),
+        sets: Table::Unread(not_looked_at()),
+        queues: Table::Unread(not_looked_at()),
+        files: Table::Whole(vec![]),
+        other_names: Table::Whole(vec![]),
+        processes: Table::Whole(vec![]),
         hidden: vec![],
+        absent: BTreeSet::new(),
+        waits: Some(Waits::default()),
+        callers: Table::Unread(not_looked_at()),
+        opened: Opened { asked, ..Opened::default() },
+        marked: BTreeMap::new(),
+        resident: None,
+        keys: BTreeMap::new(),
         data_dirs: vec![DataDirectory {
             path: bytes("/srv/data"),
             file: Some(DATA),
@@ -230,7 +271,26 @@ pub fn look() -> Snapshot {
         headers: BTreeMap::new(),
         read_rows: BTreeMap::new(),
         controls: vec![],
-        extra: Extra { other_names: Some(BTreeSet::new()), ..Extra::default() },
+        unread_lists: vec![],
+        trouble: vec![],
+    })
+}
+
+/// A later look that differs in what a test is about: nobody writes into one that is there.
+pub trait Change {
+    fn change<T>(&mut self, how: impl FnOnce(&mut Tables) -> T);
+    fn with<T>(self, how: impl FnOnce(&mut Tables) -> T) -> Self;
+}
+
+impl Change for Snapshot {
+    fn change<T>(&mut self, how: impl FnOnce(&mut Tables) -> T) {
+        *self = self.clone().with(how);
+    }
+
+    fn with<T>(self, how: impl FnOnce(&mut Tables) -> T) -> Self {
+        let mut tables = Tables::clone(&self);
+        drop(how(&mut tables));
+        Self::of(tables)
     }
 }
 

@@ -4,8 +4,9 @@ use shmwarden::judge::{self, Action, Policy};
 use shmwarden::ledger::record::{End, Record, Role};
 use shmwarden::object::{Key, Segment};
 
-use super::make::{generic, look, row, segment, shm};
+use super::make::{Change, generic, look, row, segment, shm};
 use super::story::{Story, attributed};
+use shmwarden::snapshot::Table;
 
 /// The upper half nobody saw appear: each of those is reported once. (How long it takes for many
 /// more is a matter of benchmarks.)
@@ -19,7 +20,9 @@ fn each_of_a_thousand_segments_is_removed_once() {
         story.object(number, Role::Other, shm(&one(slot)))
     });
     let mut look = look();
-    look.segments = (0..COUNT).map(|slot| row(&one(slot))).collect();
+    look.change(|look| {
+        look.segments = Table::Whole((0..COUNT).map(|slot| row(&one(slot))).collect())
+    });
     let (story, suspects) = attributed(story, &look);
     let story = story.end(1, End::Signal(9));
     let life = judge::life::judge(&story.book, &look, &Policy::default());
@@ -33,7 +36,7 @@ fn each_of_a_thousand_segments_is_removed_once() {
         .collect();
     removed.sort();
     removed.dedup();
-    assert_eq!((removed.len(), suspects.len()), (look.segments.len() / 2, look.segments.len() / 2));
+    assert_eq!((removed.len(), suspects.len()), (COUNT as usize / 2, COUNT as usize / 2));
 }
 
 #[test]

@@ -6,11 +6,13 @@ use shmwarden::attribute::living::calls::calls;
 use shmwarden::engine::opengauss::{Header, header_bytes};
 use shmwarden::engine::{EngineName, MainHeader, main_header};
 use shmwarden::ledger::record::{Claim, Role};
-use shmwarden::snapshot::Snapshot;
-use shmwarden::snapshot::tables::{Extra, Set};
+use shmwarden::snapshot::Table;
+use shmwarden::snapshot::tables::Set;
 use shmwarden::sys::sem::{Members, Row};
 
-use super::make::{self, DATA, GID, OTHER_UID, SERVER, UID, look, row, seconds, segment, shm};
+use super::make::{
+    self, Change, DATA, GID, OTHER_UID, SERVER, UID, look, row, seconds, segment, shm,
+};
 use super::story::Story;
 
 fn gauss() -> Claim {
@@ -38,8 +40,8 @@ fn each_server_is_read_as_it_writes() {
 fn a_main_segment_of_an_opengauss_asks_for_no_major_version_of_postgresql() {
     for (claim, is_main) in [(gauss(), true), (make::claim(1), false)] {
         let story = Story::of(claim).object(1, Role::Other, shm(&segment(0)));
-        let mut look = Snapshot { segments: vec![row(&segment(0))], ..look() };
-        look.headers.insert(0, header());
+        let mut look = look().with(|look| look.segments = Table::Whole(vec![row(&segment(0))]));
+        look.change(|look| look.headers.insert(0, header()));
         let roles = attribute::roles(&story.book, &look);
         assert_eq!(roles.iter().any(|seen| seen.role == Role::Main), is_main);
     }
@@ -66,8 +68,7 @@ fn set() -> Set {
 
 fn is_own(set: Set, marked: &[i32], began: i64) -> bool {
     let server = Member { process: SERVER, began, holds: None };
-    let extra = Extra { sets: vec![set], ..Extra::default() };
-    let look = Snapshot { extra, ..look() };
+    let look = look().with(|look| look.sets = Table::Whole(vec![set]));
     let story = Story::of(gauss());
     !calls(&story.book, &gauss(), None, &server, &[], marked, &look).own.is_empty()
 }

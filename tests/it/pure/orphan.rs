@@ -5,19 +5,18 @@ use std::time::Duration;
 
 use shmwarden::judge::unowned::{Against, Plan, Scene, Wish, plan};
 use shmwarden::ledger::record::{How, Role};
-use shmwarden::object::{Birth, Bytes, Identity, Key, Segment, ShmFile};
+use shmwarden::object::{Bytes, Identity, Key, Segment, ShmFile};
 use shmwarden::snapshot::callers::Caller;
 use shmwarden::snapshot::subject::Subject;
-use shmwarden::snapshot::tables::{ListedFile, Set};
-use shmwarden::snapshot::uses::{Found, WaitsFor};
-use shmwarden::snapshot::{Mapped, Process, Seen, Sight, Snapshot};
-use shmwarden::sys::files::FileFacts;
+use shmwarden::snapshot::tables::Set;
+use shmwarden::snapshot::uses::{Found, Waits, WaitsFor};
+use shmwarden::snapshot::{Mapped, Process, Seen, Sight, Snapshot, Table};
 use shmwarden::sys::shm::{MODE_DEST, Row};
 use shmwarden::sys::{msg, sem};
 
 use super::make::{
-    CONTROL_HANDLE, DATA, DYNAMIC_HANDLE, OTHER_UID, SERVER, UID, control_list, file, look,
-    main_header, posix_of, process, row, seconds, segment, sysv_of, time,
+    CONTROL_HANDLE, Change, DATA, DYNAMIC_HANDLE, OTHER_UID, SERVER, UID, control_list, file,
+    listed, look, main_header, posix_of, process, row, seconds, segment, sysv_of, time,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -25,9 +24,9 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// A look as root, two hours after the objects of `make` were made; nobody of their user lives.
 pub fn later() -> Snapshot {
     let mut later = look();
-    (later.uid, later.now) = (0, time(2 * 3600 + 10));
-    later.processes = vec![of_user(1, 0), of_user(900, OTHER_UID)];
-    later.extra.waits_were_read = true;
+    later.change(|look| (look.uid, look.now) = (0, time(2 * 3600 + 10)));
+    later
+        .change(|look| look.processes = Table::Whole(vec![of_user(1, 0), of_user(900, OTHER_UID)]));
     later
 }
 
@@ -38,34 +37,17 @@ pub fn of_user(pid: i32, uid: u32) -> Process {
 
 /// Adds a segment that nobody has attached and that holds nothing of PostgreSQL's.
 pub fn add(look: &mut Snapshot, segment: &Segment) {
-    look.segments.push(row(segment));
-    look.headers.insert(segment.id, vec![0; 56]);
+    look.change(|look| look.segments.add(row(segment)));
+    look.change(|look| drop(look.headers.insert(segment.id, vec![0; 56])));
 }
 
 /// Adds a file.
 pub fn add_file(look: &mut Snapshot, file: &ShmFile) {
-    look.files.push(file.clone());
-    let facts = FileFacts {
-        dev: file.file.dev,
-        ino: file.file.ino,
-        born: match file.birth {
-            Birth::At(seconds, nanos) => Some((seconds, nanos)),
-            Birth::NotKept { .. } => None,
-        },
-        uid: file.uid,
-        gid: file.uid,
-        mode: 0o100_600,
-        bytes: file.bytes,
-        resident_bytes: 0,
-        ctime: file.birth.only_changed().unwrap_or((file.birth.seconds(), 0)),
-        mount_id: 1,
-    };
-    let (name, identity) = (file.name.clone(), Some(file.clone()));
-    look.extra.files.push(ListedFile { name, facts, identity });
+    look.change(|look| look.files.add(listed(file.clone())));
 }
 
-fn row_of(look: &mut Snapshot, id: i32) -> &mut Row {
-    look.segments.iter_mut().find(|row| row.id == id).unwrap()
+fn change_row(look: &mut Snapshot, id: i32, how: impl FnOnce(&mut Row)) {
+    look.change(|look| how(look.segments.rows_mut().iter_mut().find(|row| row.id == id).unwrap()));
 }
 
 /// What is made of objects: kind, number or name, role, and the code of what speaks against it.
@@ -119,17 +101,19 @@ fn nothing_speaks_against_an_old_segment_whose_user_has_no_process() {
 #[test]
 fn a_process_of_its_owner_or_creator_keeps_it_from_every_filter() {
     let mut look = one();
-    look.processes.push(of_user(50, UID));
+    look.change(|look| look.processes.add(of_user(50, UID)));
     assert_eq!(both(&look, 7), ["user-lives", ""]);
     let mut look = one();
-    row_of(&mut look, 7).uid = OTHER_UID;
+    change_row(&mut look, 7, |row| row.uid = OTHER_UID);
     assert_eq!(both(&look, 7), ["user-lives", ""]);
     // One of four places is enough.
     let mut look = one();
-    look.processes.push(Process { uids: Some([0, 0, UID, 0]), ..of_user(50, 0) });
+    look.change(|look| {
+        look.processes.add(Process { uids: Some([0, 0, UID, 0]), ..of_user(50, 0) })
+    });
     assert_eq!(both(&look, 7), ["user-lives", ""]);
     let mut look = one();
-    look.processes.push(Process { ended: true, ..of_user(50, UID) });
+    look.change(|look| look.processes.add(Process { ended: true, ..of_user(50, UID) }));
     assert_eq!(both(&look, 7), ["", ""]);
 }
 
@@ -143,11 +127,11 @@ fn caller(groups: &[u32]) -> Caller {
 fn whom_its_mode_lets_in_keeps_a_segment_from_every_filter() {
     let beside = |mode: u32, caller: Caller| {
         let mut look = one();
-        row_of(&mut look, 7).mode = mode;
-        look.extra.callers = Some(vec![caller]);
+        change_row(&mut look, 7, |row| row.mode = mode);
+        look.change(|look| look.callers = Table::Whole(vec![caller]));
         both(&look, 7)
     };
-    let gid = one().segments[0].gid;
+    let gid = one().segments.seen().next().unwrap().gid;
     assert_eq!(beside(0o600, caller(&[gid])), ["", ""]);
     assert_eq!(beside(0o666, caller(&[])), ["user-lives", ""]);
     assert_eq!(beside(0o660, caller(&[gid])), ["user-lives", ""]);
@@ -160,23 +144,25 @@ fn whom_its_mode_lets_in_keeps_a_segment_from_every_filter() {
 #[test]
 fn a_segment_of_pids_elsewhere_stays_unless_its_nattch_tells_all_or_everybody_is_seen() {
     let mut look = one();
-    let row = row_of(&mut look, 7);
-    (row.creator_pid, row.last_pid, row.dtime) = (0, 0, seconds(20));
+    change_row(&mut look, 7, |row| {
+        (row.creator_pid, row.last_pid, row.dtime) = (0, 0, seconds(20));
+    });
     assert_eq!(both(&look, 7)[1], "", "everybody is seen");
-    look.sight = Sight::Namespace;
+    look.change(|look| look.sight = Sight::Namespace);
     assert_eq!(both(&look, 7), ["last-user-unseen"; 2]);
-    look.headers.insert(7, main_header(SERVER.pid, 0, DATA));
+    look.change(|look| look.headers.insert(7, main_header(SERVER.pid, 0, DATA)));
     assert_eq!(both(&look, 7)[1], "", "a main segment");
-    look.headers.clear();
+    look.change(|look| look.headers.clear());
     assert_eq!(planned(&look, How::Named, |_| true, Some(HOUR)).1, [7], "it is read first");
 }
 
 #[test]
 fn the_caller_itself_is_nobody_who_could_want_it() {
     let mut look = one();
-    look.uid = UID;
-    look.processes.push(of_user(50, UID));
-    let wish = Wish { subject: Subject::Shm(&look.segments[0]), how: How::Adopted };
+    look.change(|look| look.uid = UID);
+    look.change(|look| look.processes.add(of_user(50, UID)));
+    let wish =
+        Wish { subject: Subject::Shm(look.segments.seen().next().unwrap()), how: How::Adopted };
     for (exempt, expected) in [(vec![], true), (vec![50], false)] {
         let scene = Scene::of(&look, &exempt);
         let plan = plan(&scene, &[wish], Some(HOUR), &|_| None);
@@ -187,13 +173,13 @@ fn the_caller_itself_is_nobody_who_could_want_it() {
 #[test]
 fn what_cannot_be_seen_counts_as_living() {
     let mut look = one();
-    look.sight = Sight::Part;
+    look.change(|look| look.sight = Sight::Part);
     assert_eq!(both(&look, 7), ["processes-hidden", ""]);
     let mut look = one();
-    look.processes.push(Process { uids: None, ..of_user(50, 0) });
+    look.change(|look| look.processes.add(Process { uids: None, ..of_user(50, 0) }));
     assert_eq!(both(&look, 7), ["user-unread", ""]);
     let mut look = one();
-    look.sight = Sight::Namespace;
+    look.change(|look| look.sight = Sight::Namespace);
     assert_eq!(both(&look, 7), ["pids-elsewhere", ""]);
     // Another segment of the same user shows that it has processes elsewhere.
     let mut look = one();
@@ -204,38 +190,38 @@ fn what_cannot_be_seen_counts_as_living() {
 #[test]
 fn what_is_in_use_is_refused_whoever_names_it() {
     let mut look = one();
-    row_of(&mut look, 7).nattch = 1;
+    change_row(&mut look, 7, |row| row.nattch = 1);
     assert_eq!(both(&look, 7), ["attached"; 2]);
-    row_of(&mut look, 7).mode |= MODE_DEST;
+    change_row(&mut look, 7, |row| row.mode |= MODE_DEST);
     assert_eq!(both(&look, 7), ["dest"; 2]);
     let mut look = one();
-    look.processes.push(of_user(SERVER.pid, OTHER_UID));
+    look.change(|look| look.processes.add(of_user(SERVER.pid, OTHER_UID)));
     assert_eq!(both(&look, 7), ["creator-lives"; 2]);
     let mut look = one();
-    look.processes.push(of_user(SERVER.pid + 1, OTHER_UID));
-    row_of(&mut look, 7).last_pid = SERVER.pid + 1;
+    look.change(|look| look.processes.add(of_user(SERVER.pid + 1, OTHER_UID)));
+    change_row(&mut look, 7, |row| row.last_pid = SERVER.pid + 1);
     assert_eq!(both(&look, 7), ["last-user-lives"; 2]);
-    look.pid = SERVER.pid + 1;
+    look.change(|look| look.pid = SERVER.pid + 1);
     assert_eq!(both(&look, 7), [""; 2], "the onlooker's own look into it");
 }
 
 #[test]
 fn what_is_young_or_of_a_time_to_come_is_refused() {
     let mut look = one();
-    look.now = time(10 + 3599);
+    look.change(|look| look.now = time(10 + 3599));
     assert_eq!(both(&look, 7), ["young"; 2]);
-    look.now = time(10 + 3600);
+    look.change(|look| look.now = time(10 + 3600));
     assert_eq!(both(&look, 7), ["", ""]);
-    row_of(&mut look, 7).ctime = seconds(10 + 3601);
+    change_row(&mut look, 7, |row| row.ctime = seconds(10 + 3601));
     assert_eq!(both(&look, 7), ["young"; 2]);
 }
 
 #[test]
 fn what_the_kernel_would_not_let_the_caller_remove_is_refused() {
     let mut look = one();
-    look.uid = OTHER_UID;
+    look.change(|look| look.uid = OTHER_UID);
     assert_eq!(both(&look, 7), ["not-yours"; 2]);
-    row_of(&mut look, 7).uid = OTHER_UID;
+    change_row(&mut look, 7, |row| row.uid = OTHER_UID);
     assert_eq!(both(&look, 7)[1], "");
 }
 
@@ -250,8 +236,10 @@ pub fn whole_list(wide: bool, handles: &[u32]) -> Vec<u8> {
 fn living_list(wide: bool, handle: u32) -> Snapshot {
     let mut look = later();
     let list = sysv_of(CONTROL_HANDLE, 8);
-    look.segments.push(Row { nattch: 5, ..row(&list) });
-    look.controls.push((Identity::Shm(list), whole_list(wide, &[2, handle, 4])));
+    look.change(|look| look.segments.add(Row { nattch: 5, ..row(&list) }));
+    look.change(|look| {
+        look.controls.push((Identity::Shm(list), whole_list(wide, &[2, handle, 4])))
+    });
     add(&mut look, &sysv_of(DYNAMIC_HANDLE, 9));
     look
 }
@@ -273,12 +261,14 @@ fn a_list_that_nobody_maps_is_a_living_servers_if_an_attached_main_segment_leads
     let (list, named) = (posix_of(CONTROL_HANDLE), posix_of(DYNAMIC_HANDLE));
     add_file(&mut look, &list);
     add_file(&mut look, &named);
-    look.controls.push((Identity::Posix(list), whole_list(true, &[DYNAMIC_HANDLE])));
+    look.change(|look| {
+        look.controls.push((Identity::Posix(list), whole_list(true, &[DYNAMIC_HANDLE])))
+    });
     let all = |look: &Snapshot| made(look, How::Named, |_| true);
     let codes = |made: Vec<Made>| made.iter().map(|one| one.2).collect::<Vec<_>>();
     assert_eq!(codes(all(&look)), ["", ""]);
-    look.segments.push(Row { nattch: 3, ..row(&segment(5)) });
-    look.headers.insert(5, main_header(SERVER.pid, CONTROL_HANDLE, DATA));
+    look.change(|look| look.segments.add(Row { nattch: 3, ..row(&segment(5)) }));
+    look.change(|look| look.headers.insert(5, main_header(SERVER.pid, CONTROL_HANDLE, DATA)));
     assert_eq!(codes(all(&look)), ["attached", "listed-stays", "listed"]);
 }
 
@@ -286,23 +276,23 @@ fn a_list_that_nobody_maps_is_a_living_servers_if_an_attached_main_segment_leads
 fn what_may_be_a_list_and_cannot_be_read_refuses_all_of_its_users() {
     let mut look = one();
     let closed = Segment { creator_uid: OTHER_UID, ..segment(8) };
-    look.segments.push(Row { uid: UID, nattch: 1, ..row(&closed) });
+    look.change(|look| look.segments.add(Row { uid: UID, nattch: 1, ..row(&closed) }));
     assert_eq!(both(&look, 7), ["", ""]);
-    look.extra.unread.push(Identity::Shm(closed.clone()));
+    look.change(|look| look.unread_lists.push(Identity::Shm(closed.clone())));
     assert_eq!(both(&look, 7), ["list-unread"; 2], "its owner");
-    row_of(&mut look, 8).uid = OTHER_UID;
+    change_row(&mut look, 8, |row| row.uid = OTHER_UID);
     assert_eq!(both(&look, 7), ["", ""], "another's");
-    look.extra.unread.push(Identity::Posix(file("PostgreSQL.1", 1)));
+    look.change(|look| look.unread_lists.push(Identity::Posix(file("PostgreSQL.1", 1))));
     assert_eq!(both(&look, 7), ["list-unread"; 2]);
 }
 
 #[test]
 fn a_segment_counts_only_when_its_first_bytes_were_read() {
     let mut look = one();
-    look.headers.clear();
+    look.change(|look| look.headers.clear());
     let all = planned(&look, How::Adopted, |_| true, Some(HOUR));
     assert_eq!(all.1, [7]);
-    look.extra.unread.push(Identity::Shm(segment(7)));
+    look.change(|look| look.unread_lists.push(Identity::Shm(segment(7))));
     let all = planned(&look, How::Adopted, |_| true, Some(HOUR));
     assert_eq!((all.0[0].2, all.1.len()), ("unreadable", 0));
 }
@@ -311,11 +301,13 @@ fn a_segment_counts_only_when_its_first_bytes_were_read() {
 pub fn crashed() -> Snapshot {
     let mut look = later();
     add(&mut look, &segment(5));
-    look.headers.insert(5, main_header(SERVER.pid, CONTROL_HANDLE, DATA));
+    look.change(|look| look.headers.insert(5, main_header(SERVER.pid, CONTROL_HANDLE, DATA)));
     let list = posix_of(CONTROL_HANDLE);
     add_file(&mut look, &list);
     add_file(&mut look, &posix_of(DYNAMIC_HANDLE));
-    look.controls.push((Identity::Posix(list), whole_list(true, &[DYNAMIC_HANDLE])));
+    look.change(|look| {
+        look.controls.push((Identity::Posix(list), whole_list(true, &[DYNAMIC_HANDLE])))
+    });
     look
 }
 
@@ -348,7 +340,7 @@ fn a_main_segment_takes_its_dynamic_shared_memory_along() {
 fn a_main_segment_of_another_pid_namespace_takes_its_dynamic_shared_memory_along() {
     for creator_pid in [0, SERVER.pid + 1] {
         let mut look = crashed();
-        row_of(&mut look, 5).creator_pid = creator_pid;
+        change_row(&mut look, 5, |row| row.creator_pid = creator_pid);
         let only_main = |subject: Subject<'_>| matches!(subject, Subject::Shm(_));
         let taken = made(&look, How::Named, only_main);
         let roles: Vec<Role> = taken.iter().map(|one| one.1).collect();
@@ -374,8 +366,8 @@ fn a_strangers_file_of_nearly_the_same_name_does_not_take_a_lists_place() {
 fn where_one_of_a_servers_objects_stays_all_of_them_stay() {
     let mut look = crashed();
     let mapped = Mapped::File(posix_of(DYNAMIC_HANDLE).file);
-    look.processes
-        .push(Process { maps: Some(Seen::Here(vec![(mapped, 1)])), ..of_user(60, OTHER_UID) });
+    let maps = Some(Seen::Here(vec![(mapped, 1)]));
+    look.change(|look| look.processes.add(Process { maps, ..of_user(60, OTHER_UID) }));
     let only_main = |subject: Subject<'_>| matches!(subject, Subject::Shm(_));
     let all = made(&look, How::Named, only_main);
     let codes: Vec<&str> = all.iter().map(|one| one.2).collect();
@@ -395,14 +387,14 @@ fn what_a_next_start_would_clean_is_not_taken_piece_by_piece() {
     assert_eq!(dynamic[0].2, "listed-by-dead");
     // Without a main segment the list goes, and takes along what it names.
     let mut look = crashed();
-    look.segments.clear();
+    look.change(|look| look.segments = Table::Whole(vec![]));
     assert_eq!(
         made(&look, How::Named, named(list_name())),
         [(list_name(), Role::Control, ""), (dynamic_name(), Role::Dynamic, "")]
     );
     assert_eq!(made(&look, How::Named, named(dynamic_name()))[0].2, "listed-by-dead");
     // Without any list it is stranded.
-    look.controls.clear();
+    look.change(|look| look.controls.clear());
     assert_eq!(made(&look, How::Named, named(dynamic_name()))[0].2, "");
 }
 
@@ -412,19 +404,21 @@ fn crashed_of_segments() -> Snapshot {
     let mut look = later();
     let list = sysv_of(CONTROL_HANDLE, 8);
     for one in [&segment(5), &list, &sysv_of(DYNAMIC_HANDLE, 9)] {
-        look.segments.push(row(one));
+        look.change(|look| look.segments.add(row(one)));
     }
     look
 }
 
 fn read_header(look: &mut Snapshot) {
-    look.headers.insert(5, main_header(SERVER.pid, CONTROL_HANDLE, DATA));
+    look.change(|look| look.headers.insert(5, main_header(SERVER.pid, CONTROL_HANDLE, DATA)));
 }
 
 fn read_list(look: &mut Snapshot) {
-    look.headers.insert(8, whole_list(true, &[DYNAMIC_HANDLE])[..56].to_vec());
+    look.change(|look| look.headers.insert(8, whole_list(true, &[DYNAMIC_HANDLE])[..56].to_vec()));
     let list = sysv_of(CONTROL_HANDLE, 8);
-    look.controls.push((Identity::Shm(list), whole_list(true, &[DYNAMIC_HANDLE])));
+    look.change(|look| {
+        look.controls.push((Identity::Shm(list), whole_list(true, &[DYNAMIC_HANDLE])))
+    });
 }
 
 #[test]
@@ -442,12 +436,12 @@ fn a_list_named_by_its_number_is_taken_when_no_unread_segment_can_lead_to_it() {
     read_header(&mut look);
     assert_eq!(judged(&look), ("main-stays", vec![]));
     // What leads to it may not be attached: doubt keeps.
-    look.headers.remove(&5);
-    row_of(&mut look, 5).ctime = seconds(2 * 3600 + 10 - 60);
+    look.change(|look| look.headers.remove(&5));
+    change_row(&mut look, 5, |row| row.ctime = seconds(2 * 3600 + 10 - 60));
     assert_eq!(judged(&look), ("may-lead", vec![]));
-    row_of(&mut look, 5).uid = OTHER_UID;
+    change_row(&mut look, 5, |row| row.uid = OTHER_UID);
     let stranger = Segment { creator_uid: OTHER_UID, ..segment(5) };
-    look.segments[0] = Row { ctime: row_of(&mut look, 5).ctime, ..row(&stranger) };
+    change_row(&mut look, 5, |now| *now = Row { ctime: now.ctime, ..row(&stranger) });
     assert_eq!(judged(&look), ("", vec![]), "another user's");
     // What is in a ledger was asked when it was written.
     let mut look = crashed_of_segments();
@@ -476,7 +470,7 @@ fn a_number_in_a_list_that_is_no_handle_leads_to_nothing() {
     // list is full of small numbers.
     let mut look = crashed();
     let small = Segment { key: Key(2), ..segment(5) };
-    look.segments[0] = row(&small);
+    look.change(|look| look.segments.rows_mut()[0] = row(&small));
     add(&mut look, &Segment { key: Key(2), ..segment(6) });
     let all = made(&look, How::Adopted, |_| true);
     let (main, other) = (("shm 5", Role::Main, ""), ("shm 6", Role::Other, ""));
@@ -489,7 +483,7 @@ fn a_number_in_a_list_that_is_no_handle_leads_to_nothing() {
 #[test]
 fn a_dead_list_of_an_unknown_layout_keeps_its_server() {
     let mut look = crashed();
-    look.controls[0].1.push(0);
+    look.change(|look| look.controls[0].1.push(0));
     let codes: Vec<&str> = made(&look, How::Named, |_| true).iter().map(|one| one.2).collect();
     assert_eq!(codes, ["listed-stays", "unknown-layout", "listed-by-dead"]);
 }
@@ -497,8 +491,7 @@ fn a_dead_list_of_an_unknown_layout_keeps_its_server() {
 #[test]
 fn another_users_object_on_a_list_keeps_the_list() {
     let mut look = crashed();
-    let file = look.extra.files.last_mut().unwrap();
-    file.facts.uid = OTHER_UID;
+    look.change(|look| look.files.rows_mut().last_mut().unwrap().facts.uid = OTHER_UID);
     let only_main = |subject: Subject<'_>| matches!(subject, Subject::Shm(_));
     let all = made(&look, How::Named, only_main);
     assert_eq!(all.iter().map(|one| one.2).collect::<Vec<_>>(), ["listed-stays"; 2]);
@@ -507,13 +500,13 @@ fn another_users_object_on_a_list_keeps_the_list() {
 #[test]
 fn a_list_that_is_not_here_keeps_its_main_segment_from_a_filter() {
     let mut look = crashed();
-    (look.files, look.extra.files, look.controls) = (vec![], vec![], vec![]);
+    look.change(|look| (look.files, look.controls) = (Table::Whole(vec![]), vec![]));
     assert_eq!(both(&look, 5), ["list-elsewhere", ""]);
     // openGauss has the same first bytes and no such list: its second word is 0.
-    look.headers.insert(5, main_header(0, 77, DATA));
+    look.change(|look| look.headers.insert(5, main_header(0, 77, DATA)));
     assert_eq!(both(&look, 5), ["", ""]);
     // A sweep that was interrupted has removed it itself.
-    look.headers.insert(5, main_header(SERVER.pid, CONTROL_HANDLE, DATA));
+    look.change(|look| look.headers.insert(5, main_header(SERVER.pid, CONTROL_HANDLE, DATA)));
     let again = planned(&look, How::Adopted, |_| true, None);
     assert_eq!(again.0[0].2, "");
 }
@@ -530,14 +523,16 @@ fn a_file_that_is_not_of_postgresqls_form_is_taken_by_its_name_only() {
 fn a_file_that_a_closed_process_may_map_is_refused() {
     let mut look = later();
     add_file(&mut look, &posix_of(DYNAMIC_HANDLE));
-    look.processes.push(Process { maps: Some(Seen::Denied), ..of_user(60, OTHER_UID) });
+    look.change(|look| {
+        look.processes.add(Process { maps: Some(Seen::Denied), ..of_user(60, OTHER_UID) })
+    });
     assert_eq!(made(&look, How::Named, |_| true)[0].2, "", "it could not have opened it");
-    look.extra.files[0].facts.mode |= 0o040;
+    look.change(|look| look.files.rows_mut()[0].facts.mode |= 0o040);
     assert_eq!(made(&look, How::Named, |_| true)[0].2, "perhaps-mapped");
-    look.processes.pop();
+    look.change(|look| look.processes = later().processes.clone());
     assert_eq!(made(&look, How::Named, |_| true)[0].2, "");
     for sight in [Sight::Namespace, Sight::Part] {
-        look.sight = sight;
+        look.change(|look| look.sight = sight);
         assert_eq!(made(&look, How::Named, |_| true)[0].2, "use-unseen");
     }
 }
@@ -545,7 +540,7 @@ fn a_file_that_a_closed_process_may_map_is_refused() {
 /// What a set whose members tell this shows of its use.
 fn set(waiters: u64, operators: &[i32], otime: i64, readable: bool) -> Option<Against> {
     let mut look = later();
-    look.sight = Sight::Namespace;
+    look.change(|look| look.sight = Sight::Namespace);
     set_in(&look, waiters, operators, otime, readable)
 }
 
@@ -588,7 +583,7 @@ fn a_set_with_a_waiter_or_a_living_operator_is_in_use() {
 #[test]
 fn a_set_or_queue_whose_last_user_is_hidden_counts_as_used() {
     let mut look = later();
-    look.hidden = vec![4711];
+    look.change(|look| look.hidden = vec![4711]);
     assert_eq!(set_in(&look, 0, &[4711], 1, true), Some(Against::LastUserUnseen));
     assert_eq!(set_in(&look, 0, &[4712], 1, true), None);
     let queue = |last_receiver| msg::Row { last_receiver, ..queue() };
@@ -626,14 +621,15 @@ fn a_queue_with_a_living_user_or_somebody_who_waits_is_in_use() {
     assert_eq!(of(&look, &sender), Some(Against::LastUserLives(900)));
     let unseen = msg::Row { last_sender: 0, ..row.clone() };
     assert_eq!(of(&look, &unseen), Some(Against::LastUserUnseen));
-    look.extra.unasked = vec![900];
+    let waits = |blocked, unasked| Some(Waits { blocked, unasked });
+    look.change(|look| look.waits = waits(vec![], vec![900]));
     assert_eq!(of(&look, &row), None, "900 may not open it");
     let open = msg::Row { mode: 0o666, ..row.clone() };
     assert_eq!(of(&look, &open), Some(Against::PerhapsBlocked(900)));
     let blocked = |pid, what| Found { pid, what, times: 1 };
-    look.extra.blocked = vec![blocked(900, WaitsFor::Set(3)), blocked(1, WaitsFor::Queue(3))];
+    let both = vec![blocked(900, WaitsFor::Set(3)), blocked(1, WaitsFor::Queue(3))];
+    look.change(|look| look.waits = waits(both, vec![900]));
     assert_eq!(of(&look, &row), Some(Against::Blocked(1)));
-    look.extra.waits_were_read = false;
-    look.extra.blocked.clear();
+    look.change(|look| look.waits = None);
     assert_eq!(of(&look, &row), Some(Against::LastUserUnseen), "nobody looked");
 }

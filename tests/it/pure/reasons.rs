@@ -4,12 +4,12 @@ use shmwarden::judge::{self, Life, Policy, Reason};
 use shmwarden::ledger::record::{Claim, End, EngineName, How, ObjectSeen, Record, Role};
 use shmwarden::object::{FileRef, Identity, Key, ProcessRef, Segment, ShmFile};
 use shmwarden::snapshot::opened::Opened;
-use shmwarden::snapshot::{Mapped, Process, Seen, Sight};
+use shmwarden::snapshot::{Mapped, Process, Seen, Sight, Table};
 use shmwarden::sys::shm::{MODE_DEST, Row};
 
 use super::make::{
-    OTHER_UID, SERVER, claim, closed, file, generic, here, in_boot, in_ipc, look, posix, postgres,
-    process, reaped, row, run, seen, segment, shm,
+    Change, OTHER_UID, SERVER, claim, closed, file, files, generic, here, in_boot, in_ipc, look,
+    posix, postgres, process, reaped, row, run, seen, segment, shm,
 };
 use super::story::{
     Story, codes_of_suspects, crashed, crashed_as, reason, reason_among, removed, settle,
@@ -28,35 +28,37 @@ fn mapper(of: FileRef) -> Process {
 #[test]
 fn live_keeps_everything_while_the_server_lives() {
     let mut crashed = crashed_as(claim(1), End::Unknown);
-    crashed.look.processes = vec![postgres(SERVER.pid, SERVER.start)];
+    crashed
+        .look
+        .change(|look| look.processes = Table::Whole(vec![postgres(SERVER.pid, SERVER.start)]));
     assert_eq!(crashed.code_of_all(), "live");
 }
 
 #[test]
 fn orphan_lives_keeps_everything_while_a_process_of_the_server_is_left() {
     let mut crashed = crashed();
-    crashed.look.processes = vec![postgres(4800, 2000)];
+    crashed.look.change(|look| look.processes = Table::Whole(vec![postgres(4800, 2000)]));
     assert_eq!(crashed.code_of_all(), "orphan-lives");
 }
 
 #[test]
 fn unseen_keeps_everything_where_the_life_cannot_be_judged() {
     let mut crashed = crashed();
-    crashed.look.data_dirs[0].pid_file = Seen::Denied;
+    crashed.look.change(|look| look.data_dirs[0].pid_file = Seen::Denied);
     assert_eq!(crashed.code_of_all(), "unseen");
 }
 
 #[test]
 fn other_boot_keeps_everything_of_a_ledger_that_means_nothing_any_more() {
     let mut crashed = crashed();
-    crashed.look.place = in_boot("second");
+    crashed.look.change(|look| look.place = in_boot("second"));
     assert_eq!(crashed.code_of_all(), "other-boot");
 }
 
 #[test]
 fn other_ipc_namespace_keeps_the_segments_and_what_they_list() {
     let mut crashed = crashed();
-    crashed.look.place = in_ipc("id:99");
+    crashed.look.change(|look| look.place = in_ipc("id:99"));
     assert_eq!(crashed.reason(1), Some(Reason::OtherIpcNamespace));
     assert!(
         would_remove(&crashed.story.book, &crashed.look)
@@ -68,7 +70,7 @@ fn other_ipc_namespace_keeps_the_segments_and_what_they_list() {
 #[test]
 fn an_object_of_another_boot_is_kept_whatever_was_said_of_the_life() {
     let mut crashed = crashed();
-    crashed.look.place = in_boot("second");
+    crashed.look.change(|look| look.place = in_boot("second"));
     let (book, dead) = (&crashed.story.book, Life::Dead(vec![]));
     let verdicts = judge::decide(book, &crashed.look, &dead, &[], &with_cleaning());
     assert_eq!(removed(&verdicts), []);
@@ -78,7 +80,7 @@ fn an_object_of_another_boot_is_kept_whatever_was_said_of_the_life() {
 #[test]
 fn changed_keeps_what_bears_the_number_now_and_does_not_stop_the_rest() {
     let mut crashed = crashed();
-    crashed.look.files[1].birth = super::make::LATER;
+    crashed.look.change(|look| look.files.rows_mut()[1].identity.birth = super::make::LATER);
     assert!(matches!(crashed.reason(3), Some(Reason::Changed(_))));
     assert_eq!(crashed.reason(2), None);
 }
@@ -86,7 +88,7 @@ fn changed_keeps_what_bears_the_number_now_and_does_not_stop_the_rest() {
 #[test]
 fn attached_keeps_everything_though_one_object_alone_is_attached() {
     let mut crashed = crashed();
-    crashed.look.segments[0].nattch = 2;
+    crashed.look.change(|look| look.segments.rows_mut()[0].nattch = 2);
     assert_eq!(crashed.reason(1), Some(Reason::Attached(2)));
     assert!(matches!(crashed.reason(2), Some(Reason::InstanceHeld(_))));
     assert!(matches!(crashed.reason(3), Some(Reason::InstanceHeld(_))));
@@ -95,7 +97,7 @@ fn attached_keeps_everything_though_one_object_alone_is_attached() {
 #[test]
 fn mapped_keeps_everything_though_one_file_alone_is_mapped() {
     let mut crashed = crashed();
-    crashed.look.processes = vec![mapper(crashed.dynamic.file)];
+    crashed.look.change(|look| look.processes = Table::Whole(vec![mapper(crashed.dynamic.file)]));
     assert_eq!(crashed.reason(3), Some(Reason::Mapped));
     assert!(matches!(crashed.reason(2), Some(Reason::InstanceHeld(_))));
     assert!(matches!(crashed.reason(1), Some(Reason::InstanceHeld(_))));
@@ -104,8 +106,10 @@ fn mapped_keeps_everything_though_one_file_alone_is_mapped() {
 #[test]
 fn dest_keeps_everything_while_a_destroyed_segment_is_still_attached() {
     let mut crashed = crashed();
-    crashed.look.segments[0] =
-        Row { key: 0, mode: 0o600 | MODE_DEST, nattch: 1, ..row(&crashed.main) };
+    crashed.look.change(|look| {
+        look.segments.rows_mut()[0] =
+            Row { key: 0, mode: 0o600 | MODE_DEST, nattch: 1, ..row(&crashed.main) }
+    });
     assert_eq!(crashed.reason(1), Some(Reason::Dest));
     assert!(matches!(crashed.reason(3), Some(Reason::InstanceHeld(_))));
 }
@@ -116,13 +120,13 @@ fn perhaps_mapped_keeps_a_file_while_a_process_of_its_user_may_not_be_looked_int
         .object(1, Role::Other, posix(&file("arena", 9)))
         .end(1, End::Signal(9));
     let mut look = look();
-    look.files = vec![file("arena", 9)];
-    look.processes = vec![closed(8000, "gpg-agent")];
+    look.change(|look| look.files = files(vec![file("arena", 9)]));
+    look.change(|look| look.processes = Table::Whole(vec![closed(8000, "gpg-agent")]));
     let kept = reason(&story.book, &look, 1);
     assert!(matches!(kept, Some(Reason::PerhapsMapped(holder)) if holder.process.pid == 8000));
-    look.processes[0].maps = None;
+    look.change(|look| look.processes.rows_mut()[0].maps = None);
     assert!(reason(&story.book, &look, 1).is_some());
-    look.processes[0].uids = Some([OTHER_UID; 4]);
+    look.change(|look| look.processes.rows_mut()[0].uids = Some([OTHER_UID; 4]));
     assert_eq!(reason(&story.book, &look, 1), None);
 }
 
@@ -133,8 +137,8 @@ fn a_file_may_be_mapped_by_whoever_is_hidden_or_elsewhere_and_by_closed_ones_who
         .end(1, End::Signal(9));
     let with = |mode, sight, processes: Vec<Process>| {
         let mut look = look();
-        look.files = vec![ShmFile { mode, ..file("arena", 9) }];
-        (look.sight, look.processes) = (sight, processes);
+        look.change(|look| look.files = files(vec![ShmFile { mode, ..file("arena", 9) }]));
+        look.change(|look| (look.sight, look.processes) = (sight, Table::Whole(processes)));
         reason(&story.book, &look, 1).map(|reason| reason.code())
     };
     let stranger = || vec![Process { uids: Some([OTHER_UID; 4]), ..closed(8000, "x") }];
@@ -160,9 +164,9 @@ fn a_file_that_somebody_elsewhere_may_use_does_not_keep_the_rest_and_hidden_surv
             .object(2, Role::Other, shm(&segment(7)))
             .end(1, End::Signal(9));
         let mut look = look();
-        look.files = vec![file("arena", 9)];
-        look.segments = vec![row(&segment(7))];
-        look.sight = sight;
+        look.change(|look| look.files = files(vec![file("arena", 9)]));
+        look.change(|look| look.segments = Table::Whole(vec![row(&segment(7))]));
+        look.change(|look| look.sight = sight);
         [1, 2].map(|object| reason(&story.book, &look, object).map(|reason| reason.code()))
     };
     assert_eq!(code(generic(1), Sight::Everybody), [None, None]);
@@ -174,10 +178,10 @@ fn a_file_that_somebody_elsewhere_may_use_does_not_keep_the_rest_and_hidden_surv
 fn an_unattached_main_segment_tells_of_files_that_nobody_uses_them_whoever_can_be_seen() {
     for sight in [Sight::Everybody, Sight::Namespace, Sight::Part] {
         let mut crashed = crashed();
-        crashed.look.sight = sight;
+        crashed.look.change(|look| look.sight = sight);
         assert_eq!(crashed.code_of_all(), "removed", "{sight:?}");
         // Without that proof it takes everybody to be seen.
-        crashed.look.segments[0].ctime += 1;
+        crashed.look.change(|look| look.segments.rows_mut()[0].ctime += 1);
         let kept = crashed.reason(3).map(|reason| reason.code());
         assert_eq!(kept.is_some(), sight != Sight::Everybody, "{sight:?}: {kept:?}");
     }
@@ -186,9 +190,9 @@ fn an_unattached_main_segment_tells_of_files_that_nobody_uses_them_whoever_can_b
 #[test]
 fn a_process_that_may_not_be_looked_into_is_no_doubt_where_the_main_segment_is_unattached() {
     let mut crashed = crashed();
-    crashed.look.processes = vec![closed(8000, "gpg-agent")];
+    crashed.look.change(|look| look.processes = Table::Whole(vec![closed(8000, "gpg-agent")]));
     assert_eq!(crashed.code_of_all(), "removed");
-    crashed.look.segments[0].ctime += 1;
+    crashed.look.change(|look| look.segments.rows_mut()[0].ctime += 1);
     assert!(matches!(crashed.reason(3), Some(Reason::PerhapsMapped(_))));
 }
 
@@ -196,9 +200,9 @@ fn a_process_that_may_not_be_looked_into_is_no_doubt_where_the_main_segment_is_u
 fn no_segment_but_the_recorded_main_one_of_that_run_and_place_dispels_the_doubt_about_a_file() {
     let doubted = |story: Story, place| {
         let mut look = crashed().look;
-        look.place = place;
-        look.files = vec![file("arena", 9)];
-        look.processes = vec![closed(8000, "gpg-agent")];
+        look.change(|look| look.place = place);
+        look.change(|look| look.files = files(vec![file("arena", 9)]));
+        look.change(|look| look.processes = Table::Whole(vec![closed(8000, "gpg-agent")]));
         let kept = reason(&story.end(1, End::Signal(9)).book, &look, 9);
         matches!(kept, Some(Reason::PerhapsMapped(_)))
     };
@@ -218,11 +222,11 @@ fn no_segment_but_the_recorded_main_one_of_that_run_and_place_dispels_the_doubt_
         .then(Record::Claim(claim(2)))
         .then(Record::Object(of_later_run));
     let mut look = crashed().look;
-    look.files = vec![file("arena", 9)];
-    look.processes = vec![closed(8000, "gpg-agent")];
+    look.change(|look| look.files = files(vec![file("arena", 9)]));
+    look.change(|look| look.processes = Table::Whole(vec![closed(8000, "gpg-agent")]));
     let kept = reason(&two_runs.book, &look, 9);
     assert!(matches!(kept, Some(Reason::PerhapsMapped(_))), "{kept:?}");
-    look.processes[0].ended = true;
+    look.change(|look| look.processes.rows_mut()[0].ended = true);
     assert_eq!(reason(&two_runs.book, &look, 9), None);
 }
 
@@ -233,10 +237,11 @@ fn open_and_locked_files_of_a_generic_server_stay() {
     let story = Story::of(generic(1)).object(1, Role::Other, posix(&arena)).end(1, End::Signal(9));
     let with = |opened: Opened| {
         let mut look = look();
-        look.files = vec![arena.clone()];
-        look.processes = vec![process(8000, 2000)];
-        look.processes[0].maps = Some(Seen::Here(vec![]));
-        look.extra.opened = Some(opened);
+        look.change(|look| look.files = files(vec![arena.clone()]));
+        look.change(|look| look.processes = Table::Whole(vec![process(8000, 2000)]));
+        look.change(|look| look.processes.rows_mut()[0].maps = Some(Seen::Here(vec![])));
+        let asked = [arena.file].into();
+        look.change(|look| look.opened = Opened { asked, ..opened });
         reason(&story.book, &look, 1).map(|reason| reason.code())
     };
     assert_eq!(with(Opened::default()), None);
@@ -260,9 +265,9 @@ fn instance_held_spans_the_runs_of_a_ledger() {
         .object(2, Role::Other, shm(&segment(1)))
         .end(2, End::Signal(9));
     let mut look = look();
-    look.segments = vec![row(&segment(0)), row(&segment(1))];
+    look.change(|look| look.segments = Table::Whole(vec![row(&segment(0)), row(&segment(1))]));
     assert_eq!(would_remove(&story.book, &look).len(), 2);
-    look.segments[0].nattch = 1;
+    look.change(|look| look.segments.rows_mut()[0].nattch = 1);
     assert!(matches!(reason(&story.book, &look, 2), Some(Reason::InstanceHeld(_))));
 }
 
@@ -285,7 +290,7 @@ fn an_end_is_clean_where_the_server_and_its_command_ended_with_status_0() {
             .then(reaped(1, of_command))
             .then(Record::End { run: 1, end: of_command });
         let mut look = look();
-        look.files = vec![file("arena", 9)];
+        look.change(|look| look.files = files(vec![file("arena", 9)]));
         reason(&story.book, &look, 1).map(|reason| reason.code())
     };
     assert_eq!(left(End::Exit(0), End::Exit(0)), Some("left-clean"));
@@ -304,8 +309,8 @@ fn what_the_next_start_finds_is_left_where_nobody_saw_a_generic_server_end() {
             .object(3, Role::Other, posix(&file("arena", 9)))
     };
     let mut look = look();
-    look.segments = vec![row(&segment(0)), row(&private)];
-    look.files = vec![file("arena", 9)];
+    look.change(|look| look.segments = Table::Whole(vec![row(&segment(0)), row(&private)]));
+    look.change(|look| look.files = files(vec![file("arena", 9)]));
     let codes = |story: &Story, policy: &Policy| {
         let (_, verdicts) = settle(&story.book, &look, policy);
         [1, 2, 3].map(|at| reason_among(&verdicts, at).map_or("removed", |reason| reason.code()))
@@ -352,7 +357,7 @@ fn a_server_that_leaks_on_a_clean_exit_is_cleaned_up_after_status_0() {
     let left = |claim| {
         let story = Story::of(claim).object(1, Role::Other, shm(&segment(0))).end(1, End::Exit(0));
         let mut look = look();
-        look.segments = vec![row(&segment(0))];
+        look.change(|look| look.segments = Table::Whole(vec![row(&segment(0))]));
         reason(&story.book, &look, 1)
     };
     assert_eq!(left(gauss), None);
@@ -363,7 +368,7 @@ fn a_server_that_leaks_on_a_clean_exit_is_cleaned_up_after_status_0() {
 fn pid_reused_tells_of_what_may_be_anothers_by_now() {
     let story = Story::of(generic(1));
     let mut look = look();
-    look.segments = vec![row(&segment(0))];
+    look.change(|look| look.segments = Table::Whole(vec![row(&segment(0))]));
     let (_, verdicts) = settle(&story.book, &look, &with_cleaning());
     assert_eq!(codes_of_suspects(&verdicts), ["pid-reused"]);
     assert_eq!(removed(&verdicts), []);
@@ -375,7 +380,7 @@ fn pid_reused_tells_of_what_may_be_anothers_by_now() {
 #[test]
 fn gone_is_noted_and_keeps_nothing() {
     let mut crashed = crashed();
-    crashed.look.files.pop();
+    crashed.look.change(|look| look.files = files(vec![crashed.control.clone()]));
     assert_eq!(crashed.reason(3), Some(Reason::Gone));
     assert_eq!((crashed.reason(2), crashed.reason(1)), (None, None));
 }

@@ -6,13 +6,13 @@ use shmwarden::ledger::book::Tail;
 use shmwarden::ledger::record::{Claim, End, How, ObjectSeen, Outcome, Record, Role};
 use shmwarden::ledger::{Book, line};
 use shmwarden::object::{Identity, Place, ProcessRef, Segment, ShmFile};
-use shmwarden::snapshot::{Seen, Snapshot};
+use shmwarden::snapshot::{Seen, Snapshot, Table};
 use shmwarden::sys::shm::Row;
 
 use super::make::{
-    CONTROL_HANDLE, DATA, DYNAMIC_HANDLE, FORKS, PID_MAX, SERVER, alive, claim, closed,
-    control_list, header, here, in_pids, look, main_header, posix, posix_of, postgres, row, run,
-    seen, segment, shm, sysv_of,
+    CONTROL_HANDLE, Change, DATA, DYNAMIC_HANDLE, FORKS, PID_MAX, SERVER, alive, claim, closed,
+    control_list, files, header, here, in_pids, look, main_header, posix, posix_of, postgres, row,
+    run, seen, segment, shm, sysv_of,
 };
 use super::story::{Story, would_remove};
 
@@ -92,50 +92,56 @@ fn bystanders() -> Snapshot {
     let later = |segment: Segment| Segment { ctime: segment.ctime + 5000, ..segment };
     let by = |creator_pid, id| Row { creator_pid, ..row(&later(segment(id))) };
     let mut look = look();
-    look.place = second_place();
+    look.change(|look| look.place = second_place());
     let list = control_list(true, &[SECOND_DYNAMIC]);
-    look.segments = vec![
-        row(&second_main()),
-        row(&later(segment(0))),
-        by(SERVER.pid, 40),
-        by(SECOND.pid, 41),
-        by(0, 42),
-        by(60_000, 43),
-        row(&Segment { creator_pid: 60_001, ..later(sysv_of(DYNAMIC_HANDLE, 44)) }),
-    ];
+    look.change(|look| {
+        look.segments = Table::Whole(vec![
+            row(&second_main()),
+            row(&later(segment(0))),
+            by(SERVER.pid, 40),
+            by(SECOND.pid, 41),
+            by(0, 42),
+            by(60_000, 43),
+            row(&Segment { creator_pid: 60_001, ..later(sysv_of(DYNAMIC_HANDLE, 44)) }),
+        ])
+    });
     let reborn = |handle, ino| ShmFile {
         file: shmwarden::object::FileRef { dev: 26, ino },
         birth: super::make::LATER,
         ..posix_of(handle)
     };
-    look.files = vec![
-        posix_of(SECOND_CONTROL),
-        posix_of(SECOND_DYNAMIC),
-        posix_of(4_000_000_010),
-        reborn(CONTROL_HANDLE, 500),
-        reborn(DYNAMIC_HANDLE, 501),
-    ];
-    look.headers = [(32_768, main_header(SECOND.pid, SECOND_CONTROL, DATA))].into();
-    look.controls = vec![(posix(&posix_of(SECOND_CONTROL)), list)];
+    look.change(|look| {
+        look.files = files(vec![
+            posix_of(SECOND_CONTROL),
+            posix_of(SECOND_DYNAMIC),
+            posix_of(4_000_000_010),
+            reborn(CONTROL_HANDLE, 500),
+            reborn(DYNAMIC_HANDLE, 501),
+        ])
+    });
+    look.change(|look| {
+        look.headers = [(32_768, main_header(SECOND.pid, SECOND_CONTROL, DATA))].into()
+    });
+    look.change(|look| look.controls = vec![(posix(&posix_of(SECOND_CONTROL)), list)]);
     look
 }
 
 /// The second server lives: seen in full; by its name alone; by its attachments alone.
 fn living() -> Vec<Snapshot> {
-    let attached = Snapshot { headers: std::collections::BTreeMap::new(), ..bystanders() };
-    let mut attached = attached;
-    attached.segments[0].nattch = 5;
-    let mut seen = attached.clone();
-    seen.processes = vec![postgres(SECOND.pid, SECOND.start)];
-    seen.data_dirs[0].pid_file = Seen::Here(PidFile {
-        standalone: false,
-        pid: SECOND.pid,
-        segment: Some((second_main().key.0, second_main().id)),
+    let attached = bystanders().with(|look| look.headers = std::collections::BTreeMap::new());
+    let attached = attached.with(|look| look.segments.rows_mut()[0].nattch = 5);
+    let of = |process| Table::Whole(vec![process]);
+    let seen = attached.clone().with(|look| {
+        look.processes = of(postgres(SECOND.pid, SECOND.start));
+        look.data_dirs[0].pid_file = Seen::Here(PidFile {
+            standalone: false,
+            pid: SECOND.pid,
+            segment: Some((second_main().key.0, second_main().id)),
+        });
     });
-    let mut by_name = attached.clone();
-    by_name.processes = vec![closed(SECOND.pid, "postgres")];
-    let mut from_outside = attached.clone();
-    from_outside.place = in_pids("id:7");
+    let by_name = attached.clone();
+    let by_name = by_name.with(|look| look.processes = of(closed(SECOND.pid, "postgres")));
+    let from_outside = attached.clone().with(|look| look.place = in_pids("id:7"));
     vec![seen, by_name, attached, from_outside]
 }
 
@@ -259,7 +265,7 @@ fn no_cut_leads_to_the_removal_of_a_bystander() {
     let story = two_containers();
     let right = would_remove(&story.book, &bystanders());
     let elsewhere = [here(), in_pids("id:7"), super::make::in_ipc("id:8")];
-    let elsewhere = elsewhere.map(|place| Snapshot { place, ..bystanders() });
+    let elsewhere = elsewhere.map(|place| bystanders().with(|look| look.place = place));
     for (cut, book) in prefixes(&story).iter().enumerate() {
         for look in elsewhere.iter().chain([&bystanders()]) {
             for removed in would_remove(book, look) {

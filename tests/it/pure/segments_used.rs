@@ -8,12 +8,12 @@ use shmwarden::judge::{self, PeerWord, Reason};
 use shmwarden::ledger::record::{Claim, End, EngineName, How, Record, Role, RunStart};
 use shmwarden::ledger::{Book, OwnFile};
 use shmwarden::object::{Identity, Key, ProcessRef, Segment};
-use shmwarden::snapshot::{Process, Snapshot, ticks_a_second};
+use shmwarden::snapshot::{Process, Snapshot, Table, ticks_a_second};
 use shmwarden::sys::shm::Row;
 
 use super::make::{
-    DYNAMIC_HANDLE, LAUNCHER, LEDGER, OTHER_UID, SERVER, UID, claim, control_list, generic, header,
-    header_in, here, in_pids, look, process, row, run, seconds, seen, segment, shm,
+    Change, DYNAMIC_HANDLE, LAUNCHER, LEDGER, OTHER_UID, SERVER, UID, claim, control_list, generic,
+    header, header_in, here, in_pids, look, process, row, run, seconds, seen, segment, shm,
 };
 use super::story::{Story, crashed, reason};
 
@@ -56,7 +56,11 @@ fn used(by: i32, after: i64) -> Row {
 
 fn with(row: Row, processes: Vec<Process>) -> Snapshot {
     let clock_ahead_ms = ahead_ms();
-    Snapshot { segments: vec![row], processes, clock_ahead_ms, ..look() }
+    look().with(|look| {
+        look.segments = Table::Whole(vec![row]);
+        look.processes = Table::Whole(processes);
+        look.clock_ahead_ms = clock_ahead_ms;
+    })
 }
 
 fn code(story: &Story, look: &Snapshot) -> &'static str {
@@ -71,12 +75,12 @@ fn a_last_user_that_lives_keeps_it_and_a_later_process_of_its_pid_does_not() {
     assert_eq!(code(&story, &with(used(USER, 3), vec![started(USER, 3)])), "last-user-lives");
     let later = || Process { uids: Some([OTHER_UID; 4]), ..started(USER, 9) };
     assert_eq!(code(&story, &with(used(USER, 3), vec![later()])), "removed");
-    let set =
-        Snapshot { clock_ahead_ms: ahead_ms() - 3_600_000, ..with(used(USER, 3), vec![later()]) };
+    let set = with(used(USER, 3), vec![later()])
+        .with(|look| look.clock_ahead_ms = ahead_ms() - 3_600_000);
     assert_eq!(code(&story, &set), "last-user-lives", "the clock was set");
-    let hidden = Snapshot { hidden: vec![USER], ..with(used(USER, 3), vec![]) };
+    let hidden = with(used(USER, 3), vec![]).with(|look| look.hidden = vec![USER]);
     assert_eq!(code(&story, &hidden), "last-user-unseen");
-    let own = Snapshot { pid: USER, ..with(used(USER, 3), vec![started(USER, 2)]) };
+    let own = with(used(USER, 3), vec![started(USER, 2)]).with(|look| look.pid = USER);
     assert_eq!(code(&story, &own), "removed", "the onlooker itself");
 }
 
@@ -86,7 +90,7 @@ fn a_pid_of_0_is_a_user_elsewhere_only_within_the_pid_namespace_that_recorded_it
     assert_eq!(code(&story, &with(used(0, 3), vec![])), "last-user-unseen");
     let never = Row { dtime: 0, ..used(0, 3) };
     assert_eq!(code(&story, &with(never, vec![])), "removed");
-    let restarted = Snapshot { place: in_pids("id:99"), ..with(used(0, 3), vec![]) };
+    let restarted = with(used(0, 3), vec![]).with(|look| look.place = in_pids("id:99"));
     assert_eq!(code(&story, &restarted), "removed");
 }
 
@@ -94,11 +98,11 @@ fn a_pid_of_0_is_a_user_elsewhere_only_within_the_pid_namespace_that_recorded_it
 #[test]
 fn an_engines_segment_goes_by_its_nattch_alone() {
     let mut crashed = crashed();
-    crashed.look.segments[0].last_pid = USER;
-    crashed.look.segments[0].dtime = seconds(500);
-    crashed.look.processes = vec![started(USER, 1)];
+    crashed.look.change(|look| look.segments.rows_mut()[0].last_pid = USER);
+    crashed.look.change(|look| look.segments.rows_mut()[0].dtime = seconds(500));
+    crashed.look.change(|look| look.processes = Table::Whole(vec![started(USER, 1)]));
     assert_eq!(crashed.reason(1), None);
-    crashed.look.segments[0].nattch = 1;
+    crashed.look.change(|look| look.segments.rows_mut()[0].nattch = 1);
     assert_eq!(crashed.reason(1), Some(Reason::Attached(1)));
     let gauss = dead(Claim { engine: EngineName::Opengauss, ..claim(1) });
     assert_ne!(code(&gauss, &with(used(USER, 3), vec![started(USER, 2)])), "last-user-lives");
@@ -115,9 +119,9 @@ fn what_a_stranger_used_last_stays_while_one_lives_who_may() {
     for after in [2, 0, -3, -4] {
         assert_eq!(code(&story, &with(late(USER, after), neighbour())), "used-since", "{after}");
     }
-    let elsewhere = Snapshot { place: in_pids("id:99"), ..with(late(0, -1), neighbour()) };
+    let elsewhere = with(late(0, -1), neighbour()).with(|look| look.place = in_pids("id:99"));
     assert_eq!(code(&story, &elsewhere), "removed", "the number of everybody of then");
-    let elsewhere = Snapshot { place: in_pids("id:99"), ..with(late(0, 3), neighbour()) };
+    let elsewhere = with(late(0, 3), neighbour()).with(|look| look.place = in_pids("id:99"));
     assert_eq!(code(&story, &elsewhere), "used-since");
     assert_eq!(code(&story, &with(late(SERVER.pid, 3), neighbour())), "removed", "its own");
     let private = Row { key: 0, ..late(USER, 3) };
@@ -127,7 +131,8 @@ fn what_a_stranger_used_last_stays_while_one_lives_who_may() {
     assert_eq!(code(&story, &with(late(USER, 3), other())), "removed");
     let open = Row { mode: 0o666, ..late(USER, 3) };
     assert_eq!(code(&story, &with(open, other())), "used-since");
-    let set = Snapshot { clock_ahead_ms: ahead_ms() + 60_000, ..with(late(USER, 0), neighbour()) };
+    let set =
+        with(late(USER, 0), neighbour()).with(|look| look.clock_ahead_ms = ahead_ms() + 60_000);
     assert_eq!(code(&story, &set), "used-since", "the clock was set");
 }
 
@@ -168,8 +173,10 @@ fn what_a_descendant_of_an_engine_made_for_itself_goes_by_its_own_users() {
         let mut crashed = crashed();
         let control = Segment { id: 78, key: Key(78), ..segment(0) };
         crashed.story = crashed.story.object(4, Role::Control, shm(&control));
-        crashed.look.segments.push(row(&control));
-        crashed.look.controls.push((shm(&control), control_list(true, &[DYNAMIC_HANDLE])));
+        crashed.look.change(|look| look.segments.add(row(&control)));
+        crashed.look.change(|look| {
+            look.controls.push((shm(&control), control_list(true, &[DYNAMIC_HANDLE])))
+        });
         let (segment, object) = (Segment { key: Key(key), ..made_by(creator_pid) }, 5);
         let creator = ProcessRef { pid: creator_pid, start: 1 };
         let mut seen = seen(object, Role::Other, shm(&segment));
@@ -177,9 +184,9 @@ fn what_a_descendant_of_an_engine_made_for_itself_goes_by_its_own_users() {
         seen.creator = Some(creator);
         crashed.story = crashed.story.then(Record::Object(seen));
         let row = Row { last_pid: USER, dtime: seconds(3), ..row(&segment) };
-        crashed.look.segments.push(row);
+        crashed.look.change(|look| look.segments.add(row));
         crashed.look.headers.insert(77, vec![0; HEADER_BYTES]);
-        crashed.look.processes = processes;
+        crashed.look.change(|look| look.processes = Table::Whole(processes));
         crashed.reason(object).map_or("removed", |reason| reason.code())
     };
     let alive = || vec![started(USER, 1)];
@@ -221,11 +228,13 @@ fn a_living_instances_ledger_keeps_what_it_has_as_used() {
     let later = Process { process: started(SERVER.pid, 900).process, ..server };
     assert!(!says(&peer(None), UID, &with(used(USER, 3), vec![later])), "another process");
     assert!(!says(&peer(None), OTHER_UID, &alive), "whose owner may not attach it");
-    let open = with(Row { mode: 0o666, ..used(USER, 3) }, alive.processes.clone());
+    let open =
+        with(Row { mode: 0o666, ..used(USER, 3) }, alive.processes.seen().cloned().collect());
     assert!(says(&peer(None), OTHER_UID, &open));
-    let another = with(Row { bytes: 1, ..used(USER, 3) }, alive.processes.clone());
+    let another =
+        with(Row { bytes: 1, ..used(USER, 3) }, alive.processes.seen().cloned().collect());
     assert!(!says(&peer(None), UID, &another), "another object of its number");
-    let pids = Snapshot { place: in_pids("id:99"), ..with(used(USER, 3), vec![]) };
+    let pids = with(used(USER, 3), vec![]).with(|look| look.place = in_pids("id:99"));
     assert!(says(&peer(None), UID, &pids), "whose death cannot be seen");
 }
 
@@ -237,7 +246,7 @@ fn what_descends_from_another_ledgers_server_keeps_what_that_has_as_used() {
     let says = |end, place, processes| {
         let story = Story::of(generic(1)).then(Record::Used { run: 1, identity: shm(&segment(0)) });
         let story = story.then(noted.clone()).end(1, end);
-        let look = Snapshot { place, ..with(used(USER, 3), processes) };
+        let look = with(used(USER, 3), processes).with(|look| look.place = place);
         elsewhere(Some(&story), UID, &look).is_some()
     };
     for end in [End::Unknown, End::Exit(0), End::Signal(9)] {
@@ -252,7 +261,7 @@ fn what_descends_from_another_ledgers_server_keeps_what_that_has_as_used() {
 /// objects for good. A copy does not know what the ledger has noted since.
 #[test]
 fn a_copy_of_the_ledger_is_no_other_instance_and_the_ledger_is_one_to_its_copy() {
-    let pids = Snapshot { place: in_pids("id:99"), ..with(used(USER, 3), vec![]) };
+    let pids = with(used(USER, 3), vec![]).with(|look| look.place = in_pids("id:99"));
     let (copy, path) = (peer(None), Path::new("/var/lib/shmwarden/copy.ledger"));
     let word = PeerWord { path, uid: UID, book: Some(&copy.book) };
     let says = |own: &Book| judge::used_elsewhere(own, &shm(&segment(0)), [word], &pids).is_some();
@@ -290,7 +299,7 @@ fn an_unread_ledger_counts_for_what_lets_its_owner_in_while_one_of_its_lives() {
     let reason = elsewhere(None, OTHER_UID, &open).unwrap();
     assert_eq!(reason.code(), "used-elsewhere");
     assert!(reason.to_string().contains("could not be read"), "{reason}");
-    let nobody = Snapshot { processes: vec![], ..open };
+    let nobody = open.with(|look| look.processes = Table::Whole(vec![]));
     assert!(elsewhere(None, OTHER_UID, &nobody).is_none());
     assert!(matches!(shm(&segment(0)), Identity::Shm(_)));
 }

@@ -6,10 +6,12 @@ use shmwarden::judge::{Action, Policy, Reason};
 use shmwarden::ledger::record::{Claim, End, Record, Role};
 use shmwarden::object::Identity;
 use shmwarden::snapshot::tables::Set;
-use shmwarden::snapshot::{Process, Snapshot};
+use shmwarden::snapshot::{Process, Snapshot, Table};
 use shmwarden::sys::{msg, sem};
 
-use super::make::{OTHER_UID, SERVER, generic, in_boot, in_ipc, process, row, segment, shm};
+use super::make::{
+    Change, OTHER_UID, SERVER, generic, in_boot, in_ipc, process, row, segment, shm,
+};
 use super::sets_make::{
     both, codes_of, crashed, operated_by, queue, queue_code, recorded, set, set_code, with,
     with_queue, with_set,
@@ -24,7 +26,7 @@ fn what_nobody_uses_is_removed_after_all_memory() {
         .object(3, Role::Other, shm(&segment(0)))
         .end(1, End::Signal(9));
     let mut look = both();
-    look.segments = vec![row(&segment(0))];
+    look.change(|look| look.segments = Table::Whole(vec![row(&segment(0))]));
     let all = [shm(&segment(0)), Identity::Sem(set()), Identity::Msg(queue())];
     assert_eq!(would_remove(&story.book, &look), all);
 }
@@ -70,7 +72,7 @@ fn a_queue_that_differs_in_one_part_of_its_identity_is_another_one() {
 
 #[test]
 fn in_another_boot_or_ipc_namespace_both_are_kept_though_everything_fits() {
-    let elsewhere = |place| Snapshot { place, ..both() };
+    let elsewhere = |place| both().with(|look| look.place = place);
     let code = |place| codes_of(&crashed(), &elsewhere(place));
     assert_eq!(code(in_ipc("id:99")), ("other-ipc-namespace", "other-ipc-namespace"));
     assert_eq!(code(in_boot("another")), ("other-boot", "other-boot"));
@@ -87,7 +89,7 @@ fn both_are_kept_where_the_namespace_may_have_been_another() {
             .object(1, Role::Other, Identity::Sem(set()))
             .object(2, Role::Other, Identity::Msg(queue()))
             .end(1, End::Signal(9));
-        codes_of(&story, &Snapshot { place: in_ipc(ipc), ..both() })
+        codes_of(&story, &both().with(|look| look.place = in_ipc(ipc)))
     };
     let unsure = ("unsure-namespace", "unsure-namespace");
     assert_eq!(in_place("inode:4026532177/first:100"), unsure);
@@ -100,7 +102,7 @@ fn nothing_goes_while_anything_of_the_instance_lives_or_is_held() {
     let mut attached = both();
     let mut main = row(&segment(0));
     main.nattch = 1;
-    attached.segments = vec![main];
+    attached.change(|look| look.segments = Table::Whole(vec![main]));
     let story = recorded().object(3, Role::Other, shm(&segment(0))).end(1, End::Signal(9));
     assert_eq!(codes_of(&story, &attached), ("instance-held", "instance-held"));
     let alive = with(both(), process(SERVER.pid, SERVER.start));
@@ -142,8 +144,8 @@ fn what_nobody_saw_appear_is_a_suspect_and_no_object() {
     let before = Claim { sets_before: vec![3], queues_before: vec![5], ..generic(1) };
     assert!(codes(before, &both()).is_empty(), "there before the server was");
     let mut others = both();
-    others.extra.sets[0].members = Some(operated_by(&[8000]));
-    others.extra.queues[0].creator_uid = OTHER_UID;
+    others.change(|look| look.sets.rows_mut()[0].members = Some(operated_by(&[8000])));
+    others.change(|look| look.queues.rows_mut()[0].creator_uid = OTHER_UID);
     assert!(codes(generic(1), &others).is_empty());
     let (found, suspects) = attribute::after_death(&Story::of(generic(1)).book, &both());
     assert_eq!(found, []);

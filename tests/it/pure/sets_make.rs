@@ -4,12 +4,12 @@
 use shmwarden::judge::Policy;
 use shmwarden::ledger::record::{End, Role};
 use shmwarden::object::{Identity, Key, ProcessRef, Queue, SemaphoreSet};
-use shmwarden::snapshot::tables::{Extra, Set, queue_identity};
-use shmwarden::snapshot::{Process, Snapshot};
+use shmwarden::snapshot::tables::{Set, queue_identity};
+use shmwarden::snapshot::{Process, Snapshot, Table};
 use shmwarden::sys::sem::Members;
 use shmwarden::sys::{msg, sem};
 
-use super::make::{GID, SERVER, UID, generic, look, seconds};
+use super::make::{Change, GID, SERVER, UID, generic, look, seconds};
 use super::story::{Story, reason, reason_among, settle};
 
 /// A descendant that the ledger knows.
@@ -85,20 +85,16 @@ pub fn crashed() -> Story {
 
 /// A look at both, with every pid visible.
 pub fn both() -> Snapshot {
-    let extra = Extra {
-        sets: vec![set_now()],
-        sets_were_read: true,
-        queues: vec![queue_now()],
-        queues_were_read: true,
-        callers: Some(vec![]),
-        ..Extra::default()
-    };
-    Snapshot { extra, ..look() }
+    look().with(|look| {
+        look.sets = Table::Whole(vec![set_now()]);
+        look.queues = Table::Whole(vec![queue_now()]);
+        look.callers = Table::Whole(vec![]);
+    })
 }
 
 pub fn with_set(change: impl Fn(&mut Set)) -> Snapshot {
     let mut look = both();
-    change(&mut look.extra.sets[0]);
+    look.change(|look| change(&mut look.sets.rows_mut()[0]));
     look
 }
 
@@ -108,12 +104,12 @@ pub fn with_members(members: Members) -> Snapshot {
 
 pub fn with_queue(change: impl Fn(&mut msg::Row)) -> Snapshot {
     let mut look = both();
-    change(&mut look.extra.queues[0]);
+    look.change(|look| change(&mut look.queues.rows_mut()[0]));
     look
 }
 
 pub fn with(mut look: Snapshot, process: Process) -> Snapshot {
-    look.processes.push(process);
+    look.change(|look| look.processes.add(process));
     look
 }
 

@@ -7,10 +7,10 @@ use shmwarden::ledger::{Book, compact};
 use shmwarden::object::{Identity, Key, ProcessRef, Segment, SemaphoreSet};
 use shmwarden::snapshot::callers::Caller;
 use shmwarden::snapshot::tables::Set;
-use shmwarden::snapshot::{Sight, Snapshot};
+use shmwarden::snapshot::{Sight, Snapshot, Table};
 
 use super::make::{
-    GID, OTHER_UID, SERVER, UID, generic, here, in_pids, look, process, row, segment, shm,
+    Change, GID, OTHER_UID, SERVER, UID, generic, here, in_pids, process, row, segment, shm,
 };
 use super::sets_make::{
     both, codes_of, crashed, operated_by, recorded, set, set_code, set_now, with,
@@ -31,9 +31,9 @@ fn of_uid(uid: u32) -> Caller {
 /// The codes where this process lives beside a dead server, whose set and queue have these modes.
 fn beside(other: Caller, mode: u32) -> (&'static str, &'static str) {
     let mut look = with(both(), process(STRANGER.pid, STRANGER.start));
-    look.extra.callers = Some(vec![other]);
-    look.extra.sets[0].row.mode = mode;
-    look.extra.queues[0].mode = mode;
+    look.change(|look| look.callers = Table::Whole(vec![other]));
+    look.change(|look| look.sets.rows_mut()[0].row.mode = mode);
+    look.change(|look| look.queues.rows_mut()[0].mode = mode);
     codes_of(&crashed(), &look)
 }
 
@@ -67,8 +67,8 @@ fn what_has_a_key_stays_while_somebody_lives_whom_its_mode_lets_in() {
 fn what_is_roots_stays_while_another_process_of_roots_lives() {
     let code = |callers: Vec<Caller>| {
         let mut look = with(both(), process(STRANGER.pid, STRANGER.start));
-        look.extra.callers = Some(callers);
-        look.extra.sets[0].row.uid = 0;
+        look.change(|look| look.callers = Table::Whole(callers));
+        look.change(|look| look.sets.rows_mut()[0].row.uid = 0);
         set_code(&look)
     };
     assert_eq!(code(vec![of_uid(0)]), "others-may-use");
@@ -80,10 +80,10 @@ fn what_is_roots_stays_while_another_process_of_roots_lives() {
 #[test]
 fn what_has_a_key_stays_where_not_everybody_is_seen() {
     let mut look = both();
-    look.sight = Sight::Namespace;
+    look.change(|look| look.sight = Sight::Namespace);
     assert_eq!(codes_of(&crashed(), &look), ("others-unseen", "unseen"));
-    look.sight = Sight::Everybody;
-    look.extra.callers = None;
+    look.change(|look| look.sight = Sight::Everybody);
+    look.change(|look| look.callers = Table::unasked());
     assert_eq!(codes_of(&crashed(), &look), ("others-unseen", "others-unseen"), "not looked at");
 }
 
@@ -94,17 +94,17 @@ fn what_has_no_key_goes_by_who_used_it() {
     let story =
         Story::of(generic(1)).object(1, Role::Other, Identity::Sem(known)).end(1, End::Signal(9));
     let mut look = with(both(), process(STRANGER.pid, STRANGER.start));
-    look.extra.callers = Some(vec![of_uid(UID)]);
-    look.extra.sets[0].row.key = 0;
+    look.change(|look| look.callers = Table::Whole(vec![of_uid(UID)]));
+    look.change(|look| look.sets.rows_mut()[0].row.key = 0);
     assert_eq!(reason(&story.book, &look, 1), None);
-    look.extra.sets[0].members = Some(operated_by(&[STRANGER.pid]));
+    look.change(|look| look.sets.rows_mut()[0].members = Some(operated_by(&[STRANGER.pid])));
     assert_eq!(reason(&story.book, &look, 1).unwrap().code(), "last-user-lives");
 }
 
 #[test]
 fn what_a_clean_exit_left_says_so_first() {
     let mut look = with(both(), process(STRANGER.pid, STRANGER.start));
-    look.extra.callers = Some(vec![of_uid(UID)]);
+    look.change(|look| look.callers = Table::Whole(vec![of_uid(UID)]));
     let left = recorded().end(1, End::Exit(0));
     assert_eq!(codes_of(&left, &look), ("left-clean", "left-clean"));
     let asked = super::sets_make::codes_when_asked(&left, &look);
@@ -126,7 +126,7 @@ fn a_stranger_that_was_noted_keeps_what_it_used_while_it_lives() {
     let mut hidden = both();
     hidden.hidden = vec![STRANGER.pid];
     assert_eq!(codes_of(&story, &hidden), ("last-user-unseen", "removed"));
-    let elsewhere = Snapshot { place: in_pids("id:99"), ..both() };
+    let elsewhere = both().with(|look| look.place = in_pids("id:99"));
     assert_eq!(codes_of(&story, &elsewhere).0, "last-user-unseen");
 }
 
@@ -168,14 +168,13 @@ fn gauss(segment: &Segment, end: End) -> Story {
 fn in_container(segment: &Segment, nattch: u64, mark: Option<i32>) -> Snapshot {
     let mut main = row(segment);
     main.nattch = nattch;
-    let mut look = Snapshot { segments: vec![main], ..look() };
+    let mut look = both().with(|look| look.segments = Table::Whole(vec![main]));
     let members = Some(operated_by(&[0, SERVER.pid]));
-    look.extra = both().extra;
-    look.extra.queues.clear();
-    look.extra.sets = vec![Set { members, ..set_now() }];
-    look.sight = Sight::Namespace;
-    look.extra.callers = Some(vec![of_uid(UID)]);
-    look.extra.marked = mark.into_iter().map(|pid| (3, pid)).collect();
+    look.change(|look| look.queues = Table::Whole(vec![]));
+    look.change(|look| look.sets = Table::Whole(vec![Set { members, ..set_now() }]));
+    look.change(|look| look.sight = Sight::Namespace);
+    look.change(|look| look.callers = Table::Whole(vec![of_uid(UID)]));
+    look.change(|look| look.marked = mark.into_iter().map(|pid| (3, pid)).collect());
     look
 }
 
@@ -191,14 +190,14 @@ fn an_opengausss_set_goes_by_its_mark_and_the_main_segment() {
     assert_eq!(code(&other), "others-unseen", "another's mark");
     // Removed before, or by the server itself: then nobody has it attached.
     let mut gone = in_container(&main, 0, Some(SERVER.pid));
-    gone.segments.clear();
+    gone.change(|look| look.segments = Table::Whole(vec![]));
     assert_eq!(code(&gone), "removed");
     // Who waits says more.
     let mut waited = in_container(&main, 0, Some(SERVER.pid));
-    waited.extra.sets[0].members.as_mut().unwrap().waiters = 1;
+    waited.change(|look| look.sets.rows_mut()[0].members.as_mut().unwrap().waiters = 1);
     assert_eq!(code(&waited), "waited-for");
     let mut changed = in_container(&main, 0, Some(SERVER.pid));
-    changed.extra.sets[0].row.ctime += 5;
+    changed.change(|look| look.sets.rows_mut()[0].row.ctime += 5);
     assert_eq!(code(&changed), "changed-since");
 }
 
@@ -208,14 +207,14 @@ fn in_another_pid_namespace_the_mark_of_a_dead_opengauss_reads_0() {
     let main = Segment { creator_pid: 0, ..segment(0) };
     let story = gauss(&segment(0), End::Unknown);
     let mut look = in_container(&main, 0, Some(0));
-    look.place = in_pids("id:99");
-    look.extra.sets[0].members = Some(operated_by(&[0]));
+    look.change(|look| look.place = in_pids("id:99"));
+    look.change(|look| look.sets.rows_mut()[0].members = Some(operated_by(&[0])));
     let code = |look: &Snapshot| reason(&story.book, look, 1).map_or("removed", |r| r.code());
     assert_eq!(code(&look), "removed");
     // Seen from an outer namespace it has another number.
-    look.extra.marked = [(3, 12_345)].into();
+    look.change(|look| look.marked = [(3, 12_345)].into());
     assert_eq!(code(&look), "removed");
-    look.extra.marked = [(3, STRANGER.pid)].into();
+    look.change(|look| look.marked = [(3, STRANGER.pid)].into());
     let look = with(look, process(STRANGER.pid, STRANGER.start));
     assert_eq!(code(&look), "others-may-use", "somebody's of this namespace");
 }
@@ -225,7 +224,7 @@ fn a_keyed_set_without_its_mark_is_no_opengausss_by_proof() {
     let main = segment(0);
     let story = gauss(&main, End::Signal(9));
     let mut look = in_container(&main, 0, None);
-    look.extra.sets[0].members = Some(operated_by(&[SERVER.pid]));
+    look.change(|look| look.sets.rows_mut()[0].members = Some(operated_by(&[SERVER.pid])));
     let look = with(look, process(STRANGER.pid, STRANGER.start));
     let kept = reason(&story.book, &look, 1).unwrap();
     assert_eq!(kept.code(), "others-may-use");

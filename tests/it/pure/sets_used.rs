@@ -7,12 +7,13 @@ use shmwarden::judge::{Action, Policy};
 use shmwarden::ledger::Book;
 use shmwarden::ledger::record::{End, How, ObjectSeen, Record, Role};
 use shmwarden::object::{Identity, SemaphoreSet};
-use shmwarden::snapshot::uses::{Found, WaitsFor};
-use shmwarden::snapshot::{Process, Sight, Snapshot};
+use shmwarden::snapshot::uses::{Found, Waits, WaitsFor};
+use shmwarden::snapshot::{Process, Sight, Table};
 use shmwarden::sys::sem::Members;
 
 use super::make::{
-    LEDGER, OTHER_UID, SERVER, UID, closed, generic, in_pids, process, seconds, seen, segment, shm,
+    Change, LEDGER, OTHER_UID, SERVER, UID, closed, generic, in_pids, process, seconds, seen,
+    segment, shm,
 };
 use super::sets_make::{
     WORKER, both, codes_of, codes_when_asked, crashed, operated_by, queue, queue_code, recorded,
@@ -26,16 +27,18 @@ fn a_waiter_keeps_a_set_and_all_of_its_instance() {
     assert_eq!(codes_of(&crashed(), &with_members(waited)), ("waited-for", "instance-held"));
     for what in [WaitsFor::Set(3), WaitsFor::Queue(5)] {
         let mut look = both();
-        look.extra.blocked = vec![Found { pid: 8000, what, times: 2 }];
+        let blocked = vec![Found { pid: 8000, what, times: 2 }];
+        look.change(|look| look.waits = Some(Waits { blocked, unasked: vec![] }));
         let (set, queue) = codes_of(&crashed(), &look);
         assert!([set, queue].contains(&"waited-for"), "{what:?}");
         assert!([set, queue].contains(&"instance-held"), "{what:?}");
     }
     let mut look = both();
-    look.extra.blocked = vec![
+    let blocked = vec![
         Found { pid: 8000, what: WaitsFor::Set(5), times: 1 },
         Found { pid: 8000, what: WaitsFor::Queue(3), times: 1 },
     ];
+    look.change(|look| look.waits = Some(Waits { blocked, unasked: vec![] }));
     assert_eq!(codes_of(&crashed(), &look), ("removed", "removed"), "others of these numbers");
 }
 
@@ -47,7 +50,7 @@ fn a_last_operator_that_lives_keeps_a_set() {
     assert_eq!(set_code(&with(look(), process(8000, 2000))), "last-user-lives");
     let ended = Process { ended: true, ..process(8000, 2000) };
     assert_eq!(set_code(&with(look(), ended)), "removed");
-    let hidden = Snapshot { hidden: vec![8000], ..look() };
+    let hidden = look().with(|look| look.hidden = vec![8000]);
     assert_eq!(set_code(&hidden), "last-user-unseen");
     let (_, verdicts) =
         settle(&crashed().book, &with(look(), process(8000, 2000)), &Policy::default());
@@ -61,7 +64,7 @@ fn a_last_sender_or_receiver_that_lives_keeps_a_queue() {
     let received = with_queue(|row| (row.last_receiver, row.rtime) = (8000, 1));
     for look in [sent, received] {
         assert_eq!(queue_code(&look), "removed");
-        let hidden = Snapshot { hidden: vec![8000], ..look.clone() };
+        let hidden = look.clone().with(|look| look.hidden = vec![8000]);
         assert_eq!(queue_code(&hidden), "last-user-unseen");
         assert_eq!(queue_code(&with(look, process(8000, 2000))), "last-user-lives");
     }
@@ -76,8 +79,10 @@ fn a_last_sender_or_receiver_that_lives_keeps_a_queue() {
 fn a_member_whose_operator_may_be_elsewhere_keeps_a_set() {
     let look = |everybody, otime, members: Members| {
         let mut look = with_members(members);
-        look.sight = if everybody { Sight::Everybody } else { Sight::Namespace };
-        look.extra.sets[0].row.otime = otime;
+        look.change(|look| {
+            look.sight = if everybody { Sight::Everybody } else { Sight::Namespace }
+        });
+        look.change(|look| look.sets.rows_mut()[0].row.otime = otime);
         set_code(&look)
     };
     let some = || operated_by(&[0, SERVER.pid]);
@@ -96,8 +101,7 @@ fn a_member_whose_operator_may_be_elsewhere_keeps_a_set() {
 fn who_may_not_be_asked_counts_as_a_user() {
     assert_eq!(set_code(&with_set(|set| set.members = None)), "unreadable");
     let mut look = both();
-    (look.extra.sets_were_read, look.extra.queues_were_read) = (false, false);
-    (look.extra.sets, look.extra.queues) = (vec![], vec![]);
+    look.change(|look| (look.sets, look.queues) = (Table::unasked(), Table::unasked()));
     assert_eq!(codes_of(&crashed(), &look), ("unreadable", "unreadable"));
 }
 
@@ -105,7 +109,8 @@ fn who_may_not_be_asked_counts_as_a_user() {
 fn a_process_that_may_wait_for_a_queue_and_may_not_be_asked_keeps_it() {
     let unasked = |uid, mode| {
         let mut look = with_queue(|row| row.mode = mode);
-        look.extra.unasked = vec![8000];
+        let waits = Waits { blocked: vec![], unasked: vec![8000] };
+        look.change(|look| look.waits = Some(waits));
         let other = Process { uids: Some([uid; 4]), ..closed(8000, "client") };
         queue_code(&with(look, other))
     };
@@ -119,7 +124,7 @@ fn a_process_that_may_wait_for_a_queue_and_may_not_be_asked_keeps_it() {
 #[test]
 fn a_queue_is_kept_where_somebody_may_wait_for_it_unseen() {
     let with = |sight| {
-        let look = Snapshot { sight, ..both() };
+        let look = both().with(|look| look.sight = sight);
         (set_code(&look), queue_code(&look))
     };
     assert_eq!(with(Sight::Everybody), ("removed", "removed"));
@@ -196,12 +201,12 @@ fn without_a_recorded_death_every_last_user_has_to_be_in_the_ledger() {
 
 #[test]
 fn pids_of_another_pid_namespace_are_not_the_recorded_ones() {
-    let elsewhere = Snapshot { place: in_pids("id:99"), ..both() };
+    let elsewhere = both().with(|look| look.place = in_pids("id:99"));
     assert_eq!(codes_of(&crashed(), &elsewhere), ("removed", "removed"), "seen to die");
     let mut unseen = elsewhere.clone();
-    unseen.sight = Sight::Namespace;
-    unseen.extra.sets[0].members = Some(operated_by(&[0]));
-    unseen.extra.queues[0].last_sender = 0;
+    unseen.change(|look| look.sight = Sight::Namespace);
+    unseen.change(|look| look.sets.rows_mut()[0].members = Some(operated_by(&[0])));
+    unseen.change(|look| look.queues.rows_mut()[0].last_sender = 0);
     assert_eq!(codes_of(&crashed(), &unseen), ("last-user-unseen", "last-user-unseen"));
     // The death follows from the launcher's, which was the first process there; who used the set
     // last does not.
@@ -233,7 +238,7 @@ fn a_clock_that_was_set_since_the_death_keeps_what_may_have_been_used_since() {
             set.members = Some(operated_by(&[9000]));
         });
         let now = Duration::from_secs(now.unsigned_abs());
-        look.now = SystemTime::UNIX_EPOCH + now;
+        look.change(|look| look.now = SystemTime::UNIX_EPOCH + now);
         let next = Process { uids: Some([UID; 4]), ..process(look.pid + 1, 5) };
         set_code(&with(look, next))
     };

@@ -8,11 +8,11 @@ use shmwarden::ledger::book::Illegal;
 use shmwarden::ledger::record::{Claim, End, Record, Role};
 use shmwarden::ledger::{Book, Entry, line};
 use shmwarden::object::{Identity, ProcessRef, Segment, ShmFile};
-use shmwarden::snapshot::Snapshot;
+use shmwarden::snapshot::{Snapshot, Table};
 
 use super::make::{
-    CONTROL_HANDLE, DATA, DYNAMIC_HANDLE, FORKS, SERVER, claim, control_list, header, here, look,
-    main_header, posix, posix_of, row, run, seen, segment, shm, time,
+    CONTROL_HANDLE, Change, DATA, DYNAMIC_HANDLE, FORKS, SERVER, claim, control_list, files,
+    header, here, look, main_header, posix, posix_of, row, run, seen, segment, shm, time,
 };
 
 /// Entries that may follow one another, and the book that they make.
@@ -187,10 +187,12 @@ pub fn crashed_as(claim: Claim, end: End) -> Crashed {
         .object(3, Role::Dynamic, posix(&dynamic))
         .end(1, end);
     let mut look = look();
-    look.segments = vec![row(&main)];
-    look.files = vec![control.clone(), dynamic.clone()];
-    look.headers = [(0, main_header(SERVER.pid, CONTROL_HANDLE, DATA))].into();
-    look.controls = vec![(posix(&control), control_list(wide, &[DYNAMIC_HANDLE]))];
+    look.change(|look| look.segments = Table::Whole(vec![row(&main)]));
+    look.change(|look| look.files = files(vec![control.clone(), dynamic.clone()]));
+    look.change(|look| look.headers = [(0, main_header(SERVER.pid, CONTROL_HANDLE, DATA))].into());
+    look.change(|look| {
+        look.controls = vec![(posix(&control), control_list(wide, &[DYNAMIC_HANDLE]))]
+    });
     Crashed { main, control, dynamic, story, look }
 }
 

@@ -9,12 +9,14 @@ use shmwarden::ledger::compact::rewrite;
 use shmwarden::ledger::record::{End, Header, Record, Role};
 use shmwarden::ledger::{Book, line};
 use shmwarden::object::{Birth, FileRef, Key, ShmFile};
-use shmwarden::snapshot::Snapshot;
+use shmwarden::snapshot::tables::ListedFile;
+use shmwarden::snapshot::{Snapshot, Table};
 use shmwarden::sys::shm::Row;
 
 use super::make::{
-    CONTROL_HANDLE, DYNAMIC_HANDLE, LATER, OTHER_UID, bytes, claim, control_list, file, generic,
-    header, here, look, posix, posix_of, row, run, seconds, seen, segment, shm, sysv_of, time,
+    CONTROL_HANDLE, Change, DYNAMIC_HANDLE, LATER, OTHER_UID, bytes, claim, control_list, file,
+    files, generic, header, here, listed, look, posix, posix_of, row, run, seconds, seen, segment,
+    shm, sysv_of, time,
 };
 use super::story::{Crashed, IN_ORDER, Story, crashed, reason, settle, would_remove};
 
@@ -39,10 +41,22 @@ fn on_an_older_kernel() -> Crashed {
     );
     // It moves while the server writes.
     let moved = unborn(posix_of(CONTROL_HANDLE), 90);
-    crashed.look.files = vec![moved.clone(), crashed.dynamic.clone()];
-    crashed.look.controls = vec![(posix(&moved), control_list(true, &[DYNAMIC_HANDLE]))];
-    crashed.look.segments = vec![Row { dtime: seconds(DEATH), ..row(&crashed.main) }];
+    crashed.look.change(|look| look.files = files(vec![moved.clone(), crashed.dynamic.clone()]));
+    crashed.look.change(|look| {
+        look.controls = vec![(posix(&moved), control_list(true, &[DYNAMIC_HANDLE]))]
+    });
+    crashed.look.change(|look| {
+        look.segments = Table::Whole(vec![Row { dtime: seconds(DEATH), ..row(&crashed.main) }])
+    });
     crashed
+}
+
+impl Crashed {
+    /// Changes a file that bears no birth time at this second.
+    fn change_file(&mut self, which: usize, at: i64) {
+        let change = |file: &mut ListedFile| *file = listed(unborn(file.identity.clone(), at));
+        self.look.change(|look| change(&mut look.files.rows_mut()[which]));
+    }
 }
 
 fn code(crashed: &Crashed, object: u64) -> &'static str {
@@ -68,40 +82,41 @@ fn what_a_dead_server_lists_goes_without_a_birth_time_and_the_main_segment_last(
 fn a_file_that_was_changed_after_the_death_stays_with_its_list_and_what_leads_to_that() {
     for (which, stays) in [(1, "changed-since"), (0, "removed")] {
         let mut crashed = on_an_older_kernel();
-        crashed.look.files[which] = unborn(crashed.look.files[which].clone(), DEATH + 1);
+        crashed.change_file(which, DEATH + 1);
         assert_eq!(code(&crashed, 3), stays);
         let control = if which == 0 { "changed-since" } else { "listed-stays" };
         assert_eq!((code(&crashed, 2), code(&crashed, 1)), (control, "listed-stays"));
     }
     // The kernel's last detach is in whole seconds.
     let mut tie = on_an_older_kernel();
-    tie.look.files[1] = unborn(tie.look.files[1].clone(), DEATH);
+    tie.change_file(1, DEATH);
     assert_eq!(codes(&tie), ["removed"; 3]);
 }
 
 #[test]
 fn the_last_detach_counts_as_it_was_before_anybody_read_the_segment() {
     let mut crashed = on_an_older_kernel();
-    crashed.look.files[1] = unborn(crashed.look.files[1].clone(), DEATH + 5);
+    crashed.change_file(1, DEATH + 5);
     let detached = Record::Detached { run: 1, seconds: seconds(DEATH) };
     crashed.story = crashed.story.end(1, End::Unknown).then(detached);
-    crashed.look.segments[0].dtime = seconds(DEATH + 10);
+    crashed.look.change(|look| look.segments.rows_mut()[0].dtime = seconds(DEATH + 10));
     assert_eq!(codes(&crashed), ["changed-since", "listed-stays", "listed-stays"]);
-    crashed.look.files[1] = crashed.dynamic.clone();
+    crashed.look.change(|look| look.files.rows_mut()[1] = listed(crashed.dynamic.clone()));
     assert_eq!(codes(&crashed), ["removed"; 3]);
 }
 
 #[test]
 fn nothing_without_a_birth_time_goes_where_no_death_is_known() {
     let mut crashed = on_an_older_kernel();
-    crashed.look.segments[0].dtime = 0;
+    crashed.look.change(|look| look.segments.rows_mut()[0].dtime = 0);
     assert_eq!(codes(&crashed), ["no-birth-time", "no-birth-time", "listed-stays"]);
     // An end that was seen will do, one that lies ahead will not.
     crashed.story = crashed.story.end(1, End::Signal(9));
-    let changed = |file: &ShmFile| unborn(file.clone(), 0);
-    crashed.look.files = crashed.look.files.iter().map(changed).collect();
+    for file in 0..crashed.look.files.seen().len() {
+        crashed.change_file(file, 0);
+    }
     assert_eq!(codes(&crashed), ["removed"; 3]);
-    crashed.look.now = time(2);
+    crashed.look.change(|look| look.now = time(2));
     assert_eq!(codes(&crashed), ["no-birth-time", "no-birth-time", "listed-stays"]);
 }
 
@@ -118,10 +133,10 @@ fn a_clock_that_was_set_back_tells_no_file_from_a_later_one() {
         posix(&crashed.control),
     );
     for (ahead_ms, kept) in [(5000, "removed"), (4500, "removed"), (90_000, "removed")] {
-        crashed.look.clock_ahead_ms = ahead_ms;
+        crashed.look.change(|look| look.clock_ahead_ms = ahead_ms);
         assert_eq!(code(&crashed, 3), kept, "{ahead_ms}");
     }
-    crashed.look.clock_ahead_ms = 3000;
+    crashed.look.change(|look| look.clock_ahead_ms = 3000);
     assert_eq!(codes(&crashed), ["no-birth-time", "no-birth-time", "listed-stays"]);
 }
 
@@ -133,8 +148,8 @@ fn a_file_without_a_birth_time_that_no_list_names_is_kept_and_holds_nothing_else
         .object(3, Role::Other, posix(&file("kept", 10)))
         .end(1, End::Signal(9));
     let mut look = look();
-    look.segments = vec![row(&segment(0))];
-    look.files = vec![unborn(file("arena", 9), 10), file("kept", 10)];
+    look.change(|look| look.segments = Table::Whole(vec![row(&segment(0))]));
+    look.change(|look| look.files = files(vec![unborn(file("arena", 9), 10), file("kept", 10)]));
     let code = |object| reason(&story.book, &look, object).map(|reason| reason.code());
     assert_eq!(code(2), Some("no-birth-time"));
     assert_eq!((code(1), code(3)), (None, None));
@@ -156,10 +171,10 @@ fn another_inode_owner_or_a_birth_time_is_another_file() {
 #[test]
 fn a_name_of_the_list_that_another_users_file_bears_keeps_the_list() {
     let mut crashed = on_an_older_kernel();
-    crashed.look.files[1].uid = OTHER_UID;
+    crashed.look.change(|look| look.files.rows_mut()[1].identity.uid = OTHER_UID);
     assert_eq!((code(&crashed, 2), code(&crashed, 1)), ("listed-stays", "listed-stays"));
     let mut born = super::story::crashed();
-    born.look.files[1].uid = OTHER_UID;
+    born.look.change(|look| look.files.rows_mut()[1].identity.uid = OTHER_UID);
     assert_eq!((code(&born, 2), code(&born, 1)), ("listed-stays", "listed-stays"));
 }
 
@@ -172,12 +187,15 @@ fn a_name_of_the_list_that_is_there_and_no_file_keeps_the_list() {
             Role::Control,
             posix(&crashed.control),
         );
-        let name = crashed.look.files.remove(which).name;
-        crashed.look.extra.other_names = Some([name].into());
+        let mut all: Vec<_> = crashed.look.files.seen().cloned().collect();
+        let name = all.remove(which).name;
+        crashed.look.change(|look| look.files = Table::Whole(all));
+        crashed.look.change(|look| look.other_names = Table::Whole(vec![name]));
         assert_eq!(code(&crashed, 1), "listed-stays");
-        crashed.look.extra.other_names = None;
+        crashed.look.change(|look| look.other_names = Table::unasked());
         assert_eq!(code(&crashed, 1), "listed-stays", "a directory that was not read");
-        crashed.look.extra.other_names = Some([bytes("PostgreSQL.6")].into());
+        let other = Table::Whole(vec![bytes("PostgreSQL.6")]);
+        crashed.look.change(|look| look.other_names = other);
         assert_eq!(code(&crashed, 1), "removed");
     }
 }
@@ -207,9 +225,12 @@ fn a_list_and_what_leads_to_it_go_only_when_all_that_is_named_is_gone() {
         .object(1, Role::Main, shm(&sysv.main))
         .object(2, Role::Control, shm(&list))
         .end(1, End::Signal(9));
-    sysv.look.files.clear();
-    sysv.look.segments.extend([row(&list), row(&listed)]);
-    sysv.look.controls = vec![(shm(&list), control_list(true, &[DYNAMIC_HANDLE]))];
+    sysv.look.change(|look| look.files = Table::Whole(vec![]));
+    sysv.look.change(|look| {
+        [row(&list), row(&listed)].into_iter().for_each(|row| look.segments.add(row))
+    });
+    sysv.look
+        .change(|look| look.controls = vec![(shm(&list), control_list(true, &[DYNAMIC_HANDLE]))]);
     let dynamic = vec![key(DYNAMIC_HANDLE)];
     let all = [control, dynamic.clone()].concat();
     assert_eq!(absent(&sysv), [(3, vec![]), (2, dynamic), (1, all)]);
@@ -223,9 +244,13 @@ fn an_unrecorded_segment_under_a_listed_key_keeps_the_list() {
         .object(1, Role::Main, shm(&crashed.main))
         .object(2, Role::Control, shm(&list))
         .end(1, End::Signal(9));
-    crashed.look.files.clear();
-    crashed.look.segments.extend([row(&list), row(&listed)]);
-    crashed.look.controls = vec![(shm(&list), control_list(true, &[DYNAMIC_HANDLE]))];
+    crashed.look.change(|look| look.files = Table::Whole(vec![]));
+    crashed.look.change(|look| {
+        [row(&list), row(&listed)].into_iter().for_each(|row| look.segments.add(row))
+    });
+    crashed
+        .look
+        .change(|look| look.controls = vec![(shm(&list), control_list(true, &[DYNAMIC_HANDLE]))]);
     // Judged without having been recorded, as where the ledger could not take it in.
     let dead = Life::Dead(vec![]);
     let book = crashed.story.book.clone();
@@ -239,7 +264,9 @@ fn an_unrecorded_segment_under_a_listed_key_keeps_the_list() {
         (kept(&verdicts, 1), kept(&verdicts, 2)),
         (Some("listed-stays"), Some("listed-stays"))
     );
-    crashed.look.segments.pop();
+    let mut all: Vec<Row> = crashed.look.segments.seen().cloned().collect();
+    all.pop();
+    crashed.look.change(|look| look.segments = Table::Whole(all));
     let verdicts = judge(&crashed.look);
     assert_eq!((kept(&verdicts, 1), kept(&verdicts, 2)), (None, None));
 }

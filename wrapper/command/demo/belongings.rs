@@ -33,13 +33,16 @@ impl Belongings {
         })?;
         let seen = seen.map_err(failed("cannot look at shared memory"))?;
         let mut found = Self { sets, ..Self::default() };
-        let own = seen.processes.iter().filter(|process| is_of(process, server));
+        let own = seen.processes.seen().filter(|process| is_of(process, server));
         let maps = own.filter_map(|process| process.maps.clone()?.here());
         for (mapped, _) in maps.flatten() {
             match mapped {
-                Mapped::Segment(id) => found.segments.extend(seen.segment(id).map(identity_of)),
+                Mapped::Segment(id) => {
+                    found.segments.extend(seen.segment(id).here().map(identity_of));
+                }
                 Mapped::File(id) => {
-                    let file = seen.files.iter().find(|file| file.file == id);
+                    let mut files = seen.files.seen().map(|file| &file.identity);
+                    let file = files.find(|file| file.file == id);
                     found.files.extend(file.cloned());
                 }
             }
@@ -133,7 +136,7 @@ fn is_of(process: &Process, server: i32) -> bool {
 
 /// The sets of which a process of the server operated a member last.
 fn sets_used_by(seen: &Snapshot, server: i32) -> Vec<SemaphoreSet> {
-    let own = seen.processes.iter().filter(|process| is_of(process, server));
+    let own = seen.processes.seen().filter(|process| is_of(process, server));
     let pids: Vec<i32> = own.map(|process| process.process.pid).collect();
     let used = |row: &&sem::Row| {
         // What may not be asked is another user's.

@@ -66,7 +66,7 @@ pub(crate) fn all(view: &View, shown: &Shown<'_>) -> Checked {
 
 /// The processes that are servers which are known.
 fn servers(view: &View) -> impl Iterator<Item = &Process> {
-    view.look.processes.iter().filter(|process| match &process.executable {
+    view.look.processes.seen().filter(|process| match &process.executable {
         Seen::Here(path) => engine::recognise(path) != EngineName::Generic,
         Seen::Gone | Seen::Denied => false,
     })
@@ -113,7 +113,7 @@ fn robbed(view: &View, shown: &Shown<'_>) -> Vec<Finding> {
 
 /// Who is no root cannot tell which processes of others are servers.
 fn unseen(view: &View) -> Option<Finding> {
-    let closed = view.look.processes.iter().filter(|process| process.is_closed()).count();
+    let closed = view.look.processes.seen().filter(|process| process.is_closed()).count();
     let text = format!(
         "{closed} processes could not be looked into, any of which may be a server: for what \
          concerns other users' servers run this as root"

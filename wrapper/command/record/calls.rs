@@ -54,7 +54,7 @@ fn marked(claim: &Claim, look: &Snapshot) -> Vec<i32> {
             && sys::server::value(id, mark) == Ok(magic)
             && sys::server::last_operator(id, mark) == Ok(claim.process.pid)
     };
-    look.extra.sets.iter().filter(is_own).map(|set| set.row.id).collect()
+    look.sets.seen().filter(is_own).map(|set| set.row.id).collect()
 }
 
 /// Writes down what was found, and who of the server may have used it; gives back what is in doubt.

@@ -57,7 +57,7 @@ pub(super) fn note(
     if known != Some(&claim) {
         ledger.note(Record::Claim(claim.clone()))?;
     }
-    Watch::follow(run, ledger, &look.segments)?;
+    Watch::follow(run, ledger, look.segments.seen().as_slice())?;
     sets::follow_once(run, ledger)?;
     for seen in found.0 {
         ledger.note(Record::Object(seen))?;
@@ -111,7 +111,7 @@ fn read_headers(claim: &Claim, target: &Target, look: &mut Snapshot) -> Doubts {
         return doubts;
     }
     let ids: Vec<i32> =
-        look.segments.iter().filter(|row| bears_claim(claim, row)).map(|row| row.id).collect();
+        look.segments.seen().filter(|row| bears_claim(claim, row)).map(|row| row.id).collect();
     for id in ids {
         match contents::of_living(target.process.pid, id, engine::HEADER_BYTES) {
             Some(bytes) => drop(look.headers.insert(id, bytes)),
@@ -183,10 +183,10 @@ fn member(process: ProcessRef, look: &Snapshot) -> Member {
 
 /// The server's descendants that had not ended at the look.
 fn descendants(server: ProcessRef, look: &Snapshot) -> impl Iterator<Item = &Process> {
-    look.processes.iter().filter(move |process| {
+    look.processes.seen().filter(move |process| {
         let mut at = Some(*process);
-        let mut ours = (0..look.processes.len()).map(|_| {
-            at = at.and_then(|process| look.process(process.parent));
+        let mut ours = (0..look.processes.seen().len()).map(|_| {
+            at = at.and_then(|process| look.process(process.parent).here());
             at
         });
         !process.ended
@@ -200,7 +200,7 @@ fn descendants(server: ProcessRef, look: &Snapshot) -> impl Iterator<Item = &Pro
 fn makers(server: ProcessRef, claim: &Claim, look: &Snapshot) -> Vec<Member> {
     let made = |pid: i32| {
         let fits = |uid: u32| attribute::uid_fits(claim, uid);
-        look.segments.iter().any(|row| row.creator_pid == pid && fits(row.creator_uid))
+        look.segments.seen().any(|row| row.creator_pid == pid && fits(row.creator_uid))
     };
     let below = descendants(server, look).filter(|process| made(process.process.pid));
     let members = below.map(|process| member(process.process, look));

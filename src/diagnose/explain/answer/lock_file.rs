@@ -94,11 +94,15 @@ fn exists(message: &Message, scene: &Scene<'_>) -> Answer {
         return answer;
     };
     match scene.look.process(pid) {
-        None => {
+        Seen::Denied => {
+            answer.here.push(format!("process {pid} is there, and cannot be seen from here"));
+            answer.run(format!("as root: ps -fp {pid}"));
+        }
+        Seen::Gone => {
             answer.here.push(format!("there is no process {pid} here now"));
             answer.run("start the server again: a stale postmaster.pid is no obstacle to it");
         }
-        Some(process) if process.ended => {
+        Seen::Here(process) if process.ended => {
             answer.here.push(format!(
                 "process {pid} is dead, but process {} has not taken notice of that (a zombie)",
                 process.parent
@@ -109,7 +113,7 @@ fn exists(message: &Message, scene: &Scene<'_>) -> Answer {
                 process.parent
             ));
         }
-        Some(process) => {
+        Seen::Here(process) => {
             let command = (scene.safe)(&process.comm.lossy());
             if is_server(process) {
                 answer.here.push(format!("process {pid} is a server: {command}"));
@@ -128,7 +132,7 @@ fn exists(message: &Message, scene: &Scene<'_>) -> Answer {
 
 /// The servers that live here, their workers left out.
 fn servers(scene: &Scene<'_>) -> Vec<String> {
-    let living = || scene.look.processes.iter().filter(|one| !one.ended && is_server(one));
+    let living = || scene.look.processes.seen().filter(|one| !one.ended && is_server(one));
     let is_worker = |one: &Process| living().any(|other| other.process.pid == one.parent);
     let all: Vec<&Process> = living().filter(|one| !is_worker(one)).collect();
     if all.is_empty() {

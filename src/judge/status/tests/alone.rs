@@ -1,13 +1,13 @@
 //! What no ledger has.
 
-use super::make::{UID, alone, file, file_ref, look, mapper, process, row, set, with};
+use super::make::{Change, UID, alone, file, file_ref, look, mapper, process, row, set, with};
 use crate::judge::status::Status::{Orphan, Unrecorded};
-use crate::snapshot::{Mapped, Seen, Sight, Snapshot};
+use crate::snapshot::{Mapped, Seen, Sight, Snapshot, Table};
 use crate::sys::msg;
 use crate::sys::shm::{MODE_DEST, Row};
 
 fn and(mut look: Snapshot, process: crate::snapshot::Process) -> Snapshot {
-    look.processes.push(process);
+    look.change(|look| look.processes.add(process));
     look
 }
 
@@ -60,7 +60,7 @@ fn whom_one_cannot_see_counts_as_alive() {
 fn a_set_is_in_use_by_waiters_and_by_its_last_operator() {
     let of = |set| {
         let mut look = look();
-        look.extra.sets = vec![set];
+        look.change(|look| look.sets = Table::Whole(vec![set]));
         look
     };
     assert_eq!(alone(&of(set(&[0, 55]))), (Orphan, "no-user"));
@@ -103,7 +103,7 @@ fn a_queue_is_in_use_by_its_last_sender_and_receiver() {
     };
     let of = |queue| {
         let mut look = look();
-        look.extra.queues = vec![queue];
+        look.change(|look| look.queues = Table::Whole(vec![queue]));
         look
     };
     assert_eq!(alone(&of(queue(55, 9))), (Orphan, "no-user"));
@@ -127,7 +127,7 @@ fn a_file_is_in_use_by_whoever_maps_it_or_may() {
         closed.maps = maps;
         let mut closed = and(look.clone(), closed);
         assert_eq!(alone(&closed), (Orphan, "no-user"), "its mode lets in its owner alone");
-        closed.extra.files[0].facts.mode |= 0o044;
+        closed.change(|look| look.files.rows_mut()[0].facts.mode |= 0o044);
         assert_eq!(alone(&closed), (Unrecorded, "perhaps-mapped"));
     }
 }

@@ -1,12 +1,12 @@
 //! Who holds an object.
 
-use super::make::{SERVER, Story, UID, mapper, only, process, row, server, set, with};
+use super::make::{Change, SERVER, Story, UID, mapper, only, process, row, server, set, with};
 use crate::judge::status::Account;
 use crate::judge::status::holders::{Holders, Holding, Use, Uses};
 use crate::ledger::record::End;
 use crate::object::FileRef;
 use crate::snapshot::uses::{Found, WaitsFor};
-use crate::snapshot::{Mapped, Process, Seen, Snapshot};
+use crate::snapshot::{Mapped, Process, Seen, Snapshot, Table};
 use crate::sys::shm::Row;
 
 fn holding(look: &Snapshot, accounts: &[Account], uses: &Uses) -> Holding {
@@ -34,11 +34,11 @@ const IT: Mapped = Mapped::Segment(1);
 #[test]
 fn attachments_are_counted_a_process_and_what_is_left_is_unexplained() {
     let mut look = attached(5);
-    look.processes.push(mapper(60, UID, &[(IT, 3)]));
-    look.processes.push(mapper(61, 0, &[(IT, 1)]));
+    look.change(|look| look.processes.add(mapper(60, UID, &[(IT, 3)])));
+    look.change(|look| look.processes.add(mapper(61, 0, &[(IT, 1)])));
     let mut closed = process(62, 600, 0);
     closed.maps = Some(Seen::Denied);
-    look.processes.push(closed);
+    look.change(|look| look.processes.add(closed));
     let found = holding(&look, &[], &Uses::default());
     let expected = [(60, 3, Use::Attached, None, false), (61, 1, Use::Attached, None, false)];
     assert_eq!(short(&found), expected);
@@ -48,7 +48,9 @@ fn attachments_are_counted_a_process_and_what_is_left_is_unexplained() {
 #[test]
 fn a_segment_of_the_same_id_in_another_namespace_is_another() {
     let mut look = attached(1);
-    look.processes.push(Process { same_ipc: Some(false), ..mapper(60, UID, &[(IT, 1)]) });
+    look.change(|look| {
+        look.processes.add(Process { same_ipc: Some(false), ..mapper(60, UID, &[(IT, 1)]) })
+    });
     let found = holding(&look, &[], &Uses::default());
     assert_eq!((short(&found), found.unexplained), (vec![], Some(1)));
 }
@@ -56,16 +58,18 @@ fn a_segment_of_the_same_id_in_another_namespace_is_another() {
 #[test]
 fn more_mappings_than_attachments_explain_all() {
     let mut look = attached(1);
-    look.processes.push(mapper(60, UID, &[(IT, 3)]));
+    look.change(|look| look.processes.add(mapper(60, UID, &[(IT, 3)])));
     assert_eq!(holding(&look, &[], &Uses::default()).unexplained, Some(0));
 }
 
 #[test]
 fn a_descendant_of_a_living_server_is_of_its_instance() {
     let mut look = attached(2);
-    look.processes.push(server());
-    look.processes.push(Process { parent: SERVER.pid, ..mapper(60, UID, &[(IT, 1)]) });
-    look.processes.push(mapper(61, 7, &[(IT, 1)]));
+    look.change(|look| look.processes.add(server()));
+    look.change(|look| {
+        look.processes.add(Process { parent: SERVER.pid, ..mapper(60, UID, &[(IT, 1)]) })
+    });
+    look.change(|look| look.processes.add(mapper(61, 7, &[(IT, 1)])));
     let accounts = [Story::begin().has(&row(1)).account(&look)];
     let expected = [(60, 1, Use::Attached, Some(0), false), (61, 1, Use::Attached, None, false)];
     assert_eq!(short(&holding(&look, &accounts, &Uses::default())), expected);
@@ -74,7 +78,7 @@ fn a_descendant_of_a_living_server_is_of_its_instance() {
 #[test]
 fn who_holds_what_a_dead_server_left_is_its_orphan() {
     let mut look = attached(1);
-    look.processes.push(mapper(60, UID, &[(IT, 1)]));
+    look.change(|look| look.processes.add(mapper(60, UID, &[(IT, 1)])));
     let story = Story::begin().has(&row(1)).ended(End::Signal(9));
     let accounts = [story.account(&look)];
     let expected = [(60, 1, Use::Attached, Some(0), true)];
@@ -84,17 +88,17 @@ fn who_holds_what_a_dead_server_left_is_its_orphan() {
 #[test]
 fn parents_in_a_circle_end() {
     let mut look = attached(1);
-    look.processes.push(Process { parent: 60, ..mapper(60, UID, &[(IT, 1)]) });
-    look.processes[0].parent = 1;
+    look.change(|look| look.processes.add(Process { parent: 60, ..mapper(60, UID, &[(IT, 1)]) }));
+    look.change(|look| look.processes.rows_mut()[0].parent = 1);
     assert_eq!(holding(&look, &[], &Uses::default()).holders.len(), 1);
 }
 
 #[test]
 fn a_set_is_held_by_who_waits_and_by_who_operated_it_last_and_lives() {
     let mut look = with(vec![], vec![]);
-    look.extra.sets = vec![set(&[0, 55, 56])];
-    look.processes.push(process(55, 600, 0));
-    look.processes.push(process(57, 600, 0));
+    look.change(|look| look.sets = Table::Whole(vec![set(&[0, 55, 56])]));
+    look.change(|look| look.processes.add(process(55, 600, 0)));
+    look.change(|look| look.processes.add(process(57, 600, 0)));
     let found = |pid, what| Found { pid, what, times: 2 };
     let opened = Found { pid: 55, what: (), times: 1 };
     let uses = Uses {

@@ -1,6 +1,6 @@
 //! What the tests of verdicts are made of.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use crate::judge::status::{Account, Judged, Status, statuses};
@@ -9,8 +9,10 @@ use crate::ledger::record::{
     Claim, End, EngineName, Entry, Header, How, ObjectSeen, Record, Role, RunStart, VERSION,
 };
 use crate::object::{Birth, Bytes, FileRef, Identity, Place, ProcessRef, ShmFile};
-use crate::snapshot::tables::{Extra, ListedFile, Set};
-use crate::snapshot::{Mapped, Process, Seen, Sight, Snapshot, identity_of};
+use crate::snapshot::opened::Opened;
+use crate::snapshot::tables::{ListedFile, Set};
+use crate::snapshot::uses::Waits;
+use crate::snapshot::{Mapped, Process, Seen, Sight, Snapshot, Table, Tables, identity_of};
 use crate::sys::files::FileFacts;
 use crate::sys::sem::{self, Members};
 use crate::sys::shm::Row;
@@ -35,23 +37,47 @@ fn now() -> SystemTime {
 
 /// A look at a machine where nothing is and only init and we run.
 pub(super) fn look() -> Snapshot {
-    Snapshot {
+    let asked = (0..100).map(|ino| FileRef { dev: 26, ino }).collect();
+    Snapshot::of(Tables {
         now: now(),
         clock_ahead_ms: 0,
         place: place(),
         uid: 0,
         pid: 77,
-        segments: Vec::new(),
-        files: Vec::new(),
-        processes: vec![process(1, 1, 0), process(OWN_PID, 9999, 0)],
-        maps_were_read: true,
         sight: Sight::Everybody,
+        segments: Table::Whole(Vec::new()),
+        sets: Table::Whole(Vec::new()),
+        queues: Table::Whole(Vec::new()),
+        files: Table::Whole(Vec::new()),
+        other_names: Table::Whole(Vec::new()),
+        processes: Table::Whole(vec![process(1, 1, 0), process(OWN_PID, 9999, 0)]),
         hidden: Vec::new(),
+        absent: BTreeSet::new(),
+        waits: Some(Waits::default()),
+        callers: Table::unasked(),
+        opened: Opened { asked, ..Opened::default() },
+        marked: BTreeMap::new(),
+        resident: None,
+        keys: BTreeMap::new(),
         data_dirs: Vec::new(),
-        headers: std::collections::BTreeMap::new(),
-        read_rows: std::collections::BTreeMap::new(),
+        headers: BTreeMap::new(),
+        read_rows: BTreeMap::new(),
         controls: Vec::new(),
-        extra: Extra { other_names: Some(BTreeSet::new()), ..Extra::default() },
+        unread_lists: Vec::new(),
+        trouble: Vec::new(),
+    })
+}
+
+/// A later look that differs in what a test is about.
+pub(super) trait Change {
+    fn change(&mut self, how: impl FnOnce(&mut Tables));
+}
+
+impl Change for Snapshot {
+    fn change(&mut self, how: impl FnOnce(&mut Tables)) {
+        let mut tables = Tables::clone(self);
+        how(&mut tables);
+        *self = Self::of(tables);
     }
 }
 
@@ -140,7 +166,7 @@ pub(super) fn file(name: &str) -> ListedFile {
         mount_id: 30,
     };
     let name = Bytes(name.as_bytes().to_vec());
-    let identity = Some(ShmFile {
+    let identity = ShmFile {
         name: name.clone(),
         mount: "tmpfs:1".to_owned(),
         file: file_ref(&name),
@@ -148,7 +174,7 @@ pub(super) fn file(name: &str) -> ListedFile {
         uid: UID,
         bytes: 4096,
         mode: 0o600,
-    });
+    };
     ListedFile { name, facts, identity }
 }
 
@@ -159,9 +185,10 @@ pub(super) fn file_ref(name: &Bytes) -> FileRef {
 /// What there is, as the kernel shows it.
 pub(super) fn with(rows: Vec<Row>, files: Vec<ListedFile>) -> Snapshot {
     let mut look = look();
-    look.segments = rows;
-    look.files = files.iter().filter_map(|f| f.identity.clone()).collect();
-    look.extra.files = files;
+    look.change(|look| {
+        look.segments = Table::Whole(rows);
+        look.files = Table::Whole(files);
+    });
     look
 }
 

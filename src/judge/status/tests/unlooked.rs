@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::make::{Story, UID, file, row, server, with};
+use super::make::{Change, Story, UID, file, row, server, with};
 use crate::judge::status::{Account, Status, Unlooked, statuses};
 use crate::ledger::record::End;
 use crate::object::Identity;
-use crate::snapshot::{Snapshot, identity_of};
+use crate::snapshot::{Snapshot, Table, identity_of};
 use crate::sys::shm::Row;
 
 fn unlooked(uid: Option<u32>) -> Unlooked {
@@ -55,7 +55,7 @@ fn what_a_ledger_that_was_read_has_is_judged_by_that() {
 #[test]
 fn what_a_ledger_says_of_objects_that_its_owner_could_not_remove_counts_for_nothing() {
     let mut look = with(vec![row(1)], vec![]);
-    look.processes.push(server());
+    look.change(|look| look.processes.add(server()));
     let verdict = |owner: u32, look: &Snapshot| {
         let mut account = Story::begin().has(&row(1)).account(look);
         account.source = (PathBuf::from("/home/u/a.ledger"), owner);
@@ -64,7 +64,7 @@ fn what_a_ledger_says_of_objects_that_its_owner_could_not_remove_counts_for_noth
     assert_eq!(verdict(UID, &look), Status::Live);
     assert_eq!(verdict(0, &look), Status::Live);
     assert_eq!(verdict(UID + 1, &look), Status::Unrecorded, "forged by another user");
-    look.processes.clear();
+    look.change(|look| look.processes = Table::Whole(vec![]));
     assert_eq!(verdict(UID + 1, &look), Status::Orphan);
 }
 

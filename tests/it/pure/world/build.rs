@@ -1,6 +1,6 @@
 //! The one place where a world meets the library's types: a ledger, a snapshot, a policy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -16,9 +16,9 @@ use shmwarden::object::{
 use shmwarden::proc::read::FileId;
 use shmwarden::snapshot::callers::Caller;
 use shmwarden::snapshot::opened::Opened;
-use shmwarden::snapshot::tables::{Extra, ListedFile, Set};
-use shmwarden::snapshot::uses::{Found, WaitsFor};
-use shmwarden::snapshot::{self, DataDirectory, Seen, Snapshot};
+use shmwarden::snapshot::tables::{ListedFile, Set};
+use shmwarden::snapshot::uses::{Found, Waits, WaitsFor};
+use shmwarden::snapshot::{self, DataDirectory, Seen, Snapshot, Table, Tables};
 use shmwarden::sys::files::FileFacts;
 use shmwarden::sys::sem::Members;
 use shmwarden::sys::{msg, sem, shm};
@@ -69,48 +69,63 @@ pub fn policy(world: &World) -> Policy {
 /// A look at everything but what is written in the objects.
 pub fn snapshot(world: &World) -> Snapshot {
     let things = |kind| world.things.iter().filter(move |thing| thing.kind == kind);
-    let files: Vec<&Thing> = things(Kind::Posix).collect();
     let processes: Vec<snapshot::Process> = world.processes.iter().map(process).collect();
-    let extra = Extra {
-        sets: things(Kind::Sem).filter(|_| world.sets_were_read).map(set).collect(),
-        sets_were_read: world.sets_were_read,
-        queues: things(Kind::Msg).filter(|_| world.queues_were_read).map(queue).collect(),
-        queues_were_read: world.queues_were_read,
+    // Where nobody was asked, and one is known to wait all the same, all others may.
+    let all = || world.processes.iter().map(|one| one.process.0).collect();
+    let waits = Waits {
         blocked: world.blocked.iter().map(blocked).collect(),
-        unasked: world.unasked.clone(),
-        callers: world.callers_were_read.then(|| callers(&world.processes)),
-        opened: world.opened.as_ref().map(opened),
-        marked: things(Kind::Sem).filter_map(|set| Some((set.id, set.mark?))).collect(),
-        files: files.iter().map(|file| listed(file)).collect(),
-        other_names: world.other_names.as_ref().map(|names| names.iter().map(bytes).collect()),
-        resident: None,
-        keys: BTreeMap::new(),
-        unread: Vec::new(),
-        waits_were_read: world.waits_were_read,
-        trouble: Vec::new(),
+        unasked: if world.waits_were_read { world.unasked.clone() } else { all() },
     };
-    Snapshot {
+    let were_read = world.waits_were_read || !waits.blocked.is_empty();
+    Snapshot::of(Tables {
         now: time(world.now),
         clock_ahead_ms: world.clock_ahead_ms,
         place: place(&world.here),
         uid: world.uid,
         pid: world.pid,
-        segments: things(Kind::Shm).map(segment).collect(),
-        files: files.into_iter().map(file).collect(),
-        processes,
-        maps_were_read: world.maps_were_read,
         sight: match world.sight {
             Sight::Everybody => snapshot::Sight::Everybody,
             Sight::Namespace => snapshot::Sight::Namespace,
             Sight::Part => snapshot::Sight::Part,
         },
+        segments: Table::Whole(things(Kind::Shm).map(segment).collect()),
+        sets: table(world.sets_were_read, things(Kind::Sem).map(set)),
+        queues: table(world.queues_were_read, things(Kind::Msg).map(queue)),
+        files: Table::Whole(things(Kind::Posix).map(listed).collect()),
+        other_names: table(
+            world.other_names.is_some(),
+            world.other_names.iter().flatten().map(bytes),
+        ),
+        processes: Table::Whole(processes),
         hidden: world.hidden.clone(),
+        absent: BTreeSet::new(),
+        waits: were_read.then_some(waits),
+        callers: table(world.callers_were_read, callers(&world.processes).into_iter()),
+        opened: opened(world),
+        marked: things(Kind::Sem).filter_map(|set| Some((set.id, set.mark?))).collect(),
+        resident: None,
+        keys: BTreeMap::new(),
         data_dirs: world.directories.iter().map(directory).collect(),
         headers: BTreeMap::new(),
         read_rows: BTreeMap::new(),
         controls: Vec::new(),
-        extra,
+        unread_lists: Vec::new(),
+        trouble: Vec::new(),
+    })
+}
+
+fn table<T>(was_read: bool, rows: impl Iterator<Item = T>) -> Table<T> {
+    match was_read {
+        true => Table::Whole(rows.collect()),
+        false => Table::Unread("it was not read".to_owned()),
     }
+}
+
+/// Takes the place of a look by a later one that has read more.
+fn later<T>(look: &mut Snapshot, more: impl FnOnce(&mut Tables) -> T) {
+    let mut tables = Tables::clone(look);
+    drop(more(&mut tables));
+    *look = Snapshot::of(tables);
 }
 
 /// Adds what is written in an object, as far as that can be read: the first bytes of a segment,
@@ -120,20 +135,26 @@ pub fn read(look: &mut Snapshot, thing: &Thing) {
     match &thing.content {
         Content::Nothing => {
             if thing.kind == Kind::Shm {
-                look.headers.insert(thing.id, vec![0; postgres::HEADER_BYTES]);
+                let start = vec![0; postgres::HEADER_BYTES];
+                later(look, |look| look.headers.insert(thing.id, start));
             }
         }
-        Content::Unreadable => look.extra.unread.push(known),
+        Content::Unreadable => add_unread(look, thing),
         Content::Bytes(bytes) => {
             if thing.kind == Kind::Shm {
                 let start = bytes.iter().copied().take(postgres::HEADER_BYTES).collect();
-                look.headers.insert(thing.id, start);
+                later(look, |look| look.headers.insert(thing.id, start));
             }
             if postgres::is_control(bytes) {
-                look.controls.push((known, bytes.clone()));
+                later(look, |look| look.controls.push((known, bytes.clone())));
             }
         }
     }
+}
+
+/// Adds what may be a list and cannot be read.
+pub fn add_unread(look: &mut Snapshot, thing: &Thing) {
+    later(look, |look| look.unread_lists.push(identity(thing)));
 }
 
 /// Adds the whole of what a ledger has as a list, whatever it begins with.
@@ -145,7 +166,16 @@ pub fn read_list(look: &mut Snapshot, thing: &Thing) {
     };
     let known = identity(thing);
     if !look.controls.iter().any(|(other, _)| *other == known) {
-        look.controls.push((known, whole));
+        later(look, |look| look.controls.push((known, whole)));
+    }
+}
+
+/// Adds the lists that another look has read.
+pub fn add_lists(look: &mut Snapshot, lists: &[(Identity, Vec<u8>)]) {
+    for list in lists {
+        if !look.controls.iter().any(|(known, _)| *known == list.0) {
+            later(look, |look| look.controls.push(list.clone()));
+        }
     }
 }
 
@@ -204,7 +234,7 @@ fn listed(thing: &Thing) -> ListedFile {
         ctime: (thing.ctime, 0),
         mount_id: 7,
     };
-    ListedFile { name: bytes(&thing.name), facts, identity: Some(file(thing)) }
+    ListedFile { name: bytes(&thing.name), facts, identity: file(thing) }
 }
 
 fn segment(thing: &Thing) -> shm::Row {
@@ -304,12 +334,17 @@ fn callers(processes: &[Process]) -> Vec<Caller> {
     living.map(caller).collect()
 }
 
-fn opened(all: &super::Opened) -> Opened {
+/// Of all files, or of none.
+fn opened(world: &World) -> Opened {
+    let Some(all) = &world.opened else { return Opened::default() };
     let file = |(dev, ino): (u64, u64)| FileRef { dev, ino };
+    let files = world.things.iter().filter(|thing| thing.kind == Kind::Posix);
     Opened {
+        asked: files.map(|thing| file((thing.dev, thing.ino))).collect(),
         by: all.by.iter().map(|(of, pid)| (file(*of), *pid)).collect(),
         closed: all.closed.clone(),
         locked: all.locked.iter().copied().map(file).collect(),
+        trouble: None,
     }
 }
 

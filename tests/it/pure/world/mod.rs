@@ -254,7 +254,6 @@ pub struct World {
     pub other_names: Option<Vec<String>>,
     pub sets_were_read: bool,
     pub queues_were_read: bool,
-    pub maps_were_read: bool,
     pub waits_were_read: bool,
     pub callers_were_read: bool,
     /// Who is blocked on a set or queue, and which.

@@ -192,7 +192,7 @@ fn complete(world: &World) -> Snapshot {
         match thing.kind {
             Kind::Shm if thing.nattch > 0 => match is_mapped_here(world, thing) {
                 true => build::read(&mut look, thing),
-                false => look.extra.unread.push(build::identity(thing)),
+                false => build::add_unread(&mut look, thing),
             },
             Kind::Posix if thing.name.starts_with("PostgreSQL.") => {
                 build::read(&mut look, thing);
@@ -279,11 +279,7 @@ impl<'a> Adopting<'a> {
         let listing = listing(world);
         let accounts = accounts(world, &listing);
         let mut look = complete(world);
-        for list in listing.controls {
-            if !look.controls.iter().any(|(known, _)| *known == list.0) {
-                look.controls.push(list);
-            }
-        }
+        build::add_lists(&mut look, &listing.controls);
         let judged = status::statuses(&look, &accounts, &unlooked(world));
         let unlooked = unlooked(world);
         let against =

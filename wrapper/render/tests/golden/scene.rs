@@ -14,13 +14,13 @@ use shmwarden::proc::limits::SemLimits;
 use shmwarden::snapshot::limits::{HugePages, Limits, ShmFileSystem};
 use shmwarden::snapshot::tables::{ListedFile, Set};
 use shmwarden::snapshot::uses::{Found, WaitsFor};
-use shmwarden::snapshot::{Mapped, Process, Seen, Snapshot};
+use shmwarden::snapshot::{Mapped, Process, Seen, Table};
 use shmwarden::sys::files::FileFacts;
 use shmwarden::sys::msg;
 use shmwarden::sys::sem::{self, Members};
 use shmwarden::sys::shm::{MODE_DEST, MODE_LOCKED, Row};
 
-use super::make;
+use super::make::{self, Change};
 use super::story::{Crashed, Story, crashed};
 use crate::command::doctor::check::Checked;
 use crate::command::view::{Source, View};
@@ -39,19 +39,16 @@ const CLOSED: i32 = 5002;
 /// Returns what `list`, `who`, `doctor` and `record` show.
 pub(super) fn view() -> View {
     let Crashed { main, control, dynamic, story, mut look } = crashed();
-    add_segments(&mut look, &main);
     let files = [control, dynamic, make::file("open\n", 5), not_text(), make::file("orphan", 7)];
-    look.files = files.to_vec();
-    look.extra.files = files.iter().map(listed).collect();
-    look.extra.sets = vec![set()];
-    look.extra.queues = vec![queue()];
-    look.extra.sets_were_read = true;
-    look.extra.queues_were_read = true;
-    look.processes = processes();
-    let resident = look.segments.iter().map(|row| (row.id, 4096));
-    look.extra.resident = Some(resident.collect());
-    look.extra.keys = BTreeMap::from([(3, Key(0x00f4_2403))]);
-    look.extra.opened = Some(Default::default());
+    look.change(|look| {
+        look.segments = Table::Whole(segments(&main));
+        look.files = Table::Whole(files.iter().map(listed).collect());
+        look.sets = Table::Whole(vec![set()]);
+        look.queues = Table::Whole(vec![queue()]);
+        look.processes = Table::Whole(processes());
+        look.resident = Some(look.segments.seen().map(|row| (row.id, 4096)).collect());
+        look.keys = BTreeMap::from([(3, Key(0x00f4_2403))]);
+    });
     let books = [story.book, living().book, outlived().book, ended().book];
     let accounts = books.map(|book| Account::new(book, &look, None, 1));
     let source = |name: &str| Source {
@@ -71,10 +68,10 @@ pub(super) fn view() -> View {
     }
 }
 
-fn add_segments(look: &mut Snapshot, main: &Segment) {
+fn segments(main: &Segment) -> Vec<Row> {
     let private = |id| Segment { key: Key(0), ..make::segment(id) };
     let of_root = Segment { creator_uid: 0, creator_gid: 0, ..make::segment(4) };
-    look.segments = vec![
+    vec![
         make::row(main),
         Row { nattch: 1, mode: MODE_LOCKED | 0o640, ..make::row(&of(LIVING, 1)) },
         Row { nattch: 3, ..make::row(&private(2)) },
@@ -85,7 +82,7 @@ fn add_segments(look: &mut Snapshot, main: &Segment) {
         make::row(&of(OUTLIVED, 7)),
         make::row(&Segment { bytes: 4096, ..of(OUTLIVED, 8) }),
         make::row(&of(ENDED, 9)),
-    ];
+    ]
 }
 
 fn processes() -> Vec<Process> {
@@ -159,7 +156,7 @@ fn listed(file: &ShmFile) -> ListedFile {
         ctime: (make::seconds(11), 0),
         mount_id: 30,
     };
-    ListedFile { name: file.name.clone(), facts, identity: Some(file.clone()) }
+    ListedFile { name: file.name.clone(), facts, identity: file.clone() }
 }
 
 fn set() -> Set {

@@ -21,7 +21,7 @@ impl Maker {
         let opened = self.opened();
         let names = if self.odd(4) { vec![self.a_name()] } else { Vec::new() };
         let read = [!self.odd(2), !self.odd(2), !self.odd(2), !self.odd(2), !self.odd(2)];
-        let [sets, queues, maps, waits, callers] = read;
+        let [sets, queues, _, waits, callers] = read;
         let set_back = if self.odd(6) { self.dice.pick(&[-5000, 5000, 600]) } else { 0 };
         let jitter = i64::try_from(self.dice.below(200)).unwrap();
         let descendants =
@@ -36,7 +36,6 @@ impl Maker {
             other_names: if self.odd(3) { None } else { Some(names) },
             sets_were_read: sets,
             queues_were_read: queues,
-            maps_were_read: maps,
             waits_were_read: waits,
             callers_were_read: callers,
             blocked,
