@@ -3,10 +3,11 @@
 //! `apply` judges a record before it changes anything; the writer and the replay both go through
 //! it, so a ledger that was written can be read, and one that reads was legal when written.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::time::SystemTime;
 
+use super::by_id::Numbers;
 pub use super::kept::{MOST_DESCENDANTS, MOST_ROBBED, MOST_STRANGERS};
 pub use super::kept::{Recorded, Robbed, Run, Standing};
 use super::own_file::OwnFile;
@@ -14,6 +15,7 @@ use super::record::{Claim, End, Entry, Loss, ObjectSeen, Place, Record, Role, Ru
 use super::record::{VERSION, VERSION_OF_ROBBED, VERSION_OF_SETS};
 use super::record::{VERSION_OF_STRANGERS, VERSION_OF_UNBORN};
 pub use super::replay::Tail;
+use super::unended::{Claimed, Unended};
 use crate::object::{Birth, Identity, ProcessRef, Segment, ShmFile};
 
 /// Why a record may not follow what is there.
@@ -53,8 +55,12 @@ pub struct Book {
     pub first_version: u64,
     /// The highest numbers that were given to a run and to an object.
     pub(super) given: (u64, u64),
-    /// Ids of the recorded segments, each with the object's number.
-    pub(super) segment_ids: BTreeSet<(i32, u64)>,
+    /// Runs that have no end yet.
+    pub(super) unended: Unended,
+    /// Where each claim is.
+    pub(super) claimed: Claimed,
+    /// Which objects bear an id or a name.
+    pub(super) numbers: Numbers,
 }
 
 impl Book {
@@ -115,7 +121,7 @@ impl Book {
                 self.stand(*object, entry.at, now, |was| *was == Standing::Intended)?;
             }
             Record::Detached { run, seconds } => self.detached(*run, *seconds)?,
-            Record::End { run, end } => self.open_run(*run)?.end = Some((*end, entry.at)),
+            Record::End { run, end } => self.end(*run, *end, entry.at)?,
         }
         self.seq = entry.seq;
         Ok(())
@@ -145,16 +151,11 @@ impl Book {
         self.given.1.saturating_add(1)
     }
 
-    /// Runs that have no end yet.
-    pub fn open_runs(&self) -> impl Iterator<Item = &Run> {
-        self.runs.values().filter(|run| run.end.is_none())
-    }
-
     /// Drops what only `history` reads from memory: the file keeps it. New numbers go on where they
     /// were.
     pub(super) fn forget_history(&mut self) {
         self.objects.retain(|_, object| object.is_open());
-        self.segment_ids.retain(|(_, number)| self.objects.contains_key(number));
+        self.number_anew();
         self.strangers.retain(|number, _| self.objects.contains_key(number));
     }
 
@@ -181,12 +182,7 @@ impl Book {
         if start.argv.iter().map(|arg| arg.0.len()).sum::<usize>() > super::line::LONGEST / 8 {
             return Err(Illegal("a command line that is too long"));
         }
-        let open_here = self.open_runs().any(|run| {
-            self.places
-                .get(run.place)
-                .is_some_and(|place| place.pid_namespace == here.pid_namespace)
-        });
-        if open_here {
+        if self.unended.any_in(&here.pid_namespace) {
             return Err(Illegal("a run while an earlier one has not ended"));
         }
         let place = self.places.len() - 1;
@@ -194,17 +190,18 @@ impl Book {
         let (end, detached) = (None, None);
         let run = Run { start: start.clone(), at, place, claims, descendants, end, detached };
         self.runs.insert(start.run, run);
+        self.unended.begin(start.run, &here);
         self.given.0 = start.run;
         Ok(())
     }
 
     fn claim(&mut self, claim: &Claim, forks: Option<u64>) -> Result<(), Illegal> {
-        let run = self.open_run(claim.run)?;
+        self.open_run(claim.run)?;
         if claim.process.pid <= 0 {
             return Err(Illegal("a claim of no process"));
         }
         let mut claim = Claim { forks, ended: None, ..claim.clone() };
-        match run.claims.iter_mut().find(|old| old.process == claim.process) {
+        match self.claim_of(claim.run, claim.process) {
             Some(old) if old.ended.is_some() => Err(Illegal("a claim of a process that ended")),
             Some(old) => {
                 claim.forks = forks.or(old.forks);
@@ -212,7 +209,10 @@ impl Book {
                 Ok(())
             }
             None => {
-                run.claims.push(claim);
+                let claims = &mut self.open_run(claim.run)?.claims;
+                let (at, key) = (claims.len(), (claim.run, claim.process));
+                claims.push(claim);
+                self.claimed.insert(key, at);
                 Ok(())
             }
         }
@@ -346,7 +346,7 @@ impl Book {
     /// No removal while a run that may use the object has not ended.
     fn all_ended_for(&self, object: u64) -> Result<(), Illegal> {
         let object = self.objects.get(&object).ok_or(Illegal("no such object"))?;
-        if self.open_runs().any(|run| self.may_use(run, object)) {
+        if self.any_unended_may_use(object) {
             return Err(Illegal("a removal while a run has not ended"));
         }
         Ok(())
@@ -365,14 +365,27 @@ impl Book {
         object.run == run.start.run || (its.boot == there.boot && reaches)
     }
 
+    /// Every run without an end is of the boot before this header's: they all were of one.
     fn end_runs_of_other_boots(&mut self, at: SystemTime) {
-        let boot = self.place().map(|place| place.boot.clone());
-        let places = &self.places;
-        for run in self.runs.values_mut().filter(|run| run.end.is_none()) {
-            if places.get(run.place).map(|place| &place.boot) != boot.as_ref() {
+        let mut last = self.places.iter().rev().map(|place| &place.boot);
+        if last.next() == last.next() {
+            return;
+        }
+        for run in self.unended.end_all() {
+            if let Some(run) = self.runs.get_mut(&run) {
                 run.end = Some((End::Unknown, at));
             }
         }
+    }
+
+    fn end(&mut self, number: u64, end: End, at: SystemTime) -> Result<(), Illegal> {
+        let run = self.open_run(number)?;
+        run.end = Some((end, at));
+        let place = run.place;
+        if let Some(place) = self.places.get(place) {
+            self.unended.end(number, place);
+        }
+        Ok(())
     }
 
     fn detached(&mut self, number: u64, seconds: i64) -> Result<(), Illegal> {
@@ -422,8 +435,8 @@ impl Book {
     }
 
     fn open_claim(&mut self, run: u64, process: ProcessRef) -> Result<&mut Claim, Illegal> {
-        let claims = &mut self.open_run(run)?.claims;
-        let claim = claims.iter_mut().find(|claim| claim.process == process);
+        self.open_run(run)?;
+        let claim = self.claim_of(run, process);
         claim.filter(|claim| claim.ended.is_none()).ok_or(Illegal("no such claimed process"))
     }
 }

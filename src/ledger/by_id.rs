@@ -1,34 +1,76 @@
-//! Which recorded segments bear an id. Asked for each row of the kernel's table, and a server may
-//! have tens of thousands of segments: a walk over all objects each time took minutes.
+//! Which recorded objects bear an id or a name. Asked for each row of the kernel's tables and each
+//! file, and a server may have tens of thousands: a walk over all objects each time took minutes.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::book::{Book, Recorded};
-use crate::object::Identity;
+use crate::object::{Bytes, Identity};
+
+/// The numbers of recorded objects, by what the kernel calls them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Numbers {
+    segments: BTreeSet<(i32, u64)>,
+    sets: BTreeSet<(i32, u64)>,
+    queues: BTreeSet<(i32, u64)>,
+    files: BTreeMap<Bytes, BTreeSet<u64>>,
+}
+
+impl Numbers {
+    fn add(&mut self, object: &Recorded) {
+        let number = object.number;
+        match &object.identity {
+            Identity::Shm(segment) => drop(self.segments.insert((segment.id, number))),
+            Identity::Sem(set) => drop(self.sets.insert((set.id, number))),
+            Identity::Msg(queue) => drop(self.queues.insert((queue.id, number))),
+            Identity::Posix(file) => {
+                self.files.entry(file.name.clone()).or_default().insert(number);
+            }
+        }
+    }
+
+    fn of(&self, identity: &Identity) -> Vec<u64> {
+        let of = |ids: &BTreeSet<(i32, u64)>, id: i32| {
+            ids.range((id, 0)..=(id, u64::MAX)).map(|(_, number)| *number).collect()
+        };
+        match identity {
+            Identity::Shm(segment) => of(&self.segments, segment.id),
+            Identity::Sem(set) => of(&self.sets, set.id),
+            Identity::Msg(queue) => of(&self.queues, queue.id),
+            Identity::Posix(file) => {
+                self.files.get(&file.name).into_iter().flatten().copied().collect()
+            }
+        }
+    }
+}
 
 impl Book {
     /// Whether this very object is recorded, whatever became of it.
     #[must_use]
     pub fn has(&self, identity: &Identity) -> bool {
-        match identity {
-            Identity::Shm(segment) => {
-                self.segments_of(segment.id).any(|object| object.identity.is(identity))
-            }
-            Identity::Posix(_) | Identity::Sem(_) | Identity::Msg(_) => {
-                self.objects.values().any(|object| object.identity.is(identity))
-            }
-        }
+        self.numbered(identity).any(|object| object.identity.is(identity))
+    }
+
+    /// Returns what was recorded under the id or name that an object bears, whatever became of it.
+    pub fn numbered(&self, identity: &Identity) -> impl Iterator<Item = &Recorded> {
+        self.numbers.of(identity).into_iter().filter_map(|number| self.objects.get(&number))
     }
 
     /// The segments that were recorded under an id, one after the other, whatever became of them.
     pub fn segments_of(&self, id: i32) -> impl Iterator<Item = &Recorded> {
-        let numbers = self.segment_ids.range((id, 0)..=(id, u64::MAX));
+        let numbers = self.numbers.segments.range((id, 0)..=(id, u64::MAX));
         numbers.filter_map(|(_, number)| self.objects.get(number))
     }
 
-    /// Takes an object in, or in its new state. It never changes its id (`book::may_become`).
+    /// Takes an object in, or in its new state. It never changes its id or name
+    /// (`book::may_become`).
     pub(super) fn put(&mut self, object: Recorded) {
-        if let Identity::Shm(segment) = &object.identity {
-            self.segment_ids.insert((segment.id, object.number));
-        }
+        self.numbers.add(&object);
         self.objects.insert(object.number, object);
+    }
+
+    /// Finds the objects that are left by what they bear, anew.
+    pub(super) fn number_anew(&mut self) {
+        self.numbers = Numbers::default();
+        self.objects.values().for_each(|object| self.numbers.add(object));
     }
 }

@@ -14,6 +14,7 @@ use nix::libc::{O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK};
 
 use super::beginning::{self, Beginning};
 use super::book::{Book, Tail};
+use super::limits;
 use super::line;
 use super::own_file::OwnFile;
 use super::owner::{act_as, identity, judge, look, make_for, refuse_others};
@@ -183,10 +184,18 @@ impl Ledger {
     /// Reads and replays the whole file.
     ///
     /// # Errors
-    /// [`Error::Io`]; damage and versions are in the [`Tail`].
+    /// [`Error::Refused`] of another user's that is larger than root reads, [`Error::Io`]; damage
+    /// and versions are in the [`Tail`].
     pub fn read(&mut self) -> Result<Tail> {
         let bytes = self.bytes()?;
+        let anothers = limits::is_anothers(self.owner.0);
+        if anothers {
+            limits::check_lines(&self.path, &bytes)?;
+        }
         let (book, whole, tail) = Book::replay(&bytes);
+        if anothers {
+            limits::check_book(&self.path, &book)?;
+        }
         self.book = book;
         self.book.is_read_from(OwnFile::of(&self.file));
         self.whole_bytes = whole as u64;
@@ -195,20 +204,35 @@ impl Ledger {
 
     /// Every byte of the file; of one that does not begin as a ledger only the first.
     pub(super) fn bytes(&self) -> Result<Vec<u8>> {
+        let mut largest = LARGEST;
+        if limits::is_anothers(self.owner.0) {
+            limits::check_bytes(&self.path, self.file_bytes()?)?;
+            // It may grow meanwhile.
+            largest = limits::LONGEST_OF_OTHERS + 1;
+        }
         let mut bytes = Vec::new();
         let read = (&self.file).rewind().and_then(|()| {
             (&self.file).take(line::LONGEST as u64 + 1).read_to_end(&mut bytes)?;
             if beginning::of(&bytes) == Beginning::NoLedger {
                 return Ok(bytes);
             }
-            (&self.file).take(LARGEST - bytes.len() as u64).read_to_end(&mut bytes)?;
-            if bytes.len() as u64 == LARGEST {
+            (&self.file).take(largest - bytes.len() as u64).read_to_end(&mut bytes)?;
+            if bytes.len() as u64 == largest {
                 Err(io::ErrorKind::FileTooLarge.into())
             } else {
                 Ok(bytes)
             }
         });
         read.map_err(Error::io("cannot read the ledger", &self.path))
+    }
+
+    /// Returns the length of the file, in bytes.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(super) fn file_bytes(&self) -> Result<u64> {
+        let found = self.file.metadata();
+        found.map(|found| found.len()).map_err(Error::io("cannot look at", &self.path))
     }
 
     /// Like [`Ledger::read`], with damage and newer versions as errors.

@@ -10,12 +10,14 @@ mod by_id;
 pub mod compact;
 pub mod file;
 mod kept;
+pub mod limits;
 pub mod line;
 pub mod own_file;
 mod owner;
 pub mod peers;
 pub mod record;
 mod replay;
+mod unended;
 
 pub use book::Book;
 pub use file::Ledger;

@@ -3,6 +3,7 @@
 //! Bounded in number and size, since anybody may leave files there. What could not be read is kept
 //! as a ledger whose word is not known.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -10,11 +11,12 @@ use super::book::Book;
 use super::file::{For, Ledger};
 use crate::error::{Error, Result};
 
-/// Most ledgers that are read.
+/// Most ledgers of one user that are read.
 const MOST: usize = 512;
 /// Largest ledger that is read, in bytes; compaction keeps it far below.
 const LARGEST_BYTES: u64 = 16 << 20;
-/// Most that is read of all of them, in bytes.
+/// Most that is read of all of one user's, in bytes: nobody's ledgers keep those of others from
+/// being read.
 const MOST_BYTES: u64 = 64 << 20;
 
 /// The ledger of another instance.
@@ -42,23 +44,25 @@ pub fn read(directories: &[PathBuf], own: &Path) -> Vec<Peer> {
         Some((found.uid(), found.len(), (found.dev(), found.ino())))
     };
     let itself = number(own).map(|(.., file)| file);
-    let (mut peers, mut bytes, mut files) = (Vec::new(), 0_u64, Vec::new());
+    let (mut peers, mut files) = (Vec::new(), BTreeSet::new());
+    let mut taken: BTreeMap<u32, (usize, u64)> = BTreeMap::new();
     for path in paths {
         let Some((uid, length, file)) = number(&path) else { continue };
-        if Some(file) == itself || files.contains(&file) {
+        if Some(file) == itself || !files.insert(file) {
             continue;
         }
-        files.push(file);
-        let fits = files.len() <= MOST
-            && length <= LARGEST_BYTES
-            && bytes.saturating_add(length) <= MOST_BYTES;
+        let (count, bytes) = taken.entry(uid).or_default();
+        let together = bytes.saturating_add(length);
+        let fits = *count < MOST && length <= LARGEST_BYTES && together <= MOST_BYTES;
+        if fits {
+            (*count, *bytes) = (*count + 1, together);
+        }
         let book = match fits.then(|| book_of(&path)) {
             // Somebody's file, whatever it is called.
             Some(Err(Error::NotALedger { .. })) => continue,
             Some(Ok(book)) => Some(book),
             Some(Err(_)) | None => None,
         };
-        bytes = bytes.saturating_add(if fits { length } else { 0 });
         peers.push(Peer { path, uid, book });
     }
     peers

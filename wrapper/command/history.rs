@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use shmwarden::ledger::file::{For, Ledger};
+use shmwarden::ledger::limits::Allowance;
 use shmwarden::{Error, Result};
 
 use crate::cli::{Common, HistoryArgs};
@@ -18,36 +19,52 @@ pub(crate) fn run(args: &HistoryArgs, common: &Common) -> Ending {
         Err(error) => return failed(&error, &mut worst),
     };
     let mut documents = Vec::new();
-    let mut stories = String::new();
+    let mut allowance = Allowance::default();
+    let mut any = false;
     for path in paths {
         let instance = args.name.clone().unwrap_or_else(|| ledgers::instance(&path));
-        match read(&path) {
-            Ok(ledger) => {
+        // One ledger in memory at a time: each is told before the next is read.
+        let told = match read(&path, &mut allowance) {
+            Ok(ledger) if common.json => {
                 let shown = path.to_string_lossy();
                 documents.push(render::history::document(&shown, &instance, &ledger.book));
-                stories.push_str(&render::history::story(&instance, &shown, &ledger.book));
+                Ok(())
+            }
+            Ok(ledger) => {
+                any = true;
+                let shown = path.to_string_lossy();
+                render::print(&render::history::story(&instance, &shown, &ledger.book))
             }
             Err(error) => {
                 failed(&error, &mut worst);
+                Ok(())
             }
+        };
+        if let Err(error) = told {
+            return unprinted(&error, worst);
         }
     }
-    if !common.json && documents.is_empty() && worst == 0 && !is_named(args) {
+    let mut nothing = String::new();
+    if !common.json && !any && worst == 0 && !is_named(args) {
         let directory = ledgers::default_directory();
-        stories = format!("no ledger is in {}\n", render::text::safe(&directory.to_string_lossy()));
+        nothing = format!("no ledger is in {}\n", render::text::safe(&directory.to_string_lossy()));
     }
     let printed = match (common.json, documents.as_slice()) {
-        (false, _) => render::print(&stories),
+        (false, _) => render::print(&nothing),
         (true, []) if is_named(args) => Ok(()),
         // One ledger is one document, as promised; several are a list in one.
         (true, [one]) => render::print_json(one),
         (true, _) => render::print_json(&render::history::several(documents)),
     };
-    if let Err(error) = printed {
-        log::error!("cannot write the result: {error}");
-        worst = exit::worse(worst, exit::FAILED);
+    match printed {
+        Ok(()) => Ending::Status(worst),
+        Err(error) => unprinted(&error, worst),
     }
-    Ending::Status(worst)
+}
+
+fn unprinted(error: &std::io::Error, worst: u8) -> Ending {
+    log::error!("cannot write the result: {error}");
+    Ending::Status(exit::worse(worst, exit::FAILED))
 }
 
 fn failed(error: &Error, worst: &mut u8) -> Ending {
@@ -84,8 +101,9 @@ fn paths(args: &HistoryArgs) -> Result<Vec<PathBuf>> {
     })])
 }
 
-fn read(path: &std::path::Path) -> Result<Ledger> {
+fn read(path: &std::path::Path, allowance: &mut Allowance) -> Result<Ledger> {
     let mut ledger = Ledger::open(path, For::Reading)?;
+    allowance.take(&ledger)?;
     ledger.read_whole()?;
     Ok(ledger)
 }

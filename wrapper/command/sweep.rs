@@ -7,6 +7,7 @@ use shmwarden::judge::Policy;
 use shmwarden::ledger::book::Tail;
 use shmwarden::ledger::compact;
 use shmwarden::ledger::file::{For, Ledger};
+use shmwarden::ledger::limits::Allowance;
 use shmwarden::snapshot::{place, processes};
 use shmwarden::sweep::{self, Fate, Report, Settled, State};
 use shmwarden::sys::pidfd::PidFd;
@@ -45,7 +46,11 @@ pub(crate) fn run(args: &SweepArgs, common: &Common) -> Ending {
         log::info!("there is no ledger here, and nothing to sweep; --dir names another place");
     }
     let patience = Patience::of(args, named && paths.len() == 1);
-    let mut all: Vec<Swept> = paths.iter().map(|path| sweep(path, args, &patience)).collect();
+    let mut all: Vec<Swept> = Vec::with_capacity(paths.len());
+    let mut allowance = Allowance::default();
+    for path in &paths {
+        all.push(sweep(path, args, &patience, &mut allowance));
+    }
     wait_for_held(&mut all, args, &patience);
     let mut worst = 0;
     for swept in &mut all {
@@ -114,8 +119,8 @@ impl Patience {
 }
 
 /// Sweeps one ledger once.
-fn sweep(path: &Path, args: &SweepArgs, patience: &Patience) -> Swept {
-    let finding = once(path, args, patience);
+fn sweep(path: &Path, args: &SweepArgs, patience: &Patience, allowance: &mut Allowance) -> Swept {
+    let finding = once(path, args, patience, allowance);
     let (status, instance) = (status(&finding, args), ledgers::instance(path));
     Swept { path: path.to_owned(), instance, finding, status }
 }
@@ -130,14 +135,14 @@ fn wait_for_held(all: &mut [Swept], args: &SweepArgs, patience: &Patience) {
         }
         wait_for_holders(&held, patience.holders);
         for swept in all.iter_mut().filter(|swept| swept.held().is_some()) {
-            *swept = sweep(&swept.path, args, patience);
+            *swept = sweep(&swept.path, args, patience, &mut Allowance::default());
         }
     }
 }
 
 /// One pass over one ledger.
-fn once(path: &Path, args: &SweepArgs, patience: &Patience) -> Finding {
-    match try_once(path, args, patience) {
+fn once(path: &Path, args: &SweepArgs, patience: &Patience, allowance: &mut Allowance) -> Finding {
+    match try_once(path, args, patience, allowance) {
         Ok(finding) => finding,
         Err(error @ (Error::Damaged { .. } | Error::Newer { .. })) => {
             Finding::Damaged(ledgers::trouble(&error))
@@ -147,7 +152,12 @@ fn once(path: &Path, args: &SweepArgs, patience: &Patience) -> Finding {
     }
 }
 
-fn try_once(path: &Path, args: &SweepArgs, patience: &Patience) -> Result<Finding> {
+fn try_once(
+    path: &Path,
+    args: &SweepArgs,
+    patience: &Patience,
+    allowance: &mut Allowance,
+) -> Result<Finding> {
     let mode = if args.dry_run { For::Reading } else { For::Writing };
     let mut ledger = loop {
         let ledger = Ledger::open(path, mode)?;
@@ -162,6 +172,7 @@ fn try_once(path: &Path, args: &SweepArgs, patience: &Patience) -> Result<Findin
         }
         std::thread::sleep(PAUSE);
     };
+    allowance.take(&ledger)?;
     match ledger.read()? {
         Tail::Clean => {}
         Tail::Torn => {

@@ -11,6 +11,7 @@ use shmwarden::judge::status::{
 };
 use shmwarden::ledger::Book;
 use shmwarden::ledger::file::{For, Ledger};
+use shmwarden::ledger::limits::Allowance;
 use shmwarden::ledger::record::Role;
 use shmwarden::object::{Identity, Place, ShmFile};
 use shmwarden::proc::locks::Flock;
@@ -319,8 +320,10 @@ fn lists(ledger: &Ledger) -> Result<Vec<(Identity, Vec<u8>)>> {
 fn read_all(args: &LedgerArgs, here: &Place, all: bool) -> Books {
     let mut books = Books::default();
     let mut errors = Vec::new();
+    let mut allowance = Allowance::default();
     for path in paths(args, &mut |error| errors.push(error)) {
         let read = Ledger::open(&path, For::Reading).and_then(|mut ledger| {
+            allowance.take(&ledger)?;
             ledger.read_whole()?;
             Ok(ledger)
         });

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use nix::fcntl::{Flock, FlockArg};
 use shmwarden::ledger::line;
-use shmwarden::ledger::record::{Entry, Header, Record, VERSION};
+use shmwarden::ledger::record::{Claim, Entry, Header, Record, RunStart, VERSION};
+use shmwarden::object::{Bytes, EngineName, ProcessRef};
 use shmwarden::snapshot::place;
 
 use super::instance::{Instance, need_root, state};
@@ -109,5 +110,102 @@ fn the_one_ledger_that_was_named_is_waited_for() {
         let sweep = warden::answer(User::Root, &["sweep", "--json", path.to_str().unwrap()]);
         assert_eq!(state(&sweep.expect_code(0)), "settled");
         free.join().unwrap();
+    });
+}
+
+/// A run with so many claimed processes: what says little and was looked for one by one.
+fn claims(user: User, count: i32) -> Vec<Record> {
+    let (uid, gid) = user.ids();
+    let of = |pid: i32| ProcessRef { pid, start: 1 };
+    let run = RunStart {
+        run: 1,
+        launcher: of(2),
+        uid,
+        gid,
+        argv: vec![],
+        shmwarden: "0.1.0".to_owned(),
+        recorded: false,
+        clock_ahead_ms: None,
+    };
+    let claim = |number: i32| Claim {
+        run: 1,
+        process: of(10_000_000 + number),
+        uids: vec![uid],
+        group: 1,
+        session: 1,
+        control_group: Bytes::default(),
+        engine: EngineName::Generic,
+        major: None,
+        data: None,
+        executable: None,
+        before: vec![],
+        sets_before: vec![],
+        queues_before: vec![],
+        pid_max: None,
+        forks: None,
+        ended: None,
+    };
+    let claims = (0..count).map(|number| Record::Claim(claim(number)));
+    std::iter::once(Record::Run(run)).chain(claims).collect()
+}
+
+#[test]
+fn a_ledger_that_is_longer_than_root_reads_of_another_user_is_refused_and_the_others_are_swept() {
+    sandbox::run(|| {
+        need_root("to read another's ledger");
+        let path = directory(User::Server).join("long.ledger");
+        write(User::Server, &path, claims(User::Server, 60_000));
+        let words = path.to_str().unwrap();
+        let id = crashed();
+        for command in ["list", "history", "sweep --dry-run", "sweep --include-clean"] {
+            let words: Vec<&str> = command.split(' ').collect();
+            let answer = in_time(&words).expect_code(77);
+            let said = format!("{}{}", answer.stdout, answer.stderr);
+            assert!(
+                said.contains("60000 claimed processes, and root reads no more than"),
+                "{said}"
+            );
+        }
+        assert!(segment(id).is_none(), "what is root's own is swept all the same");
+        let bytes = fs::read(&path).unwrap();
+        // The same as root's own is read whole, and in time: no claim is looked for among all.
+        User::Root.own(&path);
+        in_time(&["history", words]).expect_code(0);
+        in_time(&["sweep", words]).expect_code(0);
+        assert!(fs::read(&path).unwrap().starts_with(&bytes));
+    });
+}
+
+#[test]
+fn a_ledger_of_ten_gigabytes_is_not_read() {
+    sandbox::run(|| {
+        need_root("to read another's ledger");
+        let path = directory(User::Server).join("hollow.ledger");
+        write(User::Server, &path, []);
+        let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+        file.set_len(10 << 30).unwrap();
+        for command in ["list", "history", "sweep"] {
+            let answer = in_time(&[command]).expect_code(77);
+            let said = format!("{}{}", answer.stdout, answer.stderr);
+            assert!(said.contains("bytes, and root reads no more than"), "{said}");
+        }
+    });
+}
+
+#[test]
+fn many_ledgers_of_one_user_are_read_up_to_a_bound() {
+    sandbox::run(|| {
+        need_root("to read another's ledger");
+        let theirs = directory(User::Server);
+        for number in 0..300 {
+            write(User::Server, &theirs.join(format!("{number}.ledger")), []);
+        }
+        let id = crashed();
+        let sweep = in_time(&["sweep", "--json", "--include-clean"]).expect_code(77);
+        let document = sweep.json();
+        let ledgers = document["ledgers"].as_array().unwrap();
+        let count = |state: &str| ledgers.iter().filter(|one| one["state"] == state).count();
+        assert_eq!((count("settled"), count("refused")), (256, 44));
+        assert!(segment(id).is_none());
     });
 }
