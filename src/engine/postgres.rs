@@ -6,6 +6,8 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use crate::object::Bytes;
 
 /// Bytes of a segment's header that are looked at (`storage/pg_shmem.h PGShmemHeader`, 64-bit).
@@ -23,6 +25,13 @@ const NARROW_ITEM: usize = 24;
 const WIDE_ITEM: usize = 40;
 /// Offset of the first item in the control segment.
 const FIRST_ITEM: usize = 16;
+/// Most items of a control segment that is read: that of a server with 83,000 connections
+/// (`dsm.c`: 64, and 5 for each backend).
+const MOST_ITEMS: usize = 416_000;
+/// Largest control segment that is read, in bytes.
+pub const LARGEST_CONTROL: usize = FIRST_ITEM + MOST_ITEMS * WIDE_ITEM;
+/// The system may round the length of a control segment up to its pages.
+const LARGEST_PAGE: u64 = 64 << 10;
 
 /// The header of a main segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +122,18 @@ pub fn is_control(bytes: &[u8]) -> bool {
     u32_at(bytes, 0) == Some(CONTROL_MAGIC)
 }
 
+/// Checks that the start of a control segment goes with a length: what claims other numbers of
+/// items than fit in there is nothing that a server made, and too much to read.
+#[must_use]
+pub fn fits_length(start: &[u8], bytes: u64) -> bool {
+    let (Some(items), Some(room)) = (u32_at(start, 4), u32_at(start, 8)) else { return false };
+    let fits = |item: usize| {
+        let whole = u64::from(room) * item as u64 + FIRST_ITEM as u64;
+        (whole..=whole.next_multiple_of(LARGEST_PAGE)).contains(&bytes)
+    };
+    items <= room && bytes <= LARGEST_CONTROL as u64 && (fits(NARROW_ITEM) || fits(WIDE_ITEM))
+}
+
 /// Every number that could be a handle in a control segment: more than it lists, never less, and
 /// any number at all where its layout is not known. For what must stay while it is listed.
 #[must_use]
@@ -188,7 +209,7 @@ pub fn sysv_key(handle: u32) -> i32 {
 }
 
 /// What `postmaster.pid` says (`utils/pidfile.h`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PidFile {
     /// Line 1: the postmaster, or a standalone backend.
     pub pid: i32,
@@ -265,6 +286,25 @@ mod tests {
             let bytes = control(major, &[(10, 2), (12, 0), (14, 1), (16, 3)]);
             assert_eq!(held(&bytes, Some(major)).unwrap(), [10, 16], "{major}");
         }
+    }
+
+    #[test]
+    fn a_list_is_as_long_as_the_items_that_it_has_room_for() {
+        let start = |items: u32, room: u32| -> Vec<u8> {
+            [CONTROL_MAGIC, items, room, 0].iter().flat_map(|word| word.to_ne_bytes()).collect()
+        };
+        for (items, room, bytes, fits) in [
+            (10, 100, 16 + 100 * 24, true),
+            (10, 100, 16 + 100 * 40, true),
+            (10, 100, 4096, true),
+            (101, 100, 16 + 100 * 40, false),
+            (1000, 1000, 64 << 20, false),
+            (u32::MAX, u32::MAX, 64 << 20, false),
+            (10, u32::MAX, 16 + u64::from(u32::MAX) * 40, false),
+        ] {
+            assert_eq!(fits_length(&start(items, room), bytes), fits, "{items} {room} {bytes}");
+        }
+        assert!(!fits_length(b"", 0));
     }
 
     #[test]

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 pub mod limits;
 pub mod locks;
 pub mod maps;
@@ -18,7 +20,7 @@ pub mod sysvipc;
 pub mod timens;
 
 /// What a look at something that may vanish or be forbidden gave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[must_use]
 pub enum Seen<T> {
     /// It was there and could be read.

@@ -6,20 +6,54 @@
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use nix::libc::{O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK};
+use nix::libc::{O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK, O_PATH};
 
 use super::{Seen, Snapshot, shm_files};
+use crate::engine::postgres;
 use crate::object::{Identity, ShmFile};
 use crate::proc::{maps, read};
 use crate::sys::shm::Row;
 use crate::sys::{files, memory, shm};
 
-/// Largest control segment that is read, in bytes (PostgreSQL's have 40 bytes an item).
-pub const LARGEST_CONTROL: usize = 64 << 20;
+pub use crate::engine::postgres::LARGEST_CONTROL;
+
+/// Most that is read of one user's control segments in one look, in bytes.
+const MOST_OF_USER: usize = 2 * LARGEST_CONTROL;
+
+/// What may still be read of each user's control segments: one user's many do not fill memory.
+#[derive(Debug, Default)]
+pub struct Room(BTreeMap<u32, usize>);
+
+impl Room {
+    /// Takes so many bytes of what a user may have read; whether they are left.
+    fn take(&mut self, uid: u32, bytes: usize) -> bool {
+        let taken = self.0.entry(uid).or_default();
+        let together = taken.saturating_add(bytes);
+        if together <= MOST_OF_USER {
+            *taken = together;
+        }
+        together <= MOST_OF_USER
+    }
+
+    /// Takes what the control segment that an object is comes to.
+    pub fn take_all(&mut self, identity: &Identity) -> bool {
+        let (uid, bytes) = match identity {
+            Identity::Shm(segment) => (segment.creator_uid, segment.bytes),
+            Identity::Posix(file) => (file.uid, file.bytes),
+            Identity::Sem(_) | Identity::Msg(_) => return false,
+        };
+        self.take(uid, control_bytes(bytes))
+    }
+}
+
+/// Returns how much is read of a control segment that was so long when it was recorded.
+fn control_bytes(bytes: u64) -> usize {
+    usize::try_from(bytes).map_or(LARGEST_CONTROL, |bytes| bytes.min(LARGEST_CONTROL))
+}
 
 /// The first bytes of a segment in the memory of a living process that has it attached.
 #[must_use]
@@ -80,8 +114,8 @@ pub fn of_unattached(look: &mut Snapshot, segment: i32, most_bytes: usize) -> io
 /// What the kernel says; `NotFound` where it is no longer the recorded one.
 pub fn of_control(look: &mut Snapshot, identity: &Identity) -> io::Result<Vec<u8>> {
     match identity {
-        Identity::Shm(segment) => of_unattached(look, segment.id, LARGEST_CONTROL),
-        Identity::Posix(file) => of_file(file, LARGEST_CONTROL),
+        Identity::Shm(segment) => of_unattached(look, segment.id, control_bytes(segment.bytes)),
+        Identity::Posix(file) => of_file(file, control_bytes(file.bytes)),
         Identity::Sem(_) | Identity::Msg(_) => Err(io::ErrorKind::InvalidInput.into()),
     }
 }
@@ -92,11 +126,10 @@ pub fn of_control(look: &mut Snapshot, identity: &Identity) -> io::Result<Vec<u8
 pub fn of_control_unattached(identity: &Identity, pids: &[i32]) -> Option<Vec<u8>> {
     match identity {
         Identity::Shm(segment) => {
-            let bytes = usize::try_from(segment.bytes).map_or(LARGEST_CONTROL, |bytes| bytes);
-            let bytes = bytes.min(LARGEST_CONTROL);
+            let bytes = control_bytes(segment.bytes);
             pids.iter().find_map(|&pid| of_living(pid, segment.id, bytes))
         }
-        Identity::Posix(file) => of_file(file, LARGEST_CONTROL).ok(),
+        Identity::Posix(file) => of_file(file, control_bytes(file.bytes)).ok(),
         Identity::Sem(_) | Identity::Msg(_) => None,
     }
 }
@@ -107,16 +140,37 @@ pub fn of_control_unattached(identity: &Identity, pids: &[i32]) -> Option<Vec<u8
 /// What the kernel says; `NotFound` where it is no longer that file.
 pub fn of_file(wanted: &ShmFile, most_bytes: usize) -> io::Result<Vec<u8>> {
     use std::os::unix::ffi::OsStrExt;
-    let name = std::ffi::OsStr::from_bytes(&wanted.name.0);
+    let path = Path::new(shm_files::DIRECTORY).join(std::ffi::OsStr::from_bytes(&wanted.name.0));
     let mut options = OpenOptions::new();
-    options.read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    let file = options.open(Path::new(shm_files::DIRECTORY).join(name))?;
-    let facts = files::facts(file.as_fd())?;
+    options.read(true).custom_flags(O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    let file = options.open(path)?;
+    let facts = files::facts_kept(file.as_fd())?;
     let found = shm_files::identity(&wanted.name.0, &wanted.mount, &facts);
     if !found.is(wanted) {
         return Err(io::ErrorKind::NotFound.into());
     }
+    // The very file that was looked at, whatever bears or covers its name by now.
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(O_NONBLOCK | O_CLOEXEC);
+    let file = options.open(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
     let mut bytes = Vec::new();
     file.take(most_bytes as u64).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// The whole of a file in `/dev/shm` that begins as a control segment and is as long as it says;
+/// `None` where it begins otherwise.
+///
+/// # Errors
+/// As [`of_file`]; `InvalidData` where its length is not what it says, or there is no room for it.
+pub fn of_control_file(wanted: &ShmFile, room: &mut Room) -> io::Result<Option<Vec<u8>>> {
+    let start = of_file(wanted, postgres::HEADER_BYTES)?;
+    if !postgres::is_control(&start) {
+        return Ok(None);
+    }
+    let fits = postgres::fits_length(&start, wanted.bytes);
+    if !fits || !room.take_all(&Identity::Posix(wanted.clone())) {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    of_file(wanted, LARGEST_CONTROL).map(Some)
 }

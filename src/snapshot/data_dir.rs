@@ -1,6 +1,6 @@
 //! What lies in a server's data directory and bears on its life: read only, never written.
 //!
-//! The path comes from a ledger: call this with the credentials of the ledger's owner.
+//! The path comes from a ledger: root asks as the ledger's owner, in a child, for a short time.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 
 use nix::libc::{O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK};
 
+use serde::{Deserialize, Serialize};
+
+use super::asked;
 use crate::engine::postgres::{self, PidFile};
 use crate::object::{Bytes, FileRef};
 use crate::proc::Seen;
@@ -17,7 +20,7 @@ use crate::proc::Seen;
 const MOST_BYTES: u64 = 8192;
 
 /// A data directory.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DataDirectory {
     /// Its path.
     pub path: Bytes,
@@ -29,6 +32,30 @@ pub struct DataDirectory {
     pub major: Option<u32>,
     /// What `postmaster.pid` says; [`Seen::Denied`] also where it cannot be understood.
     pub pid_file: Seen<PidFile>,
+}
+
+/// Looks at data directories that a ledger of this owner names. Of those that do not answer in
+/// time nothing is known, and they count as those of living servers.
+#[must_use]
+pub fn look_as(owner: (u32, u32), paths: &[Bytes]) -> Vec<DataDirectory> {
+    let unread = |path: &Bytes| DataDirectory {
+        path: path.clone(),
+        file: None,
+        uid: None,
+        major: None,
+        pid_file: Seen::Denied,
+    };
+    if paths.is_empty() {
+        return Vec::new();
+    }
+    // Root's own may lead to directories of several users: each is asked for apart.
+    let each = if owner.0 == 0 { 1 } else { paths.len() };
+    let looked = paths.chunks(each).flat_map(|some| {
+        let what = some.first().map(Bytes::lossy).unwrap_or_default();
+        let found = asked::of_user(owner, &what, || some.iter().map(look).collect());
+        found.unwrap_or_else(|| some.iter().map(unread).collect::<Vec<DataDirectory>>())
+    });
+    looked.collect()
 }
 
 /// Looks at a data directory.

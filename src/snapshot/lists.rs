@@ -59,17 +59,19 @@ pub fn complete(look: &mut Snapshot) {
 /// Reads the first bytes of segments that nobody has attached, by attaching them for a moment, and
 /// the whole of those that turn out to be lists.
 pub fn read_unattached(look: &mut Snapshot, ids: &[i32]) {
+    let mut room = contents::Room::default();
     for &id in ids {
         let Seen::Here(row) = look.segment(id) else { continue };
-        let identity = Identity::Shm(identity_of(row));
+        let (identity, bytes) = (Identity::Shm(identity_of(row)), row.bytes);
         match contents::of_unattached(look, id, postgres::HEADER_BYTES) {
             Ok(start) if postgres::is_control(&start) => {
-                match contents::of_control(look, &identity) {
-                    Ok(whole) => {
+                let fits = postgres::fits_length(&start, bytes) && room.take_all(&identity);
+                match fits.then(|| contents::of_control(look, &identity)) {
+                    Some(Ok(whole)) => {
                         look.headers.insert(id, start);
                         look.controls.push((identity, whole));
                     }
-                    Err(_) => look.unread_lists.push(identity),
+                    Some(Err(_)) | None => look.unread_lists.push(identity),
                 }
             }
             Ok(start) => {
@@ -110,13 +112,17 @@ fn read_attached(look: &mut Snapshot) {
             found.insert(id, (pid, start));
         }
     }
+    let mut room = contents::Room::default();
     for id in attached {
         let Seen::Here(row) = look.segment(id) else { continue };
         let identity = Identity::Shm(identity_of(row));
         let most = usize::try_from(row.bytes).unwrap_or(usize::MAX).min(contents::LARGEST_CONTROL);
+        let bytes = row.bytes;
         match found.remove(&id) {
             Some((pid, start)) if postgres::is_control(&start) => {
-                match contents::of_living(pid, id, most).filter(|whole| whole.len() == most) {
+                let fits = postgres::fits_length(&start, bytes) && room.take_all(&identity);
+                let whole = fits.then(|| contents::of_living(pid, id, most)).flatten();
+                match whole.filter(|whole| whole.len() == most) {
                     Some(whole) => look.controls.push((identity, whole)),
                     None => look.unread_lists.push(identity),
                 }
@@ -131,13 +137,11 @@ fn read_attached(look: &mut Snapshot) {
 }
 
 fn read_files(look: &mut Snapshot) {
+    let mut room = contents::Room::default();
     let files: Vec<ShmFile> = look.files.seen().map(|file| file.identity.clone()).collect();
     for file in files.iter().filter(|file| postgres::is_posix_name(&file.name.0)) {
         let identity = Identity::Posix(file.clone());
-        let read = contents::of_file(file, postgres::HEADER_BYTES).and_then(|start| {
-            let whole = postgres::is_control(&start);
-            whole.then(|| contents::of_file(file, contents::LARGEST_CONTROL)).transpose()
-        });
+        let read = contents::of_control_file(file, &mut room);
         match read {
             Ok(Some(whole)) => look.controls.push((identity, whole)),
             Ok(None) => {}

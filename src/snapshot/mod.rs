@@ -3,6 +3,7 @@
 //! What could not be looked at is said ([`Seen::Denied`], `None`), never left out silently:
 //! the decision counts it as in use.
 
+pub mod asked;
 pub mod callers;
 pub mod config;
 pub mod contents;

@@ -236,9 +236,7 @@ pub fn look_at_directories(ledger: &Ledger, look: &mut Snapshot) -> Result<()> {
         .collect();
     paths.sort();
     paths.dedup();
-    let acting = ledger.as_owner()?;
-    look.data_dirs = paths.iter().map(data_dir::look).collect();
-    drop(acting);
+    look.data_dirs = data_dir::look_as(ledger.owner(), &paths);
     Ok(())
 }
 
@@ -363,7 +361,14 @@ fn read_contents(ledger: &Ledger, look: &mut Snapshot, going: &BTreeSet<i32>) ->
             look.headers.insert(id, bytes);
         }
     }
+    let mut room = contents::Room::default();
+    for (identity, _) in &look.controls {
+        room.take_all(identity);
+    }
     for identity in attribute::controls_wanted(&ledger.book, look) {
+        if !room.take_all(&identity) {
+            continue;
+        }
         if let Ok(bytes) = contents::of_control(look, &identity) {
             look.controls.push((identity, bytes));
         }

@@ -40,7 +40,7 @@ pub enum Answer {
 
 impl Errand {
     /// Sends a child out that has the rights of this user and group and no others, that holds no
-    /// descriptor of this process but standard error, and that gives back what `body` returns.
+    /// descriptor of this process, and that gives back what `body` returns.
     /// `None` leaves it the caller's own rights. Only for a process with one thread.
     ///
     /// # Errors
@@ -142,9 +142,14 @@ fn run(
     to.write_all(&length).and_then(|()| to.write_all(&said)).ok()
 }
 
-/// Closes every descriptor but this one and standard error: a lock that the parent holds must not
-/// live on in a child that does not end.
+/// Closes every descriptor but this one, and has standard error lead nowhere: neither a lock that
+/// the parent holds nor the pipe of whoever waits for its output may live on in a child that does
+/// not end.
 fn close_all_but(kept: i32) -> Option<()> {
+    let nowhere = std::fs::OpenOptions::new().write(true).open("/dev/null").ok()?;
+    // SAFETY: dup2 replaces a descriptor of this process, which no destructor here closes.
+    unsafe { libc::dup2(nowhere.as_raw_fd(), 2) };
+    drop(nowhere);
     let entries = std::fs::read_dir("/proc/self/fd").ok()?;
     let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     let numbers: Vec<i32> = numbers.collect();

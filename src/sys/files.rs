@@ -48,13 +48,16 @@ impl FileFacts {
     }
 }
 
-/// Looks at `name` below an open directory, never through a symbolic link.
+/// Looks at `name` below an open directory, never through a symbolic link, with what the kernel
+/// remembers of it.
 ///
 /// # Errors
 /// What `statx` says; `EINVAL` for a name with a NUL byte.
 pub fn facts_at(dir: BorrowedFd<'_>, name: &[u8]) -> Result<FileFacts> {
     let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
-    statx(dir.as_raw_fd(), &name, libc::AT_SYMLINK_NOFOLLOW)
+    // What is mounted there may be a file system that does not answer: it is not asked.
+    let flags = libc::AT_SYMLINK_NOFOLLOW | libc::AT_NO_AUTOMOUNT | libc::AT_STATX_DONT_SYNC;
+    statx(dir.as_raw_fd(), &name, flags)
 }
 
 /// Looks at an open file.
@@ -97,6 +100,14 @@ fn statx(dir: i32, name: &CStr, flags: i32) -> Result<FileFacts> {
 pub fn facts_remembered(path: &str) -> Result<FileFacts> {
     let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
     statx(libc::AT_FDCWD, &path, libc::AT_STATX_DONT_SYNC)
+}
+
+/// Looks at an open file with what the kernel remembers of it: no file system is asked.
+///
+/// # Errors
+/// What `statx` says.
+pub fn facts_kept(file: BorrowedFd<'_>) -> Result<FileFacts> {
+    statx(file.as_raw_fd(), c"", libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC)
 }
 
 /// The type and the id of a file system.

@@ -304,11 +304,14 @@ impl Books {
 /// The lists of an instance's own that can be read without attaching them.
 fn lists(ledger: &Ledger) -> Result<Vec<(Identity, Vec<u8>)>> {
     let acting = ledger.as_owner()?;
-    let mut found = Vec::new();
+    let (mut found, mut room) = (Vec::new(), contents::Room::default());
     for object in ledger.book.open_objects().filter(|object| object.role == Role::Control) {
         let run = ledger.book.runs.get(&object.run);
         let claims = run.map(|run| run.claims.iter().map(|claim| claim.process.pid));
         let pids: Vec<i32> = claims.into_iter().flatten().collect();
+        if !room.take_all(&object.identity) {
+            continue;
+        }
         let bytes = contents::of_control_unattached(&object.identity, &pids);
         found.extend(bytes.map(|bytes| (object.identity.clone(), bytes)));
     }

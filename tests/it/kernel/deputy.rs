@@ -10,15 +10,18 @@ use std::time::{Duration, Instant, SystemTime};
 
 use nix::fcntl::{Flock, FlockArg};
 use shmwarden::ledger::line;
-use shmwarden::ledger::record::{Claim, Entry, Header, Record, RunStart, VERSION};
-use shmwarden::object::{Bytes, EngineName, ProcessRef};
+use shmwarden::ledger::record::{Claim, DataDir, Entry, Header, Record, RunStart, VERSION};
+use shmwarden::object::{Bytes, EngineName, FileRef, ProcessRef};
 use shmwarden::snapshot::place;
 
 use super::instance::{Instance, need_root, state};
 use super::stand_in::StandIn;
-use crate::support::objects::segment;
+use crate::support::objects::{create_segment, segment};
+use crate::support::processes::Process;
 use crate::support::sandbox;
+use crate::support::skip::skip;
 use crate::support::user::User;
+use crate::support::waiting::wait_until;
 use crate::support::warden::{self, Answer};
 
 const KEY: u32 = 0x00f4_2401;
@@ -207,5 +210,99 @@ fn many_ledgers_of_one_user_are_read_up_to_a_bound() {
         let count = |state: &str| ledgers.iter().filter(|one| one["state"] == state).count();
         assert_eq!((count("settled"), count("refused")), (256, 44));
         assert!(segment(id).is_none());
+    });
+}
+
+/// Mounts a file system that never answers, as a user's own process may serve it, on a directory or
+/// file. It is there as long as what is given back.
+fn dead_mount(path: &Path) -> Process {
+    if fs::metadata("/dev/fuse").is_err() {
+        skip("there is no FUSE here");
+    }
+    let mode = if path.is_dir() { "40000" } else { "100000" };
+    let script = "exec 9<>/dev/fuse && mount -i -t fuse -o \
+                  fd=9,rootmode=$2,user_id=0,group_id=0,allow_other dead \"$1\" && exec sleep 1000";
+    let mut bash = User::Root.command("bash");
+    bash.args(["-c", script, "bash"]).arg(path).arg(mode);
+    let process = Process::spawn(&mut bash);
+    let path = path.to_str().unwrap().to_owned();
+    let is_mounted = || fs::read_to_string("/proc/mounts").unwrap().contains(&format!(" {path} "));
+    wait_until("a mount", Duration::from_secs(10), is_mounted);
+    process
+}
+
+#[test]
+fn a_data_directory_that_does_not_answer_delays_nobody_and_its_server_counts_as_alive() {
+    sandbox::run(|| {
+        need_root("to read another's ledger");
+        let data = sandbox::scratch().join("data");
+        fs::create_dir(&data).unwrap();
+        User::Server.own(&data);
+        let mount = dead_mount(&data);
+        let theirs = directory(User::Server);
+        for number in 0..12 {
+            let mut records = claims(User::Server, 1);
+            if let Some(Record::Claim(claim)) = records.last_mut() {
+                let file = FileRef { dev: 1, ino: 1 };
+                claim.engine = EngineName::Postgres;
+                claim.data = Some(DataDir { path: Bytes::from(data.as_path()), file });
+            }
+            write(User::Server, &theirs.join(format!("{number}.ledger")), records);
+        }
+        let id = crashed();
+        in_time(&["list"]).expect_code(0);
+        in_time(&["who", &id.to_string()]);
+        in_time(&["doctor"]);
+        let sweep = in_time(&["sweep", "--json", "--include-clean"]).expect_code(0);
+        let document = sweep.json();
+        let ledgers = document["ledgers"].as_array().unwrap();
+        assert_eq!(ledgers.iter().filter(|one| one["state"] == "live").count(), 12, "{sweep:?}");
+        assert!(segment(id).is_none(), "{sweep:?}");
+        drop(mount);
+    });
+}
+
+#[test]
+fn what_is_mounted_on_a_name_in_dev_shm_is_not_asked() {
+    sandbox::run(|| {
+        need_root("to mount");
+        fs::create_dir("/dev/shm/directory").unwrap();
+        fs::write("/dev/shm/PostgreSQL.1234", "").unwrap();
+        fs::write("/dev/shm/other", "").unwrap();
+        let names = ["/dev/shm/directory", "/dev/shm/PostgreSQL.1234"];
+        let mounts = names.map(|name| dead_mount(Path::new(name)));
+        let id = crashed();
+        let list = in_time(&["list", "--json"]).expect_code(0).json();
+        let objects = list["objects"].as_array().unwrap();
+        let files = objects.iter().filter(|one| one["kind"] == "posix");
+        let files: Vec<_> = files.map(|one| one["name"].as_str().unwrap()).collect();
+        assert_eq!(files, ["other"]);
+        in_time(&["who", "/other"]);
+        in_time(&["doctor"]);
+        in_time(&["adopt", "--dry-run", "--min-age", "0s"]);
+        in_time(&["sweep", "--include-clean"]).expect_code(0);
+        assert!(segment(id).is_none());
+        drop(mounts);
+    });
+}
+
+#[test]
+fn a_file_that_begins_as_a_list_and_is_as_long_as_none_is_not_read() {
+    sandbox::run(|| {
+        let begin = |items: u32, room: u32| {
+            let words = [0x9a50_3d32, items, room, 0];
+            words.iter().flat_map(|word: &u32| word.to_ne_bytes()).collect::<Vec<u8>>()
+        };
+        for number in 1..40_u64 {
+            let path = Path::new("/dev/shm").join(format!("PostgreSQL.{}", 2 * number));
+            let count = if number % 2 == 0 { 1000 } else { u32::MAX };
+            fs::write(&path, begin(count, count)).unwrap();
+            fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(64 << 20).unwrap();
+        }
+        let id = create_segment(User::Root, 77, 4096);
+        let id = id.to_string();
+        let named = in_time(&["adopt", "--dry-run", "--json", &id]).expect_code(77).json();
+        // It may be named in a list that was not read: of the same user.
+        assert_eq!(named["objects"][0]["reason_code"], "list-unread", "{named}");
     });
 }
