@@ -20,6 +20,8 @@ pub enum Condition {
         /// What is wrong.
         why: String,
     },
+    /// It is not there.
+    Missing,
     /// It does not begin as a ledger.
     NotALedger,
     /// Of a newer version.
@@ -55,6 +57,41 @@ pub fn judge(ledgers: &[Found], here: &Place) -> Vec<Finding> {
     findings
 }
 
+/// A place where ledgers may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LookedAt {
+    /// Where.
+    pub path: String,
+    /// What is wrong with it, as the end of a sentence that begins with the path.
+    pub trouble: Option<String>,
+}
+
+/// Findings on the places where ledgers were looked for; `unseen` are others, which could not be
+/// looked at or may not be.
+#[must_use]
+pub fn judge_places(places: &[LookedAt], unseen: &[String]) -> Vec<Finding> {
+    let wrong = |place: &LookedAt| {
+        let trouble = place.trouble.as_ref()?;
+        Some(Finding::warn(
+            "ledger-place",
+            format!("{} {trouble}: what is recorded there is not known", place.path),
+            "make it readable for its owner, and what /etc/shmwarden/places and options name true",
+        ))
+    };
+    let mut findings: Vec<Finding> = places.iter().filter_map(wrong).collect();
+    let unseen = unseen.iter().map(|what| {
+        Finding::ok(UNSEEN_PLACE, format!("{what} could not be looked at, and may have ledgers"))
+    });
+    findings.extend(unseen);
+    let paths: Vec<&str> = places.iter().map(|place| place.path.as_str()).collect();
+    let text = format!("ledgers were looked for in {}", paths.join(", "));
+    findings.push(Finding::ok("ledger-places", text));
+    findings
+}
+
+/// The finding that some place could not be looked at, through nobody's fault.
+pub const UNSEEN_PLACE: &str = "ledger-place-unseen";
+
 fn of_one(one: &Found, here: &Place) -> Option<Finding> {
     let path = one.path.display();
     Some(match &one.condition {
@@ -78,6 +115,11 @@ fn of_one(one: &Found, here: &Place) -> Option<Finding> {
                  that it recorded is removed"
             ),
             "shmwarden list shows what is left; the next `run` sets it aside and starts afresh",
+        ),
+        Condition::Missing => Finding::warn(
+            "ledger-missing",
+            format!("there is no ledger {path}"),
+            "name the ledger that is meant (--ledger, SHMWARDEN_LEDGER)",
         ),
         Condition::NotALedger => Finding::bad(
             "not-a-ledger",
@@ -211,6 +253,7 @@ mod tests {
         assert_eq!(said(path, Condition::Read(None)), [(Level::Ok, "ledgers")]);
         assert_eq!(said(path, read("old", "other")), [(Level::Ok, "ledger-void")]);
         assert_eq!(said(path, read("b", "other")), [(Level::Warn, "ledger-void")]);
+        assert_eq!(said(path, Condition::Missing), [(Level::Warn, "ledger-missing")]);
         let damaged = Condition::Damaged { line: 3, why: "its checksum".to_owned() };
         assert_eq!(said(path, damaged), [(Level::Bad, "ledger-damaged")]);
         assert_eq!(said(path, Condition::NotALedger), [(Level::Bad, "not-a-ledger")]);
@@ -219,6 +262,20 @@ mod tests {
         assert_eq!(said(path, failed), [(Level::Warn, "ledger-unusable")]);
         assert_eq!(said("/run/a/a.ledger", read("b", "i")), [(Level::Warn, "ledger-in-run")]);
         assert_eq!(said("/runner/a.ledger", read("b", "i")), [(Level::Ok, "ledgers")]);
+    }
+
+    #[test]
+    fn a_place_that_could_not_be_looked_at_is_said_and_the_others_are_named() {
+        let place = |path: &str, trouble: Option<&str>| LookedAt {
+            path: path.to_owned(),
+            trouble: trouble.map(str::to_owned),
+        };
+        let places = [place("/a", None), place("/b", Some("could not be looked at (EIO)"))];
+        let found = judge_places(&places, &["what units name".to_owned()]);
+        let ids: Vec<_> = found.iter().map(|one| (one.level, one.id)).collect();
+        let unseen = (Level::Ok, UNSEEN_PLACE);
+        assert_eq!(ids, [(Level::Warn, "ledger-place"), unseen, (Level::Ok, "ledger-places")]);
+        assert!(found[2].text.ends_with("in /a, /b"), "{found:?}");
     }
 
     #[test]

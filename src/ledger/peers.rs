@@ -30,12 +30,17 @@ pub struct Peer {
     pub book: Option<Book>,
 }
 
-/// Reads every ledger of these directories and of their sub-directories, one level, but `own`.
+/// Reads every ledger of these directories and of their sub-directories, one level, but `own`; what
+/// is called a ledger itself is read as one.
 #[must_use]
 pub fn read(directories: &[PathBuf], own: &Path) -> Vec<Peer> {
     let mut paths: Vec<PathBuf> = Vec::new();
     for directory in directories {
-        collect(directory, true, &mut paths);
+        // A ledger that was found in some other place.
+        match directory.extension().is_some_and(|ending| ending == "ledger") {
+            true => paths.push(directory.clone()),
+            false => collect(directory, true, &mut paths),
+        }
     }
     paths.sort();
     paths.dedup();

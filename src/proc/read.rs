@@ -19,6 +19,7 @@ use super::{Malformed, Seen, system};
 use crate::sys::signals::exists;
 
 mod clock;
+mod descriptors;
 mod limits;
 mod opened;
 mod process;
@@ -27,6 +28,7 @@ mod threads;
 mod uses;
 
 pub use clock::{boot_offset, on_machine_clock, ticks_a_second};
+pub use descriptors::{OpenFile, open_files};
 pub use limits::{kernel_number, meminfo, sem_limits};
 pub use opened::{Open, Wanted, open_among};
 pub use process::{

@@ -14,6 +14,7 @@ pub mod limits;
 pub mod lists;
 mod mapped;
 pub mod opened;
+pub mod owners;
 pub mod place;
 pub mod processes;
 pub mod shm_files;

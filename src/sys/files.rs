@@ -3,6 +3,8 @@
 use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use nix::errno::Errno;
 
@@ -97,7 +99,8 @@ fn statx(dir: i32, name: &CStr, flags: i32) -> Result<FileFacts> {
 ///
 /// # Errors
 /// What `statx` says; `EINVAL` for a path with a NUL byte.
-pub fn facts_remembered(path: &str) -> Result<FileFacts> {
+pub fn facts_remembered(path: impl AsRef<Path>) -> Result<FileFacts> {
+    let path = path.as_ref().as_os_str().as_bytes();
     let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
     statx(libc::AT_FDCWD, &path, libc::AT_STATX_DONT_SYNC)
 }

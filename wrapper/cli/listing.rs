@@ -11,7 +11,7 @@ use super::duration;
 use crate::render::columns::Column;
 
 /// Which ledgers tell whose an object is.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct LedgerArgs {
     /// Read this ledger, and none of the default directory
     #[arg(long, value_name = "PATH")]
@@ -19,6 +19,9 @@ pub(crate) struct LedgerArgs {
     /// Read the ledgers of this directory too
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) dir: Vec<PathBuf>,
+    /// Whether the default places are read although a ledger is named.
+    #[arg(skip)]
+    pub(crate) everywhere: bool,
 }
 
 /// Options of `list`.

@@ -87,12 +87,18 @@ fn adopt(args: &AdoptArgs, common: &Common, asked: &Asked, path: &Path) -> Resul
         record(&mut ledger, &found.candidates)?;
     }
     let printed = if common.json {
-        render::print_json(&render::adopt::document(&found.candidates, path, args.dry_run))
+        render::print_json(&render::adopt::document(
+            &found.candidates,
+            &found.looked,
+            path,
+            args.dry_run,
+        ))
     } else if !args.dry_run && !args.yes && !nothing {
         render::print(&render::adopt::total(&found.candidates, path, false))
     } else {
         let text = render::adopt::text(&found.candidates, path, args.dry_run, common.verbose);
-        render::print(&text)
+        let places = render::places::line(&found.looked, common.verbose);
+        render::print(&format!("{text}{places}\n"))
     };
     printed.map_err(Error::io("cannot write to", Path::new("stdout")))?;
     let refused = found.candidates.iter().any(|one| one.against.is_some() && !one.along);

@@ -4,20 +4,28 @@ use std::path::PathBuf;
 
 use shmwarden::ledger::file::{For, Ledger};
 use shmwarden::ledger::limits::Allowance;
+use shmwarden::object::Place;
+use shmwarden::snapshot::place;
 use shmwarden::{Error, Result};
 
 use crate::cli::{Common, HistoryArgs};
 use crate::exit::{self, Ending};
-use crate::ledgers::{self, Named};
+use crate::ledgers::{self, Found, Named, Reach};
 use crate::render;
 
 /// `shmwarden history`.
 pub(crate) fn run(args: &HistoryArgs, common: &Common) -> Ending {
     let mut worst = 0;
-    let paths = match paths(args) {
-        Ok(paths) => paths,
+    let here = match place::here() {
+        Ok(here) => here,
         Err(error) => return failed(&error, &mut worst),
     };
+    let (paths, found) = paths(args, &here);
+    found.tell();
+    if found.lacks_a_named_place() {
+        worst = exit::worse(found.status, exit::NO_SUCH_OBJECT);
+    }
+    worst = exit::worse(worst, found.status);
     let mut documents = Vec::new();
     let mut allowance = Allowance::default();
     let mut any = false;
@@ -46,15 +54,15 @@ pub(crate) fn run(args: &HistoryArgs, common: &Common) -> Ending {
     }
     let mut nothing = String::new();
     if !common.json && !any && worst == 0 && !is_named(args) {
-        let directory = ledgers::default_directory();
-        nothing = format!("no ledger is in {}\n", render::text::safe(&directory.to_string_lossy()));
+        let places = render::places::words(&found.looked, common.verbose);
+        nothing = format!("no ledger is in {places}\n");
     }
     let printed = match (common.json, documents.as_slice()) {
         (false, _) => render::print(&nothing),
         (true, []) if is_named(args) => Ok(()),
         // One ledger is one document, as promised; several are a list in one.
         (true, [one]) => render::print_json(one),
-        (true, _) => render::print_json(&render::history::several(documents)),
+        (true, _) => render::print_json(&render::history::several(documents, &found.looked)),
     };
     match printed {
         Ok(()) => Ending::Status(worst),
@@ -85,20 +93,20 @@ fn is_named(args: &HistoryArgs) -> bool {
         || ledgers::from_environment().is_some()
 }
 
-fn paths(args: &HistoryArgs) -> Result<Vec<PathBuf>> {
+fn paths(args: &HistoryArgs, here: &Place) -> (Vec<PathBuf>, Found) {
     if !is_named(args) {
-        let directory = ledgers::default_directory();
-        let found = ledgers::in_directory(&directory);
-        return found.map_err(Error::io("cannot read the directory", &directory));
+        let found = ledgers::find(&[], Reach::Everywhere, here);
+        return (found.ledgers.iter().map(|(path, _)| path.clone()).collect(), found);
     }
     let data = args.data.as_deref().map(ledgers::absolute);
-    Ok(vec![ledgers::path(&Named {
+    let named = Named {
         path: args.ledger.as_deref(),
         name: args.name.as_deref(),
         data: data.as_deref(),
         chosen: args.name.is_some() || args.data.is_some(),
         ..Named::default()
-    })])
+    };
+    ledgers::of_instance(&named, here)
 }
 
 fn read(path: &std::path::Path, allowance: &mut Allowance) -> Result<Ledger> {

@@ -105,7 +105,8 @@ fn once(filter: &Filter<'_>, common: &Common) -> Result<Option<u8>, u8> {
             render::prometheus::text(&objects, &shown, &limits.unwrap_or_default())
         }
         Format::Table => {
-            let looks = Looks { columns, in_bytes: args.bytes, headings: !args.noheadings, screen };
+            let (headings, all_places) = (!args.noheadings, common.verbose);
+            let looks = Looks { columns, in_bytes: args.bytes, headings, all_places, screen };
             let text = render::list::text(&objects, &shown, &looks);
             on_screen(text, screen, args.watch.is_some())
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,7 +20,7 @@ use crate::candidate::Candidate;
 use crate::cli::adopt::{AdoptArgs, KeyFamily};
 use crate::cli::listing::LedgerArgs;
 use crate::exit;
-use crate::ledgers;
+use crate::ledgers::{self, Looked};
 use crate::render;
 
 /// Rounds in which what is read leads to more that has to be read.
@@ -41,6 +42,8 @@ pub(crate) struct Asked {
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) candidates: Vec<Candidate>,
+    /// Where ledgers were looked for.
+    pub(crate) looked: Vec<Looked>,
     /// The exit status that ledgers, or missing objects, call for.
     pub(crate) status: u8,
 }
@@ -80,8 +83,7 @@ impl Asked {
 
 /// Looks, and judges what is asked for. What is named and not there is logged.
 pub(crate) fn find(asked: &Asked, ledger: &Path) -> Result<Found> {
-    let (files, directories) = ledgers_to_read(ledger);
-    let sources = LedgerArgs { ledger: files, dir: directories };
+    let sources = ledgers_to_read(ledger);
     let wanted = Wanted {
         sets: true,
         queues: true,
@@ -114,7 +116,11 @@ pub(crate) fn find(asked: &Asked, ledger: &Path) -> Result<Found> {
         if unread.is_empty() {
             let age = |subject| view.look.now.duration_since(render::shown::changed(subject)?).ok();
             let candidates = proposals.iter().map(|one| Candidate::of(one, age(one.subject)));
-            return Ok(Found { candidates: candidates.collect(), status });
+            return Ok(Found {
+                candidates: candidates.collect(),
+                looked: view.looked.clone(),
+                status,
+            });
         }
         lists::read_unattached(&mut view.look, &unread);
     }
@@ -136,8 +142,9 @@ fn prior(view: &View) -> BTreeMap<Number, Against> {
         };
         let lives = one.account.and_then(|at| view.accounts.get(at)).is_some_and(|a| a.lives());
         match (&one.why, one.verdict) {
-            (Why::Alone(_) | Why::Unlooked { .. }, _) | (_, Status::Changed) => {
-                let unlooked = view.unlooked.iter().find(|place| place.concerns(one.subject));
+            (Why::Alone(_) | Why::Barred(_) | Why::Unlooked { .. }, _) | (_, Status::Changed) => {
+                let mut unlooked = view.unlooked.iter().filter(|place| !place.is_barred());
+                let unlooked = unlooked.find(|place| place.concerns(one.subject));
                 unlooked.map(|unlooked| Against::LedgerUnread(unlooked.place.clone()))
             }
             (Why::Used, _) if !lives => Some(Against::Suspect(said)),
@@ -191,11 +198,14 @@ fn number(text: &OsStr) -> std::result::Result<Number, String> {
     }
 }
 
-/// The ledgers that tell what is a server's: those of the default place, that of the environment,
-/// and the one that is written to.
-fn ledgers_to_read(path: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
-    let files = std::iter::once(path.to_owned()).chain(ledgers::from_environment());
-    (files.collect(), vec![ledgers::default_directory()])
+/// The ledgers that tell what is a server's: those of every place, that of the environment, and
+/// the one that is written to, where they are there.
+fn ledgers_to_read(path: &Path) -> LedgerArgs {
+    let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let is_there = |path: &PathBuf| !path.symlink_metadata().is_err_and(|error| gone(&error));
+    let files = [Some(path.to_owned()), ledgers::from_environment()];
+    let files = files.into_iter().flatten().filter(is_there);
+    LedgerArgs { ledger: files.collect(), dir: Vec::new(), everywhere: true }
 }
 
 #[cfg(test)]

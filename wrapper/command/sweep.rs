@@ -8,6 +8,7 @@ use shmwarden::ledger::book::Tail;
 use shmwarden::ledger::compact;
 use shmwarden::ledger::file::{For, Ledger};
 use shmwarden::ledger::limits::Allowance;
+use shmwarden::object::Place;
 use shmwarden::snapshot::{place, processes};
 use shmwarden::sweep::{self, Fate, Report, Settled, State};
 use shmwarden::sys::pidfd::PidFd;
@@ -15,7 +16,7 @@ use shmwarden::{Error, Result};
 
 use crate::cli::{Common, SweepArgs};
 use crate::exit::{self, Ending};
-use crate::ledgers::{self, Named};
+use crate::ledgers::{self, Found, Named, Reach};
 use crate::render;
 use crate::run::prepare;
 use crate::swept::{Finding, Swept};
@@ -30,20 +31,21 @@ const MOST_HOLDERS: usize = 256;
 
 /// `shmwarden sweep`.
 pub(crate) fn run(args: &SweepArgs, common: &Common) -> Ending {
-    if let Err(error) = place::here() {
-        log::error!("{error}");
-        return Ending::Status(exit::status_of(&error));
-    }
-    let (paths, named) = match paths(args) {
-        Ok(found) => found,
+    let here = match place::here() {
+        Ok(here) => here,
         Err(error) => {
             log::error!("{error}");
             return Ending::Status(exit::status_of(&error));
         }
     };
+    let Sources { paths, named, found } = sources(args, &here);
+    found.tell();
     if paths.is_empty() && args.dry_run {
         // Who asks wants an answer; a hook before the first start wants none.
-        log::info!("there is no ledger here, and nothing to sweep; --dir names another place");
+        log::info!(
+            "there is no ledger in {}, and nothing to sweep; --dir names another place",
+            render::places::words(&found.looked, common.verbose)
+        );
     }
     let patience = Patience::of(args, named && paths.len() == 1);
     let mut all: Vec<Swept> = Vec::with_capacity(paths.len());
@@ -52,7 +54,7 @@ pub(crate) fn run(args: &SweepArgs, common: &Common) -> Ending {
         all.push(sweep(path, args, &patience, &mut allowance));
     }
     wait_for_held(&mut all, args, &patience);
-    let mut worst = 0;
+    let mut worst = found.status;
     for swept in &mut all {
         if let Some(name) = args.name.as_deref().filter(|_| named) {
             name.clone_into(&mut swept.instance);
@@ -66,9 +68,14 @@ pub(crate) fn run(args: &SweepArgs, common: &Common) -> Ending {
         worst = exit::worse(worst, status);
     }
     let printed = if common.json {
-        render::print_json(&render::sweep::document(&all, args.dry_run))
+        render::print_json(&render::sweep::document(&all, &found.looked, args.dry_run))
     } else {
-        render::print(&render::sweep::lines(&all, args.dry_run, common.verbose))
+        let mut lines = render::sweep::lines(&all, args.dry_run, common.verbose);
+        if (args.dry_run || common.verbose) && !found.looked.is_empty() {
+            lines.push_str(&render::places::line(&found.looked, common.verbose));
+            lines.push('\n');
+        }
+        render::print(&lines)
     };
     if let Err(error) = printed {
         log::error!("cannot write the result: {error}");
@@ -77,28 +84,49 @@ pub(crate) fn run(args: &SweepArgs, common: &Common) -> Ending {
     Ending::Status(worst)
 }
 
-/// The ledgers to sweep, and whether they were named one by one.
-fn paths(args: &SweepArgs) -> Result<(Vec<PathBuf>, bool)> {
+/// The ledgers to sweep.
+struct Sources {
+    paths: Vec<PathBuf>,
+    /// Whether they were named one by one.
+    named: bool,
+    /// What came of looking for more.
+    found: Found,
+}
+
+/// Finds the ledgers to sweep.
+fn sources(args: &SweepArgs, here: &Place) -> Sources {
     let data = args.data.as_deref().map(ledgers::absolute);
     let mut paths: Vec<PathBuf> = args.ledgers.iter().map(|path| ledgers::absolute(path)).collect();
     if args.name.is_some() || data.is_some() {
-        paths.push(ledgers::path(&Named {
-            name: args.name.as_deref(),
-            data: data.as_deref(),
-            directory: args.dir.as_deref(),
-            chosen: true,
-            ..Named::default()
-        }));
+        let (its, found) = ledgers::of_instance(
+            &Named {
+                name: args.name.as_deref(),
+                data: data.as_deref(),
+                directory: args.dir.as_deref(),
+                chosen: true,
+                ..Named::default()
+            },
+            here,
+        );
+        paths.extend(its);
+        return Sources { paths, named: true, found };
+    }
+    if paths.is_empty() && args.dir.is_none() {
+        paths.extend(ledgers::from_environment());
     }
     if !paths.is_empty() {
-        return Ok((paths, true));
+        return Sources { paths, named: true, found: Found::default() };
     }
-    if let Some(path) = ledgers::from_environment().filter(|_| args.dir.is_none()) {
-        return Ok((vec![path], true));
-    }
-    let directory = args.dir.as_deref().map_or_else(ledgers::default_directory, ledgers::absolute);
-    let found = ledgers::in_directory(&directory);
-    Ok((found.map_err(Error::io("cannot read the directory", &directory))?, false))
+    let directories: Vec<PathBuf> = args.dir.iter().map(|dir| ledgers::absolute(dir)).collect();
+    let reach = match (args.dir.is_some(), ledgers::is_in_unit()) {
+        (true, _) => Reach::Named,
+        // The hook of a unit is about that unit, and waits for nobody else's.
+        (false, true) => Reach::Default,
+        (false, false) => Reach::Everywhere,
+    };
+    let found = ledgers::find(&directories, reach, here);
+    let paths = found.ledgers.iter().map(|(path, _)| path.clone()).collect();
+    Sources { paths, named: false, found }
 }
 
 /// How long this command waits, for all ledgers together.
@@ -147,7 +175,17 @@ fn once(path: &Path, args: &SweepArgs, patience: &Patience, allowance: &mut Allo
         Err(error @ (Error::Damaged { .. } | Error::Newer { .. })) => {
             Finding::Damaged(ledgers::trouble(&error))
         }
-        Err(Error::Missing { .. }) => Finding::Missing,
+        Err(Error::Missing { .. }) => {
+            let directory = path.parent().unwrap_or(path);
+            if !directory.is_dir() {
+                log::warn!(
+                    "there is no ledger {}, nor its directory: nothing was swept there; a first \
+                     start makes both, a mistyped path never does",
+                    path.display()
+                );
+            }
+            Finding::Missing
+        }
         Err(error) => Finding::Refused(exit::status_of(&error), error.to_string()),
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use shmwarden::judge::status::holders::Uses;
 use shmwarden::judge::status::{
-    self, Account, Alone, Judged, Kind, Status, Subject, Unlooked, Why,
+    self, Account, Alone, Judged, Kind, Status, Subject, Unlooked, Whose, Why,
 };
 use shmwarden::ledger::Book;
 use shmwarden::ledger::file::{For, Ledger};
@@ -18,12 +18,13 @@ use shmwarden::proc::locks::Flock;
 use shmwarden::proc::read;
 use shmwarden::snapshot::{self, Scope, Snapshot, Table, contents, place, processes};
 use shmwarden::sweep;
+use shmwarden::sys::user;
 use shmwarden::{Error, Result};
 
 use crate::cli::listing::LedgerArgs;
 use crate::exit;
-use crate::ledgers;
 use crate::ledgers::robbery::{self, Lost};
+use crate::ledgers::{self, Found, Looked, Reach};
 
 /// What to look at.
 #[derive(Debug, Clone, Copy, Default)]
@@ -59,6 +60,10 @@ pub(crate) struct View {
     pub(crate) errors: Vec<Error>,
     /// Where ledgers may be that could not be read.
     pub(crate) unlooked: Vec<Unlooked>,
+    /// Where ledgers were looked for.
+    pub(crate) looked: Vec<Looked>,
+    /// What could not be looked at, and what was named and is not there, as sentences.
+    pub(crate) troubles: Vec<String>,
     /// Every ledger that was read, where they are wanted.
     pub(crate) ledgers: Vec<Read>,
     /// What no map shows, where it was looked for.
@@ -90,6 +95,9 @@ struct Books {
     ledgers: Vec<Ledger>,
     all: Vec<Read>,
     errors: Vec<Error>,
+    unlooked: Vec<Unlooked>,
+    looked: Vec<Looked>,
+    troubles: Vec<String>,
     status: u8,
 }
 
@@ -100,9 +108,10 @@ impl Source {
 }
 
 impl View {
-    /// Reads the ledgers, then looks; logs which ledgers could not be read.
+    /// Reads the ledgers, then looks; logs which ledgers could not be read, nor be looked for.
     pub(crate) fn take(args: &LedgerArgs, wanted: Wanted) -> Result<Self> {
         let view = Self::take_quietly(args, wanted)?;
+        view.troubles.iter().for_each(|trouble| log::warn!("{trouble}"));
         for error in &view.errors {
             log::error!("{}", ledgers::trouble(error));
         }
@@ -131,7 +140,9 @@ impl View {
             sources: books.sources(),
             status: books.status,
             errors: std::mem::take(&mut books.errors),
-            unlooked: Vec::new(),
+            unlooked: std::mem::take(&mut books.unlooked),
+            looked: std::mem::take(&mut books.looked),
+            troubles: std::mem::take(&mut books.troubles),
             ledgers: std::mem::take(&mut books.all),
             uses: Uses::default(),
             robbed: Vec::new(),
@@ -220,6 +231,11 @@ impl View {
         accounts
     }
 
+    /// Whether a ledger or place that was named is not there.
+    pub(crate) fn lacks_what_was_named(&self) -> bool {
+        self.looked.iter().any(Looked::lacks)
+    }
+
     /// The ledger that a verdict comes from.
     pub(crate) fn source(&self, account: Option<usize>) -> Option<&Source> {
         self.sources.get(account?)
@@ -266,6 +282,31 @@ fn last_users(subject: Subject<'_>) -> Vec<i32> {
 }
 
 impl Books {
+    /// Notes that a ledger could not be read: what it says is not known then.
+    fn failed(&mut self, path: &Path, uid: Option<u32>, error: Error) {
+        let status = match &error {
+            Error::Missing { .. } => exit::NO_SUCH_OBJECT,
+            other => exit::status_of(other),
+        };
+        self.status = exit::worse(self.status, status);
+        if let Some(looked) = self.looked.last_mut().filter(|_| uid.is_none()) {
+            looked.is_missing = matches!(error, Error::Missing { .. });
+            looked.error = (!looked.is_missing).then(|| error.to_string());
+            looked.ledgers = 0;
+        }
+        if !matches!(error, Error::Missing { .. } | Error::NotALedger { .. }) {
+            let place = path.to_string_lossy().into_owned();
+            let whose = match uid {
+                None => Whose::Anybody,
+                Some(0) if user::effective() != 0 => Whose::RootsAlone,
+                Some(0) => Whose::Anybody,
+                Some(uid) => Whose::User(uid),
+            };
+            self.unlooked.push(Unlooked { place, whose });
+        }
+        self.errors.push(error);
+    }
+
     fn sources(&self) -> Vec<Source> {
         self.ledgers.iter().map(|ledger| Source::of(ledger.path())).collect()
     }
@@ -322,9 +363,15 @@ fn lists(ledger: &Ledger) -> Result<Vec<(Identity, Vec<u8>)>> {
 /// Reads every ledger that is meant; `all` keeps those too that bear on nothing that is here.
 fn read_all(args: &LedgerArgs, here: &Place, all: bool) -> Books {
     let mut books = Books::default();
-    let mut errors = Vec::new();
     let mut allowance = Allowance::default();
-    for path in paths(args, &mut |error| errors.push(error)) {
+    let (named, found) = sources(args, here);
+    books.troubles = found.troubles();
+    let named = named.into_iter().map(|path| (path, None));
+    let others = found.ledgers.into_iter().map(|(path, uid)| (path, Some(uid)));
+    for (path, uid) in named.chain(others) {
+        if uid.is_none() {
+            books.looked.push(Looked::named(&path));
+        }
         let read = Ledger::open(&path, For::Reading).and_then(|mut ledger| {
             allowance.take(&ledger)?;
             ledger.read_whole()?;
@@ -340,38 +387,36 @@ fn read_all(args: &LedgerArgs, here: &Place, all: bool) -> Books {
                     books.ledgers.push(ledger);
                 }
             }
-            Err(error @ Error::Missing { .. }) => log::debug!("{error}"),
-            Err(error) => errors.push(error),
+            // It went while it was looked for.
+            Err(error @ Error::Missing { .. }) if uid.is_some() => log::debug!("{error}"),
+            Err(error) => books.failed(&path, uid, error),
         }
     }
-    let statuses = errors.iter().map(exit::status_of);
-    books.status = statuses.fold(0, exit::worse);
-    books.errors = errors;
+    books.unlooked.extend(found.unlooked);
+    books.looked.extend(found.looked);
+    books.status = exit::worse(books.status, found.status);
     books
 }
 
-/// The ledgers that are meant: those named, else all of the default directory; and of `--dir`.
-fn paths(args: &LedgerArgs, failed: &mut impl FnMut(Error)) -> Vec<PathBuf> {
+/// The ledgers that are named, and those that were found: of all places where none is named, and
+/// of `--dir`.
+fn sources(args: &LedgerArgs, here: &Place) -> (Vec<PathBuf>, Found) {
     let absolute = |path: &PathBuf| ledgers::absolute(path);
-    let mut paths: Vec<PathBuf> = args.ledger.iter().map(absolute).collect();
-    let mut directories: Vec<PathBuf> = args.dir.iter().map(absolute).collect();
-    let variable = std::env::var_os("SHMWARDEN_LEDGER").filter(|path| !path.is_empty());
-    match variable {
-        Some(path) if paths.is_empty() && directories.is_empty() => {
-            paths.push(ledgers::absolute(Path::new(&path)));
-        }
-        _ if paths.is_empty() => directories.push(ledgers::default_directory()),
-        _ => {}
+    let mut named: Vec<PathBuf> = args.ledger.iter().map(absolute).collect();
+    let directories: Vec<PathBuf> = args.dir.iter().map(absolute).collect();
+    if named.is_empty() && directories.is_empty() {
+        named.extend(ledgers::from_environment());
     }
-    for directory in directories {
-        match ledgers::in_directory(&directory) {
-            Ok(found) => paths.extend(found),
-            Err(error) => failed(Error::io("cannot read the directory", &directory)(error)),
-        }
+    named.sort();
+    named.dedup();
+    let everywhere = named.is_empty() || args.everywhere;
+    let reach = if everywhere { Reach::Everywhere } else { Reach::Named };
+    let mut found = ledgers::find(&directories, reach, here);
+    if found.lacks_a_named_place() {
+        found.status = exit::worse(found.status, exit::NO_SUCH_OBJECT);
     }
-    paths.sort();
-    paths.dedup();
-    paths
+    found.ledgers.retain(|(path, _)| !named.contains(path));
+    (named, found)
 }
 
 /// Who has a ledger locked, as far as that shows without trying: a try would be in the way of a

@@ -71,6 +71,9 @@ pub(crate) fn run(args: &WhoArgs, common: &Common) -> Ending {
             found.push(one.clone());
         }
     }
+    if common.verbose || found.iter().any(|one| one.account.is_none()) {
+        lines.push(render::places::line(&view.looked, common.verbose));
+    }
     let screen = Screen::of_stdout(common);
     let printed = if common.json {
         let document = render::who::document(&found, &shown);

@@ -9,21 +9,28 @@ use shmwarden::object::Key;
 use shmwarden::snapshot::subject::Kind;
 
 use super::table::{Heading, Style, Table};
-use super::{cells, json, text};
+use super::{cells, json, places, text};
 use crate::candidate::Candidate;
 use crate::cli::adopt::KeyFamily;
+use crate::ledgers::Looked;
 
 /// Most objects of a group that are named in its row.
 const NAMED: usize = 6;
 
 /// The document.
-pub(crate) fn document(candidates: &[Candidate], ledger: &Path, dry_run: bool) -> Value {
+pub(crate) fn document(
+    candidates: &[Candidate],
+    looked: &[Looked],
+    ledger: &Path,
+    dry_run: bool,
+) -> Value {
     let objects: Vec<Value> = candidates.iter().map(|one| object(one, dry_run)).collect();
     json!({
         "schema": json::SCHEMA,
         "dry_run": dry_run,
         "ledger": ledger.to_string_lossy(),
         "objects": objects,
+        "looked": places::document(looked),
     })
 }
 

@@ -11,7 +11,7 @@ use super::json::SCHEMA;
 use super::screen::Screen;
 use super::shown::Shown;
 use super::table::{Heading, Paint, Style, Table};
-use super::text;
+use super::{places, text};
 use crate::command::doctor::check::{Checked, is_unseen};
 
 /// Characters of a bar.
@@ -56,6 +56,7 @@ pub(crate) fn document(checked: &Checked, shown: &Shown<'_>) -> Value {
         "limits": limits.collect::<Vec<_>>(),
         "leaks": leaks.collect::<Vec<_>>(),
         "findings": findings.collect::<Vec<_>>(),
+        "looked": places::document(&shown.view.looked),
     })
 }
 

@@ -6,7 +6,8 @@ use shmwarden::ledger::book::{Recorded, Robbed, Run, Standing};
 use shmwarden::ledger::record::{Loss, Outcome, Role};
 use shmwarden::object::Bytes;
 
-use super::{json, text};
+use super::{json, places, text};
+use crate::ledgers::Looked;
 
 /// The document of one ledger.
 pub(crate) fn document(path: &str, instance: &str, book: &Book) -> Value {
@@ -24,8 +25,8 @@ pub(crate) fn document(path: &str, instance: &str, book: &Book) -> Value {
 }
 
 /// One document of several ledgers.
-pub(crate) fn several(ledgers: Vec<Value>) -> Value {
-    json!({ "schema": json::SCHEMA, "ledgers": ledgers })
+pub(crate) fn several(ledgers: Vec<Value>, looked: &[Looked]) -> Value {
+    json!({ "schema": json::SCHEMA, "ledgers": ledgers, "looked": places::document(looked) })
 }
 
 fn document_of(run: &Run, book: &Book) -> Value {

@@ -8,10 +8,11 @@ use shmwarden::judge::status::{Judged, Status};
 
 use super::columns::Column;
 use super::object::{self, Object};
+use super::places::Place;
 use super::screen::Screen;
 use super::shown::Shown;
 use super::table::{self, Heading, Style, Table};
-use super::{cells, json, text};
+use super::{cells, json, places, text};
 use crate::ledgers::robbery::{self, Lost};
 
 /// How a table is to look.
@@ -21,6 +22,8 @@ pub(crate) struct Looks {
     pub(crate) in_bytes: bool,
     /// Column names, totals and advice, too.
     pub(crate) headings: bool,
+    /// Every place where ledgers were looked for.
+    pub(crate) all_places: bool,
     pub(crate) screen: Screen,
 }
 
@@ -31,6 +34,7 @@ pub(crate) struct Document<'a> {
     ipc_namespace: &'a str,
     objects: Vec<Object<'a>>,
     robbed: Vec<Value>,
+    looked: Vec<Place>,
 }
 
 /// The document.
@@ -47,6 +51,7 @@ pub(crate) fn document<'a>(objects: &[Judged<'_>], shown: &'a Shown<'_>) -> Docu
             .iter()
             .map(|(account, lost)| robbed(*account, lost, shown))
             .collect(),
+        looked: places::document(&shown.view.looked),
     }
 }
 
@@ -74,7 +79,7 @@ pub(crate) fn text(objects: &[Judged<'_>], shown: &Shown<'_>, looks: &Looks) -> 
         let paint = move |index: usize, cell: Option<&str>, text: String| {
             let word = match (columns.get(index), cell) {
                 (_, None) => return screen.bold(text),
-                (Some(Column::Status), Some(word)) => word,
+                (Some(Column::Verdict), Some(word)) => word,
                 _ => return text,
             };
             match Status::ALL.into_iter().find(|known| known.word() == word) {
@@ -90,7 +95,7 @@ pub(crate) fn text(objects: &[Judged<'_>], shown: &Shown<'_>, looks: &Looks) -> 
         table(objects, shown, looks).print(style, &mut out);
     }
     if looks.headings {
-        for line in closing(objects, shown) {
+        for line in closing(objects, shown, looks.all_places) {
             out.push_str(&most.map_or_else(|| line.clone(), |most| table::cut_line(&line, most)));
             out.push('\n');
         }
@@ -115,7 +120,7 @@ fn table(objects: &[Judged<'_>], shown: &Shown<'_>, looks: &Looks) -> Table {
 }
 
 /// Totals, and what to do next.
-fn closing(objects: &[Judged<'_>], shown: &Shown<'_>) -> Vec<String> {
+fn closing(objects: &[Judged<'_>], shown: &Shown<'_>, all_places: bool) -> Vec<String> {
     let mut robbed = Vec::new();
     for lost in shown.view.robbed_accounts().into_values() {
         let named = lost.iter().map(|one| (one.name.as_str(), one.loss));
@@ -141,18 +146,24 @@ fn closing(objects: &[Judged<'_>], shown: &Shown<'_>) -> Vec<String> {
         })
         .collect();
     let mut lines = vec![String::new(), words.join("; ")];
-    lines.extend(advice(&totals, shown.view.errors.len(), robbed));
+    let unlooked = shown.view.unlooked.iter();
+    let unlooked = unlooked.filter(|place| !place.is_barred());
+    let unlooked = unlooked.filter(|place| objects.iter().any(|one| place.concerns(one.subject)));
+    lines.extend(advice(&totals, shown.view.errors.len(), unlooked.count(), robbed));
     let owners: BTreeSet<u32> = objects.iter().map(|one| one.subject.owner().0).collect();
     if owners.into_iter().any(|uid| shown.user(uid).is_none()) {
         lines.push("?  after an owner: there is no such account any more".to_owned());
     }
+    lines.push(places::line(&shown.view.looked, all_places));
     lines
 }
 
-/// What to do next, where so many ledgers could not be read; robberies come first.
+/// What to do next, where so many ledgers could not be read, and so many places not be looked at
+/// where some may be; robberies come first.
 fn advice(
     totals: &BTreeMap<Status, (u64, u64)>,
     unread: usize,
+    unlooked: usize,
     robbed: Vec<String>,
 ) -> Vec<String> {
     let has = |verdict| totals.contains_key(&verdict);
@@ -181,6 +192,10 @@ fn advice(
     if unread > 0 {
         let what = if unread == 1 { "a ledger" } else { "ledgers" };
         lines.push(format!("{what} could not be read: what is in there is not known here"));
+    } else if unlooked > 0 {
+        let line = "not every place of ledgers could be looked at: what is recorded there is not \
+                    known here";
+        lines.push(line.to_owned());
     } else if lines.is_empty() {
         lines.push("nothing to be done: no dead server left anything here".to_owned());
     }

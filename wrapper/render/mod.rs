@@ -9,6 +9,7 @@ pub(crate) mod history;
 pub(crate) mod json;
 pub(crate) mod list;
 pub(crate) mod object;
+pub(crate) mod places;
 pub(crate) mod prometheus;
 pub(crate) mod record;
 pub(crate) mod screen;

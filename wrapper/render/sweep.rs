@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 use shmwarden::sweep::{Fate, Settled, State};
 
-use super::{json, text};
+use super::{json, places, text};
+use crate::ledgers::Looked;
 use crate::swept::{Finding, Swept};
 
 /// What there is to say of a ledger that cannot be had.
@@ -11,7 +12,7 @@ const LOCKED: &str = "locked: another process has locked the ledger; nothing was
                       fuser names it, and a later sweep goes on here";
 
 /// The document.
-pub(crate) fn document(swept: &[Swept], dry_run: bool) -> Value {
+pub(crate) fn document(swept: &[Swept], looked: &[Looked], dry_run: bool) -> Value {
     let ledgers: Vec<Value> = swept.iter().map(ledger).collect();
     let all = || swept.iter().flat_map(Swept::objects);
     let count = |is: fn(&Fate) -> bool| all().filter(|object| is(&object.result)).count();
@@ -28,6 +29,7 @@ pub(crate) fn document(swept: &[Swept], dry_run: bool) -> Value {
         "kept": count(|fate| matches!(fate, Fate::Kept(_))),
         "raced": count(|fate| matches!(fate, Fate::Raced(_))),
         "failed": count(|fate| matches!(fate, Fate::Failed(_))),
+        "looked": places::document(looked),
     })
 }
 

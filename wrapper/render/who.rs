@@ -8,10 +8,11 @@ use shmwarden::object::Key;
 use shmwarden::sys::shm::MODE_DEST;
 
 use super::object::{self, Object};
+use super::places::Place;
 use super::screen::Screen;
 use super::shown::Shown;
 use super::table::{self, Heading, Style, Table};
-use super::{json, text};
+use super::{json, places, text};
 
 /// Names of processes that are listed where many could not be looked into.
 const NAMED: usize = 10;
@@ -20,6 +21,7 @@ const NAMED: usize = 10;
 pub(crate) struct Document<'a> {
     schema: u32,
     objects: Vec<Object<'a>>,
+    looked: Vec<Place>,
 }
 
 /// The document.
@@ -27,6 +29,7 @@ pub(crate) fn document<'a>(objects: &[Judged<'_>], shown: &'a Shown<'_>) -> Docu
     Document {
         schema: json::SCHEMA,
         objects: objects.iter().map(|one| object::document(one, shown)).collect(),
+        looked: places::document(&shown.view.looked),
     }
 }
 

@@ -15,7 +15,7 @@ use std::fmt;
 pub use crate::snapshot::subject::{Kind, Subject};
 pub use account::{Account, is_of_interest};
 pub use alone::Alone;
-pub use unlooked::Unlooked;
+pub use unlooked::{Unlooked, Whose};
 
 use crate::attribute::Doubt;
 use crate::judge::Reason;
@@ -90,7 +90,9 @@ pub enum Why {
     PerhapsListed,
     /// In no ledger, and what it shows itself.
     Alone(Alone),
-    /// In no ledger that could be read, and what it shows itself.
+    /// In no ledger that the caller may read, and what it shows itself.
+    Barred(Alone),
+    /// Perhaps in a ledger that could not be read, and what it shows itself.
     Unlooked {
         /// What it shows.
         alone: Alone,
@@ -104,7 +106,7 @@ impl Why {
     #[must_use]
     pub fn alone(&self) -> Option<Alone> {
         match self {
-            Self::Alone(alone) | Self::Unlooked { alone, .. } => Some(*alone),
+            Self::Alone(alone) | Self::Barred(alone) | Self::Unlooked { alone, .. } => Some(*alone),
             _ => None,
         }
     }
@@ -132,7 +134,7 @@ impl Why {
             Self::AtWork(_) => "at-work",
             Self::Used => "used",
             Self::PerhapsListed => "perhaps-listed",
-            Self::Alone(alone) => alone.code(),
+            Self::Alone(alone) | Self::Barred(alone) => alone.code(),
             Self::Unlooked { alone: Alone::CreatorDead(_) | Alone::NoUser, .. } => "ledger-unread",
             Self::Unlooked { alone, .. } => alone.code(),
         }
@@ -152,6 +154,7 @@ impl fmt::Display for Why {
                  sweep` reads",
             ),
             Self::Alone(alone) => write!(f, "in no ledger; {alone}"),
+            Self::Barred(alone) => write!(f, "in no ledger that you may read; {alone}"),
             Self::Unlooked { alone, place } => {
                 write!(f, "perhaps in a ledger: {place} could not be looked at; {alone}")
             }
@@ -195,13 +198,17 @@ pub fn statuses<'a>(
                     };
                     (Status::Unrecorded, why, Some(account))
                 }
-                None => match unlooked.iter().find(|one| one.concerns(subject)) {
-                    Some(one) => {
-                        let place = one.place.clone();
-                        (Status::Unrecorded, Why::Unlooked { alone, place }, None)
+                None => {
+                    let concern = || unlooked.iter().filter(|one| one.concerns(subject));
+                    match concern().find(|one| !one.is_barred()) {
+                        Some(one) => {
+                            let place = one.place.clone();
+                            (Status::Unrecorded, Why::Unlooked { alone, place }, None)
+                        }
+                        None if concern().next().is_some() => (verdict, Why::Barred(alone), None),
+                        None => (verdict, Why::Alone(alone), None),
                     }
-                    None => (verdict, Why::Alone(alone), None),
-                },
+                }
             }
         });
         Judged { subject, verdict, why, account }

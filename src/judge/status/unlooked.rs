@@ -8,15 +8,39 @@ use super::Subject;
 pub struct Unlooked {
     /// Which, and why not: to be followed by "could not be looked at".
     pub place: String,
-    /// Whose ledgers lie there; `None` where that may be anybody.
-    pub uid: Option<u32>,
+    /// Whose ledgers may lie there.
+    pub whose: Whose,
+}
+
+/// Whose ledgers may lie at a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// Root's, or those of any user.
+    Anybody,
+    /// Those of this user.
+    User(u32),
+    /// Those of everybody but this user, who may not read them.
+    OthersThan(u32),
+    /// Root's, which the caller may not read.
+    RootsAlone,
 }
 
 impl Unlooked {
     /// Checks whether a ledger there could have a say on an object.
     #[must_use]
     pub fn concerns(&self, subject: Subject<'_>) -> bool {
-        self.uid.is_none_or(|uid| has_a_say(uid, subject))
+        match self.whose {
+            Whose::Anybody | Whose::RootsAlone => true,
+            Whose::User(uid) => has_a_say(uid, subject),
+            Whose::OthersThan(uid) => !has_a_say(uid, subject),
+        }
+    }
+
+    /// Checks whether nothing went wrong: the caller is somebody who may not look there. An object
+    /// that nobody uses is an orphan to him then, in no ledger that he may read.
+    #[must_use]
+    pub fn is_barred(&self) -> bool {
+        matches!(self.whose, Whose::OthersThan(_) | Whose::RootsAlone)
     }
 }
 

@@ -51,7 +51,8 @@ fn lines_are_cut_to_a_terminal_and_never_in_a_pipe() {
 fn colours_are_for_terminals_that_want_them() {
     sandbox::on_host(|| {
         create_segment(User::Root, 5, 4096);
-        assert!(on_terminal(120, "", "list").contains("\x1b[35morphan\x1b[0m"));
+        let text = on_terminal(120, "", "list");
+        assert!(text.contains("\x1b[35morphan\x1b[0m"), "{text:?}");
         for (environment, arguments) in [
             ("NO_COLOR=1", "list"),
             ("TERM=dumb", "list"),

@@ -42,7 +42,12 @@ fn each_reason_of_list_has_its_code_and_sentence() {
     assert_eq!((told.code(), told.to_string()), (Reason::Dead.code(), Reason::Dead.to_string()));
     let unlooked = |alone| Why::Unlooked { alone, place: "/srv/a.ledger (newer)".to_owned() };
     let unlooked = [Alone::CreatorDead(4711), Alone::NoUser, Alone::Attached(1)].map(unlooked);
-    let all: Vec<Why> = others.into_iter().chain(alone).chain(unlooked).collect();
+    let all: Vec<Why> = others
+        .into_iter()
+        .chain(alone)
+        .chain(unlooked)
+        .chain([Why::Barred(Alone::NoUser)])
+        .collect();
     compare_lines("list.txt", all.iter().map(|why| (why.code(), why.to_string())));
 }
 

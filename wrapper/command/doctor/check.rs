@@ -1,18 +1,18 @@
 //! Reads what `diagnose` judges, and puts its findings together: the worst first.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use shmwarden::Error;
 use shmwarden::diagnose::beside::{self, Server};
 use shmwarden::diagnose::leaks::{self, Leak};
-use shmwarden::diagnose::ledgers::{Condition, DataDirectory, Found};
+use shmwarden::diagnose::ledgers::{Condition, DataDirectory, Found, UNSEEN_PLACE, judge_places};
 use shmwarden::diagnose::limit::Limit;
 use shmwarden::diagnose::limits;
 use shmwarden::diagnose::logind::{Interest, Keeper};
 use shmwarden::diagnose::{self, Finding, kernel, logind, settings};
 use shmwarden::engine::{self, EngineName};
-use shmwarden::judge::status::{Judged, Subject};
+use shmwarden::judge::status::{Judged, Subject, Unlooked};
 use shmwarden::object::{FileRef, ProcessRef};
 use shmwarden::proc::read;
 use shmwarden::snapshot::{self, Process, Seen, config, features};
@@ -29,7 +29,7 @@ const UNSEEN: &str = "unseen";
 /// Whether a finding says that something could not be looked at: shown to people even where nothing
 /// is wrong.
 pub(crate) fn is_unseen(finding: &Finding) -> bool {
-    [UNSEEN, units::UNASKED, units::OF_USERS].contains(&finding.id)
+    [UNSEEN, UNSEEN_PLACE, units::UNASKED, units::OF_USERS].contains(&finding.id)
 }
 
 /// What was found.
@@ -57,6 +57,7 @@ pub(crate) fn all(view: &View, shown: &Shown<'_>) -> Checked {
         findings.extend(units::findings(&running(view, shown)));
     }
     findings.extend(diagnose::ledgers::judge(&found(view), &view.look.place));
+    findings.extend(places(view));
     findings.extend(diagnose::ledgers::judge_directories(&data_directories(view)));
     findings.extend(kernel::judge(&features::try_all()));
     findings.extend(unseen(view));
@@ -164,6 +165,31 @@ fn keepers(view: &View, judged: &[Judged<'_>], shown: &Shown<'_>) -> Vec<Keeper>
     reasons.into_iter().map(keeper).collect()
 }
 
+/// Where ledgers were looked for, and what could not be looked at.
+fn places(view: &View) -> Vec<Finding> {
+    // What was named and is no place but a ledger has a finding of its own.
+    let is_ledger = |path: &Path| view.errors.iter().any(|error| unread(error).path == path);
+    let looked = view.looked.iter().filter(|one| one.is_worth_a_word() && !is_ledger(&one.path));
+    let places = looked.map(|one| diagnose::ledgers::LookedAt {
+        path: text_of(&one.path),
+        trouble: match &one.error {
+            Some(why) => Some(format!("could not be looked at ({why})")),
+            None if one.lacks() => Some("is not there".to_owned()),
+            None => None,
+        },
+    });
+    let places: Vec<_> = places.collect();
+    let is_told = |unlooked: &&Unlooked| {
+        let told = places.iter().filter(|place| place.trouble.is_some());
+        let ledgers = view.errors.iter().map(|error| text_of(&unread(error).path));
+        let mut paths = told.map(|place| place.path.clone()).chain(ledgers);
+        paths.any(|path| unlooked.place.contains(&path))
+    };
+    let unseen = view.unlooked.iter().filter(|one| !one.is_barred());
+    let unseen = unseen.filter(|one| !is_told(one)).map(|one| one.place.clone());
+    judge_places(&places, &unseen.collect::<Vec<_>>())
+}
+
 /// How each ledger was found.
 fn found(view: &View) -> Vec<Found> {
     let read = view.ledgers.iter().map(|read| Found {
@@ -178,6 +204,7 @@ fn unread(error: &Error) -> Found {
         Error::Damaged { path, line, why } => {
             (path.clone(), Condition::Damaged { line: *line, why: why.clone() })
         }
+        Error::Missing { path } => (path.clone(), Condition::Missing),
         Error::NotALedger { path } => (path.clone(), Condition::NotALedger),
         Error::Newer { path, version, .. } => (path.clone(), Condition::Newer(*version)),
         Error::Io { path, source, .. } => {

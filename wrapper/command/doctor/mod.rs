@@ -49,7 +49,8 @@ pub(crate) fn run(args: &DoctorArgs, common: &Common) -> Ending {
         let screen = Screen::of_stdout(common);
         render::print(&render::doctor::text(&checked, &shown, screen, common.verbose))
     };
-    ended(printed, if act { exit::ACT } else { 0 })
+    let named = if view.lacks_what_was_named() { exit::NO_SUCH_OBJECT } else { 0 };
+    ended(printed, exit::worse(named, if act { exit::ACT } else { 0 }))
 }
 
 /// The status, unless the result could not be printed.

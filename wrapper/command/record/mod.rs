@@ -146,7 +146,7 @@ fn print(recorded: Recorded, common: &Common) -> Result<(), Failure> {
         let book = ledger.book.clone();
         // The view reads ledgers, and takes a locked one for a watched one.
         drop(ledger);
-        let ledgers = LedgerArgs { ledger: vec![path.clone()], dir: Vec::new() };
+        let ledgers = LedgerArgs { ledger: vec![path.clone()], ..LedgerArgs::default() };
         let wanted = Wanted { files: true, details: true, ..Wanted::default() };
         let view = View::take(&ledgers, wanted).map_err(failed)?;
         let shown = Shown::of(&view, false);

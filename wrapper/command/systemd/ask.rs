@@ -20,9 +20,9 @@ const MOST_BYTES: usize = 4 << 20;
 
 /// Why there is no answer, with the exit status that stands for it.
 #[derive(Debug)]
-pub(in crate::command) struct NoAnswer {
-    pub(in crate::command) status: u8,
-    pub(in crate::command) text: String,
+pub(crate) struct NoAnswer {
+    pub(crate) status: u8,
+    pub(crate) text: String,
 }
 
 fn no_answer(status: u8, text: impl Into<String>) -> NoAnswer {
@@ -31,6 +31,11 @@ fn no_answer(status: u8, text: impl Into<String>) -> NoAnswer {
 
 /// What `systemctl ARGS...` prints.
 pub(in crate::command) fn systemctl(args: &[&str]) -> Result<String, NoAnswer> {
+    systemctl_within(args, LONGEST)
+}
+
+/// The same, with a limit of the caller's own.
+pub(crate) fn systemctl_within(args: &[&str], longest: Duration) -> Result<String, NoAnswer> {
     let mut command = Command::new("systemctl");
     command.args(args).env("LC_ALL", "C").env("SYSTEMD_COLORS", "0").env("SYSTEMD_PAGER", "");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -40,9 +45,9 @@ pub(in crate::command) fn systemctl(args: &[&str]) -> Result<String, NoAnswer> {
         }
         _ => no_answer(exit::FAILED, format!("cannot start systemctl: {error}")),
     })?;
-    let Some(Said { out, err, ended }) = listen(&mut child, LONGEST) else {
+    let Some(Said { out, err, ended }) = listen(&mut child, longest) else {
         let args = args.join(" ");
-        let text = format!("systemctl {args} said too much, or did not end in {LONGEST:?}");
+        let text = format!("systemctl {args} said too much, or did not end in {longest:?}");
         return Err(no_answer(exit::FAILED, text));
     };
     match ended {

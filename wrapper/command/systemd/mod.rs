@@ -13,6 +13,7 @@ use crate::exit::{self, Ending};
 use crate::render;
 use ask::NoAnswer;
 pub(super) use ask::systemctl;
+pub(crate) use ask::systemctl_within;
 
 /// `shmwarden systemd`.
 pub(crate) fn run(args: &SystemdArgs, common: &Common) -> Ending {

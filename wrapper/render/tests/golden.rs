@@ -85,8 +85,13 @@ fn list_is_as_it_was() {
     let shown = Shown::of(&view, true);
     let judged = view.judge();
     compare_document("list.json", &render::list::document(&judged, &shown));
-    let looks =
-        |columns| Looks { columns, in_bytes: true, headings: true, screen: Screen::default() };
+    let looks = |columns| Looks {
+        columns,
+        in_bytes: true,
+        headings: true,
+        all_places: false,
+        screen: Screen::default(),
+    };
     let mut columns = Column::ALL.to_vec();
     columns.retain(|column| *column != Column::Reason);
     let all = render::list::text(&judged, &shown, &looks(columns));
@@ -143,7 +148,7 @@ fn doctor_is_as_it_was() {
 #[test]
 fn sweep_is_as_it_was() {
     let swept = swept();
-    compare_document("sweep.json", &render::sweep::document(&swept, false));
+    compare_document("sweep.json", &render::sweep::document(&swept, &scene::looked(), false));
     let text = render::sweep::lines(&swept, false, true);
     let dry = render::sweep::lines(&swept, true, false);
     compare("sweep.out", &with_fixed_times(&format!("{text}\n{dry}")));
@@ -204,7 +209,7 @@ fn swept() -> Vec<Swept> {
 fn adopt_is_as_it_was() {
     let ledger = Path::new("/var/lib/shmwarden/adopted.ledger");
     let all = candidates();
-    compare_document("adopt.json", &render::adopt::document(&all, ledger, false));
+    compare_document("adopt.json", &render::adopt::document(&all, &scene::looked(), ledger, false));
     let text = render::adopt::text(&all, ledger, false, false);
     let dry = render::adopt::text(&all, ledger, true, true);
     let nothing = render::adopt::text(&[], ledger, true, true);
@@ -275,7 +280,7 @@ fn history_is_as_it_was() {
     let path = |name: &str| format!("/var/lib/shmwarden/{name}.ledger");
     let documents =
         told.map(|(name, story)| render::history::document(&path(name), name, &story.book));
-    compare_document("history.json", &render::history::several(documents.into()));
+    compare_document("history.json", &render::history::several(documents.into(), &scene::looked()));
     let stories = told.map(|(name, story)| render::history::story(name, &path(name), &story.book));
     compare("history.out", &stories.concat());
 }

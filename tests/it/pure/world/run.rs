@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use shmwarden::attribute::{self, Suspect};
-use shmwarden::judge::status::{self, Account, Judged, Status, Unlooked, Why};
+use shmwarden::judge::status::{self, Account, Judged, Status, Unlooked, Whose, Why};
 use shmwarden::judge::unowned::{Against, Plan, Proposal, Scene, Wish, plan};
 use shmwarden::judge::{self, Action, Life, Reason, life};
 use shmwarden::ledger::record::{End, How, Record};
@@ -262,7 +262,7 @@ pub fn unlooked(world: &World) -> Vec<Unlooked> {
     let closed = world.ledgers.iter().enumerate().filter(|(_, ledger)| ledger.is_closed);
     let unlooked = |(at, ledger): (usize, &Ledger)| Unlooked {
         place: build::path(at).to_string_lossy().into_owned(),
-        uid: Some(ledger.owner),
+        whose: Whose::User(ledger.owner),
     };
     closed.map(unlooked).collect()
 }

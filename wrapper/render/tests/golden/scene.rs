@@ -24,6 +24,8 @@ use super::make::{self, Change};
 use super::story::{Crashed, Story, crashed};
 use crate::command::doctor::check::Checked;
 use crate::command::view::{Source, View};
+use crate::ledgers::Looked;
+use crate::ledgers::find::Source as Told;
 
 /// The server that lives.
 const LIVING: ProcessRef = ProcessRef { pid: 5000, start: 1 };
@@ -63,9 +65,32 @@ pub(super) fn view() -> View {
         status: 0,
         errors: vec![],
         unlooked: vec![],
+        looked: looked(),
+        troubles: vec![],
         ledgers: vec![],
         robbed: vec![],
     }
+}
+
+/// Returns places of every source, one of which could not be looked at, and one that is not there.
+pub(super) fn looked() -> Vec<Looked> {
+    let place = |path: &str, source| Looked {
+        path: PathBuf::from(path),
+        source,
+        ledgers: 0,
+        is_missing: false,
+        error: None,
+    };
+    let user = place("/home/a/.local/state/shmwarden", Told::User(make::UID));
+    let listed = place("/srv/none", Told::Listed);
+    vec![
+        Looked { ledgers: 4, ..place("/var/lib/shmwarden", Told::Default) },
+        Looked { error: Some("Permission denied".to_owned()), ..user },
+        place("/srv/a.ledger", Told::Unit("a.service".to_owned())),
+        place("/srv/b\n.ledger", Told::Process(4800)),
+        Looked { is_missing: true, ..listed },
+        place("/srv/named", Told::Named),
+    ]
 }
 
 fn segments(main: &Segment) -> Vec<Row> {

@@ -1,9 +1,16 @@
 //! Where ledgers are: the default place, the name of an instance, what lies in a directory.
 
+pub(crate) mod find;
+mod held;
+mod instance;
+mod listed;
+mod own;
+mod reading;
 pub(crate) mod robbery;
+mod units;
+mod users;
 
-use std::ffi::{OsStr, OsString};
-use std::io;
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -11,8 +18,14 @@ use shmwarden::Error;
 use shmwarden::engine::generic;
 use shmwarden::sys::user;
 
+pub(crate) use find::{Found, Looked, Reach, find};
+pub(crate) use instance::of_instance;
+
 /// The file name ending of a ledger.
 const ENDING: &str = "ledger";
+
+/// Root's default place, with one directory a service below.
+const ROOTS: &str = "/var/lib/shmwarden";
 
 /// What is wrong with a ledger, and what to do where the error does not say so: for commands that
 /// only read.
@@ -35,13 +48,18 @@ pub(crate) fn default_directory() -> PathBuf {
         }
     }
     if user::effective() == 0 {
-        return PathBuf::from("/var/lib/shmwarden");
+        return PathBuf::from(ROOTS);
     }
     let base = std::env::var_os("XDG_STATE_HOME")
         .map(PathBuf::from)
         .filter(|path| path.is_absolute())
         .unwrap_or_else(|| home().join(".local/state"));
     base.join("shmwarden")
+}
+
+/// Whether a unit's command asks, which is about that unit's own ledgers (`StateDirectory=`).
+pub(crate) fn is_in_unit() -> bool {
+    std::env::var_os("STATE_DIRECTORY").is_some_and(|listed| of_state_directory(&listed).is_some())
 }
 
 /// The entry of a colon-separated list that has a component `shmwarden` (`systemd.exec(5)`).
@@ -119,35 +137,4 @@ pub(crate) fn lies_in(path: &Path, directory: &Path) -> bool {
 /// The name of an instance by its ledger: the file's stem.
 pub(crate) fn instance(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-/// Every `*.ledger` of a directory and of its sub-directories, one level; none where there is no
-/// such directory.
-pub(crate) fn in_directory(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    collect(directory, true, &mut found)?;
-    found.sort();
-    Ok(found)
-}
-
-fn collect(directory: &Path, deeper: bool, found: &mut Vec<PathBuf>) -> io::Result<()> {
-    let entries = match std::fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    for entry in entries {
-        let entry = entry?;
-        let path = entry.path();
-        // A link to a directory is not followed: file_type is of the entry itself.
-        if entry.file_type()?.is_dir() {
-            if deeper {
-                // What may not be read below belongs to somebody else.
-                let _ = collect(&path, false, found);
-            }
-        } else if path.extension() == Some(&OsString::from(ENDING)) {
-            found.push(path);
-        }
-    }
-    Ok(())
 }
