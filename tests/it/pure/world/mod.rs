@@ -7,13 +7,14 @@
 mod build;
 mod dice;
 mod generate;
+pub mod properties;
 mod run;
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
-use generate::world;
+pub use generate::world;
 
 /// A kind of object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -252,6 +253,9 @@ pub struct World {
     pub directories: Vec<DataDirectory>,
     /// Names in `/dev/shm` that are no files; `None` where they could not be read.
     pub other_names: Option<Vec<String>>,
+    pub segments_were_read: bool,
+    pub files_were_read: bool,
+    pub processes_were_read: bool,
     pub sets_were_read: bool,
     pub queues_were_read: bool,
     pub waits_were_read: bool,
@@ -289,6 +293,21 @@ pub fn dump(path: &Path, count: u64) -> BTreeMap<String, u64> {
     words
 }
 
+/// Tells all of a world, and what is said of it.
+pub fn show(seed: u64) {
+    let world = world(seed);
+    for (at, ledger) in world.ledgers.iter().enumerate() {
+        let Ledger { owner, file, is_closed, locked_by, lines } = ledger;
+        println!("ledger {at} of {owner}, file {file:?}, closed {is_closed}, {locked_by:?}");
+        lines.iter().for_each(|line| println!("    {line:?}"));
+    }
+    world.things.iter().for_each(|thing| println!("{thing:?}"));
+    world.processes.iter().for_each(|process| println!("{process:?}"));
+    let rest = World { ledgers: vec![], things: vec![], processes: vec![], ..world.clone() };
+    println!("{rest:?}");
+    println!("{}", run::line(seed, &world));
+}
+
 /// What a line says of objects, each with the command: `sweep keep attached`.
 fn said(line: &str) -> impl Iterator<Item = String> {
     line.split(" | ").skip(1).flat_map(|part| {
@@ -299,6 +318,12 @@ fn said(line: &str) -> impl Iterator<Item = String> {
             Some(format!("{command} {what}"))
         })
     })
+}
+
+#[test]
+#[ignore = "tells of the world that WORLD=number names"]
+fn a_world_and_what_is_said_of_it_are_told() {
+    show(std::env::var("WORLD").expect("WORLD=number").parse().unwrap());
 }
 
 #[test]

@@ -1,0 +1,113 @@
+//! What holds in every world, whatever of it can be seen.
+//!
+//! Where something does not hold yet it is a line of `known.txt`: a difference that has none fails,
+//! and so does a line that is no longer so. `SHMWARDEN_WORLDS` says how many worlds are tried.
+
+mod agree;
+mod less;
+mod sound;
+mod uses;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use shmwarden::judge::Action;
+
+use super::run::{self, Number, number_of};
+use super::{World, world};
+
+/// What does not hold yet, one a line: property, kind, and a world in which it is so.
+const KNOWN: &str = include_str!("known.txt");
+
+/// What does not hold: a kind, and what it is about.
+pub type Broken = (String, String);
+
+fn removals(world: &World, at: usize) -> BTreeSet<Number> {
+    let actions = run::sweep(world, at).actions;
+    let removed = actions.iter().filter_map(|action| match action {
+        Action::Remove(removal) => Some(number_of(removal.identity())),
+        _ => None,
+    });
+    removed.collect()
+}
+
+/// What of a property does not hold in a world.
+fn broken_in(property: &str, seed: u64) -> Vec<Broken> {
+    let world = sound::sound(world(seed));
+    match property {
+        "uses" => uses::used_and_taken(&world),
+        "less" => less::adds(seed, &world, 3),
+        "list" => agree::listed_otherwise(&world),
+        "doctor" => agree::counted_otherwise(&world),
+        "who" => agree::held_otherwise(&world),
+        other => panic!("no such property: {other}"),
+    }
+}
+
+/// What of a property does not hold in so many worlds: by kind how often, and where first.
+pub fn broken(property: &str, count: u64) -> BTreeMap<String, (u64, u64, String)> {
+    let mut all: BTreeMap<String, (u64, u64, String)> = BTreeMap::new();
+    for seed in 0..count {
+        for (kind, detail) in broken_in(property, seed) {
+            all.entry(kind).or_insert((0, seed, detail)).0 += 1;
+        }
+    }
+    all
+}
+
+/// The lines of `known.txt` on a property: the kind, and a world in which it is so.
+fn known(property: &str) -> BTreeMap<&'static str, u64> {
+    let lines = KNOWN.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    let line = |line: &'static str| {
+        let mut words = line.split(" | ");
+        let (of, kind, seed) = (words.next()?, words.next()?, words.next()?);
+        (of == property).then(|| (kind, seed.parse().unwrap()))
+    };
+    lines.filter_map(line).collect()
+}
+
+/// Fails for what does not hold and is not known, and for what is known and holds.
+fn holds(property: &str, worlds: u64) {
+    let count = std::env::var("SHMWARDEN_WORLDS").ok().and_then(|count| count.parse().ok());
+    let known = known(property);
+    let mut wrong = Vec::new();
+    for (kind, (times, seed, detail)) in broken(property, count.unwrap_or(worlds)) {
+        if !known.contains_key(kind.as_str()) {
+            wrong.push(format!("+ {property} | {kind} | {seed} | {times} times, {detail}"));
+        }
+    }
+    for (kind, seed) in &known {
+        if !broken_in(property, *seed).iter().any(|(found, _)| found == kind) {
+            wrong.push(format!("- {property} | {kind} | {seed}"));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "\n{}\n+ does not hold, - holds now: delete the line of known.txt",
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn what_is_in_use_is_in_no_removal_and_is_not_adopted() {
+    holds("uses", 1500);
+}
+
+#[test]
+fn a_less_complete_look_removes_forgets_and_adopts_nothing_more() {
+    holds("less", 1000);
+}
+
+#[test]
+fn list_calls_stale_what_sweep_removes_and_orphan_what_adopt_takes_by_a_filter() {
+    holds("list", 1500);
+}
+
+#[test]
+fn doctor_counts_what_list_says() {
+    holds("doctor", 1500);
+}
+
+#[test]
+fn who_shows_a_holder_where_sweep_keeps_for_one() {
+    holds("who", 1500);
+}
