@@ -171,8 +171,6 @@ fn may_live(book: &Book, run: &Run, look: &Snapshot) -> bool {
 
 /// Checks whether somebody lives who may run a server whose ledger a user owns.
 fn has_process(uid: u32, look: &Snapshot) -> bool {
-    let its = |process: &Process| {
-        !process.ended && process.process.pid != look.pid && process.may_be_of(uid)
-    };
-    uid == 0 || look.sight != Sight::Everybody || look.processes.seen().any(its)
+    let is_other = |process: &Process| process.process.pid != look.pid;
+    uid == 0 || look.sight != Sight::Everybody || look.living_of(uid).any(is_other)
 }

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use nix::libc::{O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK, O_PATH};
 
-use super::{Seen, Snapshot, shm_files};
+use super::{Seen, Snapshot, Tables, shm_files};
 use crate::engine::postgres;
 use crate::object::{Identity, ShmFile};
 use crate::proc::{maps, read};
@@ -29,6 +29,15 @@ const MOST_OF_USER: usize = 2 * LARGEST_CONTROL;
 pub struct Room(BTreeMap<u32, usize>);
 
 impl Room {
+    /// Returns what is left of it beside the lists that a look has read already.
+    fn beside(look: &Tables) -> Self {
+        let mut room = Self::default();
+        for (list, _) in &look.controls {
+            room.take_all(list);
+        }
+        room
+    }
+
     /// Takes so many bytes of what a user may have read; whether they are left.
     fn take(&mut self, uid: u32, bytes: usize) -> bool {
         let taken = self.0.entry(uid).or_default();
@@ -88,35 +97,91 @@ fn of_dead(segment: i32, most_bytes: usize) -> io::Result<Vec<u8>> {
     shm::peek(segment, most_bytes).map_err(io::Error::from)
 }
 
-/// Reads the first bytes of a segment that nobody has attached, and adds the row as that leaves it
-/// to the look: whoever uses it from now on is told by the difference. Where somebody has used it
-/// since the look none is added, and the row of the look tells that, too.
-///
-/// # Errors
-/// What `shmat` says.
-pub fn of_unattached(look: &mut Snapshot, segment: i32, most_bytes: usize) -> io::Result<Vec<u8>> {
-    let before = shm::stat(segment).ok().flatten();
-    let bytes = of_dead(segment, most_bytes)?;
-    let after = shm::stat(segment).ok().flatten();
-    if let (Some(before), Some(after)) = (before, after) {
-        let (atime, dtime) = (after.atime, after.dtime);
-        let ours = Row { last_pid: look.pid, atime, dtime, ..before.clone() };
-        if look.latest_row(segment) == Seen::Here(&before) && after == ours {
-            look.read_rows.insert(segment, after);
+impl Tables {
+    /// Reads the first bytes of a segment that nobody has attached, and notes the row as that
+    /// leaves it: whoever uses it from now on is told by the difference. Where somebody has used it
+    /// since it had this row none is noted, and that row tells that, too.
+    ///
+    /// # Errors
+    /// What `shmat` says.
+    pub(super) fn read_unattached(
+        &mut self,
+        segment: i32,
+        row: &Row,
+        most_bytes: usize,
+    ) -> io::Result<Vec<u8>> {
+        let before = shm::stat(segment).ok().flatten();
+        let bytes = of_dead(segment, most_bytes)?;
+        let after = shm::stat(segment).ok().flatten();
+        if let (Some(before), Some(after)) = (before, after) {
+            let (atime, dtime) = (after.atime, after.dtime);
+            let ours = Row { last_pid: self.pid, atime, dtime, ..before.clone() };
+            let known = self.read_rows.get(&segment).unwrap_or(row);
+            if *known == before && after == ours {
+                self.read_rows.insert(segment, after);
+            }
         }
+        Ok(bytes)
     }
-    Ok(bytes)
 }
 
-/// The whole content of a control segment whose server is dead.
-///
-/// # Errors
-/// What the kernel says; `NotFound` where it is no longer the recorded one.
-pub fn of_control(look: &mut Snapshot, identity: &Identity) -> io::Result<Vec<u8>> {
-    match identity {
-        Identity::Shm(segment) => of_unattached(look, segment.id, control_bytes(segment.bytes)),
-        Identity::Posix(file) => of_file(file, control_bytes(file.bytes)),
-        Identity::Sem(_) | Identity::Msg(_) => Err(io::ErrorKind::InvalidInput.into()),
+impl Snapshot {
+    /// Reads, after the death of their server, the first bytes of these segments and the whole
+    /// content of these lists, as far as that can be had. Nobody may have the segments attached.
+    #[must_use]
+    pub fn with_contents(self, headers: &[i32], most_bytes: usize, lists: &[Identity]) -> Self {
+        let row_of = |id: i32| self.segment(id).here().cloned();
+        let rows: Vec<Row> = headers.iter().filter_map(|&id| row_of(id)).collect();
+        let of_lists: Vec<(&Identity, Option<Row>)> = lists
+            .iter()
+            .map(|list| match list {
+                Identity::Shm(segment) => (list, row_of(segment.id)),
+                _ => (list, None),
+            })
+            .collect();
+        let mut look = self.into_tables();
+        let mut room = Room::beside(&look);
+        for row in &rows {
+            if let Ok(bytes) = look.read_unattached(row.id, row, most_bytes) {
+                look.headers.insert(row.id, bytes);
+            }
+        }
+        for (list, row) in of_lists {
+            if !room.take_all(list) {
+                continue;
+            }
+            let bytes = match (list, &row) {
+                (Identity::Shm(segment), Some(row)) => {
+                    look.read_unattached(row.id, row, control_bytes(segment.bytes)).ok()
+                }
+                (Identity::Posix(file), _) => of_file(file, control_bytes(file.bytes)).ok(),
+                _ => None,
+            };
+            look.controls.extend(bytes.map(|bytes| (list.clone(), bytes)));
+        }
+        Self::of(look)
+    }
+
+    /// Reads the first bytes of segments in the memory of a living process that has them attached,
+    /// as far as that lets itself be read.
+    #[must_use]
+    pub fn with_headers_of(self, pid: i32, ids: &[i32], most_bytes: usize) -> Self {
+        let mut look = self.into_tables();
+        look.headers.extend(each_of_living(pid, ids, most_bytes));
+        Self::of(look)
+    }
+
+    /// Reads the whole of those of these lists that need no attach: of a file by reading it, of a
+    /// segment in the memory of one of these processes.
+    #[must_use]
+    pub fn with_living_lists(self, lists: &[Identity], pids: &[i32]) -> Self {
+        let mut look = self.into_tables();
+        let mut room = Room::beside(&look);
+        for list in lists.iter().filter(|list| room.take_all(list)) {
+            let bytes = of_control_unattached(list, pids);
+            look.controls.extend(bytes.map(|bytes| (list.clone(), bytes)));
+        }
+        Self::of(look)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use nix::time::{ClockId, clock_gettime};
 
-use super::{Process, Snapshot, processes, ticks_a_second};
+use super::{Process, Snapshot, Tables, processes, ticks_a_second};
 use crate::proc::{Seen, read};
 
 /// The state of the process that used an object last.
@@ -39,7 +39,7 @@ impl Snapshot {
     /// `last_use_s` is the row's time of the wall clock in whole seconds, 0 for never; `clock` what
     /// the ledger recorded. Where that is missing or younger than the last use, or the wall clock
     /// was set since, any living process of that pid counts. The look has to have all processes
-    /// and, in `hidden`, those that could not be read ([`add_last_users`]).
+    /// and, in `hidden`, those that could not be read ([`Self::with_last_users`]).
     #[must_use]
     pub fn last_user(&self, pid: i32, last_use_s: i64, clock: Option<Clock>) -> LastUser<'_> {
         if pid <= 0 {
@@ -96,40 +96,46 @@ pub fn clock_ahead_ms() -> i64 {
     read::boot_offset().map_or(i64::MIN / 2, |nanos| ahead.saturating_add(nanos / 1_000_000))
 }
 
-/// Adds to a look those of these pids that it lacks: processes that came since, and, as hidden,
-/// those that could not be read. A thread's number is no process's, and a thread of the kernel's
-/// own uses nothing.
-pub fn add_last_users(look: &mut Snapshot, pids: impl IntoIterator<Item = i32>) {
-    let mut missing: Vec<i32> = pids.into_iter().filter(|&pid| pid > 0).collect();
-    missing.sort_unstable();
-    missing.dedup();
-    let unknown =
-        |pid: i32| !matches!(look.processes.find(|p| p.process.pid == pid), Seen::Here(_));
-    missing.retain(|&pid| unknown(pid) && !look.hidden.contains(&pid));
-    if missing.is_empty() {
-        return;
-    }
-    let listed = read::pids();
-    for pid in missing {
-        match read::stat(pid) {
-            Ok(Seen::Here(stat)) if stat.is_kernel_thread() => drop(look.absent.insert(pid)),
-            Ok(Seen::Here(_)) if listed.as_ref().is_ok_and(|listed| !listed.contains(&pid)) => {
-                look.absent.insert(pid);
-            }
-            Ok(Seen::Here(_)) => match processes::one(pid) {
-                Some(process) => look.processes.add(process),
-                None => note(look, pid),
-            },
-            Ok(Seen::Gone | Seen::Denied) | Err(_) => note(look, pid),
+impl Snapshot {
+    /// Looks for those of these pids that are not in the look: processes that came since, and, as
+    /// hidden, those that could not be read. A thread's number is no process's, and a thread of the
+    /// kernel's own uses nothing.
+    #[must_use]
+    pub fn with_last_users(self, pids: impl IntoIterator<Item = i32>) -> Self {
+        let mut missing: Vec<i32> = pids.into_iter().filter(|&pid| pid > 0).collect();
+        missing.sort_unstable();
+        missing.dedup();
+        let unknown = |pid: i32| self.process(pid).here().is_none() && !self.hidden.contains(&pid);
+        missing.retain(|&pid| unknown(pid));
+        if missing.is_empty() {
+            return self;
         }
+        let mut look = self.into_tables();
+        let listed = read::pids();
+        for pid in missing {
+            match read::stat(pid) {
+                Ok(Seen::Here(stat)) if stat.is_kernel_thread() => drop(look.absent.insert(pid)),
+                Ok(Seen::Here(_)) if listed.as_ref().is_ok_and(|listed| !listed.contains(&pid)) => {
+                    look.absent.insert(pid);
+                }
+                Ok(Seen::Here(_)) => match processes::one(pid) {
+                    Some(process) => look.processes.add(process),
+                    None => look.note(pid),
+                },
+                Ok(Seen::Gone | Seen::Denied) | Err(_) => look.note(pid),
+            }
+        }
+        Self::of(look)
     }
 }
 
-/// Notes whether the kernel knows a process that could not be read.
-fn note(look: &mut Snapshot, pid: i32) {
-    if super::is_there(pid) {
-        look.hidden.push(pid);
-    } else {
-        look.absent.insert(pid);
+impl Tables {
+    /// Notes whether the kernel knows a process that could not be read.
+    fn note(&mut self, pid: i32) {
+        if super::is_there(pid) {
+            self.hidden.push(pid);
+        } else {
+            self.absent.insert(pid);
+        }
     }
 }

@@ -7,11 +7,12 @@
 use std::collections::BTreeMap;
 
 use super::identity_of;
-use super::{Mapped, Process, Scope, Seen, Snapshot, Table};
-use super::{callers, contents, opened, processes, tables, take};
+use super::{Mapped, Process, Scope, Seen, Snapshot, Table, Tables};
+use super::{callers, contents, processes, take};
 use crate::engine::postgres;
 use crate::error::Result;
 use crate::object::{Identity, ShmFile};
+use crate::sys::shm::Row;
 
 /// Looks at all that there is.
 ///
@@ -26,59 +27,61 @@ pub fn look() -> Result<Snapshot> {
         queues: true,
         ..Scope::default()
     };
-    let mut look = take(scope)?;
     // Whoever came since may want what seems to be left over.
-    processes::add_new(&mut look, scope)?;
-    complete(&mut look);
-    Ok(look)
+    Ok(take(scope)?.with_newcomers(scope)?.with_lists())
 }
 
-/// Adds to a look with processes, maps, sets, queues and files what only this question needs.
-pub fn complete(look: &mut Snapshot) {
-    settle_owners(&mut look.processes);
-    // Creators and last users whom `/proc` does not show.
-    let makers = look.segments.seen().filter(|row| row.nattch == 0);
-    let makers = makers.flat_map(|row| [row.creator_pid, row.last_pid]).collect();
-    tables::add_hidden(look, makers);
-    // The use of sets and queues, be there any or not.
-    tables::add_calls(look, |_| true);
-    // Whom an object's mode lets in.
-    if !look.callers.is_whole() {
-        look.callers = callers::look(&look.processes);
-    }
-    let files: Vec<ShmFile> = look.files.seen().map(|file| file.identity.clone()).collect();
-    look.opened = opened::look(&look.processes, &files);
-    let unattached = look.segments.seen().filter(|row| row.nattch == 0);
-    let last: Vec<i32> = unattached.map(|row| row.last_pid).collect();
-    super::add_last_users(look, last);
-    // After the tables: what was made before is listed by now, if it ever is.
-    read_attached(look);
-    read_files(look);
-}
-
-/// Reads the first bytes of segments that nobody has attached, by attaching them for a moment, and
-/// the whole of those that turn out to be lists.
-pub fn read_unattached(look: &mut Snapshot, ids: &[i32]) {
-    let mut room = contents::Room::default();
-    for &id in ids {
-        let Seen::Here(row) = look.segment(id) else { continue };
-        let (identity, bytes) = (Identity::Shm(identity_of(row)), row.bytes);
-        match contents::of_unattached(look, id, postgres::HEADER_BYTES) {
-            Ok(start) if postgres::is_control(&start) => {
-                let fits = postgres::fits_length(&start, bytes) && room.take_all(&identity);
-                match fits.then(|| contents::of_control(look, &identity)) {
-                    Some(Ok(whole)) => {
-                        look.headers.insert(id, start);
-                        look.controls.push((identity, whole));
-                    }
-                    Some(Err(_)) | None => look.unread_lists.push(identity),
-                }
-            }
-            Ok(start) => {
-                look.headers.insert(id, start);
-            }
-            Err(_) => look.unread_lists.push(identity),
+impl Snapshot {
+    /// Adds to a look with processes, maps, sets, queues and files what only this question needs.
+    #[must_use]
+    pub fn with_lists(self) -> Self {
+        let mut look = self.into_tables();
+        settle_owners(&mut look.processes);
+        let unattached = look.segments.seen().filter(|row| row.nattch == 0);
+        let last: Vec<i32> = unattached.clone().map(|row| row.last_pid).collect();
+        // Creators and last users whom `/proc` does not show.
+        look.ask_for(unattached.flat_map(|row| [row.creator_pid, row.last_pid]).collect());
+        let files: Vec<ShmFile> = look.files.seen().map(|file| file.identity.clone()).collect();
+        // The use of sets and queues, whether there are any or not.
+        let look = Self::of(look).with_calls(|_| true).with_opened(&files).with_last_users(last);
+        let mut look = look.into_tables();
+        // Those that an object's mode lets in.
+        if !look.callers.is_whole() {
+            look.callers = callers::look(&look.processes);
         }
+        // After the tables: what was made before is listed by now, if it ever is.
+        read_attached(&mut look);
+        read_files(&mut look, &files);
+        Self::of(look)
+    }
+
+    /// Reads the first bytes of segments that nobody has attached, by attaching them for a moment,
+    /// and the whole of those that turn out to be lists.
+    #[must_use]
+    pub fn with_unattached(self, ids: &[i32]) -> Self {
+        let wanted: Vec<Row> =
+            ids.iter().filter_map(|&id| self.segment(id).here()).cloned().collect();
+        let mut look = self.into_tables();
+        let mut room = contents::Room::default();
+        for row in &wanted {
+            let (id, identity) = (row.id, Identity::Shm(identity_of(row)));
+            match look.read_unattached(id, row, postgres::HEADER_BYTES) {
+                Ok(start) if postgres::is_control(&start) => {
+                    let fits = postgres::fits_length(&start, row.bytes) && room.take_all(&identity);
+                    let most = contents::LARGEST_CONTROL;
+                    match fits.then(|| look.read_unattached(id, row, most)) {
+                        Some(Ok(whole)) => {
+                            look.headers.insert(id, start);
+                            look.controls.push((identity, whole));
+                        }
+                        Some(Err(_)) | None => look.unread_lists.push(identity),
+                    }
+                }
+                Ok(start) => drop(look.headers.insert(id, start)),
+                Err(_) => look.unread_lists.push(identity),
+            }
+        }
+        Self::of(look)
     }
 }
 
@@ -92,9 +95,9 @@ pub(crate) fn settle_owners(processes: &mut Table<Process>) {
     });
 }
 
-fn read_attached(look: &mut Snapshot) {
-    let attached: Vec<i32> =
-        look.segments.seen().filter(|row| row.nattch > 0).map(|row| row.id).collect();
+fn read_attached(look: &mut Tables) {
+    let attached = look.segments.seen().filter(|row| row.nattch > 0);
+    let attached: Vec<Row> = attached.cloned().collect();
     let here = look.processes.seen().filter(|process| process.same_ipc == Some(true));
     let mut found = BTreeMap::new();
     for process in here {
@@ -113,9 +116,8 @@ fn read_attached(look: &mut Snapshot) {
         }
     }
     let mut room = contents::Room::default();
-    for id in attached {
-        let Seen::Here(row) = look.segment(id) else { continue };
-        let identity = Identity::Shm(identity_of(row));
+    for row in &attached {
+        let (id, identity) = (row.id, Identity::Shm(identity_of(row)));
         let most = usize::try_from(row.bytes).unwrap_or(usize::MAX).min(contents::LARGEST_CONTROL);
         let bytes = row.bytes;
         match found.remove(&id) {
@@ -136,9 +138,8 @@ fn read_attached(look: &mut Snapshot) {
     }
 }
 
-fn read_files(look: &mut Snapshot) {
+fn read_files(look: &mut Tables, files: &[ShmFile]) {
     let mut room = contents::Room::default();
-    let files: Vec<ShmFile> = look.files.seen().map(|file| file.identity.clone()).collect();
     for file in files.iter().filter(|file| postgres::is_posix_name(&file.name.0)) {
         let identity = Identity::Posix(file.clone());
         let read = contents::of_control_file(file, &mut room);

@@ -5,10 +5,12 @@
 
 pub mod asked;
 pub mod callers;
+pub mod calls;
 pub mod config;
 pub mod contents;
 pub mod data_dir;
 pub mod features;
+mod index;
 mod last_user;
 pub mod limits;
 pub mod lists;
@@ -19,16 +21,18 @@ pub mod place;
 pub mod processes;
 pub mod shm_files;
 pub mod sight;
+mod stages;
 pub mod subject;
 mod table;
 pub mod tables;
 pub mod uses;
 
-use std::ops::{Deref, DerefMut};
+use std::ops::Deref;
 use std::time::SystemTime;
 
 pub use data_dir::DataDirectory;
-pub use last_user::{Clock, LastUser, add_last_users, clock_ahead_ms};
+use index::Index;
+pub use last_user::{Clock, LastUser, clock_ahead_ms};
 pub use mapped::Mapped;
 pub use processes::Process;
 pub use sight::Sight;
@@ -72,10 +76,12 @@ impl Scope {
     }
 }
 
-/// One look: all that the decision knows of the world.
+/// One look: all that the decision knows of the world. Nobody writes into it; what is read later
+/// makes a new one.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     tables: Tables,
+    index: Index,
 }
 
 impl Deref for Snapshot {
@@ -86,22 +92,23 @@ impl Deref for Snapshot {
     }
 }
 
-impl DerefMut for Snapshot {
-    fn deref_mut(&mut self) -> &mut Tables {
-        &mut self.tables
-    }
-}
-
 impl Snapshot {
     /// Makes a look of what was read.
     #[must_use]
     pub fn of(tables: Tables) -> Self {
-        Self { tables }
+        Self { tables, index: Index::default() }
+    }
+
+    /// Gives back what was read, for the stage that reads more.
+    pub(super) fn into_tables(self) -> Tables {
+        self.tables
     }
 
     /// Returns a segment by id.
     pub fn segment(&self, id: i32) -> Seen<&Row> {
-        self.segments.answer(row_of(self.segments.seen().as_slice(), id))
+        let order = &self.index.segments;
+        let found = order.find(self.segments.rows(), |a, b| a.id.cmp(&b.id), |row| row.id.cmp(&id));
+        self.segments.answer(found)
     }
 
     /// Returns a segment's row as it was last, after what was read of the segment itself.
@@ -111,17 +118,23 @@ impl Snapshot {
 
     /// Returns a semaphore set by id.
     pub fn set(&self, id: i32) -> Seen<&tables::Set> {
-        self.sets.find(|set| set.row.id == id)
+        let (order, id_of) = (&self.index.sets, |set: &tables::Set| set.row.id);
+        let by_id = |a: &tables::Set, b: &tables::Set| id_of(a).cmp(&id_of(b));
+        self.sets.answer(order.find(self.sets.rows(), by_id, |set| id_of(set).cmp(&id)))
     }
 
     /// Returns a message queue by id.
     pub fn queue(&self, id: i32) -> Seen<&msg::Row> {
-        self.queues.find(|row| row.id == id)
+        let order = &self.index.queues;
+        let found = order.find(self.queues.rows(), |a, b| a.id.cmp(&b.id), |row| row.id.cmp(&id));
+        self.queues.answer(found)
     }
 
     /// Returns a file of `/dev/shm` by name.
     pub fn file(&self, name: &[u8]) -> Seen<&tables::ListedFile> {
-        self.files.find(|file| file.name.0 == name)
+        let order = &self.index.files;
+        let with = |file: &tables::ListedFile| file.name.0.as_slice().cmp(name);
+        self.files.answer(order.find(self.files.rows(), |a, b| a.name.cmp(&b.name), with))
     }
 
     /// Checks that nothing bears a name in `/dev/shm`; what was not read may be there.
@@ -133,11 +146,20 @@ impl Snapshot {
 
     /// Returns a process by pid. One that `/proc` does not show and the kernel knows is denied.
     pub fn process(&self, pid: i32) -> Seen<&Process> {
-        match self.processes.find(|process| process.process.pid == pid) {
+        let (order, pid_of) = (&self.index.processes, |one: &Process| one.process.pid);
+        let by_pid = |a: &Process, b: &Process| pid_of(a).cmp(&pid_of(b));
+        let found = order.find(self.processes.rows(), by_pid, |one| pid_of(one).cmp(&pid));
+        match self.processes.answer(found) {
             Seen::Gone if self.hidden.contains(&pid) => Seen::Denied,
             Seen::Denied if self.absent.contains(&pid) => Seen::Gone,
             found => found,
         }
+    }
+
+    /// Returns the living processes that have a user id in any of its four places, or may have.
+    pub fn living_of(&self, uid: u32) -> impl Iterator<Item = &Process> {
+        let places = self.index.of_user(uid, &self.tables);
+        places.filter_map(|place| self.processes.rows().get(place))
     }
 
     /// Checks whether it was looked at what every living process maps.
@@ -154,8 +176,8 @@ impl Snapshot {
     }
 }
 
-/// The row of an id. A table is in the order of the kernel's slots, which are the low 15 bits of
-/// the ids: a search in halves, since this is asked for each of perhaps tens of thousands. Where
+/// The row of an id in a table that stands alone; a look has [`Snapshot::segment`]. It is in the
+/// order of the kernel's slots, which are the low 15 bits of the ids: a search in halves. Where
 /// there are more slots (`ipcmni_extend`) or the order is another, the walk finds it all the same.
 #[must_use]
 pub fn row_of(table: &[Row], id: i32) -> Option<&Row> {
@@ -262,39 +284,4 @@ pub fn boot_ticks() -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn row(id: i32) -> Row {
-        Row {
-            id,
-            key: 0,
-            mode: 0o600,
-            bytes: 1,
-            uid: 0,
-            gid: 0,
-            creator_uid: 0,
-            creator_gid: 0,
-            creator_pid: 1,
-            last_pid: 1,
-            nattch: 0,
-            atime: 0,
-            dtime: 0,
-            ctime: 0,
-        }
-    }
-
-    #[test]
-    fn a_row_is_found_in_whatever_order_the_table_is() {
-        // Slots in order with other sequence numbers; no order; one slot twice, as where there are
-        // more of them.
-        for ids in [vec![3 << 15, 1, (7 << 15) | 2], vec![9, 4, 0, 8], vec![5, (1 << 15) | 5]] {
-            let table: Vec<Row> = ids.iter().map(|id| row(*id)).collect();
-            for id in &ids {
-                assert_eq!(row_of(&table, *id).map(|row| row.id), Some(*id), "{ids:?}");
-            }
-            assert!(row_of(&table, (2 << 15) | 1).is_none(), "{ids:?}");
-        }
-        assert!(row_of(&[], 0).is_none());
-    }
-}
+mod tests;

@@ -130,7 +130,7 @@ pub fn all(scope: Scope) -> Result<Vec<Process>> {
 ///
 /// # Errors
 /// [`Error::Unsupported`] where there is no `/proc`.
-pub fn with_keys(scope: Scope, keys: &mut BTreeMap<i32, Key>) -> Result<Vec<Process>> {
+pub(super) fn with_keys(scope: Scope, keys: &mut BTreeMap<i32, Key>) -> Result<Vec<Process>> {
     let unsupported = |error| Error::Unsupported(format!("cannot list processes: {error}"));
     let pids = read::pids().map_err(unsupported)?;
     let mut found = Vec::with_capacity(pids.len());
@@ -151,7 +151,7 @@ pub fn one(pid: i32) -> Option<Process> {
 ///
 /// # Errors
 /// [`Error::Unsupported`] where there is no `/proc`.
-pub fn add_new(look: &mut super::Snapshot, scope: Scope) -> Result<()> {
+pub(super) fn add_new(look: &mut super::Tables, scope: Scope) -> Result<()> {
     let unsupported = |error| Error::Unsupported(format!("cannot list processes: {error}"));
     let mut known: Vec<i32> = look.processes.seen().map(|p| p.process.pid).collect();
     known.sort_unstable();
@@ -163,7 +163,7 @@ pub fn add_new(look: &mut super::Snapshot, scope: Scope) -> Result<()> {
 }
 
 /// Fills in whose each process is, where a brief look left that out.
-pub fn add_owners(processes: &mut Table<Process>) {
+pub(super) fn add_owners(processes: &mut Table<Process>) {
     for process in processes.rows_mut() {
         if process.uids.is_none() && !process.ended {
             process.add_owner();
@@ -172,7 +172,7 @@ pub fn add_owners(processes: &mut Table<Process>) {
 }
 
 /// Fills in the command line and the user of one process, where that was left out.
-pub fn add_command(process: &mut Process) {
+pub(super) fn add_command(process: &mut Process) {
     let pid = process.process.pid;
     if process.command.0.is_empty() && !process.ended {
         process.command = Bytes(read::cmdline(pid).here().unwrap_or_default());

@@ -31,6 +31,11 @@ impl<T> Table<T> {
         }
     }
 
+    /// Returns the rows that were seen, for the index.
+    pub(super) fn rows(&self) -> &[T] {
+        self.seen().as_slice()
+    }
+
     /// Checks whether every row was seen, so that what is not among them is not there.
     #[must_use]
     pub fn is_whole(&self) -> bool {

@@ -6,18 +6,17 @@ use std::time::SystemTime;
 
 use nix::errno::Errno;
 
-use super::callers::{self, Caller};
+use super::callers::Caller;
 use super::opened::Opened;
-use super::uses::{self, Waits};
-use super::{DataDirectory, Process, Scope, Seen, Sight, Snapshot, Table, processes, shm_files};
-use crate::engine::opengauss;
+use super::uses::Waits;
+use super::{DataDirectory, Process, Scope, Sight, Table, shm_files};
 use crate::error::Result;
 use crate::object::{Bytes, Identity, Key, Place, Queue, SemaphoreSet, ShmFile};
 use crate::proc::read;
 use crate::proc::sysvipc::ShmRow;
 use crate::sys::files::FileFacts;
 use crate::sys::sem::Members;
-use crate::sys::{msg, sem, server, shm};
+use crate::sys::{msg, sem, shm};
 
 /// A semaphore set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +28,12 @@ pub struct Set {
 }
 
 impl Set {
+    /// Asks the members of a set what they tell.
+    pub(super) fn of(row: sem::Row) -> Self {
+        let members = sem::members(row.id, row.members).ok();
+        Self { row, members }
+    }
+
     /// What it is recognised by later.
     #[must_use]
     pub fn identity(&self) -> SemaphoreSet {
@@ -80,7 +85,8 @@ impl ListedFile {
     }
 }
 
-/// What one look read. Nothing in it is complete but what says so: a [`Table`] that is whole.
+/// What one look read. Nothing in it is complete but what says so: a [`Table`] that is whole. What
+/// is found here by number is evidence, and what is not found was not read.
 #[derive(Debug, Clone)]
 pub struct Tables {
     /// When.
@@ -207,11 +213,11 @@ impl Tables {
     }
 
     /// Reads the table of sets, with the members of those whose creator is `of_interest`.
-    fn read_sets(&mut self, of_interest: impl Fn(u32) -> bool) {
+    pub(super) fn read_sets(&mut self, of_interest: impl Fn(u32) -> bool) {
         self.sets = match sem::table() {
             Ok(rows) => {
                 let with_members = |row: sem::Row| match of_interest(row.creator_uid) {
-                    true => set(row),
+                    true => Set::of(row),
                     false => Set { row, members: None },
                 };
                 Table::Whole(rows.into_iter().map(with_members).collect())
@@ -220,7 +226,7 @@ impl Tables {
         };
     }
 
-    fn read_queues(&mut self) {
+    pub(super) fn read_queues(&mut self) {
         self.queues = match msg::table() {
             Ok(rows) => Table::Whole(rows),
             Err(errno) => self.unreadable(barred("message queues", errno)),
@@ -228,138 +234,13 @@ impl Tables {
     }
 
     /// Returns a table that could not be read, and notes why.
-    fn unreadable<T>(&mut self, why: String) -> Table<T> {
+    pub(super) fn unreadable<T>(&mut self, why: String) -> Table<T> {
         self.trouble.push(why.clone());
         Table::Unread(why)
     }
 }
 
-fn set(row: sem::Row) -> Set {
-    let members = sem::members(row.id, row.members).ok();
-    Set { row, members }
-}
-
-/// Returns who made the mark of a set that bears an openGauss's (`sysv_sema.cpp`), 0 where that
-/// process is not visible here; `None` for any other set, and one that may not be asked.
-fn marker(row: &sem::Row) -> Option<(i32, i32)> {
-    let (members, mark) = (opengauss::SET_MEMBERS, opengauss::SET_MEMBERS - 1);
-    let is_marked = row.members == u64::from(members.unsigned_abs())
-        && server::value(row.id, mark) == Ok(opengauss::SET_MAGIC);
-    let maker = || server::last_operator(row.id, mark).ok();
-    is_marked.then(maker).flatten().map(|pid| (row.id, pid))
-}
-
-/// Adds to a look the sets and queues, with all that shows of their use where `of_interest` has
-/// their creator's uid: members, who is blocked on one, and last users that `/proc` does not show.
-pub fn add_calls(look: &mut Snapshot, of_interest: impl Fn(u32) -> bool) {
-    if !look.sets.is_whole() {
-        look.read_sets(&of_interest);
-    }
-    if !look.queues.is_whole() {
-        look.read_queues();
-    }
-    let sets = look.sets.seen().filter(|set| of_interest(set.row.creator_uid));
-    let queues = look.queues.seen().filter(|row| of_interest(row.creator_uid));
-    let last = last_users(sets.clone(), queues.clone());
-    let marked = sets.clone().filter_map(|set| marker(&set.row)).collect();
-    let has_key = sets.clone().any(|set| set.row.key != 0) || queues.clone().any(|q| q.key != 0);
-    let has_some = sets.count() + queues.count() > 0;
-    look.marked = marked;
-    if has_key {
-        look.callers = callers::look(&look.processes);
-    }
-    if has_some {
-        look.waits = Some(uses::waits(&look.processes));
-    }
-    let waiting: Vec<i32> = look.waits.iter().flat_map(|waits| waits.pids()).collect();
-    for process in look.processes.rows_mut() {
-        if last.contains(&process.process.pid) || waiting.contains(&process.process.pid) {
-            processes::add_command(process);
-        }
-    }
-    add_hidden(look, last);
-}
-
-/// Looks at one set or queue and at those who may use it, `noted` among them, and at nothing else:
-/// a server may leave hundreds. `None` where it has gone. A set counts its waiters itself, and one
-/// without a key is used by those alone who were given its number, as one is with its server's
-/// mark, if the server is of a `known` engine; else every process has to be asked.
-///
-/// # Errors
-/// As [`super::take`].
-pub fn look_at_one(identity: &Identity, known: bool, noted: &[i32]) -> Result<Option<Snapshot>> {
-    let mut look = super::take(Scope::default())?;
-    let mut everybody = true;
-    let only_one = || "only one of them was looked at".to_owned();
-    match identity {
-        Identity::Sem(wanted) => match sem::stat(wanted.id) {
-            Ok(None) => return Ok(None),
-            Ok(Some(row)) => {
-                let mark = marker(&row);
-                everybody = identity.is_findable() && !(known && mark.is_some());
-                look.marked = mark.into_iter().collect();
-                look.sets = Table::Part(vec![set(row)], only_one());
-            }
-            Err(errno) => look.sets = look.unreadable(barred("semaphore sets", errno)),
-        },
-        Identity::Msg(wanted) => match msg::stat(wanted.id) {
-            Ok(None) => return Ok(None),
-            Ok(Some(row)) => look.queues = Table::Part(vec![row], only_one()),
-            Err(errno) => look.queues = look.unreadable(barred("message queues", errno)),
-        },
-        Identity::Shm(_) | Identity::Posix(_) => return Ok(None),
-    }
-    let mut last = last_users(look.sets.seen(), look.queues.seen());
-    last.extend(noted);
-    look.processes = if everybody {
-        Table::Whole(processes::all(Scope { processes: true, ..Scope::default() })?)
-    } else {
-        let found = last.iter().filter_map(|&pid| processes::one(pid)).collect();
-        Table::Part(found, "only its users were looked at".to_owned())
-    };
-    if everybody {
-        look.callers = callers::look(&look.processes);
-    }
-    if matches!(identity, Identity::Msg(_)) {
-        look.waits = Some(uses::waits(&look.processes));
-    }
-    add_hidden(&mut look, last);
-    Ok(Some(look))
-}
-
-/// Who used any of these last, each pid once, without 0.
-fn last_users<'a>(
-    sets: impl Iterator<Item = &'a Set>,
-    queues: impl Iterator<Item = &'a msg::Row>,
-) -> Vec<i32> {
-    let members = sets.filter_map(|set| set.members.as_ref());
-    let mut last: Vec<i32> = members.flat_map(|members| members.operators.clone()).collect();
-    last.extend(queues.flat_map(|row| [row.last_sender, row.last_receiver]));
-    last.sort_unstable();
-    last.dedup();
-    last.retain(|&pid| pid != 0);
-    last
-}
-
-/// Asks the kernel for those of these pids that the look does not show, and notes which of them
-/// are there all the same, and which are nobody's.
-pub fn add_hidden(look: &mut Snapshot, mut pids: Vec<i32>) {
-    pids.sort_unstable();
-    pids.dedup();
-    let shown: BTreeSet<i32> = look.processes.seen().map(|found| found.process.pid).collect();
-    pids.retain(|pid| *pid > 0 && !shown.contains(pid) && !look.hidden.contains(pid));
-    for pid in pids {
-        if !super::is_there(pid) {
-            look.absent.insert(pid);
-        } else if !matches!(read::stat(pid), Ok(Seen::Here(_))) {
-            // What has come since the look, and what a thread of a shown process bears, is shown
-            // as well.
-            look.hidden.push(pid);
-        }
-    }
-}
-
-fn barred(what: &str, errno: Errno) -> String {
+pub(super) fn barred(what: &str, errno: Errno) -> String {
     match errno {
         Errno::ENOSYS => format!("this kernel has no {what}"),
         Errno::EINVAL => format!("cannot list {what}: Linux 4.17 or later is needed"),

@@ -23,11 +23,11 @@ pub(super) fn settle(ledger: &mut Ledger, policy: &Policy) -> Result<Report> {
             break;
         }
         let acting = ledger.as_owner()?;
-        lists::read_unattached(&mut look, &unread);
+        look = look.with_unattached(&unread);
         drop(acting);
         verdicts.clear();
     }
-    Beside::of(policy).spare(&mut verdicts, ledger, &mut look);
+    look = Beside::of(policy).spare(&mut verdicts, ledger, look);
     add_holders(&mut verdicts, &look);
     let objects = carry_out(verdicts, ledger, &mut Alone::new(policy))?;
     let state = match objects.as_slice() {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::judge::{self, Action, Policy};
 use crate::ledger::Ledger;
 use crate::ledger::peers::{self, Peer};
-use crate::snapshot::{self, Snapshot};
+use crate::snapshot::Snapshot;
 
 pub(super) struct Beside<'a> {
     directories: &'a [PathBuf],
@@ -18,18 +18,23 @@ impl<'a> Beside<'a> {
         Self { directories: &policy.beside, peers: None }
     }
 
-    /// Keeps what a living instance of another ledger uses, or may.
-    pub(super) fn spare(&mut self, verdicts: &mut [Action], ledger: &Ledger, look: &mut Snapshot) {
+    /// Keeps what a living instance of another ledger uses, or may; gives back the look that tells.
+    pub(super) fn spare(
+        &mut self,
+        verdicts: &mut [Action],
+        ledger: &Ledger,
+        look: Snapshot,
+    ) -> Snapshot {
         let book = &ledger.book;
         let shared = |verdict: &Action| match verdict {
             Action::Remove(removal) => {
                 let object = book.objects.get(&removal.object());
-                object.is_some_and(|object| judge::may_be_shared(book, object, look))
+                object.is_some_and(|object| judge::may_be_shared(book, object, &look))
             }
             Action::Keep(_) | Action::Forget(_) => false,
         };
         if !verdicts.iter().any(shared) {
-            return;
+            return look;
         }
         let peers = self.peers.get_or_insert_with(|| {
             let own = ledger.path().parent().map(PathBuf::from);
@@ -50,7 +55,8 @@ impl<'a> Beside<'a> {
             noted.chain([run.start.launcher]).map(|process| process.pid)
         });
         let claimed: Vec<i32> = claimed.collect();
-        snapshot::add_last_users(look, claimed);
-        judge::spare_used_elsewhere(verdicts, book, peers, look);
+        let look = look.with_last_users(claimed);
+        judge::spare_used_elsewhere(verdicts, book, peers, &look);
+        look
     }
 }

@@ -13,7 +13,7 @@ use crate::ledger::Ledger;
 use crate::ledger::book::Standing;
 use crate::ledger::record::{Outcome, Record};
 use crate::object::Identity;
-use crate::snapshot::{self, Scope, processes, tables};
+use crate::snapshot::{self, Scope, processes};
 use crate::sys::shm::Row;
 
 /// Acts on each verdict in turn; after a removal that did not succeed, what comes later of the same
@@ -98,7 +98,7 @@ fn try_to_remove(removal: &Removal, ledger: &mut Ledger) -> Result<Settled> {
     if matches!(done.outcome, Outcome::Kept | Outcome::Raced) {
         let mut look = snapshot::take(Scope::full())?;
         if let Some(creator) = identity.call_creator() {
-            tables::add_calls(&mut look, |uid| uid == creator);
+            look = look.with_calls(|uid| uid == creator);
         }
         settled.holders = judge::holders(identity, &look, true);
     }

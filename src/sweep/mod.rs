@@ -12,6 +12,7 @@ mod beside;
 mod carry_out;
 pub mod remove;
 mod report;
+pub mod wanted;
 
 use beside::Beside;
 pub use report::{Fate, Report, Settled, State};
@@ -21,11 +22,11 @@ use crate::engine;
 use crate::error::Result;
 use crate::judge::{self, Action, Life, Policy, Reason};
 use crate::ledger::Ledger;
-use crate::ledger::book::{Recorded, Run};
-use crate::ledger::record::{Claim, End, Record, VERSION_OF_UNBORN};
-use crate::object::{EngineName, Identity, Place, ProcessRef, ShmFile};
-use crate::snapshot::tables::{self, ListedFile};
-use crate::snapshot::{self, Scope, Snapshot, Table, contents, data_dir, opened};
+use crate::ledger::book::Run;
+use crate::ledger::record::{End, Record, VERSION_OF_UNBORN};
+use crate::object::{EngineName, Identity, Place};
+use crate::snapshot::tables::ListedFile;
+use crate::snapshot::{self, Scope, Snapshot};
 
 /// Longest that the rest of a PID namespace was seen to outlive its first process was 40 ms.
 const NAMESPACE_DEATH: Duration = Duration::from_secs(1);
@@ -52,11 +53,9 @@ pub fn once(ledger: &mut Ledger, policy: &Policy) -> Result<Report> {
     if relies_on_a_dead_namespace(ledger, &place) {
         std::thread::sleep(NAMESPACE_DEATH);
     }
-    let mut look = snapshot::take(scope(ledger))?;
-    look_at_directories(ledger, &mut look)?;
-    look_for_hidden(ledger, &mut look);
-    look_at_calls(ledger, &mut look, false);
-    look_for_last_users(ledger, &mut look);
+    let look = look_at_directories(ledger, snapshot::take(scope(ledger))?);
+    let look = look_for_hidden(ledger, look);
+    let look = look_for_last_users(ledger, look_at_calls(ledger, look, false));
     let life = judge::life::judge(&ledger.book, &look, policy);
     if !matches!(life, Life::Live(_)) {
         close_runs(ledger, &look, policy)?;
@@ -68,24 +67,25 @@ pub fn once(ledger: &mut Ledger, policy: &Policy) -> Result<Report> {
         return Ok(Report { state: State::Live(evidence.clone()), objects });
     }
     let copy = ledger.book.is_copy();
-    let mut suspects = attribute_all(ledger, &mut look, &BTreeSet::new())?;
+    let (mut look, mut suspects) = attribute_all(ledger, look, &BTreeSet::new())?;
     note_detached(ledger, &look)?;
     // Which segment is the main one may only be known now: its count needs nobody to be seen.
     let life = judge::life::judge(&ledger.book, &look, policy);
     let wider = scope(ledger);
     if wider.maps && !look.has_maps() {
         // What was found just now may be mapped.
-        look.processes = Table::Whole(snapshot::processes::all(wider)?);
+        look = look.with_processes(wider)?;
     }
-    look_at_files(ledger, &mut look);
+    look = look_at_files(ledger, look);
     let mut peers = Beside::of(policy);
     let mut verdicts = judge::decide(&ledger.book, &look, &life, &suspects, policy);
-    peers.spare(&mut verdicts, ledger, &mut look);
+    look = peers.spare(&mut verdicts, ledger, look);
     let unread = headers_to_read(&verdicts, ledger, &look);
     if !unread.is_empty() {
-        suspects = attribute_all(ledger, &mut look, &unread)?;
+        (look, suspects) = attribute_all(ledger, look, &unread)?;
+        look = look_at_files(ledger, look);
         verdicts = judge::decide(&ledger.book, &look, &life, &suspects, policy);
-        peers.spare(&mut verdicts, ledger, &mut look);
+        peers.spare(&mut verdicts, ledger, look);
     }
     let objects = carry_out::carry_out(verdicts, ledger, &mut alone::Alone::new(policy))?;
     let state = match objects.as_slice() {
@@ -143,72 +143,32 @@ fn scope(ledger: &Ledger) -> Scope {
 }
 
 /// Asks the kernel for claimed processes that `/proc` does not show (`hidepid`).
-pub fn look_for_hidden(ledger: &Ledger, look: &mut Snapshot) {
-    let here = look.place.pid_namespace.clone();
-    let claimed = ledger
-        .book
-        .open_runs()
-        .filter(|run| ledger.book.places.get(run.place).is_some_and(|p| p.pid_namespace == here))
-        .flat_map(|run| &run.claims)
-        .filter(|claim| claim.ended.is_none())
-        .map(|claim| claim.process);
-    let claimed: Vec<ProcessRef> = claimed.collect();
-    let hidden = |known: &ProcessRef| {
-        look.process(known.pid).here().is_none() && snapshot::processes::lives(*known)
-    };
-    let found: Vec<i32> = claimed.iter().filter(|known| hidden(known)).map(|p| p.pid).collect();
-    look.hidden.extend(found);
+#[must_use]
+pub fn look_for_hidden(ledger: &Ledger, look: Snapshot) -> Snapshot {
+    let claimed = wanted::claimed(&ledger.book, &look);
+    look.with_claimed(&claimed)
 }
 
 /// Looks at sets and queues, and at the use of those whose creator may be one of the ledger's; only
 /// where it has some, or where claimed processes may have some that it has not.
-pub fn look_at_calls(ledger: &Ledger, look: &mut Snapshot, recorded_only: bool) {
-    let recorded = ledger.book.open_objects().filter_map(|object| object.identity.call_creator());
-    let recorded: BTreeSet<u32> = recorded.collect();
-    let claims = ledger.book.runs.values().flat_map(|run| &run.claims);
-    let open: Vec<&Claim> = claims.filter(|claim| claim.ended.is_none()).collect();
-    if recorded.is_empty() && (open.is_empty() || recorded_only) {
-        return;
-    }
-    tables::add_calls(look, |uid| {
-        recorded.contains(&uid) || open.iter().any(|claim| attribute::uid_fits(claim, uid))
-    });
+#[must_use]
+pub fn look_at_calls(ledger: &Ledger, look: Snapshot, recorded_only: bool) -> Snapshot {
+    let creators = wanted::Creators::of(&ledger.book, recorded_only);
+    if creators.is_nobody() { look } else { look.with_calls(|uid| creators.has(uid)) }
 }
 
 /// Looks for who has a recorded file open, where no main segment tells that nobody uses it.
-pub fn look_at_files(ledger: &Ledger, look: &mut Snapshot) {
-    let asked = |object: &Recorded| {
-        !judge::life::is_engines_own(&ledger.book, object, look)
-            || !judge::life::is_released(&ledger.book, object.run, look)
-    };
-    let recorded = ledger.book.open_objects().filter(|object| asked(object));
-    let files = recorded.filter_map(|object| match &object.identity {
-        Identity::Posix(file) => {
-            let now = look.file(&file.name.0).here().filter(|now| now.is(file));
-            now.map(|now| now.identity.clone())
-        }
-        _ => None,
-    });
-    let files: Vec<ShmFile> = files.collect();
-    if files.is_empty() {
-        return;
-    }
-    let found = opened::look(&look.processes, &files);
-    look.opened.add(found);
+#[must_use]
+pub fn look_at_files(ledger: &Ledger, look: Snapshot) -> Snapshot {
+    let files = wanted::files(&ledger.book, &look);
+    look.with_opened(&files)
 }
 
 /// Looks for the last users of recorded segments that nobody has attached.
-pub fn look_for_last_users(ledger: &Ledger, look: &mut Snapshot) {
-    let book = &ledger.book;
-    let recorded = book.open_objects().filter(|object| judge::may_be_shared(book, object, look));
-    let last = recorded.filter_map(|object| match &object.identity {
-        Identity::Shm(segment) => {
-            look.segment(segment.id).here().filter(|row| row.nattch == 0).map(|row| row.last_pid)
-        }
-        _ => None,
-    });
-    let last: Vec<i32> = last.collect();
-    snapshot::add_last_users(look, last);
+#[must_use]
+pub fn look_for_last_users(ledger: &Ledger, look: Snapshot) -> Snapshot {
+    let last = wanted::last_users(&ledger.book, &look);
+    look.with_last_users(last)
 }
 
 /// Whether the ledger has nothing open.
@@ -223,21 +183,9 @@ fn may_have_unseen(ledger: &Ledger) -> bool {
 }
 
 /// Reads the data directories that the ledger names, as the ledger's owner.
-///
-/// # Errors
-/// [`crate::Error::Io`] where acting as the owner is refused.
-pub fn look_at_directories(ledger: &Ledger, look: &mut Snapshot) -> Result<()> {
-    let mut paths: Vec<_> = ledger
-        .book
-        .runs
-        .values()
-        .flat_map(|run| &run.claims)
-        .filter_map(|claim| claim.data.as_ref().map(|data| data.path.clone()))
-        .collect();
-    paths.sort();
-    paths.dedup();
-    look.data_dirs = data_dir::look_as(ledger.owner(), &paths);
-    Ok(())
+#[must_use]
+pub fn look_at_directories(ledger: &Ledger, look: Snapshot) -> Snapshot {
+    look.with_directories(ledger.owner(), &wanted::directories(&ledger.book))
 }
 
 /// Notes the end of every run that is over and that nobody saw end; of a run elsewhere only where
@@ -272,31 +220,31 @@ fn close_runs(ledger: &mut Ledger, look: &Snapshot, policy: &Policy) -> Result<(
 /// and what that lists.
 fn attribute_all(
     ledger: &mut Ledger,
-    look: &mut Snapshot,
+    mut look: Snapshot,
     going: &BTreeSet<i32>,
-) -> Result<Vec<attribute::Suspect>> {
+) -> Result<(Snapshot, Vec<attribute::Suspect>)> {
     let mut suspects = Vec::new();
     for _ in 0..6 {
-        read_contents(ledger, look, going)?;
-        let roles = attribute::roles(&ledger.book, look);
+        look = read_contents(ledger, look, going)?;
+        let roles = attribute::roles(&ledger.book, &look);
         let promoted = !roles.is_empty();
         for seen in roles {
             ledger.note(Record::Object(seen))?;
         }
-        let (found, doubtful) = attribute::after_death(&ledger.book, look);
+        let (found, doubtful) = attribute::after_death(&ledger.book, &look);
         suspects = doubtful;
         let more = promoted || !found.is_empty();
         for seen in found {
             ledger.note(Record::Object(seen))?;
         }
-        let wanted = !headers_wanted(ledger, look, going).is_empty()
-            || !attribute::controls_wanted(&ledger.book, look).is_empty();
+        let wanted = !wanted::headers(&ledger.book, &look, going).is_empty()
+            || !attribute::controls_wanted(&ledger.book, &look).is_empty();
         if !more && !wanted {
             break;
         }
     }
     ledger.flush()?;
-    Ok(suspects)
+    Ok((look, suspects))
 }
 
 /// Notes when the main segments of dead servers had been detached last, before the reading of them
@@ -319,23 +267,6 @@ fn note_detached(ledger: &mut Ledger, look: &Snapshot) -> Result<()> {
     ledger.flush()
 }
 
-/// Lists the segments whose first bytes are wanted. Who reads them is their last user from then on,
-/// and that is what tells of a use on and off: of a server without an interlock only those are
-/// read that are going.
-fn headers_wanted(ledger: &Ledger, look: &Snapshot, going: &BTreeSet<i32>) -> Vec<i32> {
-    let book = &ledger.book;
-    let shared = |id: i32| {
-        let of_it = |object: &&Recorded| match &object.identity {
-            Identity::Shm(segment) => segment.id == id,
-            _ => false,
-        };
-        book.open_objects().filter(of_it).any(|object| judge::may_be_shared(book, object, look))
-    };
-    let mut ids = attribute::headers_wanted(book, look);
-    ids.retain(|id| going.contains(id) || !shared(*id));
-    ids
-}
-
 /// Lists the segments that are going and whose first bytes were not read before that was decided.
 fn headers_to_read(verdicts: &[Action], ledger: &Ledger, look: &Snapshot) -> BTreeSet<i32> {
     // A dry run leaves everything as it is, the last user of a segment too.
@@ -354,25 +285,11 @@ fn headers_to_read(verdicts: &[Action], ledger: &Ledger, look: &Snapshot) -> BTr
 }
 
 /// Reads headers and control segments that are wanted and can be had, as the ledger's owner.
-fn read_contents(ledger: &Ledger, look: &mut Snapshot, going: &BTreeSet<i32>) -> Result<()> {
+fn read_contents(ledger: &Ledger, look: Snapshot, going: &BTreeSet<i32>) -> Result<Snapshot> {
+    let headers = wanted::headers(&ledger.book, &look, going);
+    let lists = attribute::controls_wanted(&ledger.book, &look);
     let acting = ledger.as_owner()?;
-    for id in headers_wanted(ledger, look, going) {
-        if let Ok(bytes) = contents::of_unattached(look, id, engine::HEADER_BYTES) {
-            look.headers.insert(id, bytes);
-        }
-    }
-    let mut room = contents::Room::default();
-    for (identity, _) in &look.controls {
-        room.take_all(identity);
-    }
-    for identity in attribute::controls_wanted(&ledger.book, look) {
-        if !room.take_all(&identity) {
-            continue;
-        }
-        if let Ok(bytes) = contents::of_control(look, &identity) {
-            look.controls.push((identity, bytes));
-        }
-    }
+    let look = look.with_contents(&headers, engine::HEADER_BYTES, &lists);
     drop(acting);
-    Ok(())
+    Ok(look)
 }

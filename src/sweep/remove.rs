@@ -19,7 +19,7 @@ use crate::judge::{self, Absent, CallState, Reason, Removal, differs, file_use};
 use crate::ledger::Ledger;
 use crate::ledger::record::{Outcome, Record, Role};
 use crate::object::{Identity, Queue, Segment, SemaphoreSet, ShmFile};
-use crate::snapshot::{self, Scope, Seen, opened, shm_files, tables};
+use crate::snapshot::{self, Scope, Seen, calls, shm_files, tables};
 use crate::sys::shm::{self, MODE_DEST};
 use crate::sys::{msg, sem};
 
@@ -107,7 +107,7 @@ fn call_in_use(removal: &Removal, ledger: &Ledger) -> Option<Done> {
     let strangers: Vec<i32> = strangers.map(|process| process.pid).collect();
     let run = ledger.book.objects.get(&removal.object()).map_or(0, |object| object.run);
     let known = ledger.book.runs.get(&run).is_some_and(|run| !judge::is_generic(&ledger.book, run));
-    let look = match tables::look_at_one(removal.identity(), known, &strangers) {
+    let look = match calls::look_at_one(removal.identity(), known, &strangers) {
         Ok(Some(look)) => look,
         Ok(None) => return Some(Done::new(Outcome::Gone, Reason::Gone.to_string())),
         Err(error) => {
@@ -229,7 +229,7 @@ fn refused(errno: Errno) -> Done {
 fn in_use(file: &ShmFile) -> Option<Done> {
     let scope = Scope { files: true, processes: true, maps: true, ..Scope::default() };
     match snapshot::take(scope) {
-        Ok(mut look) => {
+        Ok(look) => {
             let now = match look.file(&file.name.0) {
                 Seen::Here(now) if now.is(file) => now.identity.clone(),
                 Seen::Here(_) | Seen::Gone => return None,
@@ -238,7 +238,7 @@ fn in_use(file: &ShmFile) -> Option<Done> {
                     return Some(Done::new(Outcome::Kept, reason.to_string()));
                 }
             };
-            look.opened = opened::look(&look.processes, std::slice::from_ref(&now));
+            let look = look.with_opened(std::slice::from_ref(&now));
             file_use(&now, &look).map(|reason| Done::new(Outcome::Kept, reason.to_string()))
         }
         Err(error) => {

@@ -84,7 +84,7 @@ fn once(filter: &Filter<'_>, common: &Common) -> Result<Option<u8>, u8> {
     })?;
     if holders {
         let kinds = Kind::ALL.into_iter().filter(|one| kind(*one)).collect();
-        view.add_uses(&kinds, &[]);
+        view = view.with_uses(&kinds, &[]);
     }
     view.look_for_robbery();
     let shown = Shown::of(&view, holders);

@@ -12,7 +12,7 @@ use shmwarden::judge::Reason;
 use shmwarden::judge::status::{Judged, Status, Why};
 use shmwarden::judge::unowned::{Against, Plan, Scene, Wish, plan};
 use shmwarden::ledger::record::How;
-use shmwarden::snapshot::lists;
+use shmwarden::snapshot::Snapshot;
 use shmwarden::snapshot::subject::{Kind, Subject};
 
 use super::view::{View, Wanted};
@@ -94,8 +94,7 @@ pub(crate) fn find(asked: &Asked, ledger: &Path) -> Result<Found> {
         servers: false,
         ledgers: false,
     };
-    let mut view = View::take(&sources, wanted)?;
-    lists::complete(&mut view.look);
+    let mut view = View::take(&sources, wanted)?.later(Snapshot::with_lists);
     let prior = prior(&view);
     let mut status = view.status;
     let there: BTreeSet<Number> = Subject::all(&view.look).map(number_of).collect();
@@ -122,7 +121,7 @@ pub(crate) fn find(asked: &Asked, ledger: &Path) -> Result<Found> {
                 status,
             });
         }
-        lists::read_unattached(&mut view.look, &unread);
+        view = view.later(|look| look.with_unattached(&unread));
     }
     // Each round something was read for the first time that leads further: not a server's.
     let why = "objects kept appearing while they were looked at: try again".to_owned();

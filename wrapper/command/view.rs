@@ -16,7 +16,7 @@ use shmwarden::ledger::record::Role;
 use shmwarden::object::{Identity, Place, ShmFile};
 use shmwarden::proc::locks::Flock;
 use shmwarden::proc::read;
-use shmwarden::snapshot::{self, Scope, Snapshot, Table, contents, place, processes};
+use shmwarden::snapshot::{self, Scope, Snapshot, place};
 use shmwarden::sweep;
 use shmwarden::sys::user;
 use shmwarden::{Error, Result};
@@ -133,10 +133,10 @@ impl View {
             resident: wanted.details,
             files: wanted.files,
         };
-        let look = snapshot::take(scope)?;
+        let (look, accounts) = books.bear_on(snapshot::take(scope)?, scope, wanted)?;
         let mut view = Self {
             look,
-            accounts: Vec::new(),
+            accounts,
             sources: books.sources(),
             status: books.status,
             errors: std::mem::take(&mut books.errors),
@@ -147,34 +147,25 @@ impl View {
             uses: Uses::default(),
             robbed: Vec::new(),
         };
-        view.finish(&books, scope, wanted)?;
         if !scope.maps && view.wants_maps() {
             let scope = Scope { maps: true, ..scope };
-            let found = processes::with_keys(scope, &mut view.look.keys)?;
-            view.look.processes = Table::Whole(found);
-            view.finish(&books, scope, wanted)?;
+            let look = view.look.with_processes(scope)?;
+            let (look, accounts) = books.bear_on(look, scope, wanted)?;
+            view = Self { look, accounts, ..view };
         }
-        view.look_at_unused_files();
+        let unused = view.unused_files();
+        let view = view.later(|look| look.with_opened(&unused));
         for trouble in &view.look.trouble {
             log::warn!("{trouble}");
         }
-        if wanted.details {
-            view.add_commands_of_creators();
-        }
-        Ok(view)
+        let creators = view.look.segments.seen().map(|row| row.creator_pid);
+        let creators: BTreeSet<i32> = creators.filter(|_| wanted.details).collect();
+        Ok(view.later(|look| look.with_commands(&creators)))
     }
 
-    fn finish(&mut self, books: &Books, scope: Scope, wanted: Wanted) -> Result<()> {
-        // Whoever came since may have made, or hold, what seems to be left over.
-        processes::add_new(&mut self.look, scope)?;
-        if scope.brief && wanted.owners {
-            processes::add_owners(&mut self.look.processes);
-        }
-        let makers = self.look.segments.seen().filter(|row| row.nattch == 0);
-        let makers = makers.map(|row| row.creator_pid).collect();
-        snapshot::tables::add_hidden(&mut self.look, makers);
-        self.accounts = books.accounts(&mut self.look)?;
-        Ok(())
+    /// Returns the same with a look that has read more.
+    pub(crate) fn later(self, stage: impl FnOnce(Snapshot) -> Snapshot) -> Self {
+        Self { look: stage(self.look), ..self }
     }
 
     /// Whether the verdict on a file hangs on who maps it.
@@ -188,27 +179,15 @@ impl View {
         files && self.judge().iter().any(hangs)
     }
 
-    /// Looks for who has those files open or locked that nobody seems to use.
-    fn look_at_unused_files(&mut self) {
+    /// Returns the files that nobody seems to use, before it was asked who has them open.
+    fn unused_files(&self) -> Vec<ShmFile> {
         let unused = self.judge().into_iter().filter(|one| one.verdict == Status::Orphan);
-        let unused: Vec<_> = unused.filter_map(|one| one.subject.identity()).collect();
-        let is_unused = |file: &&ShmFile| unused.contains(&Identity::Posix((*file).clone()));
-        let files = self.look.files.seen().map(|file| &file.identity);
-        let files: Vec<ShmFile> = files.filter(is_unused).cloned().collect();
-        if !files.is_empty() {
-            let found = snapshot::opened::look(&self.look.processes, &files);
-            self.look.opened.add(found);
-        }
-    }
-
-    fn add_commands_of_creators(&mut self) {
-        let creators = self.look.segments.seen().map(|row| row.creator_pid);
-        let creators: BTreeSet<i32> = creators.collect();
-        for process in self.look.processes.rows_mut() {
-            if creators.contains(&process.process.pid) {
-                processes::add_command(process);
-            }
-        }
+        let identities = unused.filter_map(|one| one.subject.identity());
+        let files = identities.filter_map(|identity| match identity {
+            Identity::Posix(file) => Some(file),
+            _ => None,
+        });
+        files.collect()
     }
 
     /// The verdict on each object.
@@ -242,7 +221,7 @@ impl View {
     }
 
     /// Looks for the uses of these objects that no map shows.
-    pub(crate) fn add_uses(&mut self, kinds: &BTreeSet<Kind>, files: &[Vec<u8>]) {
+    pub(crate) fn with_uses(mut self, kinds: &BTreeSet<Kind>, files: &[Vec<u8>]) -> Self {
         let sets = kinds.contains(&Kind::Sem) && self.look.sets.seen().next().is_some();
         let queues = kinds.contains(&Kind::Msg) && self.look.queues.seen().next().is_some();
         if sets || queues {
@@ -262,11 +241,7 @@ impl View {
         let users = self.uses.blocked.iter().map(|found| found.pid);
         let users = users.chain(self.uses.open.iter().map(|(_, found)| found.pid));
         let users: BTreeSet<i32> = users.chain(last_users).collect();
-        for process in self.look.processes.rows_mut() {
-            if users.contains(&process.process.pid) {
-                processes::add_command(process);
-            }
-        }
+        self.later(|look| look.with_commands(&users))
     }
 }
 
@@ -311,53 +286,64 @@ impl Books {
         self.ledgers.iter().map(|ledger| Source::of(ledger.path())).collect()
     }
 
-    fn accounts(&self, look: &mut Snapshot) -> Result<Vec<Account>> {
+    /// Completes a look with what bears on these ledgers, and judges each of them by it.
+    fn bear_on(
+        &self,
+        look: Snapshot,
+        scope: Scope,
+        wanted: Wanted,
+    ) -> Result<(Snapshot, Vec<Account>)> {
+        // Whoever came since may have made, or hold, what seems to be left over.
+        let mut look = look.with_newcomers(scope)?;
+        if scope.brief && wanted.owners {
+            look = look.with_owners();
+        }
+        let makers = look.segments.seen().filter(|row| row.nattch == 0);
+        let makers = makers.map(|row| row.creator_pid).collect();
+        self.accounts(look.with_pids(makers))
+    }
+
+    fn accounts(&self, mut look: Snapshot) -> Result<(Snapshot, Vec<Account>)> {
         let own = i32::try_from(std::process::id()).unwrap_or(0);
         let mut flocks = None;
         let mut accounts = Vec::new();
         for ledger in &self.ledgers {
-            sweep::look_at_directories(ledger, look)?;
-            sweep::look_for_hidden(ledger, look);
-            look.controls = lists(ledger)?;
-            let mut account = Account::new(ledger.book.clone(), look, None, own);
+            look = sweep::look_at_directories(ledger, look);
+            look = lists(ledger, sweep::look_for_hidden(ledger, look))?;
+            let mut account = Account::new(ledger.book.clone(), &look, None, own);
             if !account.lives() {
                 // Asked for the dead alone: the kernel stops every lock for it, some 10 ms long.
                 let flocks = flocks.get_or_insert_with(|| read::flocks().unwrap_or_default());
                 if let Some(pid) = locked_by(ledger.path(), flocks) {
-                    account = Account::new(ledger.book.clone(), look, Some(pid), own);
+                    account = Account::new(ledger.book.clone(), &look, Some(pid), own);
                 }
             }
             account.source = (ledger.path().to_owned(), ledger.owner().0);
             accounts.push(account);
         }
-        // Last: it adds to those whom `/proc` does not show, and each ledger begins those anew.
         for (ledger, account) in self.ledgers.iter().zip(&accounts) {
             if !account.lives() {
-                sweep::look_at_calls(ledger, look, true);
-                sweep::look_at_files(ledger, look);
-                sweep::look_for_last_users(ledger, look);
+                look = sweep::look_at_calls(ledger, look, true);
+                look = sweep::look_at_files(ledger, look);
+                look = sweep::look_for_last_users(ledger, look);
             }
         }
-        Ok(accounts)
+        Ok((look, accounts))
     }
 }
 
-/// The lists of an instance's own that can be read without attaching them.
-fn lists(ledger: &Ledger) -> Result<Vec<(Identity, Vec<u8>)>> {
+/// Reads the lists of an instance's own that need no attach, in place of another ledger's.
+fn lists(ledger: &Ledger, look: Snapshot) -> Result<Snapshot> {
     let acting = ledger.as_owner()?;
-    let (mut found, mut room) = (Vec::new(), contents::Room::default());
+    let mut look = look.without_lists();
     for object in ledger.book.open_objects().filter(|object| object.role == Role::Control) {
         let run = ledger.book.runs.get(&object.run);
         let claims = run.map(|run| run.claims.iter().map(|claim| claim.process.pid));
         let pids: Vec<i32> = claims.into_iter().flatten().collect();
-        if !room.take_all(&object.identity) {
-            continue;
-        }
-        let bytes = contents::of_control_unattached(&object.identity, &pids);
-        found.extend(bytes.map(|bytes| (object.identity.clone(), bytes)));
+        look = look.with_living_lists(std::slice::from_ref(&object.identity), &pids);
     }
     drop(acting);
-    Ok(found)
+    Ok(look)
 }
 
 /// Reads every ledger that is meant; `all` keeps those too that bear on nothing that is here.

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use shmwarden::judge::status::holders::Holding;
 use shmwarden::judge::status::{Judged, Kind, Subject};
-use shmwarden::snapshot::processes;
+use shmwarden::snapshot::Snapshot;
 use shmwarden::sys::shm::MODE_DEST;
 
 use super::view::{View, Wanted};
@@ -42,14 +42,14 @@ pub(crate) fn run(args: &WhoArgs, common: &Common) -> Ending {
         details: common.json,
         ..Wanted::default()
     };
-    let mut view = match View::take(&args.ledgers, wanted) {
+    let view = match View::take(&args.ledgers, wanted) {
         Ok(view) => view,
         Err(error) => {
             log::error!("{error}");
             return Ending::Status(exit::status_of(&error));
         }
     };
-    complete(&mut view, &targets);
+    let view = complete(view, &targets);
     let shown = Shown::of(&view, true);
     let all = view.judge();
     let mut worst = view.status;
@@ -90,11 +90,11 @@ pub(crate) fn run(args: &WhoArgs, common: &Common) -> Ending {
 }
 
 /// Looks for what only some objects need.
-fn complete(view: &mut View, targets: &[Target]) {
+fn complete(mut view: View, targets: &[Target]) -> View {
     let mut kinds = BTreeSet::new();
     let mut wants_owners = false;
     for subject in Subject::all(&view.look) {
-        if targets.iter().any(|target| is_meant(target, subject, view)) {
+        if targets.iter().any(|target| is_meant(target, subject, &view)) {
             kinds.insert(subject.kind());
             // What is attached is in use, whosever it is.
             wants_owners |= !matches!(subject, Subject::Shm(row) if row.nattch > 0);
@@ -106,11 +106,12 @@ fn complete(view: &mut View, targets: &[Target]) {
     });
     let names: Vec<Vec<u8>> = names.collect();
     if wants_owners {
-        processes::add_owners(&mut view.look.processes);
+        view = view.later(Snapshot::with_owners);
     }
     if kinds.iter().any(|kind| *kind != Kind::Shm) {
-        view.add_uses(&kinds, &names);
+        view = view.with_uses(&kinds, &names);
     }
+    view
 }
 
 /// Whether somebody holds an object, or may: what could not be looked at counts as held.

@@ -25,9 +25,7 @@ fn locked(crash: &Crash) -> Ledger {
 }
 
 fn look(ledger: &Ledger) -> Snapshot {
-    let mut look = snapshot::take(Scope::full()).unwrap();
-    look_at_calls(ledger, &mut look, true);
-    look
+    look_at_calls(ledger, snapshot::take(Scope::full()).unwrap(), true)
 }
 
 fn removal(ledger: &Ledger, look: &Snapshot) -> Removal {

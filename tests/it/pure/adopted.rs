@@ -145,7 +145,7 @@ fn another_object_or_place_is_never_touched() {
     assert_eq!(decided(&elsewhere(in_pids("id:99")), &look), [(1, "")]);
     let file = ledger().then(record(1, How::Named, Role::Other, posix(&posix_of(2)))).book;
     let mut moved = later();
-    moved.place.shm_mount = None;
+    moved.change(|look| look.place.shm_mount = None);
     assert_eq!(decided(&file, &moved), [(1, "other-mount")]);
 }
 

@@ -90,7 +90,7 @@ fn unknown_layout_keeps_everything_where_a_main_segment_does_not_begin_as_one_do
     let mut crashed = crashed();
     let story =
         Story::of(claim(1)).object(1, Role::Main, shm(&crashed.main)).end(1, End::Signal(9));
-    crashed.look.headers.insert(0, vec![0x55; 56]);
+    crashed.look.change(|look| look.headers.insert(0, vec![0x55; 56]));
     let kept = reason(&story.book, &crashed.look, 1);
     assert!(matches!(kept, Some(Reason::UnknownLayout(_))), "{kept:?}");
 }

@@ -431,7 +431,7 @@ fn a_list_named_by_its_number_is_taken_when_no_unread_segment_can_lead_to_it() {
     let mut look = crashed_of_segments();
     assert_eq!(judged(&look), ("", vec![8]));
     read_list(&mut look);
-    look.headers.insert(9, vec![0; 56]);
+    look.change(|look| look.headers.insert(9, vec![0; 56]));
     assert_eq!(judged(&look), ("", vec![5]), "what may lead to it is read first");
     read_header(&mut look);
     assert_eq!(judged(&look), ("main-stays", vec![]));
@@ -447,7 +447,7 @@ fn a_list_named_by_its_number_is_taken_when_no_unread_segment_can_lead_to_it() {
     let mut look = crashed_of_segments();
     assert_eq!(planned(&look, How::Named, list, None).1, [8]);
     read_list(&mut look);
-    look.headers.insert(9, vec![0; 56]);
+    look.change(|look| look.headers.insert(9, vec![0; 56]));
     assert_eq!(planned(&look, How::Named, list, None).1, [0; 0]);
 }
 
@@ -455,7 +455,7 @@ fn a_list_named_by_its_number_is_taken_when_no_unread_segment_can_lead_to_it() {
 fn a_piece_named_by_its_number_is_refused_once_its_list_is_read() {
     let piece = |subject: Subject<'_>| matches!(subject, Subject::Shm(row) if row.id == 9);
     let mut look = crashed_of_segments();
-    look.headers.insert(9, vec![0; 56]);
+    look.change(|look| look.headers.insert(9, vec![0; 56]));
     let (made, unread) = planned(&look, How::Named, piece, Some(HOUR));
     assert_eq!((made[0].2, unread), ("", vec![5, 8]));
     read_list(&mut look);

@@ -185,7 +185,7 @@ fn what_a_descendant_of_an_engine_made_for_itself_goes_by_its_own_users() {
         crashed.story = crashed.story.then(Record::Object(seen));
         let row = Row { last_pid: USER, dtime: seconds(3), ..row(&segment) };
         crashed.look.change(|look| look.segments.add(row));
-        crashed.look.headers.insert(77, vec![0; HEADER_BYTES]);
+        crashed.look.change(|look| look.headers.insert(77, vec![0; HEADER_BYTES]));
         crashed.look.change(|look| look.processes = Table::Whole(processes));
         crashed.reason(object).map_or("removed", |reason| reason.code())
     };

@@ -124,7 +124,7 @@ fn a_stranger_that_was_noted_keeps_what_it_used_while_it_lives() {
     let later = with(both(), process(STRANGER.pid, STRANGER.start + 1));
     assert_eq!(codes_of(&story, &later), GOES, "another process has the number");
     let mut hidden = both();
-    hidden.hidden = vec![STRANGER.pid];
+    hidden.change(|look| look.hidden = vec![STRANGER.pid]);
     assert_eq!(codes_of(&story, &hidden), ("last-user-unseen", "removed"));
     let elsewhere = both().with(|look| look.place = in_pids("id:99"));
     assert_eq!(codes_of(&story, &elsewhere).0, "last-user-unseen");

@@ -13,7 +13,6 @@ use shmwarden::ledger::record::{Claim, End, Record};
 use shmwarden::object::{Bytes, ProcessRef};
 use shmwarden::proc::read;
 use shmwarden::snapshot::{Snapshot, place, processes};
-use shmwarden::sweep;
 use shmwarden::sys::user;
 
 use super::{Failure, failed, target::Target};
@@ -101,9 +100,8 @@ fn locked(path: &Path, target: &Target) -> Result<Ledger, Failure> {
 pub(super) fn run_of(
     ledger: &mut Ledger,
     target: &Target,
-    look: &mut Snapshot,
+    look: &Snapshot,
 ) -> Result<(u64, Option<Claim>), Failure> {
-    sweep::look_for_hidden(ledger, look);
     let book = &ledger.book;
     let here = place::here().map_err(failed)?;
     let of_these_pids = |run: &&Run| {

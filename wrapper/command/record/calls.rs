@@ -3,7 +3,6 @@
 use shmwarden::Result;
 use shmwarden::attribute::living::Member;
 use shmwarden::attribute::living::calls::{Calls, calls};
-use shmwarden::attribute::uid_fits;
 use shmwarden::engine::{EngineName, opengauss};
 use shmwarden::ledger::Ledger;
 use shmwarden::ledger::book::{MOST_DESCENDANTS, Recorded};
@@ -16,17 +15,16 @@ use shmwarden::sys;
 pub(super) const MOST_USED: usize = 1000;
 use crate::run::watch::sets;
 
-/// Looks at the sets and queues; what is there at the first `record` and not proven is never taken
-/// for the server's by a later one.
+/// Judges the sets and queues of a look; what is there at the first `record` and not proven is
+/// never taken for the server's by a later one.
 pub(super) fn look(
     ledger: &Ledger,
     claim: &mut Claim,
     known: Option<&Claim>,
     server: &Member,
     below: &[ProcessRef],
-    look: &mut Snapshot,
+    look: &Snapshot,
 ) -> Calls {
-    tables::add_calls(look, |uid| uid_fits(claim, uid));
     let begun = ledger.book.runs.get(&claim.run).map(|run| run.at);
     let since = begun.filter(|_| known.is_some());
     // Asked after the tables were read: their numbers were their own then.

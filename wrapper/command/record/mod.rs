@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use shmwarden::Error;
 use shmwarden::ledger::Ledger;
 use shmwarden::snapshot::{self, Scope, Snapshot, place};
+use shmwarden::sweep;
 
 use super::view::{View, Wanted};
 use crate::cli::Common;
@@ -66,10 +67,10 @@ fn record(args: &RecordArgs) -> Result<Recorded, Failure> {
     let is_default = args.ledger.is_none() && ledgers::from_environment().is_none();
     let mut ledger = book::open(&path, &target, is_default)?;
     let scope = Scope { files: true, processes: true, ..Scope::default() };
-    let mut look = snapshot::take(scope).map_err(failed)?;
-    let (run, known) = book::run_of(&mut ledger, &target, &mut look)?;
-    let doubts =
-        objects::note(&mut ledger, run, &target, known.as_ref(), &mut look).map_err(failed)?;
+    let look = sweep::look_for_hidden(&ledger, snapshot::take(scope).map_err(failed)?);
+    let (run, known) = book::run_of(&mut ledger, &target, &look)?;
+    let noted = objects::note(&mut ledger, run, &target, known.as_ref(), look);
+    let (look, doubts) = noted.map_err(failed)?;
     if !target.still_lives() {
         let why = format!(
             "process {} ended while it was being recorded; nothing was written",

@@ -9,7 +9,7 @@ use shmwarden::engine::{self, EngineName};
 use shmwarden::ledger::Ledger;
 use shmwarden::ledger::record::{Claim, DataDir, Record, Role};
 use shmwarden::object::{Identity, ProcessRef};
-use shmwarden::snapshot::{self, Mapped, Process, Seen, Snapshot, contents, processes};
+use shmwarden::snapshot::{self, Mapped, Process, Seen, Snapshot, processes};
 use shmwarden::{Error, Result, sweep};
 
 use super::calls;
@@ -40,19 +40,19 @@ pub(super) fn note(
     run: u64,
     target: &Target,
     known: Option<&Claim>,
-    look: &mut Snapshot,
-) -> Result<Doubts> {
+    look: Snapshot,
+) -> Result<(Snapshot, Doubts)> {
     let mut claim = claimed(run, target, known)?;
-    sweep::look_at_directories(ledger, look)?;
-    look.data_dirs.extend(target.data.clone());
-    let mut doubts = read_headers(&claim, target, look);
-    let server = member(target.process, look);
-    let found = living::created(&ledger.book, &claim, known.is_some(), &server, look);
+    let look = sweep::look_at_directories(ledger, look).with_directory(target.data.clone());
+    let (look, mut doubts) = read_headers(&claim, target, look);
+    let server = member(target.process, &look);
+    let found = living::created(&ledger.book, &claim, known.is_some(), &server, &look);
     doubts.older = found.1;
     claim.before.extend(&doubts.older);
     let below: Vec<ProcessRef> =
-        descendants(target.process, look).map(|process| process.process).collect();
-    let found_calls = calls::look(ledger, &mut claim, known, &server, &below, look);
+        descendants(target.process, &look).map(|process| process.process).collect();
+    let look = look.with_calls(|uid| attribute::uid_fits(&claim, uid));
+    let found_calls = calls::look(ledger, &mut claim, known, &server, &below, &look);
     // A timer may call this every minute for years.
     if known != Some(&claim) {
         ledger.note(Record::Claim(claim.clone()))?;
@@ -62,18 +62,18 @@ pub(super) fn note(
     for seen in found.0 {
         ledger.note(Record::Object(seen))?;
     }
-    note_lists(ledger, run, target, look)?;
-    let makers = makers(target.process, &claim, look);
-    for seen in living::created_below(&ledger.book, &claim, &makers, look) {
+    let look = note_lists(ledger, run, target, look)?;
+    let makers = makers(target.process, &claim, &look);
+    for seen in living::created_below(&ledger.book, &claim, &makers, &look) {
         ledger.note(Record::Object(seen))?;
     }
     doubts.calls = calls::note(ledger, run, found_calls, &below)?;
     for identity in
-        living::used(&ledger.book, run, &server, look).into_iter().take(calls::MOST_USED)
+        living::used(&ledger.book, run, &server, &look).into_iter().take(calls::MOST_USED)
     {
         ledger.note(Record::Used { run, identity })?;
     }
-    Ok(doubts)
+    Ok((look, doubts))
 }
 
 /// Returns the claim as it stands now.
@@ -105,20 +105,18 @@ fn claimed(run: u64, target: &Target, known: Option<&Claim>) -> Result<Claim> {
 }
 
 /// Reads the first bytes of what bears the server's pid, through its memory.
-fn read_headers(claim: &Claim, target: &Target, look: &mut Snapshot) -> Doubts {
+fn read_headers(claim: &Claim, target: &Target, look: Snapshot) -> (Snapshot, Doubts) {
     let mut doubts = Doubts::default();
     if target.engine == EngineName::Generic {
-        return doubts;
+        return (look, doubts);
     }
     let ids: Vec<i32> =
         look.segments.seen().filter(|row| bears_claim(claim, row)).map(|row| row.id).collect();
-    for id in ids {
-        match contents::of_living(target.process.pid, id, engine::HEADER_BYTES) {
-            Some(bytes) => drop(look.headers.insert(id, bytes)),
-            None => doubts.closed |= holds(target.process, id),
-        }
+    let look = look.with_headers_of(target.process.pid, &ids, engine::HEADER_BYTES);
+    for id in ids.into_iter().filter(|id| !look.headers.contains_key(id)) {
+        doubts.closed |= holds(target.process, id);
     }
-    doubts
+    (look, doubts)
 }
 
 fn holds(process: ProcessRef, id: i32) -> bool {
@@ -126,45 +124,40 @@ fn holds(process: ProcessRef, id: i32) -> bool {
 }
 
 /// Records what the header and the control segment name, as the ledger's owner.
-fn note_lists(ledger: &mut Ledger, run: u64, target: &Target, look: &mut Snapshot) -> Result<()> {
+fn note_lists(
+    ledger: &mut Ledger,
+    run: u64,
+    target: &Target,
+    mut look: Snapshot,
+) -> Result<Snapshot> {
     for _ in 0..ROUNDS {
-        let roles = attribute::roles(&ledger.book, look);
+        let roles = attribute::roles(&ledger.book, &look);
         let mut found: Vec<_> = roles.into_iter().filter(|seen| seen.run == run).collect();
         if found.is_empty() {
-            read_controls(ledger, run, target, look)?;
+            look = read_controls(ledger, run, target, look)?;
             if let Some(run) = ledger.book.runs.get(&run) {
-                found = living::listed(&ledger.book, run, look);
+                found = living::listed(&ledger.book, run, &look);
             }
         }
         for seen in found {
             ledger.note(Record::Object(seen))?;
         }
     }
-    Ok(())
+    Ok(look)
 }
 
-fn read_controls(ledger: &Ledger, run: u64, target: &Target, look: &mut Snapshot) -> Result<()> {
+/// Reads the lists that were not read yet: of a file by reading it, as the ledger's owner; of a
+/// segment in the server's own memory.
+fn read_controls(ledger: &Ledger, run: u64, target: &Target, look: Snapshot) -> Result<Snapshot> {
     let open = ledger.book.open_objects();
-    let controls = open.filter(|object| object.run == run && object.role == Role::Control);
-    let controls: Vec<_> = controls.map(|object| object.identity.clone()).collect();
+    let lists = open.filter(|object| object.run == run && object.role == Role::Control);
+    let lists = lists.map(|object| object.identity.clone()).filter(|list| !look.has_list(list));
+    let (files, segments): (Vec<Identity>, Vec<Identity>) =
+        lists.partition(|list| matches!(list, Identity::Posix(_)));
     let acting = ledger.as_owner()?;
-    let mut read = Vec::new();
-    for identity in controls {
-        if !look.controls.iter().any(|(known, _)| known.has_number_of(&identity)) {
-            // Of a file by reading it; a segment's content is in the server's own memory.
-            read.push(identity);
-        }
-    }
-    let files = read.iter().filter(|identity| identity.kind() == "posix");
-    let files: Vec<_> =
-        files.map(|i| (i.clone(), contents::of_control_unattached(i, &[]))).collect();
+    let look = look.with_living_lists(&files, &[]);
     drop(acting);
-    let segments = read.iter().filter(|identity| identity.kind() != "posix");
-    let pids = [target.process.pid];
-    let segments = segments.map(|i| (i.clone(), contents::of_control_unattached(i, &pids)));
-    let all = files.into_iter().chain(segments);
-    look.controls.extend(all.filter_map(|(identity, bytes)| Some((identity, bytes?))));
-    Ok(())
+    Ok(look.with_living_lists(&segments, &[target.process.pid]))
 }
 
 /// A process with what it maps.

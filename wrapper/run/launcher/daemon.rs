@@ -8,7 +8,7 @@ use shmwarden::judge::{self, Holder};
 use shmwarden::ledger::book::MOST_DESCENDANTS;
 use shmwarden::ledger::record::{EngineName, Record};
 use shmwarden::object::{Identity, ProcessRef};
-use shmwarden::snapshot::{self, Scope, processes, tables};
+use shmwarden::snapshot::{self, Scope, processes};
 use shmwarden::sys::process::Ended;
 
 use super::super::orphans;
@@ -143,10 +143,10 @@ impl Launcher {
     fn holders_among(&self, members: &[ProcessRef]) -> Vec<Holder> {
         let Some(book) = &self.book else { return Vec::new() };
         let scope = Scope { processes: true, maps: true, ..Scope::default() };
-        let Ok(mut look) = snapshot::take(scope) else { return Vec::new() };
+        let Ok(look) = snapshot::take(scope) else { return Vec::new() };
         let open = || book.ledger.book.open_objects().filter(|object| object.run == book.run);
         let makers: Vec<u32> = open().filter_map(|object| object.identity.call_creator()).collect();
-        tables::add_calls(&mut look, |uid| makers.contains(&uid));
+        let look = look.with_calls(|uid| makers.contains(&uid));
         let identities: Vec<&Identity> = open().map(|object| &object.identity).collect();
         let all = identities.into_iter().flat_map(|i| judge::holders(i, &look, true));
         let mut all: Vec<Holder> = all.filter(|h| members.contains(&h.process)).collect();

@@ -45,14 +45,14 @@ fn whom_one_cannot_see_counts_as_alive() {
     let look = with(vec![unseen], vec![]);
     assert_eq!(alone(&look), (Unrecorded, "creator-unseen"));
     let mut hiding = with(vec![row(1)], vec![]);
-    hiding.sight = Sight::Part;
+    hiding.change(|look| look.sight = Sight::Part);
     assert_eq!(alone(&hiding), (Unrecorded, "processes-hidden"));
-    hiding.sight = Sight::Namespace;
+    hiding.change(|look| look.sight = Sight::Namespace);
     assert_eq!(alone(&hiding), (Unrecorded, "pids-elsewhere"));
     let mut hiding = with(vec![], vec![file("a")]);
-    hiding.sight = Sight::Part;
+    hiding.change(|look| look.sight = Sight::Part);
     assert_eq!(alone(&hiding), (Unrecorded, "processes-hidden"));
-    hiding.sight = Sight::Namespace;
+    hiding.change(|look| look.sight = Sight::Namespace);
     assert_eq!(alone(&hiding), (Unrecorded, "pids-elsewhere"));
 }
 

@@ -1,0 +1,113 @@
+//! The stages of a look: each takes one and gives back a later one that has read more, so that what
+//! was judged by an earlier one stands as it was.
+//!
+//! First tables and life; then maps and descriptors of those it concerns alone; what is written in
+//! an object after the death, under the lock. Nobody else writes into a look.
+
+use std::collections::BTreeSet;
+
+use super::{DataDirectory, Scope, Snapshot, Table, Tables, data_dir, opened, processes};
+use crate::error::Result;
+use crate::object::{Bytes, Identity, ProcessRef, ShmFile};
+
+impl Snapshot {
+    /// Adds the processes that have come since: what one of them made or holds is not left over.
+    ///
+    /// # Errors
+    /// [`crate::Error::Unsupported`] where there is no `/proc`.
+    pub fn with_newcomers(self, scope: Scope) -> Result<Self> {
+        let mut look = self.into_tables();
+        processes::add_new(&mut look, scope)?;
+        Ok(Self::of(look))
+    }
+
+    /// Looks at the processes anew, as far as the scope asks: what was found may be mapped.
+    ///
+    /// # Errors
+    /// [`crate::Error::Unsupported`] where there is no `/proc`.
+    pub fn with_processes(self, scope: Scope) -> Result<Self> {
+        let mut look = self.into_tables();
+        look.processes = Table::Whole(processes::with_keys(scope, &mut look.keys)?);
+        Ok(Self::of(look))
+    }
+
+    /// Asks whose each process is, where a brief look left that out.
+    #[must_use]
+    pub fn with_owners(self) -> Self {
+        let mut look = self.into_tables();
+        processes::add_owners(&mut look.processes);
+        Self::of(look)
+    }
+
+    /// Reads the command lines and users of these processes, where that was left out.
+    #[must_use]
+    pub fn with_commands(self, pids: &BTreeSet<i32>) -> Self {
+        let mut look = self.into_tables();
+        look.add_commands(pids);
+        Self::of(look)
+    }
+
+    /// Asks the kernel for processes that `/proc` may not show (`hidepid`).
+    #[must_use]
+    pub fn with_claimed(self, claimed: &[ProcessRef]) -> Self {
+        let hidden = |known: &&ProcessRef| {
+            self.process(known.pid).here().is_none() && processes::lives(**known)
+        };
+        let found: Vec<i32> = claimed.iter().filter(hidden).map(|known| known.pid).collect();
+        let mut look = self.into_tables();
+        look.hidden.extend(found);
+        Self::of(look)
+    }
+
+    /// Looks for who has these files open, and which of them are locked; what was found of others
+    /// before stays.
+    #[must_use]
+    pub fn with_opened(self, files: &[ShmFile]) -> Self {
+        if files.is_empty() {
+            return self;
+        }
+        let mut look = self.into_tables();
+        let found = opened::look(&look.processes, files);
+        look.trouble.extend(found.trouble.clone());
+        look.opened.add(found);
+        Self::of(look)
+    }
+
+    /// Reads the data directories that a ledger of this owner names, as that owner, in place of
+    /// those that were read for another ledger.
+    #[must_use]
+    pub fn with_directories(self, owner: (u32, u32), paths: &[Bytes]) -> Self {
+        let mut look = self.into_tables();
+        look.data_dirs = data_dir::look_as(owner, paths);
+        Self::of(look)
+    }
+
+    /// Adds a data directory that was read before.
+    #[must_use]
+    pub fn with_directory(self, directory: Option<DataDirectory>) -> Self {
+        let mut look = self.into_tables();
+        look.data_dirs.extend(directory);
+        Self::of(look)
+    }
+
+    /// Forgets the lists that were read for another ledger.
+    #[must_use]
+    pub fn without_lists(self) -> Self {
+        let mut look = self.into_tables();
+        look.controls.clear();
+        Self::of(look)
+    }
+
+    /// Checks whether a list was read.
+    #[must_use]
+    pub fn has_list(&self, list: &Identity) -> bool {
+        self.controls.iter().any(|(known, _)| known.has_number_of(list))
+    }
+}
+
+impl Tables {
+    pub(super) fn add_commands(&mut self, pids: &BTreeSet<i32>) {
+        let wanted = |process: &&mut super::Process| pids.contains(&process.process.pid);
+        self.processes.rows_mut().iter_mut().filter(wanted).for_each(processes::add_command);
+    }
+}
