@@ -8,6 +8,7 @@ mod adopt_sets;
 mod agreement;
 mod hostile;
 mod ledgers;
+mod places;
 mod postgres;
 mod screen;
 mod sets;
