@@ -137,9 +137,6 @@ pub struct ShmFile {
     pub uid: u32,
     /// Size in bytes when it was recorded; not part of the identity.
     pub bytes: u64,
-    /// Permission bits now; not part of the identity, and not recorded.
-    #[serde(skip)]
-    pub mode: u32,
 }
 
 impl ShmFile {
@@ -281,6 +278,16 @@ impl Identity {
             Self::Msg(queue) => queue.key.0 != 0,
             Self::Posix(_) => true,
         }
+    }
+
+    /// Checks whether its number or name, recorded in a place, means something here.
+    #[must_use]
+    pub fn means_something_in(&self, place: &Place, here: &Place) -> bool {
+        place.boot == here.boot
+            && match self {
+                Self::Posix(file) => here.shm_mount.as_ref() == Some(&file.mount),
+                _ => place.ipc_namespace == here.ipc_namespace,
+            }
     }
 
     /// Whether it is the same object, be what may change of it changed or not. Of a segment

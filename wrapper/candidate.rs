@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use shmwarden::judge::unowned::{Against, Proposal};
+use shmwarden::judge::Reason;
+use shmwarden::judge::unowned::Proposal;
 use shmwarden::ledger::record::{How, Role};
 use shmwarden::object::{Bytes, Identity};
 use shmwarden::snapshot::subject::{Kind, Subject};
@@ -26,7 +27,7 @@ pub(crate) struct Candidate {
     /// Whether it was not asked for, and belongs to what was.
     pub(crate) along: bool,
     /// What speaks against it.
-    pub(crate) against: Option<Against>,
+    pub(crate) against: Option<Reason>,
 }
 
 impl Candidate {
@@ -64,12 +65,12 @@ impl Candidate {
 
     /// Why it is taken, or not: a word for scripts, and a sentence.
     pub(crate) fn reason(&self) -> (&'static str, String) {
-        let said = |code, words: &str| (code, words.to_owned());
-        match &self.against {
-            Some(against) => (against.code(), against.to_string()),
-            None if self.along => said("belongs", "it belongs to what is adopted, and goes first"),
-            None if self.how == How::Named => said("named", "nobody uses it, and it was named"),
-            None => said("no-user", "nobody uses it, and no process of its owner or creator lives"),
-        }
+        let reason = match (&self.against, self.how) {
+            (Some(against), _) => against.clone(),
+            (None, _) if self.along => Reason::Belongs,
+            (None, How::Named) => Reason::Named,
+            (None, _) => Reason::NoUser,
+        };
+        (reason.code(), reason.to_string())
     }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::Names;
 use super::limit::{Limit, Taken, is_leaked, kind};
-use crate::judge::status::{Alone, Judged, Status};
+use crate::judge::status::{Judged, Status};
+use crate::judge::{Class, Reason};
 use crate::proc::limits::SemLimits;
 
 /// `IPCMNI` (`linux/ipc_namespace.h`): most ids of a kind, unless the kernel was started with
@@ -71,18 +72,8 @@ pub(super) fn who_and_fix(
 
 /// Whether nobody uses an object now, whoever may still want it.
 fn is_idle(one: &Judged<'_>) -> bool {
-    let unused = matches!(
-        one.why.alone(),
-        Some(
-            Alone::CreatorDead(_)
-                | Alone::NoUser
-                | Alone::CreatorLives(_)
-                | Alone::CreatorUnseen
-                | Alone::UserLives(_)
-                | Alone::Hidden
-                | Alone::Outside
-        )
-    );
+    let unused = one.account.is_none()
+        && (one.why.class() == Class::Wanted || matches!(one.why, Reason::CreatorLives(_)));
     is_leaked(one.verdict) || unused
 }
 

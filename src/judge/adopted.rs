@@ -3,77 +3,55 @@
 
 use std::collections::BTreeMap;
 
-use super::sets::is_named_for_good;
-use super::{Absent, Action, CallState, Kept, Reason, Removal, differs};
+use super::access::{Access, Who};
+use super::instance::{self, is_call};
+use super::unowned::{Plan, Proposal, Scene, Wish, let_in, plan};
+use super::{Absent, Action, CallState, Kept, Reason, Removal};
 use crate::attribute::listed;
-use crate::attribute::sets::{queue_differs, set_differs};
-use crate::judge::unowned::{Against, Plan, Proposal, Scene, Wish, let_in, plan};
 use crate::ledger::Book;
 use crate::ledger::book::Recorded;
 use crate::ledger::record::{How, Role};
-use crate::object::{Identity, Place};
 use crate::snapshot::callers::Caller;
-use crate::snapshot::subject::{Kind, Subject};
+use crate::snapshot::subject::Subject;
 use crate::snapshot::{Process, Snapshot};
-
-/// The objects of a look by kind, and by number or name.
-struct Here<'a>(BTreeMap<(Kind, i32, &'a [u8]), Subject<'a>>);
-
-impl<'a> Here<'a> {
-    fn of(look: &'a Snapshot) -> Self {
-        let all = Subject::all(look).map(|subject| {
-            let name = match subject {
-                Subject::Posix(file) => file.name.0.as_slice(),
-                _ => &[],
-            };
-            ((subject.kind(), subject.id().unwrap_or(-1), name), subject)
-        });
-        Self(all.collect())
-    }
-
-    fn find(&self, identity: &Identity) -> Option<Subject<'a>> {
-        let number = match identity {
-            Identity::Shm(segment) => (Kind::Shm, segment.id, &[][..]),
-            Identity::Sem(set) => (Kind::Sem, set.id, &[][..]),
-            Identity::Msg(queue) => (Kind::Msg, queue.id, &[][..]),
-            Identity::Posix(file) => (Kind::Posix, -1, file.name.0.as_slice()),
-        };
-        self.0.get(&number).copied()
-    }
-}
 
 /// Judges every adopted object in the order in which they are to be acted on; `exempt` are pids of
 /// the caller itself. Second, the segments whose content is to be read before that counts.
 #[must_use]
 pub fn decide(book: &Book, look: &Snapshot, exempt: &[i32]) -> (Vec<Action>, Vec<i32>) {
-    let here = Here::of(look);
-    let scene = Scene::of(look, exempt);
+    decide_in(book, &Scene::of(look, exempt))
+}
+
+/// Judges as [`decide`] does, by a look that is sorted already.
+#[must_use]
+pub fn decide_in(book: &Book, scene: &Scene<'_>) -> (Vec<Action>, Vec<i32>) {
+    let look = scene.look();
     let mut verdicts = Vec::new();
-    let mut there: Vec<(&Recorded, Subject<'_>)> = Vec::new();
+    let mut found: Vec<(&Recorded, Subject<'_>)> = Vec::new();
     for object in book.open_objects() {
-        match missing(book, object, look, &here) {
-            Ok(subject) => there.push((object, subject)),
+        match instance::present(book, object, look) {
+            Ok(subject) => found.push((object, subject)),
             Err(Reason::Gone) => verdicts.push(Action::Forget(object.clone())),
             Err(reason) => verdicts.push(keep(object, reason)),
         }
     }
     // As of an instance: sets and queues after all memory.
-    there.sort_by_key(|(object, _)| (super::is_call(object), object.role, object.number));
+    found.sort_by_key(|(object, _)| (is_call(object), object.role, object.number));
     let wishes: Vec<Wish<'_>> =
-        there.iter().map(|(object, subject)| Wish { subject: *subject, how: object.how }).collect();
-    let Plan { proposals, unread } = plan(&scene, &wishes, None, &|_| None);
-    let group = |at: usize| there.get(at).map(|(object, _)| object.number);
+        found.iter().map(|(object, subject)| Wish { subject: *subject, how: object.how }).collect();
+    let Plan { proposals, unread } = plan(scene, &wishes, None, &|_| None);
+    let group = |at: usize| found.get(at).map(|(object, _)| object.number);
     // What comes along is not in the ledger: nothing of its group goes.
     let mut strangers: BTreeMap<usize, String> = BTreeMap::new();
-    for one in proposals.iter().skip(there.len()) {
+    for one in proposals.iter().skip(found.len()) {
         if let (Some(leader), Some(identity)) = (one.leader, &one.identity) {
             strangers.entry(leader).or_insert_with(|| identity.to_string());
         }
     }
-    for (at, (one, (object, _))) in proposals.iter().zip(&there).enumerate() {
+    for (at, (one, (object, _))) in proposals.iter().zip(&found).enumerate() {
         let leader = one.leader.unwrap_or(at);
         let stranger = strangers.get(&leader).cloned().map(Reason::NotAdopted);
-        let reason = one.against.clone().map(Reason::NotOrphan).or(stranger);
+        let reason = one.against.clone().or(stranger);
         verdicts.push(match reason {
             Some(reason) => keep(object, reason),
             None => {
@@ -85,67 +63,6 @@ pub fn decide(book: &Book, look: &Snapshot, exempt: &[i32]) -> (Vec<Action>, Vec
         });
     }
     (verdicts, unread)
-}
-
-/// The object as it is here and now, or why there is none.
-fn missing<'a>(
-    book: &Book,
-    object: &Recorded,
-    look: &Snapshot,
-    here: &Here<'a>,
-) -> Result<Subject<'a>, Reason> {
-    let place = book.places.get(object.place).ok_or(Reason::OtherBoot)?;
-    if place.boot != look.place.boot {
-        return Err(Reason::OtherBoot);
-    }
-    match &object.identity {
-        Identity::Posix(file) if look.place.shm_mount.as_ref() != Some(&file.mount) => {
-            return Err(Reason::OtherMount);
-        }
-        Identity::Posix(_) => {}
-        _ if place.ipc_namespace != look.place.ipc_namespace => {
-            return Err(Reason::OtherIpcNamespace);
-        }
-        Identity::Sem(_) | Identity::Msg(_) if !is_named_for_good(&place.ipc_namespace) => {
-            return Err(Reason::UnsureSpace);
-        }
-        _ => {}
-    }
-    let subject = here.find(&object.identity).ok_or(Reason::Gone)?;
-    match differs_from(&object.identity, subject, place, look) {
-        Some(what) => Err(Reason::Changed(what)),
-        None => Ok(subject),
-    }
-}
-
-fn differs_from(
-    known: &Identity,
-    subject: Subject<'_>,
-    place: &Place,
-    look: &Snapshot,
-) -> Option<&'static str> {
-    let same_pids = place.pid_namespace == look.place.pid_namespace;
-    match (known, subject) {
-        (Identity::Shm(segment), Subject::Shm(row)) => differs(segment, row, same_pids),
-        (Identity::Posix(file), Subject::Posix(found)) => {
-            let now = Some(&found.identity).filter(|now| now.is(file));
-            let changed = || {
-                let moved = now.is_some_and(|now| now.birth != file.birth);
-                moved.then_some("change time")
-            };
-            now.is_none().then_some("inode or birth time").or_else(changed)
-        }
-        // While its server lived the change time moved; nobody was to use it since.
-        (Identity::Sem(known), Subject::Sem(set)) => {
-            let changed = || (set.row.ctime != known.ctime).then_some("change time");
-            set_differs(known, &set.row).or_else(changed)
-        }
-        (Identity::Msg(known), Subject::Msg(row)) => {
-            let changed = || (row.ctime != known.ctime).then_some("change time");
-            queue_differs(known, row).or_else(changed)
-        }
-        _ => Some("kind"),
-    }
 }
 
 fn keep(object: &Recorded, reason: Reason) -> Action {
@@ -208,8 +125,8 @@ pub fn lets_others_in(seen: &CallState, callers: &[Caller], exempt: &[i32]) -> O
         CallState::Queue(row) => Subject::Msg(row),
     };
     let mut others = callers.iter().filter(|caller| !exempt.contains(&caller.pid));
-    let other = others.find(|caller| caller.is_let_in(subject))?;
-    Some(Reason::NotOrphan(let_in(other)))
+    let access = Access::of(subject);
+    others.find(|caller| access.lets_in_by_mode(Who::caller(caller))).map(let_in)
 }
 
 /// The reason for an object of whose owner or creator a process has come to live, or may have:
@@ -220,9 +137,9 @@ pub fn no_longer_alone(uids: [u32; 2], processes: &[Process], exempt: &[i32]) ->
     let lives = others().find_map(|one| {
         let its = |uid: &u32| one.uids.is_some_and(|its| its.contains(uid));
         let (pid, uid) = (one.process.pid, uids.into_iter().find(its)?);
-        Some(Against::UserLives { pid, uid })
+        Some(Reason::UserLives(pid, uid))
     });
     let unread = || others().find(|one| one.uids.is_none());
-    let unread = || unread().map(|one| Against::UserUnread(one.process.pid));
-    lives.or_else(unread).map(Reason::NotOrphan)
+    let unread = || unread().map(|one| Reason::UserUnread(one.process.pid));
+    lives.or_else(unread)
 }

@@ -1,13 +1,14 @@
 //! Does anything of the instance live? Pure; what cannot be seen counts as alive.
 
 use super::Policy;
-use super::reason::{Evidence, Holder};
+use super::evidence::{Evidence, Holder};
 use crate::attribute::is_here;
 use crate::engine::{self, EngineName, postgres};
 use crate::ledger::Book;
 use crate::ledger::book::{Recorded, Run, Standing};
 use crate::ledger::record::{Claim, How, Outcome, Role};
 use crate::object::{Bytes, Identity, ProcessRef};
+use crate::snapshot::tables::Set;
 use crate::snapshot::{Process, Seen, Snapshot};
 
 /// The state of an instance.
@@ -47,7 +48,7 @@ pub fn judge(book: &Book, look: &Snapshot, policy: &Policy) -> Life {
         for claim in &run.claims {
             if claim.ended.is_none() {
                 if let Some(process) = living(claim.process, look) {
-                    return Life::Live(Evidence::Claimed(holder(process, 0, false)));
+                    return Life::Live(Evidence::Claimed(Holder::of(process, 0, false)));
                 }
                 if is_hidden(claim.process, look) {
                     unseen = Some(Evidence::Hidden { pid: claim.process.pid });
@@ -78,7 +79,7 @@ fn launcher_of(book: &Book, run: &Run, look: &Snapshot, policy: &Policy) -> Opti
     let others = run.end.is_none() && !run.start.recorded && !book.has_lock_of(run);
     let others = others && !policy.exempt.contains(&launcher.pid);
     let process = living(launcher, look).filter(|_| others)?;
-    Some(Evidence::Launcher(holder(process, 0, false)))
+    Some(Evidence::Launcher(Holder::of(process, 0, false)))
 }
 
 /// The process that a reference means, if it lives.
@@ -204,7 +205,7 @@ fn by_pid_file(claim: &Claim, look: &Snapshot) -> Option<Evidence> {
     // PostgreSQL runs as the owner of its data directory and nobody else.
     let its = directory.uid.is_none_or(|uid| process.may_be_of(uid));
     let may_be = its && is_server(claim, process);
-    may_be.then(|| Evidence::PidFile(holder(process, 0, false)))
+    may_be.then(|| Evidence::PidFile(Holder::of(process, 0, false)))
 }
 
 /// Whether a process is one of the server's by its program and its directory.
@@ -256,7 +257,7 @@ fn left_of(
         if process.ended || policy.exempt.contains(&process.process.pid) {
             continue;
         }
-        let holder = || holder(process, 0, true);
+        let holder = || Holder::of(process, 0, true);
         if process.unread {
             if asks_for_unread {
                 found.push(Evidence::Closed(holder()));
@@ -319,18 +320,52 @@ fn is_known_descendant(run: &Run, claim: &Claim, process: &Process) -> bool {
         && (own_group || own_session || own_service)
 }
 
-/// The holder that a process is.
-#[must_use]
-pub fn holder(process: &Process, attachments: u64, orphan: bool) -> Holder {
-    let command: Vec<u8> =
-        process.command.0.iter().map(|&byte| if byte == 0 { b' ' } else { byte }).collect();
-    let command = String::from_utf8_lossy(&command).trim_end().to_owned();
-    Holder {
-        process: process.process,
-        uid: process.uids.map(|uids| uids[0]),
-        command: if command.is_empty() { process.comm.lossy() } else { command },
-        state: char::from(process.state),
-        attachments,
-        orphan,
+/// Checks for an openGauss's mark that a process of the object's run has made: what bears it is its
+/// server's, whoever knows the key. From another PID namespace than the ledger's the maker's pid
+/// reads otherwise, 0 or a number of this one, where it is dead.
+pub(super) fn bears_its_mark(book: &Book, object: &Recorded, set: &Set, look: &Snapshot) -> bool {
+    let Some(run) = book.runs.get(&object.run) else { return false };
+    let (Some(maker), Some(place)) = (look.marked.get(&set.row.id), book.places.get(object.place))
+    else {
+        return false;
+    };
+    let claimed = |pid: i32| run.claims.iter().any(|claim| claim.process.pid == pid);
+    let fits = match place.pid_namespace == look.place.pid_namespace {
+        true => claimed(*maker),
+        false => match look.process(*maker) {
+            Seen::Here(process) => process.ended,
+            Seen::Gone => true,
+            Seen::Denied => false,
+        },
+    };
+    fits && run.claims.iter().any(|claim| engine::has_interlock(claim.engine))
+}
+
+/// Checks that nobody has the main segment of the object's server attached, which each of its
+/// processes has for life: it is recorded, and unattached or gone. An openGauss has one segment, so
+/// whichever a claimed process made is that.
+pub(super) fn main_proves(book: &Book, object: &Recorded, look: &Snapshot) -> bool {
+    let Some(run) = book.runs.get(&object.run) else { return false };
+    let made = |pid: i32| {
+        let made =
+            |claim: &Claim| claim.engine == EngineName::Opengauss && claim.process.pid == pid;
+        run.claims.iter().any(made)
+    };
+    let mut mains = 0;
+    for main in book.objects.values().filter(|main| main.run == object.run) {
+        let Identity::Shm(segment) = &main.identity else { continue };
+        if main.role != Role::Main && !made(segment.creator_pid) {
+            continue;
+        }
+        let unattached = match look.segment(segment.id) {
+            Seen::Gone => true,
+            Seen::Here(row) => row.nattch == 0 || !main.is_open(),
+            Seen::Denied => false,
+        };
+        if !unattached {
+            return false;
+        }
+        mains += 1;
     }
+    mains > 0
 }

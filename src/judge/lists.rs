@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Absent, Action, Kept, Reason, own};
+use super::{Absent, Action, Kept, Reason, Users, instance};
 use crate::attribute::is_here;
 use crate::attribute::listed::{self, Bearer, Name};
 use crate::ledger::Book;
@@ -59,9 +59,10 @@ pub(super) fn keep_with_what_they_name(
 /// Returns for each run something that its lists name and that stays, as far as they were read:
 /// for who only looks, and cannot have read what leads to the lists.
 #[must_use]
-pub fn staying(book: &Book, look: &Snapshot) -> BTreeMap<u64, String> {
+pub fn staying(book: &Book, users: &Users<'_>) -> BTreeMap<u64, String> {
+    let look = users.look();
     let mut stays = BTreeMap::new();
-    let goes = |object: &Recorded| own::reason(book, object, look).is_none();
+    let goes = |object: &Recorded| instance::shown(book, object, users).against.is_none();
     let takes = |bearer: &Bearer| match bearer {
         Bearer::Object(identity @ Identity::Shm(segment)) => {
             let mut same = book.segments_of(segment.id).filter(|object| object.is_open());

@@ -2,15 +2,18 @@
 //!
 //! A word there can only keep: of a living server that uses the object, if it may.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{Reason, differs, life};
+use super::access::{Access, Who};
+use super::{Action, Kept, Reason, differs, life};
 use crate::attribute::sets::{queue_differs, set_differs};
 use crate::engine;
 use crate::ledger::Book;
 use crate::ledger::book::{Recorded, Run};
 use crate::ledger::record::End;
 use crate::object::{Identity, Place, ProcessRef};
+use crate::snapshot::subject::Subject;
 use crate::snapshot::{Process, Seen, Sight, Snapshot};
 
 /// The ledger of another instance, as it bears on an object.
@@ -24,35 +27,15 @@ pub struct PeerWord<'a> {
     pub book: Option<&'a Book>,
 }
 
-/// Whom the kernel lets use an object.
-struct Access {
-    uids: [u32; 2],
-    is_open_to_others: bool,
-}
-
-impl Access {
-    fn of(identity: &Identity, look: &Snapshot) -> Option<Self> {
-        let (uids, mode) = match identity {
-            Identity::Shm(segment) => {
-                let row = look.segment(segment.id).here()?;
-                ([row.uid, row.creator_uid], row.mode)
-            }
-            Identity::Sem(set) => {
-                let row = &look.set(set.id).here()?.row;
-                ([row.uid, row.creator_uid], row.mode)
-            }
-            Identity::Msg(queue) => {
-                let row = look.queue(queue.id).here()?;
-                ([row.uid, row.creator_uid], row.mode)
-            }
-            Identity::Posix(_) => return None,
-        };
-        Some(Self { uids, is_open_to_others: mode & 0o066 != 0 })
-    }
-
-    fn lets_in(&self, uid: u32) -> bool {
-        self.is_open_to_others || self.uids.contains(&uid)
-    }
+/// Returns whom a set, queue or segment that is here lets in.
+fn access_of(identity: &Identity, look: &Snapshot) -> Option<Access> {
+    let subject = match identity {
+        Identity::Shm(segment) => Subject::Shm(look.segment(segment.id).here()?),
+        Identity::Sem(set) => Subject::Sem(look.set(set.id).here()?),
+        Identity::Msg(queue) => Subject::Msg(look.queue(queue.id).here()?),
+        Identity::Posix(_) => return None,
+    };
+    Some(Access::of(subject))
 }
 
 /// Checks whether another instance may use an object without having it attached: an adopted one,
@@ -74,20 +57,23 @@ pub fn used_elsewhere<'a>(
     peers: impl IntoIterator<Item = PeerWord<'a>>,
     look: &Snapshot,
 ) -> Option<Reason> {
-    let access = Access::of(identity, look)?;
+    let access = access_of(identity, look)?;
     for peer in peers {
         let used = match peer.book {
             Some(book) => {
-                let may_attach = peer.uid == 0 || access.lets_in(peer.uid);
-                let may_remove = peer.uid == 0 || access.uids.contains(&peer.uid);
+                let may_attach = peer.uid == 0 || access.lets_in(Who::user(peer.uid));
+                let may_remove = access.is_removable_by(peer.uid);
                 (may_attach && is_used(own, book, identity, look))
                     || (may_remove && is_claimed(own, book, identity, look))
             }
-            None => access.lets_in(peer.uid) && has_process(peer.uid, look),
+            None => access.lets_in(Who::user(peer.uid)) && has_process(peer.uid, look),
         };
         if used {
             let ledger = peer.path.to_string_lossy().into_owned();
-            return Some(Reason::UsedElsewhere { ledger, read: peer.book.is_some() });
+            return Some(match peer.book {
+                Some(_) => Reason::UsedElsewhere(ledger),
+                None => Reason::MayBeUsedElsewhere(ledger),
+            });
         }
     }
     None
@@ -173,4 +159,45 @@ fn may_live(book: &Book, run: &Run, look: &Snapshot) -> bool {
 fn has_process(uid: u32, look: &Snapshot) -> bool {
     let is_other = |process: &Process| process.process.pid != look.pid;
     uid == 0 || look.sight != Sight::Everybody || look.living_of(uid).any(is_other)
+}
+
+/// Keeps what a living instance of another ledger uses, or may.
+pub fn spare_used_elsewhere(
+    verdicts: &mut [Action],
+    book: &Book,
+    peers: &[PeerWord<'_>],
+    look: &Snapshot,
+) {
+    let mut spared: BTreeMap<u64, String> = BTreeMap::new();
+    for verdict in verdicts.iter_mut() {
+        let Action::Remove(removal) = verdict else { continue };
+        let shared =
+            book.objects.get(&removal.object()).is_some_and(|o| may_be_shared(book, o, look));
+        let reason = match shared {
+            true => used_elsewhere(book, removal.identity(), peers.iter().copied(), look),
+            false => None,
+        };
+        if let Some(reason) = reason {
+            if removal.is_adopted() {
+                spared.entry(removal.group()).or_insert_with(|| removal.identity().to_string());
+            }
+            keep(verdict, reason);
+        }
+    }
+    // What was adopted together goes together, or not at all.
+    for verdict in verdicts.iter_mut() {
+        let Action::Remove(removal) = verdict else { continue };
+        if let Some(other) = spared.get(&removal.group()) {
+            let reason = Reason::EarlierStays(other.clone());
+            keep(verdict, reason);
+        }
+    }
+}
+
+/// Turns a removal into what is kept.
+fn keep(verdict: &mut Action, reason: Reason) {
+    if let Action::Remove(removal) = verdict {
+        let (object, identity) = (Some(removal.object), removal.identity().clone());
+        *verdict = Action::Keep(Kept { object, identity, reason, holders: Vec::new() });
+    }
 }

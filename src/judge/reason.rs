@@ -1,433 +1,332 @@
-//! Why an object is removed or kept: the reason that users read is the one that was acted on.
+//! Why an object is removed, kept, taken or left alone: one table of all reasons. The reason that
+//! users read is the one that was acted on.
 
 use std::fmt;
+use std::time::Duration;
 
-use crate::engine::opengauss;
-use crate::judge::unowned::Against;
-use crate::object::ProcessRef;
-use crate::snapshot::Sight;
+use super::evidence::{Evidence, Holder};
 
-/// A process that holds an object, or is the reason why an instance counts as alive.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Holder {
-    /// Which.
-    pub process: ProcessRef,
-    /// Its real user; `None` where it vanished meanwhile.
-    pub uid: Option<u32>,
-    /// Command line, or the name of the process where that is empty; not yet safe for a terminal.
-    pub command: String,
-    /// State letter of `proc(5)`.
-    pub state: char,
-    /// Mappings of the object.
-    pub attachments: u64,
-    /// Whether its instance is dead: an orphan.
-    pub orphan: bool,
-}
-
-impl fmt::Display for Holder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let command = self.command.escape_debug();
-        write!(f, "process {} (state {}, {command}", self.process.pid, self.state)?;
-        match self.advice() {
-            Some(advice) => write!(f, "; {advice})"),
-            None => f.write_str(")"),
-        }
-    }
-}
-
-impl Holder {
-    /// What to do about an orphan that will not end by itself, where that is known.
-    #[must_use]
-    pub fn advice(&self) -> Option<String> {
-        let fenced = self.orphan && opengauss::is_fenced_master(&self.command);
-        let pid = self.process.pid;
-        fenced.then(|| {
-            format!(
-                "an openGauss server leaves it behind, it does no more work: end it by kill {pid}"
-            )
-        })
-    }
-}
-
-/// Why something of an instance counts as alive.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Evidence {
-    /// A process that the ledger claims.
-    Claimed(Holder),
-    /// `postmaster.pid` names this process, which runs the server's executable.
-    PidFile(Holder),
-    /// It runs the server's executable in its data directory.
-    RunsHere(Holder),
-    /// It descends from the server.
-    Descends(Holder),
-    /// It is the launcher of a run, which holds the lock of another file than this ledger.
-    Launcher(Holder),
-    /// It looks like one of the server's processes and cannot be looked into.
-    Closed(Holder),
-    /// A run in another PID namespace, of which nothing proves the death.
-    OtherPids {
-        /// The run.
-        run: u64,
-    },
-    /// A claimed process that `/proc` does not show and the kernel says is there.
-    Hidden {
-        /// Its pid.
-        pid: i32,
-    },
-    /// This `/proc` hides processes from the onlooker.
-    HiddenProcesses,
-    /// Processes of other PID namespaces cannot be seen from here.
-    OutsideProcesses,
-    /// `postmaster.pid` is there and cannot be read or understood.
-    PidFileClosed {
-        /// The data directory.
-        path: String,
-    },
-}
-
-impl Evidence {
-    /// The process that it is about.
-    #[must_use]
-    pub fn holder(&self) -> Option<&Holder> {
-        match self {
-            Self::Claimed(h) | Self::PidFile(h) | Self::RunsHere(h) => Some(h),
-            Self::Descends(h) | Self::Closed(h) | Self::Launcher(h) => Some(h),
-            Self::OtherPids { .. }
-            | Self::Hidden { .. }
-            | Self::HiddenProcesses
-            | Self::OutsideProcesses
-            | Self::PidFileClosed { .. } => None,
-        }
-    }
-
-    /// Returns what keeps an object that somebody whom the onlooker cannot see may use.
-    #[must_use]
-    pub fn of_sight(sight: Sight) -> Option<Self> {
-        match sight {
-            Sight::Everybody => None,
-            Sight::Namespace => Some(Self::OutsideProcesses),
-            Sight::Part => Some(Self::HiddenProcesses),
-        }
-    }
-}
-
-impl fmt::Display for Evidence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Claimed(h) => write!(f, "the server lives: {h}"),
-            Self::PidFile(h) => write!(f, "postmaster.pid names a living server: {h}"),
-            Self::RunsHere(h) => write!(f, "{h} runs the server's program in its data directory"),
-            Self::Descends(h) => write!(f, "{h}, started by the server, still runs"),
-            Self::Launcher(h) => {
-                write!(f, "its launcher lives and holds the lock of another file: {h}")
-            }
-            Self::Closed(h) => write!(f, "{h} may be the server's, and may not be looked into"),
-            Self::OtherPids { run } => write!(
-                f,
-                "run {run} was in another PID namespace, from where its death cannot be seen"
-            ),
-            Self::Hidden { pid } => write!(
-                f,
-                "process {pid}, which the ledger claims, may live: this /proc does not show it"
-            ),
-            Self::HiddenProcesses => f.write_str(
-                "this /proc hides processes (hidepid), which may use it: sweep as root on the host",
-            ),
-            Self::OutsideProcesses => f.write_str(
-                "processes outside this container (PID namespace) cannot be seen, and may use it: \
-                 sweep from the host",
-            ),
-            Self::PidFileClosed { path } => {
-                write!(f, "{}/postmaster.pid cannot be read", path.escape_debug())
-            }
-        }
-    }
-}
-
-/// Why an object is removed, kept or forgotten.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reason {
-    /// Removed: its server is dead and nobody uses it.
-    Dead,
-    /// The instance lives.
-    Live(Evidence),
-    /// A process of the dead instance is left.
-    OrphanLives(Evidence),
-    /// Whether the instance lives cannot be seen.
-    Unseen(Evidence),
-    /// The ledger is of another boot.
-    OtherBoot,
-    /// The object is of another IPC namespace.
-    OtherIpcNamespace,
-    /// The file is on another file system than the `/dev/shm` that is here.
-    OtherMount,
-    /// The number or name now means another object.
-    Changed(&'static str),
-    /// Somebody has it attached.
-    Attached(u64),
-    /// Somebody has it mapped.
-    Mapped,
-    /// A process has the file open.
-    Opened(Holder),
-    /// Somebody has the file locked.
-    Locked,
-    /// A process that may have it mapped may not be looked into.
-    PerhapsMapped(Holder),
-    /// It is marked for destruction already: the kernel destroys it on the last detach.
-    Dest,
-    /// Another object of the instance is in use.
-    InstanceHeld(String),
-    /// Left after a clean exit.
-    LeftClean,
-    /// Nobody saw how its generic server ended, and the next start can find it by its key or name.
-    LeftUnseen,
-    /// What the server wrote is not understood.
-    UnknownLayout(String),
-    /// An object that the main segment's list names has to stay.
-    ListedStays(String),
-    /// The removal of an object that goes first did not succeed.
-    EarlierStays(String),
-    /// It bears the server's pid, and that may have been given out again since.
-    PidReused,
-    /// It looks like this server's, and no list of the server's has it.
-    Unlisted,
-    /// The server's list names it, and it is another user's.
-    Foreign,
-    /// Adopted, and nobody uses it.
-    Adopted,
-    /// Adopted, and what it shows now speaks against its removal.
-    NotOrphan(Against),
-    /// An object that belongs to it, and is not adopted.
-    NotAdopted(String),
-    /// So many threads wait for the set or queue.
-    Waited(u64),
-    /// A process that may wait for the queue may not be asked.
-    PerhapsWaited(Holder),
-    /// A process that used the set or queue last lives.
-    LastUserLives(Holder),
-    /// Who used the set or queue last cannot be seen.
-    LastUserUnseen,
-    /// A process that is none of the server's was seen to use the set or queue, and lives.
-    SharedWith(Holder),
-    /// A process lives that is none of the server's and could use the set or queue.
-    OthersMayUse(Holder),
-    /// Who else could use the set or queue cannot be seen.
-    OthersUnseen,
-    /// The set or queue may not be looked at.
-    Unreadable,
-    /// Nobody saw the server end, and this process, which the ledger does not know, used it last.
-    UserUnrecorded(i32),
-    /// The set or queue was changed after the end of its server.
-    ChangedSince,
-    /// A file whose file system keeps no birth time, and why nothing else tells it from another.
-    NoBirthTime(&'static str),
-    /// Somebody whom the ledger does not know used it last.
-    UsedSince,
-    /// A living instance of another ledger uses it, or may.
-    UsedElsewhere {
-        /// That ledger.
-        ledger: String,
-        /// Whether it could be read.
-        read: bool,
-    },
-    /// The name of this IPC namespace may have been another's.
-    UnsureSpace,
-    /// Nobody saw the set or queue appear, and the server used it last.
-    Unwitnessed,
-    /// Not there any more.
+/// What a reason says of its object, as far as a command goes by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// It goes, or may be taken.
+    Goes,
+    /// It is no more.
     Gone,
+    /// Its server lives, or may.
+    Alive,
+    /// Somebody uses it, or another object of its instance.
+    Used,
+    /// Its server may have left it on purpose.
+    Left,
+    /// What bears its number or name here is another object.
+    Elsewhere,
+    /// Nobody uses it, and somebody may want it: waived where a person names the object.
+    Wanted,
+    /// Something about it is not known, or does not fit: doubt keeps.
+    Doubt,
+}
+
+/// Makes of one table the enum, its codes, classes and sentences.
+macro_rules! reasons {
+    ($( $(#[$doc:meta])* $name:ident $(($($arg:ident: $ty:ty),+))?
+        = $code:literal, $class:ident: $($sentence:expr),+; )+) => {
+        /// Why an object is removed, kept, taken or left alone.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub enum Reason {
+            $( $(#[$doc])* $name $(($($ty),+))?, )+
+        }
+
+        impl Reason {
+            /// Returns a word for scripts.
+            #[must_use]
+            pub fn code(&self) -> &'static str {
+                match self { $( Self::$name { .. } => $code, )+ }
+            }
+
+            /// Returns what it says of the object.
+            #[must_use]
+            pub fn class(&self) -> Class {
+                match self { $( Self::$name { .. } => Class::$class, )+ }
+            }
+        }
+
+        impl fmt::Display for Reason {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    $( Self::$name $(($($arg),+))? => write!(f, $($sentence),+), )+
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Its server is dead and nobody uses it.
+    Dead = "dead", Goes: "its server is dead and nobody uses it";
+    /// Adopted, and nobody uses it.
+    Adopted = "adopted", Goes: "it was adopted, and nobody uses it";
+    /// In no ledger, unattached, and its creator, this process, is dead.
+    CreatorDead(pid: i32) = "creator-dead", Goes:
+        "nobody has it attached, and its creator, process {pid}, is dead";
+    /// In no ledger, and nobody is left who could want it.
+    NoUser = "no-user", Goes: "nobody uses it, and no process of its owner or creator lives";
+    /// Named by who adopts it.
+    Named = "named", Goes: "nobody uses it, and it was named";
+    /// It comes along with what it belongs to.
+    Belongs = "belongs", Goes: "it belongs to what is adopted, and goes first";
+    /// Not there any more.
+    Gone = "gone", Gone: "it is not there any more";
+
+    /// The instance lives.
+    Live(by: Evidence) = "live", Alive: "{by}";
+    /// Whether the instance lives, or somebody uses the object, cannot be seen.
+    Unseen(by: Evidence) = "unseen", Alive: "{by}";
+    /// This process has the ledger locked, or is its launcher.
+    AtWork(pid: i32) = "at-work", Alive: "process {pid} is at work on its ledger";
+
+    /// Attached so many times.
+    Attached(n: u64) = "attached", Used: "it is attached {n} {} (nattch {n})", times(*n);
+    /// Marked for destruction already: the kernel destroys it on the last detach.
+    Dest = "dest", Used: "it is marked for destruction and goes on the last detach";
+    /// This process has the file mapped.
+    Mapped(by: Holder) = "mapped", Used: "{by} has it mapped";
+    /// This process has the file open.
+    Opened(by: Holder) = "open", Used: "{by} has it open";
+    /// Somebody has the file locked.
+    Locked = "locked", Used:
+        "somebody has it locked (flock), or /proc/locks cannot be read";
+    /// This process may have the file mapped, and may not be looked into.
+    PerhapsMapped(by: Holder) = "perhaps-mapped", Used:
+        "{by} may have it mapped, and may not be looked into";
+    /// So many threads wait for the set or queue.
+    Waited(n: u64) = "waited-for", Used: "{n} {} for it", threads_wait(*n);
+    /// This process waits for the set or queue.
+    Blocked(by: Holder) = "blocked-on", Used: "{by} waits for it";
+    /// This process may wait for the queue, and may not be asked: of a recorded one.
+    PerhapsWaited(by: Holder) = "perhaps-waited-for", Used:
+        "{by} may wait for it, and may not be asked";
+    /// This process may wait for the queue, and may not be asked: of one in no ledger.
+    PerhapsBlocked(by: Holder) = "perhaps-blocked-on", Used:
+        "{by} may wait for it, and may not be looked into";
+    /// This process used it last, and lives.
+    LastUserLives(by: Holder) = "last-user-lives", Used: "{by} used it last, and lives";
+    /// This process, which is none of the server's, was seen to use it, and lives.
+    SharedWith(by: Holder) = "shared", Used:
+        "{by} is none of the server's, has used it, and lives";
+    /// Another object of the instance is in use.
+    InstanceHeld(what: String) = "instance-held", Used: "{what} of the same server is still in use";
+    /// A process of the dead instance is left.
+    OrphanLives(by: Evidence) = "orphan-lives", Used: "the server is dead, but {by}";
+
+    /// Left after a clean exit.
+    LeftClean = "left-clean", Left:
+        "the server left it after a clean exit (--include-clean removes it)";
+    /// Nobody saw how its generic server ended, and the next start can find it by its key or name.
+    LeftUnseen = "left-unseen", Left:
+        "nobody saw how its server ended, which may have left it for its next start: \
+         `shmwarden sweep --include-clean LEDGER` removes it";
+
+    /// The ledger is of another boot.
+    OtherBoot = "other-boot", Elsewhere: "the ledger is of another boot";
+    /// It is of another IPC namespace.
+    OtherIpcNamespace = "other-ipc-namespace", Elsewhere: "it is of another IPC namespace";
+    /// The file is on another file system than the `/dev/shm` that is here.
+    OtherMount = "other-mount", Elsewhere: "it is on another file system than this /dev/shm";
+    /// The number or name now means another object: the first difference.
+    Changed(what: &'static str) = "changed", Elsewhere:
+        "the number now names another object: its {what} differs";
+
+    /// A server that a ledger knows to be dead may have made or used it: the ledger, and why.
+    Suspect(what: String) = "suspect", Wanted:
+        "a dead server's, perhaps; adopt it by its number or name: {what}";
+    /// A ledger that has it may be here, which could not be looked at.
+    LedgerUnread(place: String) = "ledger-unread", Wanted:
+        "a ledger may have it: {place} could not be looked at; adopt it by its number or name if \
+         you know better";
+    /// This process of its owner or creator lives, or of a user whom its mode lets in.
+    UserLives(pid: i32, uid: u32) = "user-lives", Wanted:
+        "process {pid} of user {uid}, who may use it, lives, and may want it: adopt it by its \
+         number or name if you know better";
+    /// This process lives, and whose it is could not be read.
+    UserUnread(pid: i32) = "user-unread", Wanted:
+        "process {pid} lives, and whose it is cannot be read: adopt it by its number or name if \
+         you know better";
+    /// Processes of other users are hidden from the caller.
+    Hidden = "processes-hidden", Wanted:
+        "processes of other users are hidden from you (hidepid): adopt it by its number or name \
+         if you know better";
+    /// Processes of another PID namespace, which cannot be seen, may use what is here.
+    PidsElsewhere = "pids-elsewhere", Wanted:
+        "not every process that could use it can be seen from this PID namespace: adopt it by its \
+         number or name if you know better";
+    /// Its creator, or another of the same user, is in another PID namespace.
+    CreatorUnseen(uid: u32) = "creator-unseen", Wanted:
+        "processes of its user {uid} are in another PID namespace and cannot be seen: adopt it by \
+         its number or name if you know better";
+    /// The list that its header names is not here.
+    ListElsewhere(list: String) = "list-elsewhere", Wanted:
+        "its header leads to {list}, which is not here: perhaps in another /dev/shm; adopt it by \
+         its number if that is gone";
+    /// A file that is not of PostgreSQL's form: nothing tells a leak from what is to stay.
+    AnyFile = "any-file", Wanted:
+        "a file that nobody maps may have been put there to stay: adopt it by its name";
+
+    /// Processes that the caller cannot see may use it: of one in no ledger.
+    UseUnseen = "use-unseen", Doubt:
+        "processes that cannot be seen from here (hidepid, or outside this container) may use it: \
+         look as root on the host";
+    /// Who used it last cannot be seen.
+    LastUserUnseen = "last-user-unseen", Doubt:
+        "who used it last cannot be seen from here (another PID namespace, or hidepid)";
+    /// A process of its creator's pid lives.
+    CreatorLives(by: Holder) = "creator-lives", Doubt:
+        "its creator, {by}, lives (or another process bears that number now)";
+    /// This process, which is none of the server's, lives and could use the set or queue.
+    OthersMayUse(by: Holder) = "others-may-use", Doubt:
+        "it has a key, and {by} could use it, which is none of the server's: kept while such a \
+         process lives; if you know that nobody uses it, remove it by hand (ipcrm)";
+    /// Who else could use the set or queue cannot be seen.
+    OthersUnseen = "others-unseen", Doubt:
+        "it has a key, and who else could use it cannot be seen from here (another PID namespace, \
+         or hidepid)";
+    /// It, or what a server wrote into it, may not be looked at.
+    Unreadable = "unreadable", Doubt:
+        "who uses it may not be asked, or what a server wrote into it not be read: look as its \
+         owner or root, on Linux 4.17 or later";
+    /// Nobody saw the server end, and this process, which the ledger does not know, used it last.
+    UserUnrecorded(pid: i32) = "user-unrecorded", Doubt:
+        "nobody saw the server end, and process {pid}, which is not in the ledger, used it last";
+    /// Somebody whom the ledger does not know used it last.
+    UsedSince = "used-since", Doubt:
+        "it was used last by somebody whom the ledger does not know, and a process that may use \
+         it lives";
+    /// A living instance of another ledger uses it.
+    UsedElsewhere(ledger: String) = "used-elsewhere", Doubt:
+        "a living server uses it, says {}", ledger.escape_debug();
+    /// Another ledger, which could not be read, may have it as used.
+    MayBeUsedElsewhere(ledger: String) = "used-elsewhere", Doubt:
+        "{}, which could not be read, may name it as used by a living server",
+        ledger.escape_debug();
+    /// An instance was seen to use it, and did not create it.
+    Used = "used", Doubt:
+        "the instance was seen to use it and did not create it: never removed for that";
+    /// It was changed after the end of its server.
+    ChangedSince = "changed-since", Doubt:
+        "it was changed after its server had ended, and may be a later one of that number or name";
+    /// A file whose file system keeps no birth time, and why nothing else tells it from another.
+    NoBirthTime(why: &'static str) = "no-birth-time", Doubt:
+        "its file system keeps no birth times, so that it cannot be told from a later file of its \
+         name: {why}";
+    /// Nothing tells it from a later object of the same number or name.
+    NoIdentity = "no-identity", Doubt:
+        "nothing would tell it from a later one of the same number or name";
+    /// The name of this IPC namespace may have been another's.
+    UnsureSpace = "unsure-namespace", Doubt:
+        "this IPC namespace cannot be told from an earlier one (that takes Linux 6.18)";
+
+    /// What the server wrote is not understood.
+    UnknownLayout(why: String) = "unknown-layout", Doubt:
+        "nothing of this server is removed: {why}";
+    /// An object that it lists, or that belongs to it, has to stay.
+    ListedStays(what: String) = "listed-stays", Doubt: "{what}, which it lists, has to stay";
+    /// Another object of the same server has to stay, and why.
+    GroupStays(what: String, why: Box<Reason>) = "listed-stays", Doubt:
+        "{what} of the same server stays: {why}";
+    /// The removal of an object that goes first did not succeed.
+    EarlierStays(what: String) = "earlier-stays", Doubt:
+        "{what}, which goes first, was not removed";
+    /// An object that belongs to it, and is not adopted.
+    NotAdopted(what: String) = "not-adopted", Doubt:
+        "{what} belongs to the same server and is not adopted: adopt it too, then sweep";
+    /// It bears the server's pid, and that may have been given out again since.
+    PidReused = "pid-reused", Doubt:
+        "nobody saw the server create it, and the server's pid may be another's by now";
+    /// It looks like this server's, and no list of the server's has it.
+    Unlisted = "unlisted", Doubt:
+        "it was made while the server ran, nobody uses it, and the server's list does not name \
+         it: it may be another's";
+    /// The server's list names it, and it is another user's.
+    Foreign = "foreign", Doubt: "the server's list names it, and it is another user's";
+    /// Nobody saw the set or queue appear, and the server used it last.
+    Unwitnessed = "unwitnessed", Doubt:
+        "nobody saw who made it, and the server used it last: it may be another's";
+    /// It may be on a dead server's list, which only who has the lock may read.
+    PerhapsListed = "perhaps-listed", Doubt:
+        "it may be dynamic shared memory of a dead server, whose list only `shmwarden sweep` reads";
+
+    /// A ledger has it, or may: its name, and what `sweep` would say.
+    Recorded(what: String) = "recorded", Doubt:
+        "a ledger has it, or may have it, so that `sweep` judges it: {what}";
+    /// This list of a server that may live names it.
+    Listed(list: String) = "listed", Doubt:
+        "{list}, the list of a server that may live, names it";
+    /// This list of a dead server names it, and with what it is to be taken: the server's main
+    /// segment, or the list.
+    ListedByDead(list: String, first: String) = "listed-by-dead", Doubt:
+        "{list}, the list of a dead server, names it: adopt {first}, and it comes along";
+    /// This may be a list of its user's, and could not be read.
+    ListUnread(what: String) = "list-unread", Doubt:
+        "{what} of the same user may be a server's list, and cannot be read";
+    /// It is younger than was asked for.
+    Young(least: Duration) = "young", Doubt:
+        "it was made or changed less than {} ago (--min-age)", humantime::format_duration(*least);
+    /// This main segment names it as its list, and is not taken.
+    MainStays(what: String) = "main-stays", Doubt:
+        "{what} leads to it: adopt that, and it comes along";
+    /// This may be the main segment that names it as its list, and stays, and why.
+    MayLead(what: String, why: Box<Reason>) = "may-lead", Doubt:
+        "{what} of the same user may lead to it, and is left alone: {why}";
+    /// The kernel would not let the caller remove it.
+    NotYours(uid: u32) = "not-yours", Doubt:
+        "it belongs to user {uid}: run as that user or root";
+}
+
+fn times(n: u64) -> &'static str {
+    if n == 1 { "time" } else { "times" }
+}
+
+fn threads_wait(n: u64) -> &'static str {
+    if n == 1 { "thread waits" } else { "threads wait" }
 }
 
 impl Reason {
-    /// A word for scripts.
+    /// Checks whether what bears the object's number or name here is another one.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub fn is_of_elsewhere(&self) -> bool {
+        self.class() == Class::Elsewhere
+    }
+
+    /// Checks whether the object is kept because somebody holds it or another of its instance.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.class() == Class::Used
+    }
+
+    /// Checks whether it speaks against a filter only: who names the object may know better.
+    #[must_use]
+    pub fn is_waived_by_name(&self) -> bool {
+        self.class() == Class::Wanted
+    }
+
+    /// Checks whether the object, by itself, keeps all of its instance. Who used a set last need
+    /// not be of the instance: its pid may be another's by now. Nor is anybody outside this PID
+    /// namespace, which no process leaves.
+    #[must_use]
+    pub fn holds_the_rest(&self) -> bool {
         match self {
-            Self::Dead => "dead",
-            Self::Live(_) => "live",
-            Self::OrphanLives(_) => "orphan-lives",
-            Self::Unseen(_) => "unseen",
-            Self::OtherBoot => "other-boot",
-            Self::OtherIpcNamespace => "other-ipc-namespace",
-            Self::OtherMount => "other-mount",
-            Self::Changed(_) => "changed",
-            Self::Attached(_) => "attached",
-            Self::Mapped => "mapped",
-            Self::Opened(_) => "open",
-            Self::Locked => "locked",
-            Self::PerhapsMapped(_) => "perhaps-mapped",
-            Self::Dest => "dest",
-            Self::InstanceHeld(_) => "instance-held",
-            Self::LeftClean => "left-clean",
-            Self::LeftUnseen => "left-unseen",
-            Self::UnknownLayout(_) => "unknown-layout",
-            Self::ListedStays(_) => "listed-stays",
-            Self::EarlierStays(_) => "earlier-stays",
-            Self::PidReused => "pid-reused",
-            Self::Unlisted => "unlisted",
-            Self::Foreign => "foreign",
-            Self::Adopted => "adopted",
-            Self::NotOrphan(against) => against.code(),
-            Self::NotAdopted(_) => "not-adopted",
-            Self::Waited(_) => "waited-for",
-            Self::PerhapsWaited(_) => "perhaps-waited-for",
-            Self::LastUserLives(_) => "last-user-lives",
-            Self::LastUserUnseen => "last-user-unseen",
-            Self::SharedWith(_) => "shared",
-            Self::OthersMayUse(_) => "others-may-use",
-            Self::OthersUnseen => "others-unseen",
-            Self::Unreadable => "unreadable",
-            Self::UserUnrecorded(_) => "user-unrecorded",
-            Self::ChangedSince => "changed-since",
-            Self::NoBirthTime(_) => "no-birth-time",
-            Self::UsedSince => "used-since",
-            Self::UsedElsewhere { .. } => "used-elsewhere",
-            Self::UnsureSpace => "unsure-namespace",
-            Self::Unwitnessed => "unwitnessed",
-            Self::Gone => "gone",
+            Self::LastUserLives(_) | Self::SharedWith(_) | Self::PerhapsWaited(_) => false,
+            Self::Unseen(by) => *by != Evidence::OutsideProcesses,
+            other => other.is_held(),
         }
     }
 
-    /// Whether what bears the object's number or name here is another one.
+    /// Returns the process that used the object last and lives, where that is why.
     #[must_use]
-    pub fn is_of_elsewhere(&self) -> bool {
-        use Reason::{Changed, OtherBoot, OtherIpcNamespace, OtherMount};
-        matches!(self, OtherBoot | OtherIpcNamespace | OtherMount | Changed(_))
-    }
-
-    /// Whether the object, by itself, keeps all of its instance from being removed. Who used a set
-    /// last need not be of the instance: its pid may be another's by now. Nor is anybody outside
-    /// this PID namespace, which no process leaves.
-    #[must_use]
-    pub fn holds_the_rest(&self) -> bool {
-        let perhaps =
-            matches!(self, Self::LastUserLives(_) | Self::SharedWith(_) | Self::PerhapsWaited(_));
-        (self.is_held() && !perhaps)
-            || matches!(self, Self::Unseen(by) if *by != Evidence::OutsideProcesses)
-    }
-
-    /// Whether the object is kept because somebody holds it or something else of its instance.
-    #[must_use]
-    pub fn is_held(&self) -> bool {
-        matches!(
-            self,
-            Self::Attached(_)
-                | Self::Mapped
-                | Self::Opened(_)
-                | Self::Locked
-                | Self::PerhapsMapped(_)
-                | Self::Dest
-                | Self::InstanceHeld(_)
-                | Self::OrphanLives(_)
-                | Self::Waited(_)
-                | Self::PerhapsWaited(_)
-                | Self::LastUserLives(_)
-                | Self::SharedWith(_)
-        ) || matches!(self, Self::NotOrphan(against) if against.is_use())
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    pub fn last_user(&self) -> Option<i32> {
         match self {
-            Self::Dead => f.write_str("its server is dead and nobody uses it"),
-            Self::Live(evidence) => evidence.fmt(f),
-            Self::OrphanLives(evidence) => write!(f, "the server is dead, but {evidence}"),
-            Self::Unseen(evidence) => evidence.fmt(f),
-            Self::OtherBoot => f.write_str("the ledger is of another boot"),
-            Self::OtherIpcNamespace => f.write_str("it is of another IPC namespace"),
-            Self::OtherMount => f.write_str("it is on another file system than this /dev/shm"),
-            Self::Changed(what) => {
-                write!(f, "the number now names another object: its {what} differs")
-            }
-            Self::Attached(1) => f.write_str("it is attached once (nattch 1)"),
-            Self::Attached(n) => write!(f, "it is attached {n} times (nattch {n})"),
-            Self::Mapped => f.write_str("a process has it mapped"),
-            Self::Opened(h) => write!(f, "{h} has it open"),
-            Self::Locked => {
-                f.write_str("somebody has it locked (flock), or /proc/locks cannot be read")
-            }
-            Self::PerhapsMapped(h) => {
-                write!(f, "{h} may have it mapped, and may not be looked into")
-            }
-            Self::Dest => f.write_str("it is marked for destruction and goes on the last detach"),
-            Self::InstanceHeld(what) => write!(f, "{what} of the same server is still in use"),
-            Self::LeftClean => {
-                f.write_str("the server left it after a clean exit (--include-clean removes it)")
-            }
-            Self::LeftUnseen => f.write_str(
-                "nobody saw how its server ended, which may have left it for its next start: \
-                 `shmwarden sweep --include-clean LEDGER` removes it",
-            ),
-            Self::UnknownLayout(why) => write!(f, "nothing of this server is removed: {why}"),
-            Self::ListedStays(what) => write!(f, "{what}, which it lists, has to stay"),
-            Self::EarlierStays(what) => write!(f, "{what}, which goes first, was not removed"),
-            Self::PidReused => f.write_str(
-                "nobody saw the server create it, and the server's pid may be another's by now",
-            ),
-            Self::Unlisted => f.write_str(
-                "it was made while the server ran, nobody uses it, and the server's list does not \
-                 name it: it may be another's",
-            ),
-            Self::Foreign => f.write_str("the server's list names it, and it is another user's"),
-            Self::Adopted => f.write_str("it was adopted, and nobody uses it"),
-            Self::NotOrphan(against) => against.fmt(f),
-            Self::NotAdopted(what) => write!(
-                f,
-                "{what} belongs to the same server and is not adopted: adopt it too, then sweep"
-            ),
-            Self::Waited(1) => f.write_str("a thread waits for it"),
-            Self::Waited(n) => write!(f, "{n} threads wait for it"),
-            Self::PerhapsWaited(h) => write!(f, "{h} may wait for it, and may not be asked"),
-            Self::LastUserLives(h) => write!(f, "{h} used it last, and lives"),
-            Self::LastUserUnseen => f.write_str(
-                "who used it last cannot be seen from here (another PID namespace, or hidepid)",
-            ),
-            Self::SharedWith(h) => {
-                write!(f, "{h} is none of the server's, has used it, and lives")
-            }
-            Self::OthersMayUse(h) => write!(
-                f,
-                "it has a key, and {h} could use it, which is none of the server's: kept while \
-                 such a process lives; if you know that nobody uses it, remove it by hand (ipcrm)"
-            ),
-            Self::OthersUnseen => f.write_str(
-                "it has a key, and who else could use it cannot be seen from here (another PID \
-                 namespace, or hidepid)",
-            ),
-            Self::Unreadable => f.write_str(
-                "who uses it may not be asked: look as its owner or root, on Linux 4.17 or later",
-            ),
-            Self::UserUnrecorded(pid) => write!(
-                f,
-                "nobody saw the server end, and process {pid}, which is not in the ledger, used \
-                 it last"
-            ),
-            Self::ChangedSince => f.write_str("it was changed after the server had ended"),
-            Self::NoBirthTime(why) => write!(
-                f,
-                "its file system keeps no birth times, so that it cannot be told from a later file \
-                 of its name: {why}"
-            ),
-            Self::UsedSince => f.write_str(
-                "it was used last by somebody whom the ledger does not know, and a process that \
-                 may use it lives",
-            ),
-            Self::UsedElsewhere { ledger, read: true } => {
-                write!(f, "a living server uses it, says {}", ledger.escape_debug())
-            }
-            Self::UsedElsewhere { ledger, read: false } => write!(
-                f,
-                "{}, which could not be read, may name it as used by a living server",
-                ledger.escape_debug()
-            ),
-            Self::UnsureSpace => f.write_str(
-                "this IPC namespace cannot be told from an earlier one (that takes Linux 6.18)",
-            ),
-            Self::Unwitnessed => f.write_str(
-                "nobody saw who made it, and the server used it last: it may be another's",
-            ),
-            Self::Gone => f.write_str("it is not there any more"),
+            Self::LastUserLives(holder) => Some(holder.process.pid),
+            _ => None,
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Who could use a set or queue by its owner, group and mode, whether it ever did or not: neither
 //! has an nattch that would tell.
 
-use super::subject::Subject;
 use super::{Process, Seen, Table};
 use crate::proc::read;
 
@@ -17,28 +16,6 @@ pub struct Caller {
     /// Whether it is in the onlooker's IPC namespace; `None` where that cannot be seen. In another
     /// one no id means an object of this one.
     pub same_ipc: Option<bool>,
-}
-
-impl Caller {
-    /// Checks whether an object's mode lets it in as one of others than its owner and creator. Root
-    /// may use everything, and is not meant.
-    #[must_use]
-    pub fn is_let_in(&self, subject: Subject<'_>) -> bool {
-        let mode = subject.permissions();
-        let is_elsewhere = self.same_ipc == Some(false) && !matches!(subject, Subject::Posix(_));
-        if mode & 0o066 == 0 || is_elsewhere {
-            return false;
-        }
-        if self.uids.is_some_and(|uids| uids.iter().all(|&uid| uid == 0)) {
-            return false;
-        }
-        let gids = [Some(subject.owner().1), subject.creator().map(|(_, gid)| gid)];
-        let in_group = || {
-            let groups = self.groups.as_ref();
-            groups.is_none_or(|groups| groups.iter().any(|group| gids.contains(&Some(*group))))
-        };
-        mode & 0o006 != 0 || in_group()
-    }
 }
 
 /// Reads the rights of each process that has not ended. Of those that were not looked at it is not

@@ -109,7 +109,6 @@ pub fn identity(name: &[u8], mount: &str, facts: &FileFacts) -> ShmFile {
         birth: facts.born.map_or(not_kept, |(seconds, nanos)| Birth::At(seconds, nanos)),
         uid: facts.uid,
         bytes: facts.bytes,
-        mode: facts.mode & 0o7777,
     }
 }
 

@@ -6,7 +6,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{DataDirectory, Scope, Snapshot, Table, Tables, data_dir, opened, processes};
+use super::{DataDirectory, Scope, Snapshot, Table, Tables, callers, data_dir, opened};
+use super::{processes, uses};
 use crate::error::Result;
 use crate::object::{Bytes, Identity, ProcessRef, ShmFile};
 
@@ -70,6 +71,26 @@ impl Snapshot {
         let found = opened::look(&look.processes, files);
         look.trouble.extend(found.trouble.clone());
         look.opened.add(found);
+        Self::of(look)
+    }
+
+    /// Looks for who is blocked on a set or queue, unless that was done.
+    #[must_use]
+    pub fn with_waits(self) -> Self {
+        let mut look = self.into_tables();
+        if look.waits.is_none() {
+            look.waits = Some(uses::waits(&look.processes));
+        }
+        Self::of(look)
+    }
+
+    /// Reads the rights of each process, unless that was done.
+    #[must_use]
+    pub fn with_callers(self) -> Self {
+        let mut look = self.into_tables();
+        if !look.callers.is_whole() {
+            look.callers = callers::look(&look.processes);
+        }
         Self::of(look)
     }
 

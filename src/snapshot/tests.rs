@@ -82,7 +82,6 @@ fn file(name: &str) -> ListedFile {
         birth: Birth::NotKept { changed: (5, 0) },
         uid: 0,
         bytes: 1,
-        mode: 0o600,
     };
     ListedFile { name, facts, identity }
 }

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
-use crate::judge::unowned::Against;
-use crate::judge::{self, Policy, Reason, Removal};
+use crate::judge::{self, Holder, Policy, Reason, Removal};
 use crate::object::Identity;
 use crate::snapshot::callers::{self, Caller};
 use crate::snapshot::uses::{Found, WaitsFor};
@@ -48,7 +47,9 @@ impl Alone {
         if self.looked.is_none_or(|looked| looked.elapsed() > COUNTS_FOR) {
             self.look()?;
         }
-        let waits = queue.and_then(|id| self.waits.get(&id)).map(|pid| Against::Blocked(*pid));
+        let waits = queue
+            .and_then(|id| self.waits.get(&id))
+            .map(|pid| Reason::Blocked(Holder::hidden(*pid)));
         let users = removal.alone();
         let users = users.and_then(|uids| {
             judge::adopted::no_longer_alone(uids, self.processes.seen().as_slice(), &self.exempt)
@@ -57,7 +58,7 @@ impl Alone {
             let seen = removal.seen().filter(|_| removal.alone().is_some())?;
             judge::adopted::lets_others_in(seen, self.callers.seen().as_slice(), &self.exempt)
         };
-        Ok(waits.map(Reason::NotOrphan).or(users).or_else(others))
+        Ok(waits.or(users).or_else(others))
     }
 
     fn look(&mut self) -> Result<()> {

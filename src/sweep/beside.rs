@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use crate::judge::{self, Action, Policy};
+use crate::judge::{self, Action, PeerWord, Policy};
 use crate::ledger::Ledger;
 use crate::ledger::peers::{self, Peer};
 use crate::snapshot::Snapshot;
@@ -56,7 +56,11 @@ impl<'a> Beside<'a> {
         });
         let claimed: Vec<i32> = claimed.collect();
         let look = look.with_last_users(claimed);
-        judge::spare_used_elsewhere(verdicts, book, peers, &look);
+        let words: Vec<PeerWord<'_>> = peers
+            .iter()
+            .map(|peer| PeerWord { path: &peer.path, uid: peer.uid, book: peer.book.as_ref() })
+            .collect();
+        judge::spare_used_elsewhere(verdicts, book, &words, &look);
         look
     }
 }

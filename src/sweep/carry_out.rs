@@ -5,16 +5,15 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use super::alone::Alone;
-use super::remove;
+use super::remove::{self, Done};
 use super::report::{Fate, Settled};
 use crate::error::Result;
-use crate::judge::{self, Action, CallState, Reason, Removal};
+use crate::judge::{self, Action, Reason, Removal};
 use crate::ledger::Ledger;
 use crate::ledger::book::Standing;
 use crate::ledger::record::{Outcome, Record};
 use crate::object::Identity;
-use crate::snapshot::{self, Scope, processes};
-use crate::sys::shm::Row;
+use crate::snapshot::{self, Scope};
 
 /// Acts on each verdict in turn; after a removal that did not succeed, what comes later of the same
 /// group stays.
@@ -82,20 +81,18 @@ fn try_to_remove(removal: &Removal, ledger: &mut Ledger) -> Result<Settled> {
     let begun = SystemTime::now();
     let done = remove::remove(removal, ledger)?;
     let took = begun.elapsed().unwrap_or_default();
-    log::debug!("{identity}: {:?} in {} us", done.outcome, took.as_micros());
-    let result = match done.outcome {
-        Outcome::Removed => Fate::Removed,
-        Outcome::Gone => Fate::Gone,
-        Outcome::Kept => Fate::Kept(done.reason.clone().unwrap_or_else(|| late_reason(removal))),
-        Outcome::Raced => Fate::Raced(done.detail.clone()),
-        Outcome::Failed => Fate::Failed(done.detail.clone()),
+    log::debug!("{identity}: {:?} in {} us", done.outcome(), took.as_micros());
+    let detail = done.detail();
+    let (fate, evidence) = match done {
+        Done::Removed(_) => (Fate::Removed, removal.evidence().to_owned()),
+        Done::Gone(_) => (Fate::Gone, detail),
+        Done::Kept(reason) => (Fate::Kept(reason), detail),
+        Done::Raced(why) => (Fate::Raced(why), detail),
+        Done::Failed(why) => (Fate::Failed(why), detail),
     };
-    let evidence = match &result {
-        Fate::Removed => removal.evidence(),
-        _ => &done.detail,
-    };
-    let mut settled = settled(identity, result, evidence);
-    if matches!(done.outcome, Outcome::Kept | Outcome::Raced) {
+    let is_held = matches!(fate, Fate::Kept(_) | Fate::Raced(_));
+    let mut settled = settled(identity, fate, &evidence);
+    if is_held {
         let mut look = snapshot::take(Scope::full())?;
         if let Some(creator) = identity.call_creator() {
             look = look.with_calls(|uid| uid == creator);
@@ -103,33 +100,6 @@ fn try_to_remove(removal: &Removal, ledger: &mut Ledger) -> Result<Settled> {
         settled.holders = judge::holders(identity, &look, true);
     }
     Ok(settled)
-}
-
-/// The reason for an object that somebody took hold of between decision and removal.
-fn late_reason(removal: &Removal) -> Reason {
-    match removal.identity() {
-        Identity::Shm(segment) => match crate::sys::shm::stat(segment.id) {
-            Ok(Some(row)) if row.nattch > 0 => Reason::Attached(row.nattch),
-            Ok(Some(row)) if is_used_meanwhile(removal, &row) => {
-                let user = processes::one(row.last_pid).filter(|process| !process.ended);
-                user.map_or(Reason::UsedSince, |process| {
-                    Reason::LastUserLives(judge::life::holder(&process, 0, false))
-                })
-            }
-            _ => Reason::InstanceHeld(removal.identity().to_string()),
-        },
-        Identity::Posix(_) => match removal.guard() {
-            Some(main) => Reason::InstanceHeld(Identity::Shm(main.clone()).to_string()),
-            None => Reason::Mapped,
-        },
-        // Its detail says what is not known of it.
-        Identity::Sem(_) | Identity::Msg(_) => Reason::Unreadable,
-    }
-}
-
-/// Checks whether somebody used a segment between decision and removal who has detached since.
-fn is_used_meanwhile(removal: &Removal, row: &Row) -> bool {
-    matches!(removal.seen(), Some(CallState::Segment(seen)) if seen != row)
 }
 
 /// An object that has gone: by an earlier removal that did not live to say so, or by itself.

@@ -15,28 +15,63 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 use crate::attribute::listed::Name;
 use crate::attribute::sets::{queue_differs, set_differs};
 use crate::error::Result;
-use crate::judge::{self, Absent, CallState, Reason, Removal, differs, file_use};
+use crate::judge::{self, Absent, CallState, Holder, Reason, Removal, differs};
 use crate::ledger::Ledger;
 use crate::ledger::record::{Outcome, Record, Role};
 use crate::object::{Identity, Queue, Segment, SemaphoreSet, ShmFile};
-use crate::snapshot::{self, Scope, Seen, calls, shm_files, tables};
+use crate::snapshot::{self, Scope, Snapshot, calls, processes, shm_files, tables};
 use crate::sys::shm::{self, MODE_DEST};
 use crate::sys::{msg, sem};
 
-/// What came of a removal, and the evidence.
+/// What came of a removal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Done {
-    /// What came of it.
-    pub outcome: Outcome,
-    /// Evidence, or the error, as a sentence.
-    pub detail: String,
-    /// Why it was kept at the last moment, where that is known better than by the object itself.
-    pub reason: Option<Reason>,
+pub enum Done {
+    /// Removed, and looked at afterwards: how.
+    Removed(String),
+    /// It had gone, or its number or name is another object's by now: what showed that.
+    Gone(String),
+    /// Left alone for this reason.
+    Kept(Reason),
+    /// Somebody took hold of it between the look and the removal: what was seen.
+    Raced(String),
+    /// The kernel refused, or could not be asked: the error, as a sentence.
+    Failed(String),
 }
 
 impl Done {
-    fn new(outcome: Outcome, detail: impl Into<String>) -> Self {
-        Self { outcome, detail: detail.into(), reason: None }
+    /// Returns it as the ledger records it.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Removed(_) => Outcome::Removed,
+            Self::Gone(_) => Outcome::Gone,
+            Self::Kept(_) => Outcome::Kept,
+            Self::Raced(_) => Outcome::Raced,
+            Self::Failed(_) => Outcome::Failed,
+        }
+    }
+
+    /// Returns the evidence, as a sentence.
+    #[must_use]
+    pub fn detail(&self) -> String {
+        match self {
+            Self::Removed(how) | Self::Gone(how) | Self::Raced(how) | Self::Failed(how) => {
+                how.clone()
+            }
+            Self::Kept(reason) => reason.to_string(),
+        }
+    }
+
+    fn gone() -> Self {
+        Self::Gone("it had gone".to_owned())
+    }
+
+    fn is_anothers(what: &str) -> Self {
+        Self::Gone(format!("the id is another's now: its {what}"))
+    }
+
+    fn cannot_look(error: impl std::fmt::Display) -> Self {
+        Self::Failed(format!("cannot look at it: {error}"))
     }
 }
 
@@ -48,42 +83,32 @@ impl Done {
 pub fn remove(removal: &Removal, ledger: &mut Ledger) -> Result<Done> {
     let (object, reason) = (removal.object(), removal.evidence().to_owned());
     ledger.append(Record::Intent { object, reason })?;
-    let done = if ledger.pretends() {
-        Done::new(Outcome::Kept, "dry run")
-    } else {
-        remove_now(removal, ledger)?
-    };
-    let detail = done.detail.clone();
-    ledger.note(Record::Outcome { object, outcome: done.outcome, detail })?;
+    let done = remove_now(removal, ledger)?;
+    let (outcome, detail) = (done.outcome(), done.detail());
+    ledger.note(Record::Outcome { object, outcome, detail })?;
     // Stays queued where it cannot be written: the next intent, or the last flush, meets the error.
     let _ = ledger.flush();
     Ok(done)
 }
 
 fn remove_now(removal: &Removal, ledger: &Ledger) -> Result<Done> {
-    if let Some(main) = removal.guard() {
-        if let Some(why) = guard_broken(main, removal.same_pids()) {
-            return Ok(Done::new(Outcome::Kept, why));
-        }
+    if let Some(done) = removal.guard().and_then(|main| guard_broken(main, removal.same_pids())) {
+        return Ok(done);
     }
     let guarded = removal.guard().is_some() && removal.role() != Role::Other;
-    if let (Identity::Posix(file), false) = (removal.identity(), guarded) {
-        // With all the rights that there are: the owner may see less.
-        if let Some(done) = in_use(file) {
-            return Ok(done);
-        }
+    // Of adopted sets and queues there may be tens of thousands: who lives is looked at for all of
+    // them, and again while it goes on (`sweep/alone.rs`).
+    let again = match removal.identity() {
+        Identity::Posix(_) => !guarded,
+        Identity::Sem(_) | Identity::Msg(_) => !removal.is_adopted(),
+        Identity::Shm(_) => false,
+    };
+    // With all the rights that there are: the owner may see less.
+    if let Some(done) = again.then(|| judged_again(removal, ledger)).flatten() {
+        return Ok(done);
     }
     if let Some(name) = still_there(removal.absent()) {
-        let reason = Reason::ListedStays(name);
-        let done = Done::new(Outcome::Kept, reason.to_string());
-        return Ok(Done { reason: Some(reason), ..done });
-    }
-    // Of adopted ones there may be tens of thousands: who lives is looked at for all of them, and
-    // again while it goes on (`sweep/adopted.rs`).
-    if removal.identity().call_creator().is_some() && !removal.is_adopted() {
-        if let Some(done) = call_in_use(removal, ledger) {
-            return Ok(done);
-        }
+        return Ok(Done::Kept(Reason::ListedStays(name)));
     }
     let acting = ledger.as_owner()?;
     let done = match (removal.identity(), removal.seen()) {
@@ -94,36 +119,48 @@ fn remove_now(removal: &Removal, ledger: &Ledger) -> Result<Done> {
         (Identity::Sem(set), Some(CallState::Set(seen))) => remove_set(set, seen),
         (Identity::Msg(queue), Some(CallState::Queue(seen))) => remove_queue(queue, seen),
         (Identity::Shm(_) | Identity::Sem(_) | Identity::Msg(_), _) => {
-            Done::new(Outcome::Kept, "it was not seen")
+            Done::Kept(Reason::Unreadable)
         }
     };
     drop(acting);
     Ok(done)
 }
 
-/// Judges a set or queue anew, with all the rights that there are: the owner may see less.
-fn call_in_use(removal: &Removal, ledger: &Ledger) -> Option<Done> {
-    let strangers = ledger.book.strangers.get(&removal.object()).into_iter().flatten();
-    let strangers: Vec<i32> = strangers.map(|process| process.pid).collect();
-    let run = ledger.book.objects.get(&removal.object()).map_or(0, |object| object.run);
-    let known = ledger.book.runs.get(&run).is_some_and(|run| !judge::is_generic(&ledger.book, run));
-    let look = match calls::look_at_one(removal.identity(), known, &strangers) {
-        Ok(Some(look)) => look,
-        Ok(None) => return Some(Done::new(Outcome::Gone, Reason::Gone.to_string())),
-        Err(error) => {
-            let why = format!("cannot look for who uses it: {error}");
-            return Some(Done::new(Outcome::Failed, why));
+/// Judges an object anew, by a look at it and at those who may use it.
+fn judged_again(removal: &Removal, ledger: &Ledger) -> Option<Done> {
+    let book = &ledger.book;
+    let object = book.objects.get(&removal.object())?;
+    let look = match removal.identity() {
+        Identity::Posix(file) => look_at_file(file).map(Some),
+        identity => {
+            let strangers = book.strangers.get(&object.number).into_iter().flatten();
+            let strangers: Vec<i32> = strangers.map(|process| process.pid).collect();
+            let run = book.runs.get(&object.run);
+            let known = run.is_some_and(|run| !judge::is_generic(book, run));
+            calls::look_at_one(identity, known, &strangers)
         }
     };
-    let object = ledger.book.objects.get(&removal.object())?;
-    let others = || judge::others_reason(&ledger.book, object, &look);
-    let reason = judge::call_reason(&ledger.book, object, &look).or_else(others)?;
-    let outcome = match reason {
-        Reason::Gone | Reason::Changed(_) => Outcome::Gone,
-        Reason::Waited(_) | Reason::LastUserLives(_) | Reason::SharedWith(_) => Outcome::Raced,
-        _ => Outcome::Kept,
+    let look = match look {
+        Ok(Some(look)) => look,
+        Ok(None) => return Some(Done::gone()),
+        Err(error) => return Some(Done::Failed(format!("cannot look for who uses it: {error}"))),
     };
-    Some(Done::new(outcome, reason.to_string()))
+    Some(match judge::against(book, object, &look)? {
+        Reason::Gone => Done::gone(),
+        Reason::Changed(what) => Done::is_anothers(what),
+        reason @ (Reason::Waited(_) | Reason::LastUserLives(_) | Reason::SharedWith(_)) => {
+            Done::Raced(reason.to_string())
+        }
+        reason => Done::Kept(reason),
+    })
+}
+
+fn look_at_file(file: &ShmFile) -> Result<Snapshot> {
+    let scope = Scope { files: true, processes: true, maps: true, ..Scope::default() };
+    let look = snapshot::take(scope)?;
+    let now = look.file(&file.name.0).here().filter(|now| now.is(file));
+    let now: Vec<ShmFile> = now.map(|now| now.identity.clone()).into_iter().collect();
+    Ok(look.with_opened(&now))
 }
 
 /// Returns the first of what an object lists that is not known to be gone.
@@ -143,16 +180,16 @@ fn still_there(absent: &Absent) -> Option<String> {
 
 fn remove_set(set: &SemaphoreSet, seen: &tables::Set) -> Done {
     match sem::stat(set.id) {
-        Ok(None) => return Done::new(Outcome::Gone, "it had gone"),
+        Ok(None) => return Done::gone(),
         Ok(Some(row)) => {
             if let Some(what) = set_differs(set, &row) {
-                return Done::new(Outcome::Gone, format!("the id is another's now: its {what}"));
+                return Done::is_anothers(what);
             }
             if row != seen.row {
-                return Done::new(Outcome::Raced, USED_MEANWHILE);
+                return Done::Raced(USED_MEANWHILE.to_owned());
             }
         }
-        Err(errno) => return Done::new(Outcome::Failed, format!("cannot look at it: {errno}")),
+        Err(errno) => return Done::cannot_look(errno),
     }
     // The last call before the removal asks for waiters: the kernel wakes them, and nothing tells
     // afterwards that there was one.
@@ -162,17 +199,14 @@ fn remove_set(set: &SemaphoreSet, seen: &tables::Set) -> Done {
                 "between the decision and the removal came waiters ({}): left alone",
                 members.waiters
             );
-            return Done::new(Outcome::Raced, detail);
+            return Done::Raced(detail);
         }
         Ok(members) if Some(&members) != seen.members.as_ref() => {
-            return Done::new(Outcome::Raced, USED_MEANWHILE);
+            return Done::Raced(USED_MEANWHILE.to_owned());
         }
         Ok(_) => {}
-        Err(Errno::EINVAL | Errno::EIDRM) => return Done::new(Outcome::Gone, "it had gone"),
-        Err(errno) => {
-            let detail = format!("who waits for it may not be asked ({errno})");
-            return Done::new(Outcome::Kept, detail);
-        }
+        Err(Errno::EINVAL | Errno::EIDRM) => return Done::gone(),
+        Err(_) => return Done::Kept(Reason::Unreadable),
     }
     let still = || matches!(sem::stat(set.id), Ok(Some(row)) if set_differs(set, &row).is_none());
     call_removed(sem::remove(set.id), still, "destroyed".to_owned())
@@ -180,16 +214,16 @@ fn remove_set(set: &SemaphoreSet, seen: &tables::Set) -> Done {
 
 fn remove_queue(queue: &Queue, seen: &msg::Row) -> Done {
     match msg::stat(queue.id) {
-        Ok(None) => return Done::new(Outcome::Gone, "it had gone"),
+        Ok(None) => return Done::gone(),
         Ok(Some(row)) => {
             if let Some(what) = queue_differs(queue, &row) {
-                return Done::new(Outcome::Gone, format!("the id is another's now: its {what}"));
+                return Done::is_anothers(what);
             }
             if row != *seen {
-                return Done::new(Outcome::Raced, USED_MEANWHILE);
+                return Done::Raced(USED_MEANWHILE.to_owned());
             }
         }
-        Err(errno) => return Done::new(Outcome::Failed, format!("cannot look at it: {errno}")),
+        Err(errno) => return Done::cannot_look(errno),
     }
     let detail = format!("destroyed with {} messages of {} bytes", seen.messages, seen.bytes);
     let still =
@@ -207,8 +241,8 @@ fn call_removed(
     detail: String,
 ) -> Done {
     match removed {
-        Ok(()) if is_still_there() => Done::new(Outcome::Failed, "it is still there"),
-        Ok(()) => Done::new(Outcome::Removed, detail),
+        Ok(()) if is_still_there() => Done::Failed("it is still there".to_owned()),
+        Ok(()) => Done::Removed(detail),
         Err(errno) => refused(errno),
     }
 }
@@ -216,67 +250,49 @@ fn call_removed(
 /// What the kernel says to a removal that it does not make.
 fn refused(errno: Errno) -> Done {
     match errno {
-        Errno::EINVAL | Errno::EIDRM => Done::new(Outcome::Gone, "it had gone"),
+        Errno::EINVAL | Errno::EIDRM => Done::gone(),
         Errno::EPERM | Errno::EACCES => {
             let detail = format!("not allowed ({errno}): run as its owner, its creator or root");
-            Done::new(Outcome::Failed, detail)
+            Done::Failed(detail)
         }
-        errno => Done::new(Outcome::Failed, format!("IPC_RMID: {errno}")),
+        errno => Done::Failed(format!("IPC_RMID: {errno}")),
     }
 }
 
-/// Why a file has to stay after all.
-fn in_use(file: &ShmFile) -> Option<Done> {
-    let scope = Scope { files: true, processes: true, maps: true, ..Scope::default() };
-    match snapshot::take(scope) {
-        Ok(look) => {
-            let now = match look.file(&file.name.0) {
-                Seen::Here(now) if now.is(file) => now.identity.clone(),
-                Seen::Here(_) | Seen::Gone => return None,
-                Seen::Denied => {
-                    let reason = Reason::Unreadable;
-                    return Some(Done::new(Outcome::Kept, reason.to_string()));
-                }
-            };
-            let look = look.with_opened(std::slice::from_ref(&now));
-            file_use(&now, &look).map(|reason| Done::new(Outcome::Kept, reason.to_string()))
+/// Returns why the main segment no longer proves that nobody uses anything of its server.
+fn guard_broken(main: &Segment, same_pids: bool) -> Option<Done> {
+    let proves = match shm::stat(main.id) {
+        Ok(Some(row)) => differs(main, &row, same_pids).is_none() && row.nattch == 0,
+        Ok(None) => false,
+        Err(errno) => {
+            return Some(Done::Failed(format!("the main segment could not be looked at: {errno}")));
         }
-        Err(error) => {
-            Some(Done::new(Outcome::Failed, format!("cannot look for who maps it: {error}")))
-        }
-    }
-}
-
-/// Why the main segment no longer proves that nobody uses anything of its server.
-fn guard_broken(main: &Segment, same_pids: bool) -> Option<String> {
-    match shm::stat(main.id) {
-        Ok(Some(row)) => match differs(main, &row, same_pids) {
-            Some(what) => Some(format!("the main segment has changed meanwhile: its {what}")),
-            None if row.nattch > 0 => Some("somebody has attached the main segment".to_owned()),
-            None => None,
-        },
-        Ok(None) => Some("the main segment has gone meanwhile".to_owned()),
-        Err(errno) => Some(format!("the main segment could not be looked at: {errno}")),
-    }
+    };
+    let main = || Identity::Shm(main.clone()).to_string();
+    (!proves).then(|| Done::Kept(Reason::InstanceHeld(main())))
 }
 
 fn remove_segment(segment: &Segment, seen: &shm::Row, same_pids: bool) -> Done {
     match shm::stat(segment.id) {
-        Ok(None) => return Done::new(Outcome::Gone, "it had gone"),
+        Ok(None) => return Done::gone(),
         Ok(Some(row)) => {
             if let Some(what) = differs(segment, &row, same_pids) {
-                return Done::new(Outcome::Gone, format!("the id is another's now: its {what}"));
+                return Done::is_anothers(what);
             }
             if row.nattch > 0 || row.mode & MODE_DEST != 0 {
-                let detail = format!("attached at the last moment (nattch {})", row.nattch);
-                return Done::new(Outcome::Kept, detail);
+                return Done::Kept(match row.nattch {
+                    0 => Reason::Dest,
+                    nattch => Reason::Attached(nattch),
+                });
             }
             // Not raced: that is what was marked and goes on the last detach.
             if row != *seen {
-                return Done::new(Outcome::Kept, USED_MEANWHILE);
+                let user = processes::one(row.last_pid).filter(|process| !process.ended);
+                let user = user.map(|process| Holder::of(&process, 0, false));
+                return Done::Kept(user.map_or(Reason::UsedSince, Reason::LastUserLives));
             }
         }
-        Err(errno) => return Done::new(Outcome::Failed, format!("cannot look at it: {errno}")),
+        Err(errno) => return Done::cannot_look(errno),
     }
     if let Err(errno) = shm::remove(segment.id) {
         return refused(errno);
@@ -289,30 +305,26 @@ fn remove_segment(segment: &Segment, seen: &shm::Row, same_pids: bool) -> Done {
                  it goes on the last detach",
                 row.nattch
             );
-            Done::new(Outcome::Raced, detail)
+            Done::Raced(detail)
         }
-        Err(errno) => {
-            Done::new(Outcome::Failed, format!("IPC_RMID was done, what came of it: {errno}"))
-        }
-        Ok(_) => Done::new(Outcome::Removed, "destroyed"),
+        Err(errno) => Done::Failed(format!("IPC_RMID was done, what came of it: {errno}")),
+        Ok(_) => Done::Removed("destroyed".to_owned()),
     }
 }
 
 fn remove_file(file: &ShmFile) -> Done {
-    let failed = |what: &str, why: String| Done::new(Outcome::Failed, format!("{what}: {why}"));
+    let failed = |what: &str, why: String| Done::Failed(format!("{what}: {why}"));
     // Without a birth time it has to be unchanged since it was judged, too.
     let is =
         |found: &ShmFile| found.is(file) && found.birth.only_changed() == file.birth.only_changed();
     let same = |found: &Option<ShmFile>| found.as_ref().is_some_and(is);
     match shm_files::one(&file.name.0, &file.mount) {
-        Ok(None) => return Done::new(Outcome::Gone, "it had gone"),
+        Ok(None) => return Done::gone(),
         Ok(Some(found)) if found.is(file) && !is(&found) => {
-            let why = "it was changed between the decision and the removal";
-            let done = Done::new(Outcome::Kept, why);
-            return Done { reason: Some(Reason::ChangedSince), ..done };
+            return Done::Kept(Reason::ChangedSince);
         }
         Ok(found) if !same(&found) => {
-            return Done::new(Outcome::Gone, "the name is another file's now");
+            return Done::Gone("the name is another file's now".to_owned());
         }
         Ok(_) => {}
         Err(error) => return failed("cannot look at it", error.to_string()),
@@ -326,11 +338,11 @@ fn remove_file(file: &ShmFile) -> Done {
     let name = std::ffi::OsStr::from_bytes(&file.name.0);
     match unlinkat(&dir, name, UnlinkatFlags::NoRemoveDir) {
         Ok(()) => {}
-        Err(Errno::ENOENT) => return Done::new(Outcome::Gone, "it had gone"),
+        Err(Errno::ENOENT) => return Done::gone(),
         Err(errno) => return failed("unlink", errno.to_string()),
     }
     match shm_files::one(&file.name.0, &file.mount) {
         Ok(found) if same(&found) => failed("unlink", "the file is still there".to_owned()),
-        _ => Done::new(Outcome::Removed, "unlinked"),
+        _ => Done::Removed("unlinked".to_owned()),
     }
 }

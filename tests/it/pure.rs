@@ -2,7 +2,6 @@
 //! decision. Nothing here touches a kernel object, a disk or a clock.
 
 mod adopted;
-mod against;
 mod attribution;
 mod book;
 mod compaction;

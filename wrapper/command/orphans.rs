@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use shmwarden::Result;
 use shmwarden::judge::Reason;
-use shmwarden::judge::status::{Judged, Status, Why};
-use shmwarden::judge::unowned::{Against, Plan, Scene, Wish, plan};
+use shmwarden::judge::status::{Judged, Status};
+use shmwarden::judge::unowned::{Plan, Scene, Wish, plan};
 use shmwarden::ledger::record::How;
 use shmwarden::snapshot::Snapshot;
 use shmwarden::snapshot::subject::{Kind, Subject};
@@ -129,30 +129,28 @@ pub(crate) fn find(asked: &Asked, ledger: &Path) -> Result<Found> {
 }
 
 /// What the ledgers have against taking an object.
-fn prior(view: &View) -> BTreeMap<Number, Against> {
+fn prior(view: &View) -> BTreeMap<Number, Reason> {
     let own = i32::try_from(std::process::id()).unwrap_or(0);
     let against = |one: &Judged<'_>| {
         let ledger = view.source(one.account).map(|source| source.path.to_string_lossy());
         let ledger = render::text::safe(&ledger.unwrap_or_default());
         let said = match one.why {
             // Of the ledger that is locked for this very adoption.
-            Why::AtWork(pid) if pid == own => ledger,
+            Reason::AtWork(pid) if pid == own => ledger,
             _ => format!("{ledger} ({})", one.why),
         };
         let lives = one.account.and_then(|at| view.accounts.get(at)).is_some_and(|a| a.lives());
-        match (&one.why, one.verdict) {
-            (Why::Alone(_) | Why::Barred(_) | Why::Unlooked { .. }, _) | (_, Status::Changed) => {
+        match (one.account, &one.why, one.verdict) {
+            (None, ..) | (_, _, Status::Changed) => {
                 let mut unlooked = view.unlooked.iter().filter(|place| !place.is_barred());
                 let unlooked = unlooked.find(|place| place.concerns(one.subject));
-                unlooked.map(|unlooked| Against::LedgerUnread(unlooked.place.clone()))
+                unlooked.map(|unlooked| Reason::LedgerUnread(unlooked.place.clone()))
             }
-            (Why::Used, _) if !lives => Some(Against::Suspect(said)),
-            (Why::Sweep(reason), Status::Unrecorded)
-                if matches!(**reason, Reason::PidReused | Reason::Unlisted) && !lives =>
-            {
-                Some(Against::Suspect(said))
+            (_, Reason::Used, _) if !lives => Some(Reason::Suspect(said)),
+            (_, Reason::PidReused | Reason::Unlisted, Status::Unrecorded) if !lives => {
+                Some(Reason::Suspect(said))
             }
-            _ => Some(Against::Recorded(said)),
+            _ => Some(Reason::Recorded(said)),
         }
     };
     let judged = view.judge();

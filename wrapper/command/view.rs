@@ -5,10 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use shmwarden::judge::status::holders::Uses;
-use shmwarden::judge::status::{
-    self, Account, Alone, Judged, Kind, Status, Subject, Unlooked, Whose, Why,
-};
+use shmwarden::judge::Reason;
+use shmwarden::judge::status::{self, Account, Judged, Kind, Status, Subject, Unlooked, Whose};
 use shmwarden::ledger::Book;
 use shmwarden::ledger::file::{For, Ledger};
 use shmwarden::ledger::limits::Allowance;
@@ -66,8 +64,6 @@ pub(crate) struct View {
     pub(crate) troubles: Vec<String>,
     /// Every ledger that was read, where they are wanted.
     pub(crate) ledgers: Vec<Read>,
-    /// What no map shows, where it was looked for.
-    pub(crate) uses: Uses,
     /// What living servers were robbed of, each with its account, where it was looked for.
     pub(crate) robbed: Vec<(usize, Lost)>,
 }
@@ -144,17 +140,19 @@ impl View {
             looked: std::mem::take(&mut books.looked),
             troubles: std::mem::take(&mut books.troubles),
             ledgers: std::mem::take(&mut books.all),
-            uses: Uses::default(),
             robbed: Vec::new(),
         };
+        if scope.brief && !wanted.owners && view.wants_owners() {
+            let (look, accounts) = books.bear_on(view.look.with_owners(), scope, wanted)?;
+            view = Self { look, accounts, ..view };
+        }
         if !scope.maps && view.wants_maps() {
             let scope = Scope { maps: true, ..scope };
             let look = view.look.with_processes(scope)?;
             let (look, accounts) = books.bear_on(look, scope, wanted)?;
             view = Self { look, accounts, ..view };
         }
-        let unused = view.unused_files();
-        let view = view.later(|look| look.with_opened(&unused));
+        let view = view.with_unused();
         for trouble in &view.look.trouble {
             log::warn!("{trouble}");
         }
@@ -168,26 +166,50 @@ impl View {
         Self { look: stage(self.look), ..self }
     }
 
-    /// Whether the verdict on a file hangs on who maps it.
+    /// Checks whether the status of an object hangs on whose each process is.
+    fn wants_owners(&self) -> bool {
+        self.judge().iter().any(|one| matches!(one.why, Reason::UserUnread(_)))
+    }
+
+    /// Checks whether the status of a file hangs on who maps it.
     fn wants_maps(&self) -> bool {
         let hangs = |one: &Judged<'_>| {
-            let perhaps = Why::Alone(Alone::PerhapsMapped(0)).code();
             let left = matches!(one.verdict, Status::Held | Status::Stale | Status::Left);
-            one.subject.kind() == Kind::Posix && (left || one.why.code() == perhaps)
+            let perhaps = matches!(one.why, Reason::PerhapsMapped(_));
+            one.subject.kind() == Kind::Posix && (left || perhaps)
         };
         let files = self.look.files.seen().next().is_some();
         files && self.judge().iter().any(hangs)
     }
 
-    /// Returns the files that nobody seems to use, before it was asked who has them open.
-    fn unused_files(&self) -> Vec<ShmFile> {
-        let unused = self.judge().into_iter().filter(|one| one.verdict == Status::Orphan);
-        let identities = unused.filter_map(|one| one.subject.identity());
+    /// Looks for the uses of those objects that nobody seems to use, and that no ledger has: what
+    /// descriptors, calls and rights show is worth a look into every process only for them.
+    fn with_unused(self) -> Self {
+        let queue =
+            |one: &Judged<'_>| one.account.is_none() && matches!(one.why, Reason::LastUserUnseen);
+        let unused = |one: &&Judged<'_>| {
+            matches!(one.verdict, Status::Orphan | Status::Idle)
+                || matches!(
+                    one.why,
+                    Reason::PidsElsewhere | Reason::UserUnread(_) | Reason::PerhapsMapped(_)
+                )
+        };
+        let judged = self.judge();
+        let unused: Vec<&Judged<'_>> = judged.iter().filter(unused).collect();
+        let waits = judged.iter().any(|one| one.subject.kind() == Kind::Msg && queue(one));
+        let last: Vec<i32> = unused.iter().flat_map(|one| last_users(one.subject)).collect();
+        let callers = unused.iter().any(|one| one.subject.permissions() & 0o066 != 0);
+        let identities = unused.iter().filter_map(|one| one.subject.identity());
         let files = identities.filter_map(|identity| match identity {
             Identity::Posix(file) => Some(file),
             _ => None,
         });
-        files.collect()
+        let files: Vec<ShmFile> = files.collect();
+        self.later(|look| {
+            let look = look.with_last_users(last).with_opened(&files);
+            let look = if callers { look.with_callers() } else { look };
+            if waits { look.with_waits() } else { look }
+        })
     }
 
     /// The verdict on each object.
@@ -221,27 +243,20 @@ impl View {
     }
 
     /// Looks for the uses of these objects that no map shows.
-    pub(crate) fn with_uses(mut self, kinds: &BTreeSet<Kind>, files: &[Vec<u8>]) -> Self {
+    pub(crate) fn with_uses(self, kinds: &BTreeSet<Kind>, files: &[Vec<u8>]) -> Self {
         let sets = kinds.contains(&Kind::Sem) && self.look.sets.seen().next().is_some();
         let queues = kinds.contains(&Kind::Msg) && self.look.queues.seen().next().is_some();
-        if sets || queues {
-            let waits = snapshot::uses::waits(&self.look.processes);
-            self.uses.blocked = waits.blocked;
-            self.uses.closed = waits.unasked;
-        }
-        for file in self.look.files.seen().map(|file| &file.identity) {
-            if files.contains(&file.name.0) {
-                let (open, closed) = snapshot::uses::open(&self.look.processes, file);
-                let of = file.file;
-                self.uses.open.extend(open.into_iter().map(|found| (of, found)));
-                self.uses.closed.extend(closed);
-            }
-        }
-        let last_users: BTreeSet<i32> = Subject::all(&self.look).flat_map(last_users).collect();
-        let users = self.uses.blocked.iter().map(|found| found.pid);
-        let users = users.chain(self.uses.open.iter().map(|(_, found)| found.pid));
-        let users: BTreeSet<i32> = users.chain(last_users).collect();
-        self.later(|look| look.with_commands(&users))
+        let meant = self.look.files.seen().filter(|file| files.contains(&file.name.0));
+        let meant: Vec<ShmFile> = meant.map(|file| file.identity.clone()).collect();
+        let view = self.later(|look| {
+            let look = look.with_opened(&meant);
+            if sets || queues { look.with_waits() } else { look }
+        });
+        let last_users = Subject::all(&view.look).flat_map(last_users);
+        let blocked = view.look.waits.iter().flat_map(|waits| &waits.blocked);
+        let users = last_users.chain(blocked.map(|found| found.pid));
+        let users: BTreeSet<i32> = users.chain(view.look.opened.by.iter().map(|by| by.1)).collect();
+        view.later(|look| look.with_commands(&users))
     }
 }
 

@@ -62,7 +62,7 @@ pub(crate) fn write(
         }
         Column::Code => out.push_str(one.why.code()),
         // A reason has escaped what is foreign in it.
-        Column::Reason => out.push_str(&one.why.to_string()),
+        Column::Reason => out.push_str(&one.sentence()),
         Column::Holders => holders(one, shown, out),
         Column::Nattch | Column::Nsems | Column::Messages | Column::Waiters | Column::Operator => {
             let count = count(column, one, shown);

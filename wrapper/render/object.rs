@@ -126,7 +126,7 @@ pub(crate) fn document<'a>(one: &Judged<'_>, shown: &'a Shown<'_>) -> Object<'a>
             .map(|source| source.path.to_string_lossy().into_owned()),
         verdict: one.verdict.word(),
         reason_code: one.why.code(),
-        reason: one.why.to_string(),
+        reason: one.sentence(),
     }
 }
 

@@ -48,7 +48,7 @@ impl Screen {
             Status::Stale => "31",
             Status::Left | Status::Changed => "36",
             Status::Orphan => "35",
-            Status::Used | Status::Unrecorded => return text,
+            Status::Idle | Status::Used | Status::Unrecorded => return text,
         };
         self.paint(code, text)
     }

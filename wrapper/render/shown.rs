@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use nix::unistd::{Uid, User};
-use shmwarden::judge::life;
+use shmwarden::judge::Holder;
 use shmwarden::judge::status::holders::{Holders, Holding};
 use shmwarden::judge::status::{Judged, Status, Subject};
 use shmwarden::snapshot::Process;
@@ -35,7 +35,7 @@ impl<'a> Shown<'a> {
     pub(crate) fn of(view: &'a View, with_holders: bool) -> Self {
         let living = view.look.processes.seen().filter(|process| !process.ended);
         let processes = living.map(|process| (process.process.pid, process)).collect();
-        let holders = Holders::of(&view.look, &view.accounts, &view.uses);
+        let holders = Holders::of(&view.look, &view.accounts);
         Self {
             view,
             holders: with_holders.then_some(holders),
@@ -80,7 +80,7 @@ impl<'a> Shown<'a> {
     pub(crate) fn creator(&self, subject: Subject<'_>) -> Option<Creator> {
         let pid = self.creator_pid(subject)?;
         let process = self.processes.get(&pid);
-        let command = process.map(|process| life::holder(process, 0, false).command);
+        let command = process.map(|process| Holder::of(process, 0, false).command);
         Some(Creator { pid, command })
     }
 

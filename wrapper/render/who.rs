@@ -92,7 +92,7 @@ pub(crate) fn is_uncertain(subject: Subject<'_>, holding: &Holding) -> bool {
 }
 
 fn waiting(holding: &Holding) -> u64 {
-    let waits = |held: &&Held| held.how == shmwarden::judge::status::holders::Use::Waits;
+    let waits = |held: &&Held| held.how == shmwarden::judge::usage::Kind::Waits;
     let found = holding.holders.iter().filter(waits);
     found.map(|held| held.holder.attachments).sum()
 }
@@ -127,7 +127,7 @@ fn heading(one: &Judged<'_>, shown: &Shown<'_>) -> String {
     let instance = shown.instance(one.account);
     let instance = instance.map_or_else(String::new, |name| format!(" of {}", text::safe(name)));
     let verdict = one.verdict.word();
-    format!("{what}, owner {owner}; {verdict}{instance}: {}", one.why)
+    format!("{what}, owner {owner}; {verdict}{instance}: {}", one.sentence())
 }
 
 fn table(holding: &Holding, shown: &Shown<'_>) -> Table {

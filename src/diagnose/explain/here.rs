@@ -133,7 +133,7 @@ impl Scene<'_> {
                 format!("/dev/shm/{} is there: {size}of {owner}", (self.safe)(&file.name.lossy()))
             }
         };
-        let mut lines = vec![format!("{what}; {}: {}", one.verdict.word(), one.why)];
+        let mut lines = vec![format!("{what}; {}: {}", one.verdict.word(), one.sentence())];
         let holding = (self.holding)(one);
         for held in holding.holders.iter().take(NAMED) {
             let holder = &held.holder;

@@ -1,11 +1,10 @@
 //! A ledger as a listing takes it: what it says, and whether its instance lives, judged without
 //! its lock. Pure.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::attribute::{self, Suspect};
-use crate::judge::{self, Evidence, Life, Policy, life};
+use crate::judge::{Evidence, Life, PeerWord, Policy, life};
 use crate::ledger::Book;
 use crate::ledger::book::{Recorded, Run};
 use crate::ledger::record::{Entry, How, ObjectSeen, Record, Role};
@@ -30,8 +29,6 @@ pub struct Account {
     pub has_unread_list: bool,
     /// Where the ledger is, and its owner: root where that was not told.
     pub source: (PathBuf, u32),
-    /// By run, something that a list of its server's names and that stays: so does the list.
-    pub stays: BTreeMap<u64, String>,
 }
 
 /// Whether a ledger can bear on what is here: it is of this boot, and something in it is open.
@@ -59,13 +56,16 @@ impl Account {
         };
         let at_work = launcher(&book, look).or(locked_by);
         let (suspects, source) = (Vec::new(), (PathBuf::new(), 0));
-        let (stays, has_unread_list) = (BTreeMap::new(), false);
-        let mut account = Self { book, life, at_work, suspects, has_unread_list, source, stays };
+        let has_unread_list = false;
+        let mut account = Self { book, life, at_work, suspects, has_unread_list, source };
         account.attribute(look);
-        if !account.lives() {
-            account.stays = judge::staying(&account.book, look);
-        }
         account
+    }
+
+    /// Returns it as another ledger's word on an object.
+    #[must_use]
+    pub fn as_peer(&self) -> PeerWord<'_> {
+        PeerWord { path: &self.source.0, uid: self.source.1, book: Some(&self.book) }
     }
 
     /// Whether its instance counts as alive.

@@ -4,48 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Account, Judged, Subject};
 use crate::judge::Holder;
-use crate::judge::life;
-use crate::object::FileRef;
-use crate::snapshot::uses::{Found, WaitsFor};
-use crate::snapshot::{Mapped, Process, Seen, Snapshot};
-
-/// In what way a process holds an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Use {
-    /// It has the segment attached.
-    Attached,
-    /// It has the file mapped.
-    Mapped,
-    /// It has the file open, and not mapped.
-    Open,
-    /// It attached or detached the segment last, and nobody has it attached.
-    LastUsed,
-    /// It is blocked on the set or queue.
-    Waits,
-    /// It operated a member of the set last.
-    OperatedLast,
-    /// It sent to the queue last.
-    SentLast,
-    /// It received from the queue last.
-    ReceivedLast,
-}
-
-impl Use {
-    /// The use, as the JSON documents name it.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Attached => "attached",
-            Self::Mapped => "mapped",
-            Self::Open => "open",
-            Self::LastUsed => "last-used",
-            Self::Waits => "waits",
-            Self::OperatedLast => "operated-last",
-            Self::SentLast => "sent-last",
-            Self::ReceivedLast => "received-last",
-        }
-    }
-}
+use crate::judge::usage::{By, Context, Kind as UseKind, Use, Users};
+use crate::snapshot::{Process, Seen, Snapshot};
 
 /// A process that holds an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +13,7 @@ pub struct Held {
     /// The process.
     pub holder: Holder,
     /// In what way.
-    pub how: Use,
+    pub how: UseKind,
     /// The instance that it belongs to: an index into the accounts.
     pub account: Option<usize>,
 }
@@ -69,47 +29,22 @@ pub struct Holding {
     pub closed: Vec<i32>,
 }
 
-/// Uses that no map shows, where they were looked for.
-#[derive(Debug, Clone, Default)]
-pub struct Uses {
-    /// Processes that are blocked on a set or queue.
-    pub blocked: Vec<Found<WaitsFor>>,
-    /// Processes that have a file open.
-    pub open: Vec<(FileRef, Found<()>)>,
-    /// Processes that could not be asked.
-    pub closed: Vec<i32>,
-}
-
 /// Everything that is known of holders, for quick questions.
 #[derive(Debug)]
 pub struct Holders<'a> {
+    users: Users<'a>,
     processes: BTreeMap<i32, &'a Process>,
-    mapped: BTreeMap<Mapped, Vec<(&'a Process, u64)>>,
     closed: Vec<i32>,
     accounts: &'a [Account],
     /// Living processes that a ledger claims.
     claimed: BTreeMap<i32, usize>,
-    uses: &'a Uses,
 }
 
 impl<'a> Holders<'a> {
     /// Sorts a look that was taken with maps.
     #[must_use]
-    pub fn of(look: &'a Snapshot, accounts: &'a [Account], uses: &'a Uses) -> Self {
+    pub fn of(look: &'a Snapshot, accounts: &'a [Account]) -> Self {
         let living = || look.processes.seen().filter(|process| !process.ended);
-        let mut mapped: BTreeMap<Mapped, Vec<(&Process, u64)>> = BTreeMap::new();
-        for process in living() {
-            let Some(Seen::Here(list)) = &process.maps else {
-                continue;
-            };
-            for &(object, count) in list {
-                // Another namespace shows the same line for another segment.
-                let foreign = process.same_ipc == Some(false);
-                if matches!(object, Mapped::File(_)) || !foreign {
-                    mapped.entry(object).or_default().push((process, count));
-                }
-            }
-        }
         let closed = living().filter(|process| matches!(process.maps, Some(Seen::Denied)));
         let closed = closed.map(|process| process.process.pid).collect();
         let processes: BTreeMap<i32, &Process> =
@@ -130,89 +65,60 @@ impl<'a> Holders<'a> {
                 }
             }
         }
-        Self { processes, mapped, closed, accounts, claimed, uses }
+        Self { users: Users::of(look), processes, closed, accounts, claimed }
     }
 
-    /// Who holds an object.
+    /// Returns who holds an object.
     #[must_use]
     pub fn of_object(&self, judged: &Judged<'_>) -> Holding {
-        match judged.subject {
+        let account = judged.account.and_then(|at| self.accounts.get(at));
+        let object = account.zip(judged.object).and_then(|(account, number)| {
+            Some((&account.book, account.book.objects.get(&number)?))
+        });
+        let context = match object {
+            Some((book, object)) if !object.is_adopted() => Context::Recorded(book, object),
+            _ => Context::Unowned { by_nattch: true },
+        };
+        let mut holders: Vec<Held> = Vec::new();
+        for one in self.users.uses(judged.subject, context) {
+            let By::Process(process) = one.by else { continue };
+            let known = holders.iter().any(|held| held.holder.process == process.process);
+            if one.kind.is_hold() && !known {
+                holders.push(self.held(judged, process, &one));
+            }
+        }
+        let look = self.users.look();
+        let (unexplained, closed) = match judged.subject {
             Subject::Shm(row) => {
-                let mut holders = self.mapping(judged, Mapped::Segment(row.id), Use::Attached);
-                if let Some(pid) = judged.why.last_user().filter(|_| row.nattch == 0) {
-                    holders.extend(self.held(judged, pid, 0, Use::LastUsed));
-                }
                 let found: u64 = holders.iter().map(|held| held.holder.attachments).sum();
-                Holding {
-                    holders,
-                    unexplained: Some(row.nattch.saturating_sub(found)),
-                    closed: self.closed.clone(),
-                }
+                (Some(row.nattch.saturating_sub(found)), self.closed.clone())
             }
-            Subject::Posix(file) => {
-                let file = FileRef { dev: file.facts.dev, ino: file.facts.ino };
-                let mut holders = self.mapping(judged, Mapped::File(file), Use::Mapped);
-                let open = self.uses.open.iter().filter(|(of, _)| *of == file);
-                for (_, found) in open {
-                    if !holders.iter().any(|held| held.holder.process.pid == found.pid) {
-                        holders.extend(self.held(judged, found.pid, 0, Use::Open));
-                    }
-                }
-                let closed = self.closed.iter().chain(&self.uses.closed).copied();
-                let closed: BTreeSet<i32> = closed.collect();
-                Holding { holders, unexplained: None, closed: closed.into_iter().collect() }
+            Subject::Posix(_) => {
+                let unasked = &look.opened.closed;
+                let closed: BTreeSet<i32> = self.closed.iter().chain(unasked).copied().collect();
+                (None, closed.into_iter().collect())
             }
-            Subject::Sem(set) => {
-                let members = set.members.iter();
-                let last = members.flat_map(|members| &members.operators);
-                let last = last.map(|&pid| (pid, Use::OperatedLast));
-                self.of_calls(judged, WaitsFor::Set(set.row.id), last)
+            Subject::Sem(_) | Subject::Msg(_) => {
+                let unasked = look.waits.iter().flat_map(|waits| &waits.unasked);
+                (None, unasked.copied().collect())
             }
-            Subject::Msg(row) => {
-                let last =
-                    [(row.last_sender, Use::SentLast), (row.last_receiver, Use::ReceivedLast)];
-                self.of_calls(judged, WaitsFor::Queue(row.id), last.into_iter())
-            }
-        }
+        };
+        Holding { holders, unexplained, closed }
     }
 
-    fn mapping(&self, judged: &Judged<'_>, object: Mapped, how: Use) -> Vec<Held> {
-        let found = self.mapped.get(&object).into_iter().flatten();
-        found
-            .filter_map(|(process, count)| self.held(judged, process.process.pid, *count, how))
-            .collect()
-    }
-
-    /// Who is blocked on a set or queue, and those of its last users who live.
-    fn of_calls(
-        &self,
-        judged: &Judged<'_>,
-        object: WaitsFor,
-        last: impl Iterator<Item = (i32, Use)>,
-    ) -> Holding {
-        let blocked = self.uses.blocked.iter().filter(|found| found.what == object);
-        let mut holders: Vec<Held> = blocked
-            .filter_map(|found| self.held(judged, found.pid, found.times, Use::Waits))
-            .collect();
-        for (pid, how) in last {
-            if !holders.iter().any(|held| held.holder.process.pid == pid) {
-                holders.extend(self.held(judged, pid, 0, how));
-            }
-        }
-        Holding { holders, unexplained: None, closed: self.uses.closed.clone() }
-    }
-
-    fn held(&self, judged: &Judged<'_>, pid: i32, count: u64, how: Use) -> Option<Held> {
-        let process = self.processes.get(&pid)?;
+    fn held(&self, judged: &Judged<'_>, process: &Process, one: &Use<'_>) -> Held {
         let of_object = judged.account.filter(|_| judged.verdict.is_recorded());
         let dead = |index: &usize| self.accounts.get(*index).is_some_and(|a| !a.lives());
         let orphan_of = of_object.filter(dead);
         let account = self.instance_of(process).or(orphan_of);
         let orphan = account.is_some() && account == orphan_of;
-        Some(Held { holder: life::holder(process, count, orphan), how, account })
+        // Descriptors and last uses are not counted.
+        let counted = matches!(one.kind, UseKind::Attached | UseKind::Mapped | UseKind::Waits);
+        let times = if counted { one.times } else { 0 };
+        Held { holder: Holder::of(process, times, orphan), how: one.kind, account }
     }
 
-    /// The account that claims a process, or one that it descends from.
+    /// Returns the account that claims a process, or one that it descends from.
     fn instance_of(&self, process: &Process) -> Option<usize> {
         let mut pid = process.process.pid;
         // No chain of parents is longer than there are processes.

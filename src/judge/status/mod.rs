@@ -1,24 +1,30 @@
-//! What the ledgers make of each object that there is: whose it is, and what `sweep` would say of
-//! it. Pure: a literal in, a literal out.
+//! What the ledgers make of each object that there is: whose it is, and what `sweep` and `adopt`
+//! would do with it, by the same judgement. Pure: a literal in, a literal out.
 //!
 //! It may be wrong for a moment, since it needs no lock, and must never lead to a removal: that is
-//! `judge`'s, over one locked ledger. Whom it cannot see it takes to live.
+//! `judge::decide`'s, over one locked ledger. Processes it cannot see count as alive.
 
 mod account;
-mod alone;
 pub mod holders;
-mod recorded;
 mod unlooked;
 
-use std::fmt;
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 pub use crate::snapshot::subject::{Kind, Subject};
 pub use account::{Account, is_of_interest};
-pub use alone::Alone;
 pub use unlooked::{Unlooked, Whose};
 
+use super::access::{Access, Who};
+use super::instance;
+use super::unowned::{Plan, Scene, Wish, plan};
+use super::{
+    Action, Class, Life, PeerWord, Policy, Reason, adopted, decide_by, doubt, lists,
+    spare_used_elsewhere,
+};
 use crate::attribute::Doubt;
-use crate::judge::Reason;
+use crate::ledger::record::{How, Role};
+use crate::object::Identity;
 use crate::snapshot::Snapshot;
 
 /// The one word on an object.
@@ -36,15 +42,17 @@ pub enum Status {
     Changed,
     /// An instance that did not create it uses it: never removed for that.
     Used,
-    /// In no ledger, not in use, and nobody is left who could want it.
+    /// In no ledger, not in use, and nobody is left who could want it: `adopt` takes it by filter.
     Orphan,
+    /// The same, but for a process of its users that lives and may want it.
+    Idle,
     /// In no ledger, anything else.
     Unrecorded,
 }
 
 impl Status {
     /// Every verdict.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Live,
         Self::Held,
         Self::Stale,
@@ -52,6 +60,7 @@ impl Status {
         Self::Changed,
         Self::Used,
         Self::Orphan,
+        Self::Idle,
         Self::Unrecorded,
     ];
 
@@ -66,6 +75,7 @@ impl Status {
             Self::Changed => "changed",
             Self::Used => "used",
             Self::Orphan => "orphan",
+            Self::Idle => "idle",
             Self::Unrecorded => "unrecorded",
         }
     }
@@ -77,102 +87,50 @@ impl Status {
     }
 }
 
-/// Why a verdict is what it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Why {
-    /// What `sweep` would say of it. Boxed: most objects of a long table have none.
-    Sweep(Box<Reason>),
-    /// This process has the ledger locked, or is its launcher.
-    AtWork(i32),
-    /// An instance was seen to use it.
-    Used,
-    /// It may be on a dead server's list, which only who has the lock may read.
-    PerhapsListed,
-    /// In no ledger, and what it shows itself.
-    Alone(Alone),
-    /// In no ledger that the caller may read, and what it shows itself.
-    Barred(Alone),
-    /// Perhaps in a ledger that could not be read, and what it shows itself.
-    Unlooked {
-        /// What it shows.
-        alone: Alone,
-        /// Where a ledger that has it may be.
-        place: String,
-    },
-}
-
-impl Why {
-    /// Returns what the object shows itself, where no ledger that was read has it.
-    #[must_use]
-    pub fn alone(&self) -> Option<Alone> {
-        match self {
-            Self::Alone(alone) | Self::Barred(alone) | Self::Unlooked { alone, .. } => Some(*alone),
-            _ => None,
-        }
-    }
-
-    /// Returns the process that used the object last and lives, where that is why.
-    #[must_use]
-    pub fn last_user(&self) -> Option<i32> {
-        match self {
-            Self::Sweep(reason) => match &**reason {
-                Reason::LastUserLives(holder) => Some(holder.process.pid),
-                _ => None,
-            },
-            _ => match self.alone() {
-                Some(Alone::LastUserLives(pid)) => Some(pid),
-                _ => None,
-            },
-        }
-    }
-
-    /// A word for scripts.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Sweep(reason) => reason.code(),
-            Self::AtWork(_) => "at-work",
-            Self::Used => "used",
-            Self::PerhapsListed => "perhaps-listed",
-            Self::Alone(alone) | Self::Barred(alone) => alone.code(),
-            Self::Unlooked { alone: Alone::CreatorDead(_) | Alone::NoUser, .. } => "ledger-unread",
-            Self::Unlooked { alone, .. } => alone.code(),
-        }
-    }
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Sweep(reason) => reason.fmt(f),
-            Self::AtWork(pid) => write!(f, "process {pid} is at work on its ledger"),
-            Self::Used => f.write_str(
-                "the instance was seen to use it and did not create it: never removed for that",
-            ),
-            Self::PerhapsListed => f.write_str(
-                "it may be dynamic shared memory of a dead server, whose list only `shmwarden \
-                 sweep` reads",
-            ),
-            Self::Alone(alone) => write!(f, "in no ledger; {alone}"),
-            Self::Barred(alone) => write!(f, "in no ledger that you may read; {alone}"),
-            Self::Unlooked { alone, place } => {
-                write!(f, "perhaps in a ledger: {place} could not be looked at; {alone}")
-            }
-        }
-    }
-}
-
-/// An object and the verdict on it.
+/// An object and the status of it.
 #[derive(Debug, Clone)]
 pub struct Judged<'a> {
     /// The object.
     pub subject: Subject<'a>,
-    /// The verdict.
+    /// Its status.
     pub verdict: Status,
     /// Why.
-    pub why: Why,
-    /// The ledger that the verdict comes from: an index into the accounts.
+    pub why: Reason,
+    /// The ledger that the status comes from: an index into the accounts.
     pub account: Option<usize>,
+    /// The object's number in that ledger, where it is in there.
+    pub object: Option<u64>,
+    /// Of an object of no ledger that was read: where one that has it may be.
+    pub unlooked: Option<Unlooked>,
+}
+
+impl Judged<'_> {
+    /// Returns why, as a sentence: of an object of no ledger it says that, too.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        match (&self.account, &self.unlooked, &self.why) {
+            (Some(_), ..) | (_, _, Reason::LedgerUnread(_)) => self.why.to_string(),
+            (None, Some(one), why) if one.is_barred() => {
+                format!("in no ledger that you may read; {why}")
+            }
+            (None, Some(one), why) => {
+                format!("perhaps in a ledger: {} could not be looked at; {why}", one.place)
+            }
+            (None, None, why) => format!("in no ledger; {why}"),
+        }
+    }
+}
+
+/// What no two objects have in common at one time: the kind, and the number or name.
+type Number = (Kind, i32, Vec<u8>);
+
+/// What one ledger says of an object.
+#[derive(Debug, Clone)]
+struct Word {
+    status: Status,
+    why: Reason,
+    account: usize,
+    object: Option<u64>,
 }
 
 /// Judges every object of a look; `unlooked` is where ledgers may be that are not among the
@@ -183,46 +141,219 @@ pub fn statuses<'a>(
     accounts: &[Account],
     unlooked: &[Unlooked],
 ) -> Vec<Judged<'a>> {
-    let known = recorded::Known::of(accounts, look);
-    let living = alone::Living::of(look);
-    let judge = |subject: Subject<'a>| {
-        let (verdict, why, account) = known.verdict(subject).unwrap_or_else(|| {
-            let (verdict, alone) = living.verdict(subject);
-            // What may be a dead instance's is nobody else's to take either.
-            match known.suspicion(subject) {
-                Some((doubt, account)) => {
-                    let unread = accounts.get(account).is_some_and(|a| a.has_unread_list);
-                    let why = match doubt {
-                        Doubt::Unlisted if unread => Why::PerhapsListed,
-                        doubt => Why::Sweep(Box::new(reason(doubt))),
-                    };
-                    (Status::Unrecorded, why, Some(account))
-                }
-                None => {
-                    let concern = || unlooked.iter().filter(|one| one.concerns(subject));
-                    match concern().find(|one| !one.is_barred()) {
-                        Some(one) => {
-                            let place = one.place.clone();
-                            (Status::Unrecorded, Why::Unlooked { alone, place }, None)
-                        }
-                        None if concern().next().is_some() => (verdict, Why::Barred(alone), None),
-                        None => (verdict, Why::Alone(alone), None),
-                    }
-                }
+    let scene = Scene::of_everybody(look, &[look.pid]);
+    let words = Words::of(accounts, &scene);
+    let all: Vec<Subject<'a>> = Subject::all(look).collect();
+    let said: Vec<Option<Word>> = all.iter().map(|subject| words.on(*subject, accounts)).collect();
+    let unowned: Vec<Subject<'a>> =
+        all.iter().zip(&said).filter(|(_, word)| word.is_none()).map(|(one, _)| *one).collect();
+    let mut unowned = of_no_ledger(&scene, &unowned).into_iter();
+    let judged = all.into_iter().zip(said).filter_map(|(subject, word)| {
+        if let Some(Word { status, why, account, object }) = word {
+            let account = Some(account);
+            return Some(Judged { subject, verdict: status, why, account, object, unlooked: None });
+        }
+        let (verdict, why) = unowned.next()?;
+        let mut concern = unlooked.iter().filter(|one| one.concerns(subject));
+        let place = concern.clone().find(|one| !one.is_barred()).or_else(|| concern.next());
+        let place = place.cloned();
+        let (verdict, why) = match (&place, verdict) {
+            (Some(one), Status::Orphan | Status::Idle) if !one.is_barred() => {
+                (Status::Unrecorded, Reason::LedgerUnread(one.place.clone()))
             }
-        });
-        Judged { subject, verdict, why, account }
-    };
-    Subject::all(look).map(judge).collect()
+            _ => (verdict, why),
+        };
+        Some(Judged { subject, verdict, why, account: None, object: None, unlooked: place })
+    });
+    judged.collect()
 }
 
-fn reason(doubt: Doubt) -> Reason {
-    match doubt {
-        Doubt::PidReused => Reason::PidReused,
-        Doubt::Unlisted => Reason::Unlisted,
-        Doubt::Foreign => Reason::Foreign,
-        Doubt::Unwitnessed => Reason::Unwitnessed,
+/// Judges objects that no ledger knows, as `adopt` does by filter, without looking into any.
+fn of_no_ledger(scene: &Scene<'_>, subjects: &[Subject<'_>]) -> Vec<(Status, Reason)> {
+    let wishes: Vec<Wish<'_>> =
+        subjects.iter().map(|subject| Wish { subject: *subject, how: How::Adopted }).collect();
+    let Plan { proposals, .. } = plan(scene, &wishes, Some(Duration::ZERO), &|_| None);
+    let status = |(one, subject): (&super::unowned::Proposal<'_>, &Subject<'_>)| {
+        let creator = match subject {
+            Subject::Shm(row) => Some(row.creator_pid).filter(|pid| *pid != 0),
+            Subject::Sem(_) | Subject::Msg(_) | Subject::Posix(_) => None,
+        };
+        match (&one.against, creator) {
+            (None, Some(pid)) => (Status::Orphan, Reason::CreatorDead(pid)),
+            (None, None) => (Status::Orphan, Reason::NoUser),
+            // Its creator is dead, or that would be said.
+            (Some(why @ Reason::UserLives(..)), Some(_)) => (Status::Idle, why.clone()),
+            // Whether somebody maps it hangs on a look that is worth it only then.
+            (Some(Reason::PerhapsMapped(_)), _) if !scene.has_descriptors(*subject) => {
+                let why = scene.wanted(*subject).or_else(|| one.against.clone());
+                (Status::Unrecorded, why.unwrap_or(Reason::UseUnseen))
+            }
+            (Some(why), _) => (Status::Unrecorded, why.clone()),
+        }
+    };
+    proposals.iter().zip(subjects).map(status).collect()
+}
+
+/// What the ledgers say, by the number or name that it is about.
+struct Words {
+    own: BTreeMap<Number, Vec<Word>>,
+    used: BTreeMap<Number, Vec<(usize, Identity)>>,
+    suspects: BTreeMap<Number, Vec<(usize, Identity, Doubt, bool)>>,
+}
+
+impl Words {
+    fn of(accounts: &[Account], scene: &Scene<'_>) -> Self {
+        let mut words =
+            Self { own: BTreeMap::new(), used: BTreeMap::new(), suspects: BTreeMap::new() };
+        for index in 0..accounts.len() {
+            words.take_in(index, accounts, scene);
+        }
+        words
     }
+
+    fn take_in(&mut self, index: usize, accounts: &[Account], scene: &Scene<'_>) {
+        let Some(account) = accounts.get(index) else { return };
+        let (book, here) = (&account.book, &scene.look().place);
+        for (identity, word) in of_account(index, accounts, scene) {
+            self.own.entry(number_of(&identity)).or_default().push(word);
+        }
+        for (run, identity) in &book.used {
+            let place = book.runs.get(run).and_then(|run| book.places.get(run.place));
+            if place.is_some_and(|place| identity.means_something_in(place, here)) {
+                let same = self.used.entry(number_of(identity)).or_default();
+                same.push((index, identity.clone()));
+            }
+        }
+        for suspect in &account.suspects {
+            let same = self.suspects.entry(number_of(&suspect.identity)).or_default();
+            same.push((index, suspect.identity.clone(), suspect.doubt, account.has_unread_list));
+        }
+    }
+
+    /// Returns what the ledgers say of an object: that one has it, has seen it used, has another of
+    /// its number, or suspects that it is its server's.
+    fn on(&self, subject: Subject<'_>, accounts: &[Account]) -> Option<Word> {
+        let number = number_of_subject(subject);
+        let is_it = |identity: &Identity| is(identity, subject);
+        let access = Access::of(subject);
+        let owner = |index: usize| accounts.get(index).map_or(0, |account| account.source.1);
+        let has_a_say = |index: usize| access.is_removable_by(owner(index));
+        let may_use = |index: usize| owner(index) == 0 || access.lets_in(Who::user(owner(index)));
+        // Two ledgers have it: one whose instance lives says more than one whose is dead.
+        let own = self.own.get(&number).into_iter().flatten();
+        let own = own.filter(|word| has_a_say(word.account));
+        let best = own.min_by_key(|word| word.status);
+        if let Some(word) = best.filter(|word| word.status.is_recorded()) {
+            return Some(word.clone());
+        }
+        let mut used = self.used.get(&number).into_iter().flatten();
+        let word = |status, why, account| Word { status, why, account, object: None };
+        if let Some((index, _)) = used.find(|(at, identity)| is_it(identity) && may_use(*at)) {
+            return Some(word(Status::Used, Reason::Used, *index));
+        }
+        if let Some(changed) = best {
+            return Some(changed.clone());
+        }
+        let mut suspects = self.suspects.get(&number).into_iter().flatten();
+        let (index, _, why, unread) =
+            suspects.find(|(at, identity, ..)| is_it(identity) && has_a_say(*at))?;
+        let why = match why {
+            Doubt::Unlisted if *unread => Reason::PerhapsListed,
+            why => doubt(*why),
+        };
+        Some(word(Status::Unrecorded, why, *index))
+    }
+}
+
+/// Returns what a ledger says of the objects that it has and that are here.
+fn of_account(index: usize, accounts: &[Account], scene: &Scene<'_>) -> Vec<(Identity, Word)> {
+    let Some(account) = accounts.get(index) else { return Vec::new() };
+    let (book, look) = (&account.book, scene.look());
+    let word = |status, why, object| Word { status, why, account: index, object };
+    let why = match (&account.life, account.at_work) {
+        (Life::Void, _) => return Vec::new(),
+        (Life::Live(evidence), _) => Reason::Live(evidence.clone()),
+        (_, Some(pid)) => Reason::AtWork(pid),
+        (Life::Unseen(evidence), _) => Reason::Unseen(evidence.clone()),
+        (Life::Dead(_), None) => return of_dead(index, account, accounts, scene),
+    };
+    let open = book.open_objects().filter_map(|object| {
+        let word = match instance::present(book, object, look) {
+            Err(changed @ Reason::Changed(_)) => word(Status::Changed, changed, None),
+            Err(other) if matches!(other.class(), Class::Elsewhere | Class::Gone) => return None,
+            // What cannot be told from here counts as it.
+            Ok(_) | Err(_) => word(Status::Live, why.clone(), Some(object.number)),
+        };
+        Some((object.identity.clone(), word))
+    });
+    open.collect()
+}
+
+/// Returns what `sweep` would do with the objects of a dead instance, or of no instance.
+fn of_dead(
+    index: usize,
+    account: &Account,
+    accounts: &[Account],
+    scene: &Scene<'_>,
+) -> Vec<(Identity, Word)> {
+    let (book, users) = (&account.book, scene.users());
+    let policy = Policy { only_looks: true, ..Policy::default() };
+    let mut actions = match book.is_of_adopted() {
+        true => adopted::decide_in(book, scene).0,
+        false => decide_by(book, users, &account.life, &[], &policy),
+    };
+    let foreign = account.suspects.iter().find(|one| one.doubt == Doubt::Foreign);
+    let stays = lists::staying(book, users);
+    let others = accounts.iter().enumerate().filter(|(at, _)| *at != index);
+    let others: Vec<PeerWord<'_>> = others.map(|(_, account)| account.as_peer()).collect();
+    spare_used_elsewhere(&mut actions, book, &others, users.look());
+    let judged = actions.into_iter().filter_map(|action| {
+        let (object, identity, why) = match action {
+            Action::Forget(_) => return None,
+            Action::Keep(kept) => (kept.object, kept.identity, kept.reason),
+            Action::Remove(removal) => {
+                let object = book.objects.get(&removal.object());
+                let listed = object.filter(|one| matches!(one.role, Role::Main | Role::Control));
+                let listed = listed.and_then(|one| stays.get(&one.run)).cloned();
+                let foreign = || foreign.map(|one| one.identity.to_string());
+                let done = if removal.is_adopted() { Reason::Adopted } else { Reason::Dead };
+                let why = listed.or_else(foreign).map_or(done, Reason::ListedStays);
+                (Some(removal.object()), removal.identity().clone(), why)
+            }
+        };
+        let status = match (&why, why.class()) {
+            (Reason::Changed(_), _) => Status::Changed,
+            (_, Class::Elsewhere | Class::Gone) => return None,
+            (_, Class::Goes) => Status::Stale,
+            (_, Class::Alive) => Status::Live,
+            (_, Class::Left) => Status::Left,
+            (_, Class::Used | Class::Wanted | Class::Doubt) => Status::Held,
+        };
+        Some((identity, Word { status, why, account: index, object }))
+    });
+    judged.collect()
+}
+
+fn number_of(identity: &Identity) -> Number {
+    match identity {
+        Identity::Shm(segment) => (Kind::Shm, segment.id, Vec::new()),
+        Identity::Posix(file) => (Kind::Posix, -1, file.name.0.clone()),
+        Identity::Sem(set) => (Kind::Sem, set.id, Vec::new()),
+        Identity::Msg(queue) => (Kind::Msg, queue.id, Vec::new()),
+    }
+}
+
+fn number_of_subject(subject: Subject<'_>) -> Number {
+    let name = match subject {
+        Subject::Posix(file) => file.name.0.clone(),
+        _ => Vec::new(),
+    };
+    (subject.kind(), subject.id().unwrap_or(-1), name)
+}
+
+/// Checks whether an identity is this object's.
+fn is(identity: &Identity, subject: Subject<'_>) -> bool {
+    subject.identity().is_some_and(|now| now.is(identity))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! must never be said that it is in no ledger. Pure.
 
 use super::Subject;
+use crate::judge::access::Access;
 
 /// A place that could not be looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,10 +30,11 @@ impl Unlooked {
     /// Checks whether a ledger there could have a say on an object.
     #[must_use]
     pub fn concerns(&self, subject: Subject<'_>) -> bool {
+        let has_a_say = |uid| Access::of(subject).is_removable_by(uid);
         match self.whose {
             Whose::Anybody | Whose::RootsAlone => true,
-            Whose::User(uid) => has_a_say(uid, subject),
-            Whose::OthersThan(uid) => !has_a_say(uid, subject),
+            Whose::User(uid) => has_a_say(uid),
+            Whose::OthersThan(uid) => !has_a_say(uid),
         }
     }
 
@@ -42,11 +44,4 @@ impl Unlooked {
     pub fn is_barred(&self) -> bool {
         matches!(self.whose, Whose::OthersThan(_) | Whose::RootsAlone)
     }
-}
-
-/// Checks whether the word of a ledger of this user counts for an object: its owner could remove
-/// it. What others write down about it counts for nothing.
-pub(super) fn has_a_say(uid: u32, subject: Subject<'_>) -> bool {
-    let creator = || subject.creator().is_some_and(|(creator, _)| creator == uid);
-    uid == 0 || subject.owner().0 == uid || creator()
 }

@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Against, Scene};
+use super::Scene;
 use crate::engine::postgres::{self, Header};
+use crate::judge::Reason;
 use crate::object::{Identity, Key};
 use crate::snapshot::Snapshot;
 use crate::snapshot::subject::Subject;
@@ -159,18 +160,18 @@ impl<'a> Lists<'a> {
 
     /// Returns what speaks for taking nothing: a name of one of these handles that is there, and is
     /// no object that could be taken.
-    pub(super) fn unknown_of(&self, handles: &[u32], look: &Snapshot) -> Option<Against> {
+    pub(super) fn unknown_of(&self, handles: &[u32], look: &Snapshot) -> Option<Reason> {
         let unknown = |handle: &u32| {
             let name = postgres::posix_name(*handle);
             (!self.files.contains_key(handle) && !look.is_absent(&name)).then_some(name)
         };
         let name = handles.iter().find_map(unknown)?;
         let name = format!("/dev/shm/{}", name.lossy());
-        Some(Against::ListedStays(name, Box::new(Against::NoIdentity)))
+        Some(Reason::GroupStays(name, Box::new(Reason::NoIdentity)))
     }
 
     /// The same for what a list of files names.
-    pub(super) fn unknown_named_by(&self, list: &List<'a>, look: &Snapshot) -> Option<Against> {
+    pub(super) fn unknown_named_by(&self, list: &List<'a>, look: &Snapshot) -> Option<Reason> {
         let handles = list.surely.as_ref()?;
         matches!(list.identity, Identity::Posix(_)).then(|| self.unknown_of(handles, look))?
     }

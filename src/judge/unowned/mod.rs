@@ -5,12 +5,185 @@
 //! statistics look so. So no process of its owner or creator may live, and whatever the list of a
 //! living server may name stays, whoever asks.
 
-mod against;
 mod lists;
 mod plan;
-mod scene;
 
-pub use against::Against;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime};
+
 pub use plan::{Plan, Proposal, Wish, plan};
-pub use scene::Scene;
-pub(crate) use scene::let_in;
+
+use super::Reason;
+use super::access::{Access, Who};
+use super::usage::{Context, Users};
+use crate::snapshot::callers::Caller;
+use crate::snapshot::subject::Subject;
+use crate::snapshot::{Sight, Snapshot};
+use crate::sys::shm::Row;
+use lists::Lists;
+
+/// A look, ready for questions about objects of no ledger.
+#[derive(Debug)]
+pub struct Scene<'a> {
+    look: &'a Snapshot,
+    users: Users<'a>,
+    lists: Lists<'a>,
+    /// A living process of each user, exempt ones left out.
+    living: BTreeMap<u32, i32>,
+    /// Who lives and could use an object by its mode, exempt ones left out.
+    callers: Vec<&'a Caller>,
+    /// A living process of an unknown user.
+    of_unknown: Option<i32>,
+    /// Users with a creator in a PID namespace that cannot be seen from here.
+    elsewhere: BTreeSet<u32>,
+    segments: BTreeMap<i32, &'a Row>,
+    has_maps: bool,
+    /// Who is to remove the objects; none where that is not asked.
+    remover: Option<u32>,
+}
+
+impl<'a> Scene<'a> {
+    /// Sorts a look as `snapshot::lists::look` takes it; `exempt` are pids of the caller itself.
+    #[must_use]
+    pub fn of(look: &'a Snapshot, exempt: &[i32]) -> Self {
+        Self { remover: Some(look.uid), ..Self::of_everybody(look, exempt) }
+    }
+
+    /// Returns the look that was sorted.
+    #[must_use]
+    pub fn look(&self) -> &'a Snapshot {
+        self.look
+    }
+
+    /// Returns who uses what in it.
+    #[must_use]
+    pub fn users(&self) -> &Users<'a> {
+        &self.users
+    }
+
+    /// Checks that it was looked at who has an object mapped or open.
+    pub(super) fn has_descriptors(&self, subject: Subject<'_>) -> bool {
+        match subject {
+            Subject::Posix(file) => {
+                self.has_maps && self.look.opened.asked.contains(&file.identity.file)
+            }
+            Subject::Shm(_) | Subject::Sem(_) | Subject::Msg(_) => true,
+        }
+    }
+
+    /// Sorts the same for who only looks: whether the caller may remove an object is not asked.
+    #[must_use]
+    pub fn of_everybody(look: &'a Snapshot, exempt: &[i32]) -> Self {
+        let callers = look.callers.seen();
+        let mut scene = Self {
+            look,
+            users: Users::of(look),
+            lists: Lists::default(),
+            living: BTreeMap::new(),
+            callers: callers.filter(|caller| !exempt.contains(&caller.pid)).collect(),
+            of_unknown: None,
+            elsewhere: BTreeSet::new(),
+            segments: look.segments.seen().map(|row| (row.id, row)).collect(),
+            has_maps: look.has_maps(),
+            remover: None,
+        };
+        let living = look.processes.seen().filter(|process| !process.ended);
+        for process in living.filter(|process| !exempt.contains(&process.process.pid)) {
+            let pid = process.process.pid;
+            for uid in process.uids.into_iter().flatten() {
+                scene.living.entry(uid).or_insert(pid);
+            }
+            if process.uids.is_none() {
+                scene.of_unknown = scene.of_unknown.or(Some(pid));
+            }
+        }
+        for row in look.segments.seen().filter(|row| row.creator_pid == 0) {
+            scene.elsewhere.extend([row.uid, row.creator_uid]);
+        }
+        scene.lists = Lists::of(&scene);
+        scene
+    }
+
+    /// Returns what shows that an object is in use, or may be.
+    #[must_use]
+    pub fn in_use(&self, subject: Subject<'_>) -> Option<Reason> {
+        let by_nattch = match subject {
+            Subject::Shm(row) => self.tells_by_nattch(row),
+            Subject::Sem(_) | Subject::Msg(_) | Subject::Posix(_) => false,
+        };
+        let context = Context::Unowned { by_nattch };
+        let uses = self.users.uses(subject, context);
+        uses.first().map(|one| one.reason(self.look, context))
+    }
+
+    /// Checks whether nattch tells all of a segment's use: its server's processes keep it attached,
+    /// by its header or a list. One that was not read yet is to be read first.
+    fn tells_by_nattch(&self, row: &Row) -> bool {
+        let subject = Subject::Shm(row);
+        self.look.sight.is_everybody()
+            || !self.look.headers.contains_key(&row.id)
+            || self.lists.main(subject).is_some()
+            || self.lists.is_list(subject).is_some()
+            || self.lists.naming(subject).is_some()
+    }
+
+    /// Returns what shows that somebody could want an object; each of it is waived by its name.
+    #[must_use]
+    pub fn wanted(&self, subject: Subject<'_>) -> Option<Reason> {
+        let uids = uids(subject);
+        let lives = uids.iter().find_map(|uid| Some((*uid, *self.living.get(uid)?)));
+        if let Some((uid, pid)) = lives {
+            return Some(Reason::UserLives(pid, uid));
+        }
+        let access = Access::of(subject);
+        let by_mode = |caller: &&&Caller| access.lets_in_by_mode(Who::caller(caller));
+        if let Some(caller) = self.callers.iter().find(by_mode) {
+            return Some(let_in(caller));
+        }
+        if !self.look.callers.is_whole() && access.lets_in_by_mode(Who::unknown()) {
+            return Some(Reason::PidsElsewhere);
+        }
+        if let Some(pid) = self.of_unknown {
+            return Some(Reason::UserUnread(pid));
+        }
+        if self.look.sight == Sight::Part {
+            return Some(Reason::Hidden);
+        }
+        let elsewhere = uids.into_iter().find(|uid| self.elsewhere.contains(uid));
+        elsewhere
+            .map(Reason::CreatorUnseen)
+            .or_else(|| (!self.look.sight.is_everybody()).then_some(Reason::PidsElsewhere))
+    }
+
+    /// Checks whether an object is younger than this, or of a time that lies ahead.
+    fn is_young(&self, subject: Subject<'_>, least: Duration) -> bool {
+        let seconds = u64::try_from(last_change(subject)).unwrap_or(0);
+        let then = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+        let age = then.and_then(|then| self.look.now.duration_since(then).ok());
+        age.is_none_or(|age| age < least)
+    }
+}
+
+/// Returns what a process that an object's mode lets in speaks against.
+pub(super) fn let_in(caller: &Caller) -> Reason {
+    let pid = caller.pid;
+    let uid = caller.uids.and_then(|uids| uids.into_iter().find(|&uid| uid != 0));
+    uid.map_or(Reason::UserUnread(pid), |uid| Reason::UserLives(pid, uid))
+}
+
+/// Returns owner and creator, each once.
+fn uids(subject: Subject<'_>) -> Vec<u32> {
+    let owner = subject.owner().0;
+    let creator = subject.creator().map(|(uid, _)| uid).filter(|uid| *uid != owner);
+    [Some(owner), creator].into_iter().flatten().collect()
+}
+
+/// The last moment of which an object says that something was done to it, seconds since the epoch.
+fn last_change(subject: Subject<'_>) -> i64 {
+    match subject {
+        Subject::Shm(row) => row.ctime,
+        Subject::Sem(set) => set.row.ctime.max(set.row.otime),
+        Subject::Msg(row) => row.ctime.max(row.stime).max(row.rtime),
+        Subject::Posix(file) => file.facts.ctime.0.max(file.facts.born.map_or(0, |born| born.0)),
+    }
+}

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::lists::name;
-use super::scene::uids;
-use super::{Against, Scene};
+use super::{Reason, Scene, uids};
 use crate::engine::postgres;
+use crate::judge::access::Access;
 use crate::ledger::record::{How, Role};
 use crate::object::Identity;
 use crate::snapshot::subject::{Kind, Subject};
@@ -42,7 +42,7 @@ pub struct Proposal<'a> {
     /// The proposal that it belongs to: an index.
     pub leader: Option<usize>,
     /// What speaks against taking it.
-    pub against: Option<Against>,
+    pub against: Option<Reason>,
 }
 
 /// What is made of all that is asked for.
@@ -55,13 +55,16 @@ pub struct Plan<'a> {
     pub unread: Vec<i32>,
 }
 
+/// What is said of a list that is not understood.
+const UNKNOWN_LIST: &str = "it is a server's list in a form that this shmwarden does not know";
+
 /// What an object is known by within one look.
 type Number = (Kind, i32, Vec<u8>);
 
 struct Planning<'a, 'b> {
     scene: &'b Scene<'a>,
     min_age: Option<Duration>,
-    prior: &'b dyn Fn(Subject<'a>) -> Option<Against>,
+    prior: &'b dyn Fn(Subject<'a>) -> Option<Reason>,
     proposals: Vec<Proposal<'a>>,
     known: BTreeMap<Number, usize>,
 }
@@ -74,7 +77,7 @@ pub fn plan<'a>(
     scene: &Scene<'a>,
     wishes: &[Wish<'a>],
     min_age: Option<Duration>,
-    prior: &dyn Fn(Subject<'a>) -> Option<Against>,
+    prior: &dyn Fn(Subject<'a>) -> Option<Reason>,
 ) -> Plan<'a> {
     let (proposals, known) = (Vec::new(), BTreeMap::new());
     let mut planning = Planning { scene, min_age, prior, proposals, known };
@@ -118,31 +121,32 @@ impl<'a> Planning<'a, '_> {
     }
 
     /// What speaks against one object, whatever else is taken.
-    fn against(&self, subject: Subject<'a>, how: How) -> Option<Against> {
+    fn against(&self, subject: Subject<'a>, how: How) -> Option<Reason> {
         let scene = self.scene;
         let first = (self.prior)(subject);
         let first = first.filter(|prior| how != How::Named || !prior.is_waived_by_name());
         let not_yours = || {
             let owner = subject.owner().0;
-            (!scene.may_remove(subject)).then_some(Against::NotYours(owner))
+            let removable = |uid| Access::of(subject).is_removable_by(uid);
+            (!scene.remover.is_none_or(removable)).then_some(Reason::NotYours(owner))
         };
         let listed = || {
             let list = scene.lists.naming(subject).filter(|list| list.living);
-            list.map(|list| Against::Listed(list.identity.to_string()))
+            list.map(|list| Reason::Listed(list.identity.to_string()))
         };
         let unread = || {
             let unread = scene.lists.unread_of(&uids(subject))?;
             let own = subject.identity().is_some_and(|own| own == *unread);
-            Some(if own { Against::Unreadable } else { Against::ListUnread(unread.to_string()) })
+            Some(if own { Reason::Unreadable } else { Reason::ListUnread(unread.to_string()) })
         };
-        let no_identity = || subject.identity().is_none().then_some(Against::NoIdentity);
+        let no_identity = || subject.identity().is_none().then_some(Reason::NoIdentity);
         let young = || {
             let least = self.min_age.filter(|least| scene.is_young(subject, *least))?;
-            Some(Against::Young(least))
+            Some(Reason::Young(least))
         };
         let any_file = || match subject {
             Subject::Posix(file) => {
-                (!postgres::is_posix_name(&file.name.0)).then_some(Against::AnyFile)
+                (!postgres::is_posix_name(&file.name.0)).then_some(Reason::AnyFile)
             }
             _ => None,
         };
@@ -177,7 +181,7 @@ impl<'a> Planning<'a, '_> {
         if found.is_empty() && how != How::Named && one.against.is_none() && self.min_age.is_some()
         {
             let list = postgres::posix_name(header.control).lossy();
-            one.against = Some(Against::ListElsewhere(format!("/dev/shm/{list}")));
+            one.against = Some(Reason::ListElsewhere(format!("/dev/shm/{list}")));
         }
         let unknown = self.scene.lists.unknown_of(&[header.control], self.scene.look);
         if let (Some(unknown), Some(one)) = (unknown, self.proposals.get_mut(at)) {
@@ -195,7 +199,7 @@ impl<'a> Planning<'a, '_> {
         one.role = Role::Control;
         let (how, leader, own) = (one.how, one.leader.unwrap_or(at), uids(one.subject));
         let Some(named) = self.scene.lists.named_by(list) else {
-            one.against.get_or_insert(Against::UnknownLayout);
+            one.against.get_or_insert(Reason::UnknownLayout(UNKNOWN_LIST.to_owned()));
             return;
         };
         if let Some(unknown) = self.scene.lists.unknown_named_by(list, self.scene.look) {
@@ -205,8 +209,8 @@ impl<'a> Planning<'a, '_> {
             if uids(named).iter().any(|uid| own.contains(uid)) {
                 self.add(named, how, Role::Dynamic, Some(leader));
             } else if let Some(one) = self.proposals.get_mut(at) {
-                let foreign = Box::new(Against::NotYours(named.owner().0));
-                one.against.get_or_insert(Against::ListedStays(name(named), foreign));
+                let foreign = Box::new(Reason::NotYours(named.owner().0));
+                one.against.get_or_insert(Reason::GroupStays(name(named), foreign));
             }
         }
     }
@@ -218,13 +222,13 @@ impl<'a> Planning<'a, '_> {
             let why = match one.role {
                 Role::Control => {
                     let main = lists.leading_to(one.subject);
-                    main.map(|main| Against::MainStays(name(Subject::Shm(main))))
+                    main.map(|main| Reason::MainStays(name(Subject::Shm(main))))
                 }
                 Role::Main => None,
                 Role::Dynamic | Role::Other => lists.naming(one.subject).map(|list| {
                     let main = lists.leading_to_list(list).map(|main| name(Subject::Shm(main)));
                     let list = list.identity.to_string();
-                    Against::ListedByDead { first: main.unwrap_or_else(|| list.clone()), list }
+                    Reason::ListedByDead(list.clone(), main.unwrap_or(list))
                 }),
             };
             if let Some(why) = why {
@@ -246,8 +250,8 @@ impl<'a> Planning<'a, '_> {
             let Some((changed, _)) = file.birth.only_changed() else { continue };
             match one.leader.and_then(|leader| deaths.get(leader).copied().flatten()) {
                 Some(death) if changed <= death => {}
-                Some(_) => drop(one.against.get_or_insert(Against::ChangedSince)),
-                None => drop(one.against.get_or_insert(Against::NoIdentity)),
+                Some(_) => drop(one.against.get_or_insert(Reason::ChangedSince)),
+                None => drop(one.against.get_or_insert(Reason::NoIdentity)),
             }
         }
     }
@@ -258,7 +262,7 @@ impl<'a> Planning<'a, '_> {
     fn leaders_unread(&mut self) -> Vec<i32> {
         let (look, mut users, mut lists) = (self.scene.look, BTreeMap::new(), Vec::new());
         for (at, one) in self.proposals.iter().enumerate() {
-            let taken = matches!(one.against, None | Some(Against::ListedByDead { .. }));
+            let taken = matches!(one.against, None | Some(Reason::ListedByDead(..)));
             let alone = taken && one.leader.is_none() && self.min_age.is_some();
             if alone && one.role != Role::Main && is_perhaps_listed(one.subject) {
                 users.extend(uids(one.subject).into_iter().map(|uid| (uid, one.how)));
@@ -283,7 +287,7 @@ impl<'a> Planning<'a, '_> {
                     uids(one.subject).iter().any(|uid| uids(subject).contains(uid))
                 };
                 if let Some(one) = one.filter(its) {
-                    let why = Against::MayLead(name(subject), Box::new(against.clone()));
+                    let why = Reason::MayLead(name(subject), Box::new(against.clone()));
                     one.against.get_or_insert(why);
                 }
             }
@@ -293,7 +297,7 @@ impl<'a> Planning<'a, '_> {
 
     /// Where one of a group has to stay, all of it stays.
     fn together_or_not_at_all(&mut self) {
-        let mut stays: BTreeMap<usize, (String, Against)> = BTreeMap::new();
+        let mut stays: BTreeMap<usize, (String, Reason)> = BTreeMap::new();
         for (at, one) in self.proposals.iter().enumerate() {
             if let Some(against) = &one.against {
                 let group = one.leader.unwrap_or(at);
@@ -303,7 +307,7 @@ impl<'a> Planning<'a, '_> {
         for (at, one) in self.proposals.iter_mut().enumerate() {
             let group = one.leader.unwrap_or(at);
             if let (Some((what, why)), None) = (stays.get(&group), &one.against) {
-                one.against = Some(Against::ListedStays(what.clone(), Box::new(why.clone())));
+                one.against = Some(Reason::GroupStays(what.clone(), Box::new(why.clone())));
             }
         }
     }

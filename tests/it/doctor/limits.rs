@@ -97,7 +97,7 @@ fn perl_error(call: &str, name: &str) -> String {
 fn memory_of_all_segments_is_counted_in_pages() {
     sandbox::on_host(|| {
         set_limit("shmall", "100");
-        create_segment(User::Root, 5, 90 * 4096 + 1);
+        create_segment(User::Server, 5, 90 * 4096 + 1);
         let said = report(&[], 1);
         assert_eq!(limit(&said, "shmall"), (91, 100, 91));
         assert_eq!(finding(&said, "limit-shmall").0, "warn");

@@ -58,12 +58,12 @@ fn who_uses_a_set_in_the_second_of_its_last_use_keeps_it() {
         let before = Snapshot::of(before);
 
         let raced: Done = remove(&removal(&ledger, &before), &mut ledger).unwrap();
-        assert_eq!(raced.outcome, Outcome::Raced, "{raced:?}");
-        assert!(raced.detail.contains("between the decision and the removal"), "{raced:?}");
+        assert_eq!(raced.outcome(), Outcome::Raced, "{raced:?}");
+        assert!(raced.detail().contains("between the decision and the removal"), "{raced:?}");
         assert!(is_set(crash.id));
 
         let removed = remove(&removal(&ledger, &now), &mut ledger).unwrap();
-        assert_eq!(removed.outcome, Outcome::Removed, "{removed:?}");
+        assert_eq!(removed.outcome(), Outcome::Removed, "{removed:?}");
         assert!(!is_set(crash.id));
     });
 }

@@ -107,11 +107,11 @@ fn an_empty_book_asks_for_nothing() {
 #[test]
 fn each_reason_has_a_word_of_its_own_and_those_that_hold_are_known() {
     let holder = || super::make::closed(1, "x");
-    let holder = || shmwarden::judge::life::holder(&holder(), 0, false);
+    let holder = || shmwarden::judge::Holder::of(&holder(), 0, false);
     let text = String::new;
     let held = [
         Reason::Attached(1),
-        Reason::Mapped,
+        Reason::Mapped(holder()),
         Reason::PerhapsMapped(holder()),
         Reason::Dest,
         Reason::InstanceHeld(text()),
@@ -140,7 +140,7 @@ fn each_reason_has_a_word_of_its_own_and_those_that_hold_are_known() {
         Reason::UserUnrecorded(1),
         Reason::ChangedSince,
         Reason::UsedSince,
-        Reason::UsedElsewhere { ledger: text(), read: true },
+        Reason::UsedElsewhere(text()),
         Reason::UnsureSpace,
         Reason::Unwitnessed,
         Reason::Gone,
@@ -157,7 +157,7 @@ fn each_reason_has_a_word_of_its_own_and_those_that_hold_are_known() {
 #[test]
 fn a_hostile_command_line_never_reaches_a_terminal_as_it_is() {
     let hostile = Process { command: bytes("x\x1b[2J\0\n"), ..process(1, 1) };
-    let told = shmwarden::judge::life::holder(&hostile, 1, true).to_string();
+    let told = shmwarden::judge::Holder::of(&hostile, 1, true).to_string();
     assert!(!told.contains(['\x1b', '\n', '\0']), "{told:?}");
 }
 

@@ -64,7 +64,7 @@ fn any_file() -> impl Strategy<Value = Identity> {
             true => Birth::At(seconds, nanos),
             false => Birth::NotKept { changed: (seconds, nanos) },
         };
-        Identity::Posix(ShmFile { name, mount, file, birth, uid, bytes, mode: 0 })
+        Identity::Posix(ShmFile { name, mount, file, birth, uid, bytes })
     })
 }
 

@@ -164,7 +164,6 @@ pub fn file(name: &str, ino: u64) -> ShmFile {
         birth: Birth::At(seconds(10), 500_000_000),
         uid: UID,
         bytes: 1 << 20,
-        mode: 0,
     }
 }
 

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use shmwarden::judge::unowned::{Against, Plan, Scene, Wish, plan};
+use shmwarden::judge::Reason;
+use shmwarden::judge::unowned::{Plan, Scene, Wish, plan};
 use shmwarden::ledger::record::{How, Role};
 use shmwarden::object::{Bytes, Identity, Key, Segment, ShmFile};
 use shmwarden::snapshot::callers::Caller;
@@ -74,7 +75,7 @@ fn planned(
             Subject::Posix(file) => file.name.lossy(),
             other => format!("{} {}", other.kind().word(), other.id().unwrap()),
         };
-        (name, one.role, one.against.as_ref().map_or("", Against::code))
+        (name, one.role, one.against.as_ref().map_or("", Reason::code))
     });
     (made.collect(), unread)
 }
@@ -538,7 +539,7 @@ fn a_file_that_a_closed_process_may_map_is_refused() {
 }
 
 /// What a set whose members tell this shows of its use.
-fn set(waiters: u64, operators: &[i32], otime: i64, readable: bool) -> Option<Against> {
+fn set(waiters: u64, operators: &[i32], otime: i64, readable: bool) -> Option<&'static str> {
     let mut look = later();
     look.change(|look| look.sight = Sight::Namespace);
     set_in(&look, waiters, operators, otime, readable)
@@ -550,7 +551,7 @@ fn set_in(
     operators: &[i32],
     otime: i64,
     readable: bool,
-) -> Option<Against> {
+) -> Option<&'static str> {
     let row = sem::Row {
         id: 3,
         key: 5,
@@ -565,18 +566,18 @@ fn set_in(
     };
     let members = sem::Members { waiters, operators: operators.to_vec(), set_unseen: false };
     let set = Set { row, members: readable.then_some(members) };
-    Scene::of(look, &[]).in_use(Subject::Sem(&set))
+    Scene::of(look, &[]).in_use(Subject::Sem(&set)).map(|reason| reason.code())
 }
 
 #[test]
 fn a_set_with_a_waiter_or_a_living_operator_is_in_use() {
     assert_eq!(set(0, &[0], 0, true), None);
     assert_eq!(set(0, &[4711], 1, true), None);
-    assert_eq!(set(0, &[0, 4711], 1, true), Some(Against::LastUserUnseen));
-    assert_eq!(set(1, &[0, 4711], 1, true), Some(Against::Waited(1)));
-    assert_eq!(set(0, &[0, 4711, 900], 1, true), Some(Against::LastUserLives(900)));
-    assert_eq!(set(0, &[0], 1, true), Some(Against::LastUserUnseen));
-    assert_eq!(set(0, &[], 0, false), Some(Against::LastUserUnseen));
+    assert_eq!(set(0, &[0, 4711], 1, true), Some("last-user-unseen"));
+    assert_eq!(set(1, &[0, 4711], 1, true), Some("waited-for"));
+    assert_eq!(set(0, &[0, 4711, 900], 1, true), Some("last-user-lives"));
+    assert_eq!(set(0, &[0], 1, true), Some("last-user-unseen"));
+    assert_eq!(set(0, &[], 0, false), Some("last-user-unseen"));
 }
 
 /// `/proc` does not show it (`hidepid`), and the kernel says that it is there.
@@ -584,11 +585,14 @@ fn a_set_with_a_waiter_or_a_living_operator_is_in_use() {
 fn a_set_or_queue_whose_last_user_is_hidden_counts_as_used() {
     let mut look = later();
     look.change(|look| look.hidden = vec![4711]);
-    assert_eq!(set_in(&look, 0, &[4711], 1, true), Some(Against::LastUserUnseen));
+    assert_eq!(set_in(&look, 0, &[4711], 1, true), Some("last-user-unseen"));
     assert_eq!(set_in(&look, 0, &[4712], 1, true), None);
     let queue = |last_receiver| msg::Row { last_receiver, ..queue() };
-    let of = |row: &msg::Row| Scene::of(&look, &[]).in_use(Subject::Msg(row));
-    assert_eq!(of(&queue(4711)), Some(Against::LastUserUnseen));
+    let of = |row: &msg::Row| {
+        let used = Scene::of(&look, &[]).in_use(Subject::Msg(row));
+        used.map(|reason| reason.code())
+    };
+    assert_eq!(of(&queue(4711)), Some("last-user-unseen"));
     assert_eq!(of(&queue(4712)), None);
 }
 
@@ -614,22 +618,25 @@ fn queue() -> msg::Row {
 #[test]
 fn a_queue_with_a_living_user_or_somebody_who_waits_is_in_use() {
     let row = msg::Row { last_sender: 4711, rtime: 0, ..queue() };
-    let of = |look: &Snapshot, row: &msg::Row| Scene::of(look, &[]).in_use(Subject::Msg(row));
+    let of = |look: &Snapshot, row: &msg::Row| {
+        let used = Scene::of(look, &[]).in_use(Subject::Msg(row));
+        used.map(|reason| reason.code())
+    };
     let mut look = later();
     assert_eq!(of(&look, &row), None);
     let sender = msg::Row { last_sender: 900, ..row.clone() };
-    assert_eq!(of(&look, &sender), Some(Against::LastUserLives(900)));
+    assert_eq!(of(&look, &sender), Some("last-user-lives"));
     let unseen = msg::Row { last_sender: 0, ..row.clone() };
-    assert_eq!(of(&look, &unseen), Some(Against::LastUserUnseen));
+    assert_eq!(of(&look, &unseen), Some("last-user-unseen"));
     let waits = |blocked, unasked| Some(Waits { blocked, unasked });
     look.change(|look| look.waits = waits(vec![], vec![900]));
     assert_eq!(of(&look, &row), None, "900 may not open it");
     let open = msg::Row { mode: 0o666, ..row.clone() };
-    assert_eq!(of(&look, &open), Some(Against::PerhapsBlocked(900)));
+    assert_eq!(of(&look, &open), Some("perhaps-blocked-on"));
     let blocked = |pid, what| Found { pid, what, times: 1 };
     let both = vec![blocked(900, WaitsFor::Set(3)), blocked(1, WaitsFor::Queue(3))];
     look.change(|look| look.waits = waits(both, vec![900]));
-    assert_eq!(of(&look, &row), Some(Against::Blocked(1)));
+    assert_eq!(of(&look, &row), Some("blocked-on"));
     look.change(|look| look.waits = None);
-    assert_eq!(of(&look, &row), Some(Against::LastUserUnseen), "nobody looked");
+    assert_eq!(of(&look, &row), Some("last-user-unseen"), "nobody looked");
 }

@@ -2,7 +2,7 @@
 
 use shmwarden::judge::{self, Life, Policy, Reason};
 use shmwarden::ledger::record::{Claim, End, EngineName, How, ObjectSeen, Record, Role};
-use shmwarden::object::{FileRef, Identity, Key, ProcessRef, Segment, ShmFile};
+use shmwarden::object::{FileRef, Identity, Key, ProcessRef, Segment};
 use shmwarden::snapshot::opened::Opened;
 use shmwarden::snapshot::{Mapped, Process, Seen, Sight, Table};
 use shmwarden::sys::shm::{MODE_DEST, Row};
@@ -98,7 +98,7 @@ fn attached_keeps_everything_though_one_object_alone_is_attached() {
 fn mapped_keeps_everything_though_one_file_alone_is_mapped() {
     let mut crashed = crashed();
     crashed.look.change(|look| look.processes = Table::Whole(vec![mapper(crashed.dynamic.file)]));
-    assert_eq!(crashed.reason(3), Some(Reason::Mapped));
+    assert!(matches!(crashed.reason(3), Some(Reason::Mapped(_))));
     assert!(matches!(crashed.reason(2), Some(Reason::InstanceHeld(_))));
     assert!(matches!(crashed.reason(1), Some(Reason::InstanceHeld(_))));
 }
@@ -135,9 +135,10 @@ fn a_file_may_be_mapped_by_whoever_is_hidden_or_elsewhere_and_by_closed_ones_who
     let story = Story::of(generic(1))
         .object(1, Role::Other, posix(&file("arena", 9)))
         .end(1, End::Signal(9));
-    let with = |mode, sight, processes: Vec<Process>| {
+    let with = |mode: u32, sight, processes: Vec<Process>| {
         let mut look = look();
-        look.change(|look| look.files = files(vec![ShmFile { mode, ..file("arena", 9) }]));
+        look.change(|look| look.files = files(vec![file("arena", 9)]));
+        look.change(|look| look.files.rows_mut()[0].facts.mode = 0o100_000 | mode);
         look.change(|look| (look.sight, look.processes) = (sight, Table::Whole(processes)));
         reason(&story.book, &look, 1).map(|reason| reason.code())
     };

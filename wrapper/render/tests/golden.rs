@@ -21,7 +21,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 use shmwarden::judge::Evidence;
-use shmwarden::judge::unowned::Against;
+use shmwarden::judge::Reason;
 use shmwarden::ledger::record::{Adopted, End, How, Outcome, Record, Role};
 use shmwarden::object::Identity;
 use shmwarden::snapshot::subject::Kind;
@@ -256,8 +256,8 @@ fn candidates() -> Vec<Candidate> {
             identity: Some(set),
             ..base.clone()
         },
-        Candidate { id: Some(5), against: Some(Against::Attached(1)), ..base.clone() },
-        Candidate { id: Some(6), against: Some(Against::Attached(2)), ..base.clone() },
+        Candidate { id: Some(5), against: Some(Reason::Attached(1)), ..base.clone() },
+        Candidate { id: Some(6), against: Some(Reason::Attached(2)), ..base.clone() },
         Candidate {
             kind: Kind::Posix,
             id: None,
@@ -265,7 +265,7 @@ fn candidates() -> Vec<Candidate> {
             name: Some(hostile),
             identity: None,
             how: How::Named,
-            against: Some(Against::NoIdentity),
+            against: Some(Reason::NoIdentity),
             ..base
         },
     ]

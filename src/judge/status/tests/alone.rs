@@ -1,7 +1,7 @@
 //! What no ledger has.
 
 use super::make::{Change, UID, alone, file, file_ref, look, mapper, process, row, set, with};
-use crate::judge::status::Status::{Orphan, Unrecorded};
+use crate::judge::status::Status::{Idle, Orphan, Unrecorded};
 use crate::snapshot::{Mapped, Seen, Sight, Snapshot, Table};
 use crate::sys::msg;
 use crate::sys::shm::{MODE_DEST, Row};
@@ -12,20 +12,20 @@ fn and(mut look: Snapshot, process: crate::snapshot::Process) -> Snapshot {
 }
 
 #[test]
-fn an_unattached_segment_whose_creator_is_dead_is_an_orphan() {
+fn an_unattached_segment_whose_creator_is_dead_is_an_orphan_or_idle_while_its_user_lives() {
     let look = with(vec![row(1)], vec![]);
     assert_eq!(alone(&look), (Orphan, "creator-dead"));
     let owner = process(60, 600, UID);
-    assert_eq!(alone(&and(look, owner)), (Orphan, "creator-dead"));
+    assert_eq!(alone(&and(look, owner)), (Idle, "user-lives"));
 }
 
 #[test]
-fn a_creator_that_may_live_makes_no_orphan_unless_its_number_is_anothers() {
+fn a_creator_that_may_live_makes_no_orphan() {
     let look = with(vec![row(1)], vec![]);
     let creator = process(50, 500, UID);
     assert_eq!(alone(&and(look.clone(), creator)), (Unrecorded, "creator-lives"));
     let other = process(50, 500, 0);
-    assert_eq!(alone(&and(look.clone(), other)), (Orphan, "no-user"));
+    assert_eq!(alone(&and(look.clone(), other)), (Unrecorded, "creator-lives"));
     let mut zombie = process(50, 500, UID);
     zombie.ended = true;
     assert_eq!(alone(&and(look, zombie)), (Orphan, "creator-dead"));
@@ -50,10 +50,10 @@ fn whom_one_cannot_see_counts_as_alive() {
     hiding.change(|look| look.sight = Sight::Namespace);
     assert_eq!(alone(&hiding), (Unrecorded, "pids-elsewhere"));
     let mut hiding = with(vec![], vec![file("a")]);
-    hiding.change(|look| look.sight = Sight::Part);
-    assert_eq!(alone(&hiding), (Unrecorded, "processes-hidden"));
-    hiding.change(|look| look.sight = Sight::Namespace);
-    assert_eq!(alone(&hiding), (Unrecorded, "pids-elsewhere"));
+    for sight in [Sight::Part, Sight::Namespace] {
+        hiding.change(|look| look.sight = sight);
+        assert_eq!(alone(&hiding), (Unrecorded, "use-unseen"));
+    }
 }
 
 #[test]
@@ -64,6 +64,12 @@ fn a_set_is_in_use_by_waiters_and_by_its_last_operator() {
         look
     };
     assert_eq!(alone(&of(set(&[0, 55]))), (Orphan, "no-user"));
+    let elsewhere = |set| {
+        let mut look = of(set);
+        look.change(|look| look.sight = Sight::Namespace);
+        look
+    };
+    assert_eq!(alone(&elsewhere(set(&[0, 55]))), (Unrecorded, "last-user-unseen"));
     let operator = process(55, 600, 0);
     let lives = and(of(set(&[0, 55])), operator);
     assert_eq!(alone(&lives), (Unrecorded, "last-user-lives"));
@@ -77,7 +83,7 @@ fn a_set_is_in_use_by_waiters_and_by_its_last_operator() {
     closed.members = None;
     assert_eq!(alone(&of(closed)), (Unrecorded, "last-user-unseen"));
     // Operated, and by nobody that can be seen from this PID namespace.
-    assert_eq!(alone(&of(set(&[0]))), (Unrecorded, "last-user-unseen"));
+    assert_eq!(alone(&elsewhere(set(&[0]))), (Unrecorded, "last-user-unseen"));
     let mut fresh = set(&[0]);
     fresh.row.otime = 0;
     assert_eq!(alone(&of(fresh)), (Orphan, "no-user"));
@@ -117,17 +123,20 @@ fn a_queue_is_in_use_by_its_last_sender_and_receiver() {
 #[test]
 fn a_file_is_in_use_by_whoever_maps_it_or_may() {
     let look = with(vec![], vec![file("a")]);
-    assert_eq!(alone(&look), (Orphan, "no-user"));
+    assert_eq!(alone(&look), (Unrecorded, "any-file"));
+    let server = with(vec![], vec![file("PostgreSQL.1")]);
+    assert_eq!(alone(&server), (Orphan, "no-user"));
     let owner = process(60, 600, UID);
-    assert_eq!(alone(&and(look.clone(), owner)), (Unrecorded, "user-lives"));
+    assert_eq!(alone(&and(server, owner)), (Unrecorded, "user-lives"));
     let maps = mapper(60, 7, &[(Mapped::File(file_ref(&file("a").name)), 1)]);
     assert_eq!(alone(&and(look.clone(), maps)), (Unrecorded, "mapped"));
     for maps in [Some(Seen::Denied), None] {
         let mut closed = process(60, 600, 7);
+        let code = if maps.is_some() { "perhaps-mapped" } else { "pids-elsewhere" };
         closed.maps = maps;
         let mut closed = and(look.clone(), closed);
-        assert_eq!(alone(&closed), (Orphan, "no-user"), "its mode lets in its owner alone");
+        assert_eq!(alone(&closed), (Unrecorded, "any-file"), "its mode lets in its owner alone");
         closed.change(|look| look.files.rows_mut()[0].facts.mode |= 0o044);
-        assert_eq!(alone(&closed), (Unrecorded, "perhaps-mapped"));
+        assert_eq!(alone(&closed), (Unrecorded, code));
     }
 }

@@ -2,19 +2,19 @@
 
 use super::make::{Change, SERVER, Story, UID, mapper, only, process, row, server, set, with};
 use crate::judge::status::Account;
-use crate::judge::status::holders::{Holders, Holding, Use, Uses};
+use crate::judge::status::holders::{Holders, Holding};
+use crate::judge::usage::Kind;
 use crate::ledger::record::End;
-use crate::object::FileRef;
-use crate::snapshot::uses::{Found, WaitsFor};
+use crate::snapshot::uses::{Found, Waits, WaitsFor};
 use crate::snapshot::{Mapped, Process, Seen, Snapshot, Table};
 use crate::sys::shm::Row;
 
-fn holding(look: &Snapshot, accounts: &[Account], uses: &Uses) -> Holding {
-    Holders::of(look, accounts, uses).of_object(&only(look, accounts))
+fn holding(look: &Snapshot, accounts: &[Account]) -> Holding {
+    Holders::of(look, accounts).of_object(&only(look, accounts))
 }
 
 /// Pid, attachments, way of use, account and orphan of each.
-type Short = (i32, u64, Use, Option<usize>, bool);
+type Short = (i32, u64, Kind, Option<usize>, bool);
 
 fn short(holding: &Holding) -> Vec<Short> {
     let one = |held: &crate::judge::status::holders::Held| {
@@ -39,8 +39,8 @@ fn attachments_are_counted_a_process_and_what_is_left_is_unexplained() {
     let mut closed = process(62, 600, 0);
     closed.maps = Some(Seen::Denied);
     look.change(|look| look.processes.add(closed));
-    let found = holding(&look, &[], &Uses::default());
-    let expected = [(60, 3, Use::Attached, None, false), (61, 1, Use::Attached, None, false)];
+    let found = holding(&look, &[]);
+    let expected = [(60, 3, Kind::Attached, None, false), (61, 1, Kind::Attached, None, false)];
     assert_eq!(short(&found), expected);
     assert_eq!((found.unexplained, found.closed), (Some(1), vec![62]));
 }
@@ -51,7 +51,7 @@ fn a_segment_of_the_same_id_in_another_namespace_is_another() {
     look.change(|look| {
         look.processes.add(Process { same_ipc: Some(false), ..mapper(60, UID, &[(IT, 1)]) })
     });
-    let found = holding(&look, &[], &Uses::default());
+    let found = holding(&look, &[]);
     assert_eq!((short(&found), found.unexplained), (vec![], Some(1)));
 }
 
@@ -59,7 +59,7 @@ fn a_segment_of_the_same_id_in_another_namespace_is_another() {
 fn more_mappings_than_attachments_explain_all() {
     let mut look = attached(1);
     look.change(|look| look.processes.add(mapper(60, UID, &[(IT, 3)])));
-    assert_eq!(holding(&look, &[], &Uses::default()).unexplained, Some(0));
+    assert_eq!(holding(&look, &[]).unexplained, Some(0));
 }
 
 #[test]
@@ -71,8 +71,8 @@ fn a_descendant_of_a_living_server_is_of_its_instance() {
     });
     look.change(|look| look.processes.add(mapper(61, 7, &[(IT, 1)])));
     let accounts = [Story::begin().has(&row(1)).account(&look)];
-    let expected = [(60, 1, Use::Attached, Some(0), false), (61, 1, Use::Attached, None, false)];
-    assert_eq!(short(&holding(&look, &accounts, &Uses::default())), expected);
+    let expected = [(60, 1, Kind::Attached, Some(0), false), (61, 1, Kind::Attached, None, false)];
+    assert_eq!(short(&holding(&look, &accounts)), expected);
 }
 
 #[test]
@@ -81,8 +81,8 @@ fn who_holds_what_a_dead_server_left_is_its_orphan() {
     look.change(|look| look.processes.add(mapper(60, UID, &[(IT, 1)])));
     let story = Story::begin().has(&row(1)).ended(End::Signal(9));
     let accounts = [story.account(&look)];
-    let expected = [(60, 1, Use::Attached, Some(0), true)];
-    assert_eq!(short(&holding(&look, &accounts, &Uses::default())), expected);
+    let expected = [(60, 1, Kind::Attached, Some(0), true)];
+    assert_eq!(short(&holding(&look, &accounts)), expected);
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn parents_in_a_circle_end() {
     let mut look = attached(1);
     look.change(|look| look.processes.add(Process { parent: 60, ..mapper(60, UID, &[(IT, 1)]) }));
     look.change(|look| look.processes.rows_mut()[0].parent = 1);
-    assert_eq!(holding(&look, &[], &Uses::default()).holders.len(), 1);
+    assert_eq!(holding(&look, &[]).holders.len(), 1);
 }
 
 #[test]
@@ -100,18 +100,14 @@ fn a_set_is_held_by_who_waits_and_by_who_operated_it_last_and_lives() {
     look.change(|look| look.processes.add(process(55, 600, 0)));
     look.change(|look| look.processes.add(process(57, 600, 0)));
     let found = |pid, what| Found { pid, what, times: 2 };
-    let opened = Found { pid: 55, what: (), times: 1 };
-    let uses = Uses {
-        blocked: vec![
-            found(57, WaitsFor::Set(3)),
-            found(55, WaitsFor::Set(4)),
-            found(55, WaitsFor::Queue(3)),
-        ],
-        open: vec![(FileRef { dev: 1, ino: 1 }, opened)],
-        closed: vec![80],
-    };
-    let found = holding(&look, &[], &uses);
-    let expected = [(57, 2, Use::Waits, None, false), (55, 0, Use::OperatedLast, None, false)];
+    let blocked = vec![
+        found(57, WaitsFor::Set(3)),
+        found(55, WaitsFor::Set(4)),
+        found(55, WaitsFor::Queue(3)),
+    ];
+    look.change(|look| look.waits = Some(Waits { blocked, unasked: vec![80] }));
+    let found = holding(&look, &[]);
+    let expected = [(57, 2, Kind::Waits, None, false), (55, 0, Kind::OperatedLast, None, false)];
     assert_eq!(short(&found), expected);
     assert_eq!((found.unexplained, found.closed), (None, vec![80]));
 }

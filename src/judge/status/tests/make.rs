@@ -173,7 +173,6 @@ pub(super) fn file(name: &str) -> ListedFile {
         birth: Birth::At(1_799_999_000, 5),
         uid: UID,
         bytes: 4096,
-        mode: 0o600,
     };
     ListedFile { name, facts, identity }
 }

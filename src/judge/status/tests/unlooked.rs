@@ -16,7 +16,7 @@ fn unlooked(whose: Whose) -> Unlooked {
 fn said(look: &Snapshot, accounts: &[Account], whose: Whose) -> (Status, &'static str, String) {
     let judged = statuses(look, accounts, &[unlooked(whose)]);
     assert_eq!(judged.len(), 1);
-    (judged[0].verdict, judged[0].why.code(), judged[0].why.to_string())
+    (judged[0].verdict, judged[0].why.code(), judged[0].sentence())
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn the_word_of_a_user_on_what_is_used_counts_where_he_may_use_it() {
 
 #[test]
 fn a_file_is_its_owners() {
-    let look = with(vec![], vec![file("a")]);
+    let look = with(vec![], vec![file("PostgreSQL.1")]);
     assert_eq!(said(&look, &[], Whose::User(UID)).1, "ledger-unread");
     assert_eq!(said(&look, &[], Whose::User(UID + 1)).1, "no-user");
 }

@@ -7,8 +7,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use shmwarden::attribute::sets::{queue_differs, set_differs};
-use shmwarden::judge::status::Alone;
-use shmwarden::judge::unowned::Against;
 use shmwarden::judge::{Evidence, Holder, Reason, differs};
 use shmwarden::object::{Identity, ProcessRef, Queue, SemaphoreSet};
 use shmwarden::snapshot::Sight;
@@ -43,29 +41,17 @@ complete!(
 
 complete!(
     every_reason_has_a_sample, reasons, Reason:
-    Dead, Live(_), OrphanLives(_), Unseen(_), OtherBoot, OtherIpcNamespace, OtherMount, Changed(_),
-    Attached(_), Mapped, Opened(_), Locked, PerhapsMapped(_), Dest, InstanceHeld(_), LeftClean,
-    LeftUnseen, UnknownLayout(_), ListedStays(_), EarlierStays(_), PidReused, Unlisted, Foreign,
-    Adopted, NotOrphan(_), NotAdopted(_), Waited(_), PerhapsWaited(_), LastUserLives(_),
-    LastUserUnseen, SharedWith(_), OthersMayUse(_), OthersUnseen, Unreadable, UserUnrecorded(_),
-    ChangedSince, NoBirthTime(_), UsedSince, UsedElsewhere { .. }, UnsureSpace, Unwitnessed, Gone,
-);
-
-complete!(
-    every_objection_to_an_orphan_has_a_sample, against, Against:
-    Recorded(_), Suspect(_), LedgerUnread(_), Attached(_), Dest, Mapped(_), Opened(_), Locked,
-    PerhapsMapped(_), UseUnseen, Waited(_), Blocked(_), PerhapsBlocked(_), LastUserLives(_),
-    LastUserUnseen, CreatorLives(_), Listed(_), ListedByDead { .. }, ListUnread(_), Young(_),
-    ChangedSince, NoIdentity, ListedStays(..), MainStays(_), MayLead(..), UnknownLayout,
-    Unreadable, NotYours(_), UserLives { .. }, UserUnread(_), Hidden, PidsElsewhere,
-    CreatorUnseen(_), ListElsewhere(_), AnyFile,
-);
-
-complete!(
-    every_word_on_an_unrecorded_object_has_a_sample, alone, Alone:
-    CreatorDead(_), NoUser, Attached(_), Dest, Mapped(_), Opened(_), Locked, PerhapsMapped(_),
-    Waited(_), LastUserLives(_), LastUserUnseen, CreatorLives(_), CreatorUnseen, UserLives(_),
-    Hidden, Outside,
+    Dead, Adopted, CreatorDead(_), NoUser, Named, Belongs, Gone, Live(_), Unseen(_), AtWork(_),
+    Attached(_), Dest, Mapped(_), Opened(_), Locked, PerhapsMapped(_), Waited(_), Blocked(_),
+    PerhapsWaited(_), PerhapsBlocked(_), LastUserLives(_), SharedWith(_), InstanceHeld(_),
+    OrphanLives(_), LeftClean, LeftUnseen, OtherBoot, OtherIpcNamespace, OtherMount, Changed(_),
+    Suspect(_), LedgerUnread(_), UserLives(..), UserUnread(_), Hidden, PidsElsewhere,
+    CreatorUnseen(_), ListElsewhere(_), AnyFile, UseUnseen, LastUserUnseen, CreatorLives(_),
+    OthersMayUse(_), OthersUnseen, Unreadable, UserUnrecorded(_), UsedSince, UsedElsewhere(_),
+    MayBeUsedElsewhere(_), Used, ChangedSince, NoBirthTime(_), NoIdentity, UnsureSpace,
+    UnknownLayout(_), ListedStays(_), GroupStays(..), EarlierStays(_), NotAdopted(_), PidReused,
+    Unlisted, Foreign, Unwitnessed, PerhapsListed, Recorded(_), Listed(_), ListedByDead(..),
+    ListUnread(_), Young(_), MainStays(_), MayLead(..), NotYours(_),
 );
 
 /// Returns a process that holds something, and whose command line is hostile.
@@ -201,134 +187,116 @@ pub fn evidence() -> Vec<Evidence> {
     all
 }
 
-/// Returns every reason of `sweep` and `run`.
+/// Returns every reason.
 pub fn reasons() -> Vec<Reason> {
-    let mut all = vec![Reason::Dead];
+    let mut all = of_what_goes();
     all.extend(evidence().into_iter().map(Reason::Live));
-    all.extend(evidence().into_iter().map(Reason::OrphanLives));
     all.extend(evidence().into_iter().map(Reason::Unseen));
+    all.push(Reason::AtWork(4700));
+    all.extend(of_use());
+    all.extend(evidence().into_iter().map(Reason::OrphanLives));
+    all.extend([Reason::LeftClean, Reason::LeftUnseen]);
     all.extend([Reason::OtherBoot, Reason::OtherIpcNamespace, Reason::OtherMount]);
     all.extend(differences().into_iter().map(Reason::Changed));
-    all.extend(of_use());
+    all.extend(of_who_may_want_it());
+    all.extend(of_doubt());
     all.extend(of_the_instance());
-    all.extend(against().into_iter().map(Reason::NotOrphan));
+    all.extend(of_adopt());
     all
 }
 
+fn of_what_goes() -> Vec<Reason> {
+    vec![
+        Reason::Dead,
+        Reason::Adopted,
+        Reason::CreatorDead(4711),
+        Reason::NoUser,
+        Reason::Named,
+        Reason::Belongs,
+        Reason::Gone,
+    ]
+}
+
 fn of_use() -> Vec<Reason> {
-    let elsewhere = |read| Reason::UsedElsewhere {
-        ledger: "/var/lib/shmwarden/other\n.ledger".to_owned(),
-        read,
-    };
     vec![
         Reason::Attached(1),
         Reason::Attached(2),
-        Reason::Mapped,
+        Reason::Dest,
+        Reason::Mapped(holder()),
         Reason::Opened(holder()),
         Reason::Locked,
         Reason::PerhapsMapped(holder()),
-        Reason::Dest,
         Reason::Waited(1),
         Reason::Waited(2),
+        Reason::Blocked(holder()),
         Reason::PerhapsWaited(holder()),
+        Reason::PerhapsBlocked(holder()),
         Reason::LastUserLives(holder()),
-        Reason::LastUserUnseen,
+        Reason::LastUserLives(Holder::hidden(4800)),
         Reason::SharedWith(holder()),
+        Reason::InstanceHeld(main_segment()),
+    ]
+}
+
+fn of_who_may_want_it() -> Vec<Reason> {
+    vec![
+        Reason::Suspect("/var/lib/shmwarden/main.ledger (perhaps its own)".to_owned()),
+        Reason::LedgerUnread("/home/a/.local/state/shmwarden (Permission denied)".to_owned()),
+        Reason::UserLives(4800, make::UID),
+        Reason::UserUnread(4800),
+        Reason::Hidden,
+        Reason::PidsElsewhere,
+        Reason::CreatorUnseen(make::UID),
+        Reason::ListElsewhere(listed_file()),
+        Reason::AnyFile,
+    ]
+}
+
+fn of_doubt() -> Vec<Reason> {
+    let ledger = || "/var/lib/shmwarden/other\n.ledger".to_owned();
+    vec![
+        Reason::UseUnseen,
+        Reason::LastUserUnseen,
+        Reason::CreatorLives(holder()),
         Reason::OthersMayUse(holder()),
         Reason::OthersUnseen,
         Reason::Unreadable,
         Reason::UserUnrecorded(4800),
         Reason::UsedSince,
-        elsewhere(true),
-        elsewhere(false),
+        Reason::UsedElsewhere(ledger()),
+        Reason::MayBeUsedElsewhere(ledger()),
+        Reason::Used,
+        Reason::ChangedSince,
+        Reason::NoBirthTime("and when its server died is not known"),
+        Reason::NoIdentity,
+        Reason::UnsureSpace,
     ]
 }
 
 fn of_the_instance() -> Vec<Reason> {
     vec![
-        Reason::InstanceHeld(main_segment()),
-        Reason::LeftClean,
-        Reason::LeftUnseen,
         Reason::UnknownLayout("PostgreSQL 99 is not known".to_owned()),
         Reason::ListedStays(listed_file()),
+        Reason::GroupStays(listed_file(), Box::new(Reason::Attached(1))),
         Reason::EarlierStays(listed_file()),
+        Reason::NotAdopted(listed_file()),
         Reason::PidReused,
         Reason::Unlisted,
         Reason::Foreign,
-        Reason::Adopted,
-        Reason::NotAdopted(listed_file()),
-        Reason::ChangedSince,
-        Reason::NoBirthTime("and when its server died is not known"),
-        Reason::UnsureSpace,
         Reason::Unwitnessed,
-        Reason::Gone,
+        Reason::PerhapsListed,
     ]
 }
 
-/// Returns everything that can speak against adopting an object.
-pub fn against() -> Vec<Against> {
-    let boxed = || Box::new(Against::Attached(1));
+fn of_adopt() -> Vec<Reason> {
     vec![
-        Against::Recorded("/var/lib/shmwarden/main.ledger (its server lives)".to_owned()),
-        Against::Suspect("/var/lib/shmwarden/main.ledger (perhaps its own)".to_owned()),
-        Against::LedgerUnread("/home/a/.local/state/shmwarden (Permission denied)".to_owned()),
-        Against::Attached(1),
-        Against::Attached(2),
-        Against::Dest,
-        Against::Mapped(4800),
-        Against::Opened(4800),
-        Against::Locked,
-        Against::PerhapsMapped(4800),
-        Against::UseUnseen,
-        Against::Waited(1),
-        Against::Waited(2),
-        Against::Blocked(4800),
-        Against::PerhapsBlocked(4800),
-        Against::LastUserLives(4800),
-        Against::LastUserUnseen,
-        Against::CreatorLives(4800),
-        Against::Listed(listed_file()),
-        Against::ListedByDead { list: listed_file(), first: main_segment() },
-        Against::ListUnread(listed_file()),
-        Against::Young(Duration::from_secs(3600)),
-        Against::ChangedSince,
-        Against::NoIdentity,
-        Against::ListedStays(listed_file(), boxed()),
-        Against::MainStays(main_segment()),
-        Against::MayLead(main_segment(), boxed()),
-        Against::UnknownLayout,
-        Against::Unreadable,
-        Against::NotYours(make::OTHER_UID),
-        Against::UserLives { pid: 4800, uid: make::UID },
-        Against::UserUnread(4800),
-        Against::Hidden,
-        Against::PidsElsewhere,
-        Against::CreatorUnseen(make::UID),
-        Against::ListElsewhere(listed_file()),
-        Against::AnyFile,
-    ]
-}
-
-/// Returns everything that an object which no ledger has can show of itself.
-pub fn alone() -> Vec<Alone> {
-    vec![
-        Alone::CreatorDead(4711),
-        Alone::NoUser,
-        Alone::Attached(1),
-        Alone::Attached(2),
-        Alone::Dest,
-        Alone::Mapped(4800),
-        Alone::Opened(4800),
-        Alone::Locked,
-        Alone::PerhapsMapped(4800),
-        Alone::Waited(1),
-        Alone::Waited(2),
-        Alone::LastUserLives(4800),
-        Alone::LastUserUnseen,
-        Alone::CreatorLives(4711),
-        Alone::CreatorUnseen,
-        Alone::UserLives(4800),
-        Alone::Hidden,
-        Alone::Outside,
+        Reason::Recorded("/var/lib/shmwarden/main.ledger (its server lives)".to_owned()),
+        Reason::Listed(listed_file()),
+        Reason::ListedByDead(listed_file(), main_segment()),
+        Reason::ListUnread(listed_file()),
+        Reason::Young(Duration::from_secs(3600)),
+        Reason::MainStays(main_segment()),
+        Reason::MayLead(main_segment(), Box::new(Reason::Attached(1))),
+        Reason::NotYours(make::OTHER_UID),
     ]
 }

@@ -58,6 +58,7 @@ pub fn path(ledger: usize) -> PathBuf {
 
 pub fn policy(world: &World) -> Policy {
     Policy {
+        only_looks: false,
         include_clean: world.include_clean,
         descendants: world.descendants.iter().copied().map(named).collect(),
         starting: world.starting,
@@ -217,7 +218,6 @@ fn file(thing: &Thing) -> ShmFile {
         birth: thing.born.map_or(not_kept, |(seconds, nanos)| Birth::At(seconds, nanos)),
         uid: thing.uid,
         bytes: thing.bytes,
-        mode: thing.mode,
     }
 }
 

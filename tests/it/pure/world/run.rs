@@ -5,9 +5,10 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use shmwarden::attribute::{self, Suspect};
-use shmwarden::judge::status::{self, Account, Judged, Status, Unlooked, Whose, Why};
-use shmwarden::judge::unowned::{Against, Plan, Proposal, Scene, Wish, plan};
-use shmwarden::judge::{self, Action, Life, Reason, life};
+use shmwarden::judge::status::{self, Account, Judged, Status, Unlooked, Whose};
+use shmwarden::judge::unowned::{Plan, Proposal, Scene, Wish, plan};
+use shmwarden::judge::{self, Action, Life, PeerWord, Reason, life};
+use shmwarden::ledger::peers::Peer;
 use shmwarden::ledger::record::{End, How, Record};
 use shmwarden::ledger::{Book, Entry};
 use shmwarden::object::Identity;
@@ -131,8 +132,16 @@ pub fn sweep(world: &World, at: usize) -> Swept {
     let suspects = attribute_all(&mut book, &look);
     let seen = life::judge(&book, &look, &policy);
     let mut actions = judge::decide(&book, &look, &seen, &suspects, &policy);
-    judge::spare_used_elsewhere(&mut actions, &book, &build::peers(world, at), &look);
+    spare(&mut actions, &book, &build::peers(world, at), &look);
     Swept { state, actions }
+}
+
+fn spare(actions: &mut [Action], book: &Book, peers: &[Peer], look: &Snapshot) {
+    let words: Vec<PeerWord<'_>> = peers
+        .iter()
+        .map(|peer| PeerWord { path: &peer.path, uid: peer.uid, book: peer.book.as_ref() })
+        .collect();
+    judge::spare_used_elsewhere(actions, book, &words, look);
 }
 
 /// Notes the end of every run that is over.
@@ -181,7 +190,7 @@ fn sweep_adopted(world: &World, at: usize, book: Book) -> Swept {
         read_unattached(world, &mut look, &unread);
         actions.clear();
     }
-    judge::spare_used_elsewhere(&mut actions, &book, &build::peers(world, at), &look);
+    spare(&mut actions, &book, &build::peers(world, at), &look);
     Swept { state: "adopted", actions }
 }
 
@@ -271,7 +280,7 @@ pub fn unlooked(world: &World) -> Vec<Unlooked> {
 pub struct Adopting<'a> {
     world: &'a World,
     look: Snapshot,
-    prior: BTreeMap<Number, Against>,
+    prior: BTreeMap<Number, Reason>,
 }
 
 impl<'a> Adopting<'a> {
@@ -337,21 +346,19 @@ fn code(one: &Proposal<'_>) -> &'static str {
 
 /// What the ledgers have against taking an object, as the program has it
 /// (`wrapper/command/orphans.rs`).
-fn against(one: &Judged<'_>, accounts: &[Account], unlooked: &[Unlooked]) -> Option<Against> {
+fn against(one: &Judged<'_>, accounts: &[Account], unlooked: &[Unlooked]) -> Option<Reason> {
     let said = one.why.to_string();
     let lives = one.account.and_then(|at| accounts.get(at)).is_some_and(Account::lives);
-    match (&one.why, one.verdict) {
-        (Why::Alone(_) | Why::Unlooked { .. }, _) | (_, Status::Changed) => {
+    match (one.account, &one.why, one.verdict) {
+        (None, ..) | (_, _, Status::Changed) => {
             let unlooked = unlooked.iter().find(|place| place.concerns(one.subject));
-            unlooked.map(|unlooked| Against::LedgerUnread(unlooked.place.clone()))
+            unlooked.map(|unlooked| Reason::LedgerUnread(unlooked.place.clone()))
         }
-        (Why::Used, _) if !lives => Some(Against::Suspect(said)),
-        (Why::Sweep(reason), Status::Unrecorded)
-            if matches!(**reason, Reason::PidReused | Reason::Unlisted) && !lives =>
-        {
-            Some(Against::Suspect(said))
+        (_, Reason::Used, _) if !lives => Some(Reason::Suspect(said)),
+        (_, Reason::PidReused | Reason::Unlisted, Status::Unrecorded) if !lives => {
+            Some(Reason::Suspect(said))
         }
-        _ => Some(Against::Recorded(said)),
+        _ => Some(Reason::Recorded(said)),
     }
 }
 

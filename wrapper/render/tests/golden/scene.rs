@@ -7,13 +7,12 @@ use std::path::PathBuf;
 
 use shmwarden::diagnose::{self, leaks, limits, settings};
 use shmwarden::judge::status::Account;
-use shmwarden::judge::status::holders::Uses;
 use shmwarden::ledger::record::{Claim, End, Record, Role};
 use shmwarden::object::{FileRef, Key, ProcessRef, Segment, ShmFile};
 use shmwarden::proc::limits::SemLimits;
 use shmwarden::snapshot::limits::{HugePages, Limits, ShmFileSystem};
 use shmwarden::snapshot::tables::{ListedFile, Set};
-use shmwarden::snapshot::uses::{Found, WaitsFor};
+use shmwarden::snapshot::uses::{Found, Waits, WaitsFor};
 use shmwarden::snapshot::{Mapped, Process, Seen, Table};
 use shmwarden::sys::files::FileFacts;
 use shmwarden::sys::msg;
@@ -50,6 +49,10 @@ pub(super) fn view() -> View {
         look.processes = Table::Whole(processes());
         look.resident = Some(look.segments.seen().map(|row| (row.id, 4096)).collect());
         look.keys = BTreeMap::from([(3, Key(0x00f4_2403))]);
+        let blocked = vec![Found { pid: USER.pid, what: WaitsFor::Set(3), times: 1 }];
+        look.waits = Some(Waits { blocked, unasked: vec![CLOSED] });
+        look.opened.by.push((files[2].file, LIVING.pid));
+        look.opened.closed.push(CLOSED);
     });
     let books = [story.book, living().book, outlived().book, ended().book];
     let accounts = books.map(|book| Account::new(book, &look, None, 1));
@@ -58,7 +61,6 @@ pub(super) fn view() -> View {
         instance: name.to_owned(),
     };
     View {
-        uses: uses(&files[2]),
         look,
         accounts: accounts.into(),
         sources: ["main", "web", "cache", "pool"].map(source).into(),
@@ -218,12 +220,6 @@ fn queue() -> msg::Row {
         rtime: make::seconds(21),
         ctime: make::seconds(10),
     }
-}
-
-fn uses(open: &ShmFile) -> Uses {
-    let waits = Found { pid: USER.pid, what: WaitsFor::Set(3), times: 1 };
-    let open = (open.file, Found { pid: LIVING.pid, what: (), times: 2 });
-    Uses { blocked: vec![waits], open: vec![open], closed: vec![CLOSED] }
 }
 
 /// Returns what `doctor` finds there.

@@ -4,11 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use shmwarden::diagnose::leaks;
-use shmwarden::judge::status::holders::{Holders, Uses};
+use shmwarden::judge::status::holders::Holders;
 use shmwarden::judge::status::{self, Judged, Status};
 use shmwarden::judge::{Action, Reason};
-use shmwarden::object::FileRef;
-use shmwarden::snapshot::uses::Found;
 
 use super::super::World;
 use super::super::run::{self, Adopting, Number, number, number_of};
@@ -94,16 +92,7 @@ pub fn held_otherwise(world: &World) -> Vec<Broken> {
     let look = run::listing(world);
     let accounts = run::accounts(world, &look);
     let judged = status::statuses(&look, &accounts, &run::unlooked(world));
-    let opened = world.opened.iter().flat_map(|opened| &opened.by);
-    let open = opened.filter(|(_, pid)| *pid != world.pid).map(|((dev, ino), pid)| {
-        (FileRef { dev: *dev, ino: *ino }, Found { pid: *pid, what: (), times: 1 })
-    });
-    let uses = Uses {
-        blocked: look.waits.iter().flat_map(|waits| waits.blocked.clone()).collect(),
-        open: open.collect(),
-        closed: world.unasked.clone(),
-    };
-    let holders = Holders::of(&look, &accounts, &uses);
+    let holders = Holders::of(&look, &accounts);
     let mut held: BTreeMap<Number, (BTreeSet<i32>, u64)> = BTreeMap::new();
     for one in &judged {
         let holding = holders.of_object(one);
