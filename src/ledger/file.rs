@@ -106,21 +106,34 @@ impl Ledger {
             return Err(Error::Missing { path: path.to_owned() });
         }
         let me = user::effective();
-        let owner = expected.as_ref().map_or(maker, |found| found.1);
+        let owner = expected.as_ref().map_or(maker, |found| found.owner);
         let acting = act_as(me, owner, path)?;
         let mut options = OpenOptions::new();
         options.read(true).write(what_for != For::Reading);
-        // Exclusively: what appears here after the look is not what was looked at.
-        options.create_new(what_for == For::Creating && expected.is_none());
-        options.mode(0o600).custom_flags(O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-        let file = options.open(path).map_err(Error::io("cannot open the ledger", path))?;
+        let opened = match &expected {
+            // The very file that was looked at, where its owner may go that way too: what bears or
+            // covers its name by now is not asked.
+            Some(found) => look(path).and_then(|again| {
+                options.custom_flags(O_CLOEXEC | O_NONBLOCK);
+                let again = again.filter(|again| again.identity == found.identity);
+                let file = again.map(|again| again.file).ok_or_else(|| replaced(path))?;
+                let by_number = format!("/proc/self/fd/{}", file.as_raw_fd());
+                options.open(by_number).map_err(Error::io("cannot open the ledger", path))
+            }),
+            // Exclusively: what appears here after the look is not what was looked at.
+            None => {
+                options.create_new(what_for == For::Creating);
+                options.mode(0o600).custom_flags(O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+                options.open(path).map_err(Error::io("cannot open the ledger", path))
+            }
+        };
         drop(acting);
+        let file = opened?;
         let now = identity(&file).map_err(Error::io("cannot look at the ledger", path))?;
         judge(&file, path, me)?;
         refuse_others(&file, path)?;
-        if expected.is_some_and(|(before, _)| before != now) {
-            let why = "it was replaced while it was being opened; try again".to_owned();
-            return Err(Error::Refused { path: path.to_owned(), why });
+        if expected.is_some_and(|before| before.identity != now) {
+            return Err(replaced(path));
         }
         let (book, queue) = (Book::default(), Vec::new());
         let (path, link) = (path.to_owned(), link_of(&file));
@@ -173,7 +186,7 @@ impl Ledger {
         // A compaction or a setting aside may have come between our open and our lock.
         let mine = identity(&self.file).map_err(Error::io("cannot look at", &self.path))?;
         let acting = self.as_owner()?;
-        let still = look(&self.path)?.is_some_and(|(found, _)| found == mine);
+        let still = look(&self.path)?.is_some_and(|found| found.identity == mine);
         drop(acting);
         if !still {
             fs2::FileExt::unlock(&self.file).map_err(Error::io("cannot unlock", &self.path))?;
@@ -299,7 +312,7 @@ impl Ledger {
         let Ok(acting) = self.as_owner() else { return false };
         let found = look(&self.path).ok().flatten();
         drop(acting);
-        found.is_some_and(|(found, _)| found == mine)
+        found.is_some_and(|found| found.identity == mine)
     }
 
     /// Takes a record in and writes it.
@@ -413,7 +426,7 @@ impl Ledger {
     /// Goes on with a file that was written anew, if that now bears the name; what is only history
     /// is dropped from memory. Whether it does.
     pub fn go_on_with(&mut self, compacted: Compacted) -> bool {
-        let named = look(&self.path).ok().flatten().map(|(found, _)| found);
+        let named = look(&self.path).ok().flatten().map(|found| found.identity);
         if named.is_none() || identity(&compacted.file).ok() != named {
             return false;
         }
@@ -428,6 +441,12 @@ impl Ledger {
     pub(super) fn mode(&self) -> io::Result<u32> {
         Ok(self.file.metadata()?.mode() & 0o777)
     }
+}
+
+/// What was looked at bears the name no more.
+fn replaced(path: &Path) -> Error {
+    let why = "it was replaced while it was being opened; try again".to_owned();
+    Error::Refused { path: path.to_owned(), why }
 }
 
 /// Where the kernel says that an open file lies: it remembers that, and asks no disk.

@@ -62,7 +62,7 @@ impl Allowance {
 /// Checks that a ledger of this owner is another user's, whom root answers for.
 #[must_use]
 pub(super) fn is_anothers(uid: u32) -> bool {
-    uid != 0 && user::effective() == 0
+    uid != 0 && user::is_root()
 }
 
 /// Refuses what is longer than root reads.

@@ -18,6 +18,7 @@ pub mod peers;
 pub mod record;
 mod replay;
 mod unended;
+mod way;
 
 pub use book::Book;
 pub use file::Ledger;

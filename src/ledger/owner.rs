@@ -6,9 +6,9 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use nix::libc::{O_CLOEXEC, O_NOFOLLOW, O_PATH, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG};
+use nix::libc::{O_CLOEXEC, O_NOFOLLOW, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG};
 
-use super::beginning;
+use super::{beginning, way};
 use crate::error::{Error, Result};
 use crate::sys::user::{self, Acting};
 
@@ -31,19 +31,29 @@ pub(super) fn identity(file: &File) -> io::Result<FileIdentity> {
     Ok((metadata.dev(), metadata.ino()))
 }
 
-/// What lies at the path, without opening it for anything: identity, owner and group.
-pub(super) fn look(path: &Path) -> Result<Option<(FileIdentity, (u32, u32))>> {
-    let mut options = OpenOptions::new();
-    options.read(true).custom_flags(O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    let file = match options.open(path) {
+/// What lies at a path.
+pub(super) struct Found {
+    /// It, opened for nothing.
+    pub(super) file: File,
+    pub(super) identity: FileIdentity,
+    /// Owner and group.
+    pub(super) owner: (u32, u32),
+}
+
+/// Looks at what lies at the path, without opening it for anything.
+pub(super) fn look(path: &Path) -> Result<Option<Found>> {
+    let file = match way::to(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::io("cannot open the ledger", path)(error)),
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
     };
-    let found = identity(&file).map_err(Error::io("cannot look at the ledger", path))?;
+    let identity = identity(&file).map_err(Error::io("cannot look at the ledger", path))?;
     judge(&file, path, user::effective())?;
     let metadata = file.metadata().map_err(Error::io("cannot look at the ledger", path))?;
-    Ok(Some((found, (metadata.uid(), metadata.gid()))))
+    let owner = (metadata.uid(), metadata.gid());
+    Ok(Some(Found { file, identity, owner }))
 }
 
 /// Refuses what is no regular file, belongs to another user, or may be written by others.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::book::Book;
 use super::file::{For, Ledger};
+use super::way;
 use crate::error::{Error, Result};
 
 /// Most ledgers of one user that are read.
@@ -45,7 +46,7 @@ pub fn read(directories: &[PathBuf], own: &Path) -> Vec<Peer> {
     paths.sort();
     paths.dedup();
     let number = |path: &Path| {
-        let found = std::fs::symlink_metadata(path).ok().filter(|found| found.is_file())?;
+        let found = way::to(path).ok()?.metadata().ok().filter(|found| found.is_file())?;
         Some((found.uid(), found.len(), (found.dev(), found.ino())))
     };
     let itself = number(own).map(|(.., file)| file);
@@ -81,10 +82,7 @@ fn book_of(path: &Path) -> Result<Book> {
 
 fn collect(directory: &Path, deeper: bool, found: &mut Vec<PathBuf>) {
     // A place that is not there, or may not be listed, is nobody's.
-    let entries = std::fs::read_dir(directory).into_iter().flatten();
-    for entry in entries.flatten() {
-        let path = entry.path();
-        let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+    for (path, is_directory) in way::list(directory) {
         if is_directory && deeper {
             collect(&path, false, found);
         } else if path.extension().is_some_and(|ending| ending == "ledger") {

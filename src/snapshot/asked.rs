@@ -30,7 +30,7 @@ pub fn of_user<T: Serialize + DeserializeOwned>(
     what: &str,
     body: impl FnOnce() -> T,
 ) -> Option<T> {
-    if user::effective() != 0 {
+    if !user::is_root() {
         return Some(body());
     }
     let who = if owner.0 == 0 { what.to_owned() } else { owner.0.to_string() };

@@ -2,7 +2,7 @@
 
 use nix::errno::Errno;
 use nix::unistd::{
-    Gid, Uid, getegid, geteuid, getgroups, getresuid, setgroups, setresgid, setresuid,
+    Gid, Uid, getegid, geteuid, getgroups, getresuid, getuid, setgroups, setresgid, setresuid,
 };
 
 use super::Result;
@@ -12,6 +12,12 @@ use super::capabilities::{Capabilities, file_system_ids};
 #[must_use]
 pub fn effective() -> u32 {
     geteuid().as_raw()
+}
+
+/// Checks for root, also while it acts as another user.
+#[must_use]
+pub fn is_root() -> bool {
+    geteuid().is_root() || getuid().is_root()
 }
 
 /// While it lives, this process acts as another user: effective ids, groups and capabilities.

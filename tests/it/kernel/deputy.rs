@@ -213,17 +213,27 @@ fn many_ledgers_of_one_user_are_read_up_to_a_bound() {
     });
 }
 
-/// Mounts a file system that never answers, as a user's own process may serve it, on a directory or
-/// file. It is there as long as what is given back.
+/// Mounts a file system that never answers on a directory or file: one of root's. It is there as
+/// long as what is given back.
 fn dead_mount(path: &Path) -> Process {
+    dead_mount_of(0, path)
+}
+
+/// The same, as a user's own process serves it.
+fn dead_served(path: &Path) -> Process {
+    dead_mount_of(User::Server.ids().0, path)
+}
+
+fn dead_mount_of(uid: u32, path: &Path) -> Process {
     if fs::metadata("/dev/fuse").is_err() {
         skip("there is no FUSE here");
     }
     let mode = if path.is_dir() { "40000" } else { "100000" };
-    let script = "exec 9<>/dev/fuse && mount -i -t fuse -o \
-                  fd=9,rootmode=$2,user_id=0,group_id=0,allow_other dead \"$1\" && exec sleep 1000";
+    let script = "exec 9<>/dev/fuse && \
+                  options=fd=9,rootmode=$2,user_id=$3,group_id=0,allow_other && \
+                  mount -i -t fuse -o $options dead \"$1\" && exec sleep 1000";
     let mut bash = User::Root.command("bash");
-    bash.args(["-c", script, "bash"]).arg(path).arg(mode);
+    bash.args(["-c", script, "bash"]).arg(path).arg(mode).arg(uid.to_string());
     let process = Process::spawn(&mut bash);
     let path = path.to_str().unwrap().to_owned();
     let is_mounted = || fs::read_to_string("/proc/mounts").unwrap().contains(&format!(" {path} "));
@@ -304,5 +314,38 @@ fn a_file_that_begins_as_a_list_and_is_as_long_as_none_is_not_read() {
         let named = in_time(&["adopt", "--dry-run", "--json", &id]).expect_code(77).json();
         // It may be named in a list that was not read: of the same user.
         assert_eq!(named["objects"][0]["reason_code"], "list-unread", "{named}");
+    });
+}
+
+#[test]
+fn a_ledger_on_a_file_system_that_does_not_answer_is_refused_and_the_others_are_swept() {
+    sandbox::run(|| {
+        need_root("to mount");
+        let theirs = directory(User::Server);
+        // The ledger itself, the directory that it is in, and what a link leads to.
+        let itself = theirs.join("itself.ledger");
+        write(User::Server, &itself, []);
+        let below = theirs.join("below");
+        fs::create_dir(&below).unwrap();
+        std::os::unix::fs::symlink(&below, sandbox::scratch().join("link")).unwrap();
+        let mounts = [dead_served(&itself), dead_served(&below)];
+        let id = crashed();
+        let inside = below.join("a.ledger");
+        let linked = sandbox::scratch().join("link/a.ledger");
+        for path in [&itself, &inside, &linked] {
+            let path = path.to_str().unwrap();
+            let list = ["list", "--ledger", path];
+            for words in [&["sweep", path][..], &["history", path], &list] {
+                let answer = in_time(words).expect_code(77);
+                let said = format!("{}{}", answer.stdout, answer.stderr);
+                assert!(said.contains("serves (FUSE)"), "{words:?}: {said}");
+            }
+        }
+        let sweep = in_time(&["sweep", "--include-clean"]);
+        assert!(segment(id).is_none(), "{sweep:?}");
+        for command in ["list", "history", "doctor"] {
+            in_time(&[command]);
+        }
+        drop(mounts);
     });
 }
