@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::{Seen, shm_files};
+use super::subject::Subject;
+use super::{Seen, Snapshot, shm_files};
 use crate::engine;
 use crate::error::Result;
 use crate::object::Place;
@@ -27,12 +28,13 @@ pub struct Owners {
     pub trouble: Option<String>,
 }
 
-/// Looks for users and processes that may have ledgers.
+/// Looks for users and processes that may have ledgers; for users who own an object where it is
+/// said which place that would be in.
 #[must_use]
-pub fn look(here: &Place) -> Owners {
+pub fn look(of_objects_in: Option<&Place>) -> Owners {
     let mut owners = Owners::default();
-    match of_objects(here) {
-        Ok(uids) => owners.users.extend(uids),
+    match of_objects_in.map(of_objects).transpose() {
+        Ok(uids) => owners.users.extend(uids.into_iter().flatten()),
         Err(error) => owners.trouble = Some(error.to_string()),
     }
     let own = i32::try_from(std::process::id()).unwrap_or(0);
@@ -57,6 +59,16 @@ pub fn look(here: &Place) -> Owners {
         }
     }
     owners
+}
+
+/// Returns owners and creators of every object of a look.
+#[must_use]
+pub fn of(look: &Snapshot) -> BTreeSet<u32> {
+    let uids = Subject::all(look).flat_map(|subject| {
+        let creator = subject.creator().map(|(uid, _)| uid);
+        std::iter::once(subject.owner().0).chain(creator)
+    });
+    uids.collect()
 }
 
 /// Checks whether a file is this program, whatever version of it, and under whatever directory.

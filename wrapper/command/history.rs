@@ -22,10 +22,7 @@ pub(crate) fn run(args: &HistoryArgs, common: &Common) -> Ending {
     };
     let (paths, found) = paths(args, &here);
     found.tell();
-    if found.lacks_a_named_place() {
-        worst = exit::worse(found.status, exit::NO_SUCH_OBJECT);
-    }
-    worst = exit::worse(worst, found.status);
+    worst = exit::worse(worst, found.status());
     let mut documents = Vec::new();
     let mut allowance = Allowance::default();
     let mut any = false;

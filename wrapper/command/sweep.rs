@@ -54,7 +54,7 @@ pub(crate) fn run(args: &SweepArgs, common: &Common) -> Ending {
         all.push(sweep(path, args, &patience, &mut allowance));
     }
     wait_for_held(&mut all, args, &patience);
-    let mut worst = found.status;
+    let mut worst = found.status_of_hook();
     for swept in &mut all {
         if let Some(name) = args.name.as_deref().filter(|_| named) {
             name.clone_into(&mut swept.instance);

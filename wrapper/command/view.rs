@@ -14,7 +14,7 @@ use shmwarden::ledger::record::Role;
 use shmwarden::object::{Identity, Place, ShmFile};
 use shmwarden::proc::locks::Flock;
 use shmwarden::proc::read;
-use shmwarden::snapshot::{self, Scope, Snapshot, place};
+use shmwarden::snapshot::{self, Scope, Snapshot, owners, place};
 use shmwarden::sweep;
 use shmwarden::sys::user;
 use shmwarden::{Error, Result};
@@ -23,6 +23,9 @@ use crate::cli::listing::LedgerArgs;
 use crate::exit;
 use crate::ledgers::robbery::{self, Lost};
 use crate::ledgers::{self, Found, Looked, Reach};
+
+/// Rounds in which users are found who had no object before, and have ledgers.
+const ROUNDS: usize = 3;
 
 /// What to look at.
 #[derive(Debug, Clone, Copy, Default)]
@@ -91,9 +94,15 @@ struct Books {
     ledgers: Vec<Ledger>,
     all: Vec<Read>,
     errors: Vec<Error>,
+    /// Those of them that could not be read.
     unlooked: Vec<Unlooked>,
+    /// Those that were named.
     looked: Vec<Looked>,
-    troubles: Vec<String>,
+    /// What came of looking for more.
+    found: Found,
+    allowance: Allowance,
+    /// Whether those too are kept that bear on nothing that is here.
+    keeps_all: bool,
     status: u8,
 }
 
@@ -117,28 +126,30 @@ impl View {
     /// Reads the ledgers, then looks.
     pub(crate) fn take_quietly(args: &LedgerArgs, wanted: Wanted) -> Result<Self> {
         // Ledgers first: who is claimed in one is in the look then, unless he has ended.
-        let mut books = read_all(args, &place::here()?, wanted.ledgers);
-        let scope = Scope {
-            processes: true,
-            maps: wanted.maps,
-            // To judge the life of an instance takes a look into every process.
-            brief: books.ledgers.is_empty() && !wanted.servers,
-            control_groups: !books.ledgers.is_empty() || wanted.servers,
-            sets: wanted.sets,
-            queues: wanted.queues,
-            resident: wanted.details,
-            files: wanted.files,
-        };
-        let (look, accounts) = books.bear_on(snapshot::take(scope)?, scope, wanted)?;
+        let mut books = Books::read(args, &place::here()?, wanted.ledgers);
+        let mut scope = books.scope(wanted);
+        let mut look = snapshot::take(scope)?;
+        for _ in 0..ROUNDS {
+            if !books.read_those_of_owners(&look) {
+                break;
+            }
+            scope = books.scope(wanted);
+            look = snapshot::take(scope)?;
+        }
+        let (look, accounts) = books.bear_on(look, scope, wanted)?;
+        let found = std::mem::take(&mut books.found);
         let mut view = Self {
             look,
             accounts,
             sources: books.sources(),
-            status: books.status,
+            status: exit::worse(books.status, found.status()),
             errors: std::mem::take(&mut books.errors),
-            unlooked: std::mem::take(&mut books.unlooked),
-            looked: std::mem::take(&mut books.looked),
-            troubles: std::mem::take(&mut books.troubles),
+            troubles: found.troubles(),
+            unlooked: std::mem::take(&mut books.unlooked)
+                .into_iter()
+                .chain(found.unlooked)
+                .collect(),
+            looked: std::mem::take(&mut books.looked).into_iter().chain(found.looked).collect(),
             ledgers: std::mem::take(&mut books.all),
             robbed: Vec::new(),
         };
@@ -272,6 +283,70 @@ fn last_users(subject: Subject<'_>) -> Vec<i32> {
 }
 
 impl Books {
+    /// Reads every ledger that is meant, but those of users of whom only an object is known: the
+    /// look has yet to show them.
+    fn read(args: &LedgerArgs, here: &Place, keeps_all: bool) -> Self {
+        let (named, found) = sources(args, here);
+        let mut books = Self { found, keeps_all, ..Self::default() };
+        for path in named {
+            books.looked.push(Looked::named(&path));
+            books.take_in(&path, None, here);
+        }
+        for (path, uid) in books.found.ledgers.clone() {
+            books.take_in(&path, Some(uid), here);
+        }
+        books
+    }
+
+    /// Reads those of users who own an object and were not asked about yet; whether one of them
+    /// bears on what is here.
+    fn read_those_of_owners(&mut self, look: &Snapshot) -> bool {
+        let before = self.ledgers.len();
+        for (path, uid) in self.found.look_at_users(&owners::of(look)) {
+            self.take_in(&path, Some(uid), &look.place);
+        }
+        self.ledgers.len() > before
+    }
+
+    /// Reads a ledger, of this user where it was not named but found.
+    fn take_in(&mut self, path: &Path, uid: Option<u32>, here: &Place) {
+        let allowance = &mut self.allowance;
+        let read = Ledger::open(path, For::Reading).and_then(|mut ledger| {
+            allowance.take(&ledger)?;
+            ledger.read_whole()?;
+            Ok(ledger)
+        });
+        match read {
+            Ok(ledger) => {
+                if self.keeps_all {
+                    let (source, uid) = (Source::of(path), ledger.owner().0);
+                    self.all.push(Read { source, uid, book: ledger.book.clone() });
+                }
+                if status::is_of_interest(&ledger.book, here) {
+                    self.ledgers.push(ledger);
+                }
+            }
+            // It went while it was looked for.
+            Err(error @ Error::Missing { .. }) if uid.is_some() => log::debug!("{error}"),
+            Err(error) => self.failed(path, uid, error),
+        }
+    }
+
+    /// What to look at, now that it is known which ledgers there are.
+    fn scope(&self, wanted: Wanted) -> Scope {
+        Scope {
+            processes: true,
+            maps: wanted.maps,
+            // To judge the life of an instance takes a look into every process.
+            brief: self.ledgers.is_empty() && !wanted.servers,
+            control_groups: !self.ledgers.is_empty() || wanted.servers,
+            sets: wanted.sets,
+            queues: wanted.queues,
+            resident: wanted.details,
+            files: wanted.files,
+        }
+    }
+
     /// Notes that a ledger could not be read: what it says is not known then.
     fn failed(&mut self, path: &Path, uid: Option<u32>, error: Error) {
         let status = match &error {
@@ -361,44 +436,6 @@ fn lists(ledger: &Ledger, look: Snapshot) -> Result<Snapshot> {
     Ok(look)
 }
 
-/// Reads every ledger that is meant; `all` keeps those too that bear on nothing that is here.
-fn read_all(args: &LedgerArgs, here: &Place, all: bool) -> Books {
-    let mut books = Books::default();
-    let mut allowance = Allowance::default();
-    let (named, found) = sources(args, here);
-    books.troubles = found.troubles();
-    let named = named.into_iter().map(|path| (path, None));
-    let others = found.ledgers.into_iter().map(|(path, uid)| (path, Some(uid)));
-    for (path, uid) in named.chain(others) {
-        if uid.is_none() {
-            books.looked.push(Looked::named(&path));
-        }
-        let read = Ledger::open(&path, For::Reading).and_then(|mut ledger| {
-            allowance.take(&ledger)?;
-            ledger.read_whole()?;
-            Ok(ledger)
-        });
-        match read {
-            Ok(ledger) => {
-                if all {
-                    let (source, uid) = (Source::of(&path), ledger.owner().0);
-                    books.all.push(Read { source, uid, book: ledger.book.clone() });
-                }
-                if status::is_of_interest(&ledger.book, here) {
-                    books.ledgers.push(ledger);
-                }
-            }
-            // It went while it was looked for.
-            Err(error @ Error::Missing { .. }) if uid.is_some() => log::debug!("{error}"),
-            Err(error) => books.failed(&path, uid, error),
-        }
-    }
-    books.unlooked.extend(found.unlooked);
-    books.looked.extend(found.looked);
-    books.status = exit::worse(books.status, found.status);
-    books
-}
-
 /// The ledgers that are named, and those that were found: of all places where none is named, and
 /// of `--dir`.
 fn sources(args: &LedgerArgs, here: &Place) -> (Vec<PathBuf>, Found) {
@@ -411,11 +448,8 @@ fn sources(args: &LedgerArgs, here: &Place) -> (Vec<PathBuf>, Found) {
     named.sort();
     named.dedup();
     let everywhere = named.is_empty() || args.everywhere;
-    let reach = if everywhere { Reach::Everywhere } else { Reach::Named };
+    let reach = if everywhere { Reach::EverywhereButOwners } else { Reach::Named };
     let mut found = ledgers::find(&directories, reach, here);
-    if found.lacks_a_named_place() {
-        found.status = exit::worse(found.status, exit::NO_SUCH_OBJECT);
-    }
     found.ledgers.retain(|(path, _)| !named.contains(path));
     (named, found)
 }

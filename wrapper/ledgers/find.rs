@@ -135,11 +135,46 @@ pub(crate) struct Found {
     pub(crate) looked: Vec<Looked>,
     /// Where ledgers may be that were not found.
     pub(crate) unlooked: Vec<Unlooked>,
-    /// The exit status that what went wrong calls for.
-    pub(crate) status: u8,
+    /// The exit status that what went wrong calls for, but that something is missing.
+    pub(super) status: u8,
+    /// Device and inode of each ledger.
+    files: BTreeSet<(u64, u64)>,
+    /// Whether the places of all users are meant.
+    is_everywhere: bool,
+    /// Users whose default places were looked at.
+    users: BTreeSet<u32>,
 }
 
 impl Found {
+    /// The exit status that what went wrong calls for; what was named has to be there.
+    pub(crate) fn status(&self) -> u8 {
+        let lacks = self.looked.iter().any(Looked::lacks);
+        exit::worse(self.status, if lacks { exit::NO_SUCH_OBJECT } else { 0 })
+    }
+
+    /// The same for `sweep`: at a first start nothing is there yet.
+    pub(crate) fn status_of_hook(&self) -> u8 {
+        self.status
+    }
+
+    /// Looks at the default places of those users that were not looked at yet, as far as the places
+    /// of all users are meant; gives the ledgers back that were found.
+    pub(crate) fn look_at_users(&mut self, uids: &BTreeSet<u32>) -> Vec<(PathBuf, u32)> {
+        if !self.is_everywhere {
+            return Vec::new();
+        }
+        let new = uids.iter().copied().filter(|uid| !self.users.contains(uid));
+        let told = users::places(new);
+        self.users.extend(uids);
+        self.unlooked.extend(told.unlooked);
+        let spots: Vec<Spot> = told.places.iter().map(|place| place.spot.clone()).collect();
+        let before = self.ledgers.len();
+        for (place, seen) in told.places.into_iter().zip(reading::look_at(&spots)) {
+            self.take_in(place, seen);
+        }
+        self.ledgers.get(before..).unwrap_or_default().to_vec()
+    }
+
     /// Logs what could not be looked at, and what was named and is not there.
     pub(crate) fn tell(&self) {
         self.troubles().iter().for_each(|trouble| log::warn!("{trouble}"));
@@ -158,11 +193,6 @@ impl Found {
         });
         unlooked.chain(lacking).map(|line| text::escaped(&line)).collect()
     }
-
-    /// Whether a place that somebody wrote down is not there.
-    pub(crate) fn lacks_a_named_place(&self) -> bool {
-        self.looked.iter().any(Looked::lacks)
-    }
 }
 
 /// How far a search goes beyond the directories that were named.
@@ -174,6 +204,9 @@ pub(crate) enum Reach {
     Default,
     /// To every place of this machine as root, else to every place of the caller's own.
     Everywhere,
+    /// The same without the places of users of whom only an object is known:
+    /// [`Found::look_at_users`] looks there.
+    EverywhereButOwners,
 }
 
 /// Finds the ledgers of these directories, and of the places within reach.
@@ -184,8 +217,11 @@ pub(crate) fn find(directories: &[PathBuf], reach: Reach, here: &Here) -> Found 
     match reach {
         Reach::Named => {}
         Reach::Default => told.places.push(Place::new(Source::Default, default_directory())),
-        Reach::Everywhere if is_root => told.add(everywhere(here)),
-        Reach::Everywhere => told.add(own::places(user::effective())),
+        Reach::Everywhere if is_root => told.add(everywhere(Some(here))),
+        Reach::EverywhereButOwners if is_root => told.add(everywhere(None)),
+        Reach::Everywhere | Reach::EverywhereButOwners => {
+            told.add(own::places(user::effective()));
+        }
     }
     let places = told.places;
     let spots: Vec<Spot> = places.iter().map(|place| place.spot.clone()).collect();
@@ -196,28 +232,29 @@ pub(crate) fn find(directories: &[PathBuf], reach: Reach, here: &Here) -> Found 
     };
     let (unlooked, looked, status) = (told.unlooked, told.looked, told.status);
     let mut found = Found { unlooked, looked, status, ..Found::default() };
-    let mut files = BTreeSet::new();
+    found.is_everywhere = is_root && !matches!(reach, Reach::Named | Reach::Default);
     let mut moved = BTreeSet::new();
     for (place, seen) in places.into_iter().zip(seen) {
         match place.source {
             // Written anew, or closed, since it was seen open: looked at once more.
             Source::Process(pid) if seen.is_missing => drop(moved.insert(pid)),
-            _ => found.take_in(place, seen, &mut files),
+            _ => found.take_in(place, seen),
         }
     }
     let again = held::places(&moved.into_iter().collect::<Vec<_>>());
     found.unlooked.extend(again.unlooked);
     let spots: Vec<Spot> = again.places.iter().map(|place| place.spot.clone()).collect();
     for (place, seen) in again.places.into_iter().zip(reading::look_at(&spots)) {
-        found.take_in(place, seen, &mut files);
+        found.take_in(place, seen);
     }
     found.ledgers.sort();
     found
 }
 
-/// Every place where ledgers of this machine may be.
-fn everywhere(here: &Here) -> Told {
-    let owners = owners::look(here);
+/// Every place where ledgers of this machine may be; those of users who own an object here, too,
+/// where that is asked for.
+fn everywhere(of_objects: Option<&Here>) -> Told {
+    let owners = owners::look(of_objects);
     let mut told = Told::default();
     let roots = [default_directory(), PathBuf::from(ROOTS)];
     let roots: BTreeSet<PathBuf> = roots.into_iter().collect();
@@ -243,8 +280,11 @@ impl Told {
 }
 
 impl Found {
-    fn take_in(&mut self, place: Place, seen: Seen, files: &mut BTreeSet<(u64, u64)>) {
+    fn take_in(&mut self, place: Place, seen: Seen) {
         let Place { source, spot, whose } = place;
+        if let Source::User(uid) = source {
+            self.users.insert(uid);
+        }
         let is_held = matches!(source, Source::Process(_));
         let mut error = None;
         for (path, why, uid) in &seen.unread {
@@ -262,7 +302,7 @@ impl Found {
         }
         let ledgers = seen.ledgers.len();
         for ledger in seen.ledgers {
-            if files.insert((ledger.dev, ledger.ino)) {
+            if self.files.insert((ledger.dev, ledger.ino)) {
                 self.ledgers.push((ledger.path, ledger.uid));
             }
         }
