@@ -3,11 +3,13 @@
 //! Gives records for what is proven, and suspects for what may be ours and is not proven: those
 //! are reported and never removed.
 
+mod appeared;
 pub mod listed;
 pub mod living;
 pub mod proof;
 pub mod sets;
 
+pub use appeared::appeared;
 pub use listed::{controls_wanted, headers_wanted};
 pub use proof::{bears_claim, seen_with, uid_fits};
 

@@ -251,6 +251,10 @@ reasons! {
     /// Nobody saw the set or queue appear, and the server used it last.
     Unwitnessed = "unwitnessed", Doubt:
         "nobody saw who made it, and the server used it last: it may be another's";
+    /// The file appeared while the server ran, as its user's, and nobody recorded it.
+    Appeared = "appeared", Doubt:
+        "it appeared while the server ran, as a file of its user's, and nobody saw who made it: it \
+         may be another's; where it is nobody's, `shmwarden adopt` takes it by its name";
     /// It may be on a dead server's list, which only who has the lock may read.
     PerhapsListed = "perhaps-listed", Doubt:
         "it may be dynamic shared memory of a dead server, whose list only `shmwarden sweep` reads";

@@ -3,9 +3,11 @@
 
 use std::path::PathBuf;
 
+use crate::attribute;
 use crate::judge::{self, Action, PeerWord, Policy};
 use crate::ledger::Ledger;
 use crate::ledger::peers::{self, Peer};
+use crate::object::Identity;
 use crate::snapshot::Snapshot;
 
 pub(super) struct Beside<'a> {
@@ -16,6 +18,20 @@ pub(super) struct Beside<'a> {
 impl<'a> Beside<'a> {
     pub(super) fn of(policy: &'a Policy) -> Self {
         Self { directories: &policy.beside, peers: None }
+    }
+
+    /// Checks that another ledger has an object, whatever became of it there.
+    pub(super) fn have(&mut self, ledger: &Ledger, identity: &Identity) -> bool {
+        let mut books = self.read(ledger).iter().filter_map(|peer| peer.book.as_ref());
+        books.any(|book| attribute::is_recorded(book, identity))
+    }
+
+    fn read(&mut self, ledger: &Ledger) -> &[Peer] {
+        self.peers.get_or_insert_with(|| {
+            let own = ledger.path().parent().map(PathBuf::from);
+            let directories: Vec<PathBuf> = self.directories.iter().cloned().chain(own).collect();
+            peers::read(&directories, ledger.path())
+        })
     }
 
     /// Keeps what a living instance of another ledger uses, or may; gives back the look that tells.
@@ -36,11 +52,7 @@ impl<'a> Beside<'a> {
         if !verdicts.iter().any(shared) {
             return look;
         }
-        let peers = self.peers.get_or_insert_with(|| {
-            let own = ledger.path().parent().map(PathBuf::from);
-            let directories: Vec<PathBuf> = self.directories.iter().cloned().chain(own).collect();
-            peers::read(&directories, ledger.path())
-        });
+        let peers = self.read(ledger);
         let books = peers.iter().filter_map(|peer| peer.book.as_ref());
         let runs = books.flat_map(|book| book.runs.values().map(move |run| (book, run)));
         let here = runs.filter(|(book, run)| {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 mod adopted;
 mod alone;
+mod appeared;
 mod beside;
 mod carry_out;
 pub mod remove;
@@ -44,7 +45,9 @@ pub fn once(ledger: &mut Ledger, policy: &Policy) -> Result<Report> {
     if ledger.book.place().is_some_and(|known| known.boot != place.boot) {
         return nothing(if was_settled(ledger) { State::Settled } else { State::Void });
     }
-    if was_settled(ledger) && ledger.book.open_runs().next().is_none() && !may_have_unseen(ledger) {
+    let appeared = appeared::may_be(ledger, &place);
+    let is_over = ledger.book.open_runs().next().is_none() && !may_have_unseen(ledger);
+    if was_settled(ledger) && is_over && !appeared {
         return nothing(State::Settled);
     }
     if ledger.book.is_of_adopted() {
@@ -85,9 +88,10 @@ pub fn once(ledger: &mut Ledger, policy: &Policy) -> Result<Report> {
         (look, suspects) = attribute_all(ledger, look, &unread)?;
         look = look_at_files(ledger, look);
         verdicts = judge::decide(&ledger.book, &look, &life, &suspects, policy);
-        peers.spare(&mut verdicts, ledger, look);
+        look = peers.spare(&mut verdicts, ledger, look);
     }
-    let objects = carry_out::carry_out(verdicts, ledger, &mut alone::Alone::new(policy))?;
+    let mut objects = carry_out::carry_out(verdicts, ledger, &mut alone::Alone::new(policy))?;
+    appeared::name(&mut objects, ledger, &look, &mut peers)?;
     let state = match objects.as_slice() {
         [] if !copy || ledger.book.open_runs().next().is_none() => State::Settled,
         _ if copy => State::Copy,

@@ -9,6 +9,7 @@ pub mod ledger_text;
 pub mod stand_in;
 
 mod alone;
+mod appeared;
 mod copies;
 mod copies_elsewhere;
 mod damage;

@@ -105,8 +105,14 @@ fn once(filter: &Filter<'_>, common: &Common) -> Result<Option<u8>, u8> {
             render::prometheus::text(&objects, &shown, &limits.unwrap_or_default())
         }
         Format::Table => {
-            let (headings, all_places) = (!args.noheadings, common.verbose);
-            let looks = Looks { columns, in_bytes: args.bytes, headings, all_places, screen };
+            let looks = Looks {
+                columns,
+                in_bytes: args.bytes,
+                headings: !args.noheadings,
+                all_places: common.verbose,
+                complete: !filter.is_any(),
+                screen,
+            };
             let text = render::list::text(&objects, &shown, &looks);
             on_screen(text, screen, args.watch.is_some())
         }

@@ -24,6 +24,8 @@ pub(crate) struct Looks {
     pub(crate) headings: bool,
     /// Every place where ledgers were looked for.
     pub(crate) all_places: bool,
+    /// Whether these are all the objects that there are, not those that were asked for.
+    pub(crate) complete: bool,
     pub(crate) screen: Screen,
 }
 
@@ -95,7 +97,7 @@ pub(crate) fn text(objects: &[Judged<'_>], shown: &Shown<'_>, looks: &Looks) -> 
         table(objects, shown, looks).print(style, &mut out);
     }
     if looks.headings {
-        for line in closing(objects, shown, looks.all_places) {
+        for line in closing(objects, shown, looks) {
             out.push_str(&most.map_or_else(|| line.clone(), |most| table::cut_line(&line, most)));
             out.push('\n');
         }
@@ -120,7 +122,7 @@ fn table(objects: &[Judged<'_>], shown: &Shown<'_>, looks: &Looks) -> Table {
 }
 
 /// Totals, and what to do next.
-fn closing(objects: &[Judged<'_>], shown: &Shown<'_>, all_places: bool) -> Vec<String> {
+fn closing(objects: &[Judged<'_>], shown: &Shown<'_>, looks: &Looks) -> Vec<String> {
     let mut robbed = Vec::new();
     for lost in shown.view.robbed_accounts().into_values() {
         let named = lost.iter().map(|one| (one.name.as_str(), one.loss));
@@ -130,7 +132,12 @@ fn closing(objects: &[Judged<'_>], shown: &Shown<'_>, all_places: bool) -> Vec<S
         );
     }
     if objects.is_empty() {
-        robbed.insert(0, "no objects".to_owned());
+        let none = match (looks.complete, looked_everywhere(shown)) {
+            (false, _) => "no such objects",
+            (true, true) => "no objects",
+            (true, false) => "no objects that show; not everything could be looked at",
+        };
+        robbed.insert(0, none.to_owned());
         return robbed;
     }
     let mut totals: BTreeMap<Status, (u64, u64)> = BTreeMap::new();
@@ -149,12 +156,16 @@ fn closing(objects: &[Judged<'_>], shown: &Shown<'_>, all_places: bool) -> Vec<S
     let unlooked = shown.view.unlooked.iter();
     let unlooked = unlooked.filter(|place| !place.is_barred());
     let unlooked = unlooked.filter(|place| objects.iter().any(|one| place.concerns(one.subject)));
-    lines.extend(advice(&totals, shown.view.errors.len(), unlooked.count(), robbed));
+    let advice = advice(&totals, shown.view.errors.len(), unlooked.count(), robbed);
+    match advice.is_empty() {
+        true => lines.push(nothing_to_do(&totals, shown, looks.complete)),
+        false => lines.extend(advice),
+    }
     let owners: BTreeSet<u32> = objects.iter().map(|one| one.subject.owner().0).collect();
     if owners.into_iter().any(|uid| shown.user(uid).is_none()) {
         lines.push("?  after an owner: there is no such account any more".to_owned());
     }
-    lines.push(places::line(&shown.view.looked, all_places));
+    lines.push(places::line(&shown.view.looked, looks.all_places));
     lines
 }
 
@@ -196,8 +207,41 @@ fn advice(
         let line = "not every place of ledgers could be looked at: what is recorded there is not \
                     known here";
         lines.push(line.to_owned());
-    } else if lines.is_empty() {
-        lines.push("nothing to be done: no dead server left anything here".to_owned());
     }
     lines
+}
+
+/// Checks that every table and every place of ledgers was read.
+fn looked_everywhere(shown: &Shown<'_>) -> bool {
+    let look = &shown.view.look;
+    look.segments.is_whole()
+        && look.sets.is_whole()
+        && look.queues.is_whole()
+        && look.files.is_whole()
+        && look.processes.is_whole()
+        && shown.view.unlooked.is_empty()
+}
+
+/// Says that nothing is to be done, and no more of dead servers than was seen.
+fn nothing_to_do(
+    totals: &BTreeMap<Status, (u64, u64)>,
+    shown: &Shown<'_>,
+    complete: bool,
+) -> String {
+    let unexplained =
+        |status: &Status| matches!(status, Status::Unrecorded | Status::Changed | Status::Idle);
+    let unexplained = totals.iter().filter(|(status, _)| unexplained(status));
+    let unexplained: u64 = unexplained.map(|(_, (count, _))| count).sum();
+    if !complete {
+        "nothing to be done about these; what was not asked for is not among them".to_owned()
+    } else if !looked_everywhere(shown) {
+        "nothing to be done that shows; not everything could be looked at".to_owned()
+    } else if unexplained > 0 {
+        format!(
+            "nothing is proven to be left by a dead server; {unexplained} in no ledger are used, \
+             or may be: `shmwarden list -v` says why each is no orphan"
+        )
+    } else {
+        "nothing to be done: no dead server left anything here".to_owned()
+    }
 }

@@ -66,6 +66,32 @@ fn a_damaged_ledger_is_told_with_what_to_do() {
     });
 }
 
+/// That a dead server left nothing is said only where everything is explained.
+#[test]
+fn no_more_is_said_of_dead_servers_than_was_seen() {
+    sandbox::on_host(|| {
+        const NOTHING: &str = "no dead server left anything here";
+        let instance = Instance::new(User::Root);
+        let list = |words: &[&str]| {
+            let words = [&["list", "--ledger", instance.path()], words].concat();
+            warden::answer(User::Root, &words).expect_code(0).stdout
+        };
+        assert_eq!(list(&[]), "no objects\n");
+        assert_eq!(list(&["--kind", "sem"]), "no such objects\n");
+        let server = StandIn::start(&instance, 0);
+        assert!(list(&[]).contains(NOTHING), "{}", list(&[]));
+        let some = list(&["--kind", "shm"]);
+        assert!(!some.contains(NOTHING) && some.contains("about these"), "{some}");
+        // Of another ledger, which is not read.
+        let other = StandIn::start(&Instance::new(User::Root), 7);
+        let all = list(&[]);
+        assert!(all.contains("1 unrecorded"), "{all}");
+        assert!(!all.contains(NOTHING) && all.contains("1 in no ledger are used, or may"), "{all}");
+        other.kill_all();
+        server.kill_all();
+    });
+}
+
 #[test]
 fn from_live_over_stale_to_nothing() {
     sandbox::on_host(|| {

@@ -59,7 +59,7 @@ pub struct Stage {
 
 /// Whether what is kept is proven by nothing that the server wrote.
 fn is_unproven(entry: &Value) -> bool {
-    entry["reason_code"] == "unlisted" || entry["reason_code"] == "pid-reused"
+    ["unlisted", "pid-reused", "appeared"].iter().any(|code| entry["reason_code"] == *code)
 }
 
 impl Stage {

@@ -90,6 +90,7 @@ fn list_is_as_it_was() {
         in_bytes: true,
         headings: true,
         all_places: false,
+        complete: true,
         screen: Screen::default(),
     };
     let mut columns = Column::ALL.to_vec();

@@ -50,8 +50,8 @@ complete!(
     OthersMayUse(_), OthersUnseen, Unreadable, UserUnrecorded(_), UsedSince, UsedElsewhere(_),
     MayBeUsedElsewhere(_), Used, ChangedSince, NoBirthTime(_), NoIdentity, UnsureSpace,
     UnknownLayout(_), ListedStays(_), GroupStays(..), EarlierStays(_), NotAdopted(_), PidReused,
-    Unlisted, Foreign, Unwitnessed, PerhapsListed, Recorded(_), Listed(_), ListedByDead(..),
-    ListUnread(_), Young(_), MainStays(_), MayLead(..), NotYours(_),
+    Unlisted, Foreign, Unwitnessed, Appeared, PerhapsListed, Recorded(_), Listed(_),
+    ListedByDead(..), ListUnread(_), Young(_), MainStays(_), MayLead(..), NotYours(_),
 );
 
 /// Returns a process that holds something, and whose command line is hostile.
@@ -284,6 +284,7 @@ fn of_the_instance() -> Vec<Reason> {
         Reason::Unlisted,
         Reason::Foreign,
         Reason::Unwitnessed,
+        Reason::Appeared,
         Reason::PerhapsListed,
     ]
 }
