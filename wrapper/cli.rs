@@ -111,7 +111,7 @@ pub(crate) struct RunArgs {
 /// Options of `sweep`.
 #[derive(Debug, Args)]
 pub(crate) struct SweepArgs {
-    /// Ledgers to sweep (default: every one of the state directory)
+    /// Ledgers to sweep (default: as root every one of this machine, in a unit that unit's own)
     #[arg(value_name = "LEDGER")]
     pub(crate) ledgers: Vec<PathBuf>,
     /// Sweep the ledger of this instance
@@ -140,7 +140,7 @@ pub(crate) struct SweepArgs {
 /// Options of `history`.
 #[derive(Debug, Args)]
 pub(crate) struct HistoryArgs {
-    /// Ledger to tell (default: every one of the state directory)
+    /// Ledger to tell (default: as root every one of this machine)
     #[arg(value_name = "LEDGER")]
     pub(crate) ledger: Option<PathBuf>,
     /// Tell the ledger of this instance

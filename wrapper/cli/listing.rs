@@ -13,7 +13,7 @@ use crate::render::columns::Column;
 /// Which ledgers tell whose an object is.
 #[derive(Debug, Default, Args)]
 pub(crate) struct LedgerArgs {
-    /// Read this ledger, and none of the default directory
+    /// Read this ledger, and none of the default places
     #[arg(long, value_name = "PATH")]
     pub(crate) ledger: Vec<PathBuf>,
     /// Read the ledgers of this directory too

@@ -60,7 +60,7 @@ fn from_live_to_stale(settings: &[(&str, &str)]) {
     let in_file = settings.iter().all(|(name, _)| *name != "dynamic_shared_memory_type");
     let is_known = |one: &Value| one["verdict"] == "stale";
     let may_be = |one: &Value| !in_file && one["reason_code"] == "perhaps-listed";
-    assert!(left.iter().all(|one| is_known(one) || may_be(one)), "{:?}", verdicts(&left));
+    assert!(left.iter().all(|one| is_known(one) || may_be(one)), "{left:#?}");
     assert!(left.iter().any(is_known));
 
     let would = instance.sweep(&["--dry-run"]).expect_code(0).json();
