@@ -53,9 +53,7 @@ impl Snapshot {
     /// Asks the kernel for those of these pids that the look does not show.
     #[must_use]
     pub fn with_pids(self, pids: Vec<i32>) -> Self {
-        let mut look = self.into_tables();
-        look.ask_for(pids);
-        Self::of(look)
+        self.beside(|look| look.ask_for(pids))
     }
 }
 

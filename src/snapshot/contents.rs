@@ -139,49 +139,47 @@ impl Snapshot {
                 _ => (list, None),
             })
             .collect();
-        let mut look = self.into_tables();
-        let mut room = Room::beside(&look);
-        for row in &rows {
-            if let Ok(bytes) = look.read_unattached(row.id, row, most_bytes) {
-                look.headers.insert(row.id, bytes);
-            }
-        }
-        for (list, row) in of_lists {
-            if !room.take_all(list) {
-                continue;
-            }
-            let bytes = match (list, &row) {
-                (Identity::Shm(segment), Some(row)) => {
-                    look.read_unattached(row.id, row, control_bytes(segment.bytes)).ok()
+        self.beside(|look| {
+            let mut room = Room::beside(look);
+            for row in &rows {
+                if let Ok(bytes) = look.read_unattached(row.id, row, most_bytes) {
+                    look.headers.insert(row.id, bytes);
                 }
-                (Identity::Posix(file), _) => of_file(file, control_bytes(file.bytes)).ok(),
-                _ => None,
-            };
-            look.controls.extend(bytes.map(|bytes| (list.clone(), bytes)));
-        }
-        Self::of(look)
+            }
+            for (list, row) in of_lists {
+                if !room.take_all(list) {
+                    continue;
+                }
+                let bytes = match (list, &row) {
+                    (Identity::Shm(segment), Some(row)) => {
+                        look.read_unattached(row.id, row, control_bytes(segment.bytes)).ok()
+                    }
+                    (Identity::Posix(file), _) => of_file(file, control_bytes(file.bytes)).ok(),
+                    _ => None,
+                };
+                look.controls.extend(bytes.map(|bytes| (list.clone(), bytes)));
+            }
+        })
     }
 
     /// Reads the first bytes of segments in the memory of a living process that has them attached,
     /// as far as that lets itself be read.
     #[must_use]
     pub fn with_headers_of(self, pid: i32, ids: &[i32], most_bytes: usize) -> Self {
-        let mut look = self.into_tables();
-        look.headers.extend(each_of_living(pid, ids, most_bytes));
-        Self::of(look)
+        self.beside(|look| look.headers.extend(each_of_living(pid, ids, most_bytes)))
     }
 
     /// Reads the whole of those of these lists that need no attach: of a file by reading it, of a
     /// segment in the memory of one of these processes.
     #[must_use]
     pub fn with_living_lists(self, lists: &[Identity], pids: &[i32]) -> Self {
-        let mut look = self.into_tables();
-        let mut room = Room::beside(&look);
-        for list in lists.iter().filter(|list| room.take_all(list)) {
-            let bytes = of_control_unattached(list, pids);
-            look.controls.extend(bytes.map(|bytes| (list.clone(), bytes)));
-        }
-        Self::of(look)
+        self.beside(|look| {
+            let mut room = Room::beside(look);
+            for list in lists.iter().filter(|list| room.take_all(list)) {
+                let bytes = of_control_unattached(list, pids);
+                look.controls.extend(bytes.map(|bytes| (list.clone(), bytes)));
+            }
+        })
     }
 }
 

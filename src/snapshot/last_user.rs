@@ -5,7 +5,7 @@
 
 use nix::time::{ClockId, clock_gettime};
 
-use super::{Process, Snapshot, Tables, processes, ticks_a_second};
+use super::{Process, Sight, Snapshot, Tables, processes, ticks_a_second};
 use crate::proc::{Seen, read};
 
 /// The state of the process that used an object last.
@@ -51,6 +51,10 @@ impl Snapshot {
                 if !process.ended && self.started_by(process, last_use_s, clock) =>
             {
                 LastUser::Lives(process)
+            }
+            // What `/proc` hides is not in the table: that it has gone the kernel has to say.
+            Seen::Gone if self.sight == Sight::Part && !self.absent.contains(&pid) => {
+                LastUser::Unseen
             }
             Seen::Here(_) | Seen::Gone => LastUser::Gone,
             Seen::Denied => LastUser::Unseen,

@@ -104,6 +104,17 @@ impl Snapshot {
         self.tables
     }
 
+    /// Makes a later look of one by a stage that adds to no table which is found by number or name,
+    /// and changes no row of it: the orders of the rows stay as they are.
+    pub(super) fn beside(mut self, stage: impl FnOnce(&mut Tables)) -> Self {
+        let rows = self.tables.rows();
+        stage(&mut self.tables);
+        match self.tables.rows() == rows {
+            true => self,
+            false => Self::of(self.tables),
+        }
+    }
+
     /// Returns a segment by id.
     pub fn segment(&self, id: i32) -> Seen<&Row> {
         let order = &self.index.segments;
@@ -253,8 +264,7 @@ pub fn take(scope: Scope) -> Result<Snapshot> {
         tables.processes = Table::Whole(processes::with_keys(scope, &mut tables.keys)?);
     }
     if scope.files {
-        let mount = tables.place.shm_mount.clone();
-        tables.read_files(mount.as_deref())?;
+        tables.read_files()?;
     }
     tables.segments = Table::Whole(segments()?);
     tables.read(scope);

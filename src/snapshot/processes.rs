@@ -191,6 +191,49 @@ impl Process {
             }
         }
     }
+
+    /// Reads what it maps, and of one that maps something what it is called and whose it is.
+    fn add_maps(&mut self, scope: Scope, devices: &Devices, keys: &mut BTreeMap<i32, Key>) {
+        let pid = self.process.pid;
+        let found = if scope.brief {
+            mapped::by_questions(pid, devices, !scope.files)
+        } else {
+            mapped::by_text(pid, devices)
+        };
+        let mut made_under = Vec::new();
+        let found = found.map(|(found, keys)| {
+            made_under = keys;
+            found
+        });
+        let holds = matches!(&found, Seen::Here(list) if !list.is_empty());
+        if holds || !scope.brief {
+            let inode = read::namespace_inode(pid, "ipc").ok().and_then(Seen::here);
+            self.same_ipc = inode.zip(devices.own_ipc).map(|(its, own)| its == own);
+        }
+        if holds {
+            self.add_owner();
+            self.command = Bytes(read::cmdline(pid).here().unwrap_or_default());
+        }
+        if self.same_ipc != Some(false) {
+            keys.extend(made_under);
+        }
+        self.maps = Some(found);
+    }
+}
+
+/// Reads what those of these processes map of which that was not looked at; also notes the key
+/// under which each mapped segment was made, by its id.
+pub(super) fn add_maps(
+    processes: &mut Table<Process>,
+    scope: Scope,
+    keys: &mut BTreeMap<i32, Key>,
+) {
+    let scope = Scope { maps: true, ..scope };
+    let devices = Devices::find(scope);
+    let unread = |process: &&mut Process| process.maps.is_none() && !process.ended;
+    for process in processes.rows_mut().iter_mut().filter(unread) {
+        process.add_maps(scope, &devices, keys);
+    }
 }
 
 fn look_at(pids: Vec<i32>, scope: Scope, found: &mut Vec<Process>, keys: &mut BTreeMap<i32, Key>) {
@@ -283,29 +326,7 @@ fn look_into(
         process.control_group = Some(read::cgroup(pid).map(Bytes));
     }
     if scope.maps {
-        let found = if scope.brief {
-            mapped::by_questions(pid, devices, !scope.files)
-        } else {
-            mapped::by_text(pid, devices)
-        };
-        let mut made_under = Vec::new();
-        let found = found.map(|(found, keys)| {
-            made_under = keys;
-            found
-        });
-        let holds = matches!(&found, Seen::Here(list) if !list.is_empty());
-        if holds || !scope.brief {
-            let inode = read::namespace_inode(pid, "ipc").ok().and_then(Seen::here);
-            process.same_ipc = inode.zip(devices.own_ipc).map(|(its, own)| its == own);
-        }
-        if holds {
-            process.add_owner();
-            process.command = Bytes(read::cmdline(pid).here().unwrap_or_default());
-        }
-        if process.same_ipc != Some(false) {
-            keys.extend(made_under);
-        }
-        process.maps = Some(found);
+        process.add_maps(scope, devices, keys);
     }
     process
 }

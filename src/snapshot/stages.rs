@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{DataDirectory, Scope, Snapshot, Table, Tables, callers, data_dir, opened};
+use super::{DataDirectory, Scope, Snapshot, Tables, callers, data_dir, opened};
 use super::{processes, uses};
 use crate::error::Result;
 use crate::object::{Bytes, Identity, ProcessRef, ShmFile};
@@ -22,14 +22,12 @@ impl Snapshot {
         Ok(Self::of(look))
     }
 
-    /// Looks at the processes anew, as far as the scope asks: what was found may be mapped.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unsupported`] where there is no `/proc`.
-    pub fn with_processes(self, scope: Scope) -> Result<Self> {
+    /// Reads what those processes map of which that was not looked at.
+    #[must_use]
+    pub fn with_maps(self, scope: Scope) -> Self {
         let mut look = self.into_tables();
-        look.processes = Table::Whole(processes::with_keys(scope, &mut look.keys)?);
-        Ok(Self::of(look))
+        processes::add_maps(&mut look.processes, scope, &mut look.keys);
+        Self::of(look)
     }
 
     /// Asks whose each process is, where a brief look left that out.
@@ -55,9 +53,7 @@ impl Snapshot {
             self.process(known.pid).here().is_none() && processes::lives(**known)
         };
         let found: Vec<i32> = claimed.iter().filter(hidden).map(|known| known.pid).collect();
-        let mut look = self.into_tables();
-        look.hidden.extend(found);
-        Self::of(look)
+        self.beside(|look| look.hidden.extend(found))
     }
 
     /// Looks for who has these files open, and which of them are locked; what was found of others
@@ -67,56 +63,50 @@ impl Snapshot {
         if files.is_empty() {
             return self;
         }
-        let mut look = self.into_tables();
-        let found = opened::look(&look.processes, files);
-        look.trouble.extend(found.trouble.clone());
-        look.opened.add(found);
-        Self::of(look)
+        let found = opened::look(&self.processes, files);
+        self.beside(|look| {
+            found.trouble.clone().into_iter().for_each(|why| look.tell(why));
+            look.opened.add(found);
+        })
     }
 
     /// Looks for who is blocked on a set or queue, unless that was done.
     #[must_use]
     pub fn with_waits(self) -> Self {
-        let mut look = self.into_tables();
-        if look.waits.is_none() {
-            look.waits = Some(uses::waits(&look.processes));
-        }
-        Self::of(look)
+        self.beside(|look| {
+            if look.waits.is_none() {
+                look.waits = Some(uses::waits(&look.processes));
+            }
+        })
     }
 
     /// Reads the rights of each process, unless that was done.
     #[must_use]
     pub fn with_callers(self) -> Self {
-        let mut look = self.into_tables();
-        if !look.callers.is_whole() {
-            look.callers = callers::look(&look.processes);
-        }
-        Self::of(look)
+        self.beside(|look| {
+            if !look.callers.is_whole() {
+                look.callers = callers::look(&look.processes);
+            }
+        })
     }
 
     /// Reads the data directories that a ledger of this owner names, as that owner, in place of
     /// those that were read for another ledger.
     #[must_use]
     pub fn with_directories(self, owner: (u32, u32), paths: &[Bytes]) -> Self {
-        let mut look = self.into_tables();
-        look.data_dirs = data_dir::look_as(owner, paths);
-        Self::of(look)
+        self.beside(|look| look.data_dirs = data_dir::look_as(owner, paths))
     }
 
     /// Adds a data directory that was read before.
     #[must_use]
     pub fn with_directory(self, directory: Option<DataDirectory>) -> Self {
-        let mut look = self.into_tables();
-        look.data_dirs.extend(directory);
-        Self::of(look)
+        self.beside(|look| look.data_dirs.extend(directory))
     }
 
     /// Forgets the lists that were read for another ledger.
     #[must_use]
     pub fn without_lists(self) -> Self {
-        let mut look = self.into_tables();
-        look.controls.clear();
-        Self::of(look)
+        self.beside(|look| look.controls.clear())
     }
 
     /// Checks whether a list was read.

@@ -181,11 +181,15 @@ impl Tables {
     ///
     /// # Errors
     /// [`crate::Error::Io`] where the files of a tmpfs cannot be listed.
-    pub(super) fn read_files(&mut self, mount: Option<&str>) -> Result<()> {
-        self.files = Table::Whole(files(mount)?);
-        self.other_names = match shm_files::others(mount) {
+    pub(super) fn read_files(&mut self) -> Result<()> {
+        let mount = self.place.shm_mount.clone();
+        self.other_names = match shm_files::others(mount.as_deref()) {
             Ok(names) => Table::Whole(names.into_iter().collect()),
             Err(error) => self.unreadable(error.to_string()),
+        };
+        self.files = match (mount, self.other_names.missing()) {
+            (None, Some(why)) => Table::Unread(why.to_owned()),
+            (mount, _) => Table::Whole(files(mount.as_deref())?),
         };
         Ok(())
     }
@@ -207,7 +211,7 @@ impl Tables {
                         |row: &ShmRow| row.rss.min(row.bytes.saturating_add(4095) & !4095);
                     self.resident = Some(rows.map(|row| (row.id, resident(&row))).collect());
                 }
-                Err(error) => self.trouble.push(format!("cannot tell what is resident: {error}")),
+                Err(error) => self.tell(format!("cannot tell what is resident: {error}")),
             }
         }
     }
@@ -233,10 +237,28 @@ impl Tables {
         };
     }
 
+    /// Counts the rows of each table that has an index.
+    pub(super) fn rows(&self) -> [usize; 5] {
+        [
+            self.segments.rows().len(),
+            self.sets.rows().len(),
+            self.queues.rows().len(),
+            self.files.rows().len(),
+            self.processes.rows().len(),
+        ]
+    }
+
     /// Returns a table that could not be read, and notes why.
     pub(super) fn unreadable<T>(&mut self, why: String) -> Table<T> {
-        self.trouble.push(why.clone());
+        self.tell(why.clone());
         Table::Unread(why)
+    }
+
+    /// Notes what could not be looked at, once.
+    pub(super) fn tell(&mut self, why: String) {
+        if !self.trouble.contains(&why) {
+            self.trouble.push(why);
+        }
     }
 }
 

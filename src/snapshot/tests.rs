@@ -2,7 +2,7 @@
 
 use super::opened::Opened;
 use super::tables::{ListedFile, Set};
-use super::{LastUser, Process, Seen, Snapshot, Table, Tables, place, row_of};
+use super::{LastUser, Process, Seen, Sight, Snapshot, Table, Tables, place, row_of};
 use crate::object::{Birth, Bytes, FileRef, ProcessRef, ShmFile};
 use crate::sys::files::FileFacts;
 use crate::sys::{msg, sem, shm};
@@ -234,4 +234,43 @@ fn a_row_is_found_in_whatever_order_the_table_is() {
         assert!(row_of(&table, (2 << 15) | 1).is_none(), "{ids:?}");
     }
     assert!(row_of(&[], 0).is_none());
+}
+
+#[test]
+fn what_the_kernel_says_of_a_pid_is_noted_once_it_was_asked() {
+    let own = i32::try_from(std::process::id()).unwrap();
+    let nobody = i32::MAX;
+    let look = Snapshot::of(unread());
+    assert!(matches!(look.process(nobody), Seen::Denied));
+    let asked = look.with_pids(vec![own, nobody, nobody, 0]);
+    assert!(matches!(asked.process(nobody), Seen::Gone));
+    // It could be read, and so is not hidden: the table lacks it, and says so.
+    assert!(matches!(asked.process(own), Seen::Denied));
+    let found = asked.with_last_users([own, nobody]);
+    assert!(matches!(found.process(own), Seen::Here(one) if one.process.pid == own));
+    assert!(found.hidden.is_empty(), "{:?}", found.hidden);
+}
+
+#[test]
+fn where_some_are_hidden_a_pid_is_nobodys_only_where_the_kernel_was_asked() {
+    let part =
+        |look: &mut Tables| (look.sight, look.processes) = (Sight::Part, Table::Whole(vec![]));
+    let of = |look: &Snapshot| matches!(look.last_user(2, 5, None), LastUser::Gone);
+    assert!(!of(&with(|look| part(look))));
+    let asked = |look: &mut Tables| {
+        part(look);
+        look.absent = [2].into();
+    };
+    assert!(of(&with(asked)));
+}
+
+#[test]
+fn a_later_look_finds_what_came_and_keeps_what_it_had() {
+    let first = filled(|id| id != 2, None);
+    assert!(matches!(first.process(2), Seen::Gone));
+    let later = first.clone().beside(|look| look.processes.add(process(2, None)));
+    assert!(matches!(later.process(2), Seen::Here(_)));
+    assert!(matches!(first.process(2), Seen::Gone), "the earlier one stands as it was");
+    let same = later.beside(|look| look.hidden.push(9));
+    assert_eq!((answers(&same).as_str(), same.hidden.len()), ("0000010", 1));
 }

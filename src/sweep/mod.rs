@@ -76,8 +76,8 @@ pub fn once(ledger: &mut Ledger, policy: &Policy) -> Result<Report> {
     let life = judge::life::judge(&ledger.book, &look, policy);
     let wider = scope(ledger);
     if wider.maps && !look.has_maps() {
-        // What was found just now may be mapped.
-        look = look.with_processes(wider)?;
+        // What was found just now may be mapped, also by those who came since.
+        look = look.with_newcomers(wider)?.with_maps(wider);
     }
     look = look_at_files(ledger, look);
     let mut peers = Beside::of(policy);

@@ -159,7 +159,7 @@ impl View {
         }
         if !scope.maps && view.wants_maps() {
             let scope = Scope { maps: true, ..scope };
-            let look = view.look.with_processes(scope)?;
+            let look = view.look.with_maps(scope);
             let (look, accounts) = books.bear_on(look, scope, wanted)?;
             view = Self { look, accounts, ..view };
         }
@@ -388,9 +388,10 @@ impl Books {
         if scope.brief && wanted.owners {
             look = look.with_owners();
         }
-        let makers = look.segments.seen().filter(|row| row.nattch == 0);
-        let makers = makers.map(|row| row.creator_pid).collect();
-        self.accounts(look.with_pids(makers))
+        let unattached = look.segments.seen().filter(|row| row.nattch == 0);
+        let makers = unattached.map(|row| row.creator_pid);
+        let pids = Subject::all(&look).flat_map(last_users).chain(makers).collect();
+        self.accounts(look.with_pids(pids))
     }
 
     fn accounts(&self, mut look: Snapshot) -> Result<(Snapshot, Vec<Account>)> {

@@ -124,12 +124,15 @@ fn a_process_that_may_wait_for_a_queue_and_may_not_be_asked_keeps_it() {
 #[test]
 fn a_queue_is_kept_where_somebody_may_wait_for_it_unseen() {
     let with = |sight| {
-        let look = both().with(|look| look.sight = sight);
+        let look = both().with(|look| (look.sight, look.absent) = (sight, [SERVER.pid].into()));
         (set_code(&look), queue_code(&look))
     };
     assert_eq!(with(Sight::Everybody), ("removed", "removed"));
     assert_eq!(with(Sight::Namespace), ("others-unseen", "unseen"));
     assert_eq!(with(Sight::Part), ("instance-held", "unseen"));
+    let unasked = both().with(|look| look.sight = Sight::Part);
+    let unseen = ("last-user-unseen", "last-user-unseen");
+    assert_eq!(codes_of(&crashed(), &unasked), unseen, "the kernel did not say that it has gone");
 }
 
 /// Set back as well: a clock may be.

@@ -1,6 +1,8 @@
 //! What no ledger has.
 
-use super::make::{Change, UID, alone, file, file_ref, look, mapper, process, row, set, with};
+use super::make::{
+    Change, SERVER, UID, alone, file, file_ref, look, mapper, process, row, set, with,
+};
 use crate::judge::status::Status::{Idle, Orphan, Unrecorded};
 use crate::snapshot::{Mapped, Seen, Sight, Snapshot, Table};
 use crate::sys::msg;
@@ -46,6 +48,9 @@ fn whom_one_cannot_see_counts_as_alive() {
     assert_eq!(alone(&look), (Unrecorded, "creator-unseen"));
     let mut hiding = with(vec![row(1)], vec![]);
     hiding.change(|look| look.sight = Sight::Part);
+    assert_eq!(alone(&hiding), (Unrecorded, "last-user-unseen"));
+    // The kernel was asked for its last user, who has gone.
+    hiding.change(|look| look.absent = [SERVER.pid].into());
     assert_eq!(alone(&hiding), (Unrecorded, "processes-hidden"));
     hiding.change(|look| look.sight = Sight::Namespace);
     assert_eq!(alone(&hiding), (Unrecorded, "pids-elsewhere"));

@@ -99,7 +99,7 @@ pub fn snapshot(world: &World) -> Snapshot {
         ),
         processes: table(world.processes_were_read, processes.into_iter()),
         hidden: world.hidden.clone(),
-        absent: BTreeSet::new(),
+        absent: nobodys(world),
         waits: were_read.then_some(waits),
         callers: table(world.callers_were_read, callers(&world.processes).into_iter()),
         opened: opened(world),
@@ -113,6 +113,15 @@ pub fn snapshot(world: &World) -> Snapshot {
         unread_lists: Vec::new(),
         trouble: Vec::new(),
     })
+}
+
+/// The pids that objects name and the kernel says nobody bears: a look asks for each of them.
+fn nobodys(world: &World) -> BTreeSet<i32> {
+    let users = world.things.iter().flat_map(|thing| thing.users.iter().copied());
+    let all = users.chain(world.things.iter().map(|thing| thing.creator_pid));
+    let all = all.filter(|pid| *pid > 0);
+    let borne = |pid: &i32| world.processes.iter().any(|one| one.process.0 == *pid);
+    all.filter(|pid| !borne(pid) && !world.hidden.contains(pid)).collect()
 }
 
 fn table<T>(was_read: bool, rows: impl Iterator<Item = T>) -> Table<T> {
