@@ -56,7 +56,7 @@ pub fn decide_in(book: &Book, scene: &Scene<'_>) -> (Vec<Action>, Vec<i32>) {
             Some(reason) => keep(object, reason),
             None => {
                 let group = group(leader).unwrap_or(object.number);
-                let mut removal = removal(book, object, look, one.subject, group);
+                let mut removal = removal(book, object, look, one, group);
                 removal.absent = absent(at, &proposals, look);
                 Action::Remove(removal)
             }
@@ -74,15 +74,17 @@ fn removal(
     book: &Book,
     object: &Recorded,
     look: &Snapshot,
-    subject: Subject<'_>,
+    one: &Proposal<'_>,
     group: u64,
 ) -> Removal {
+    let subject = one.subject;
     let place = book.places.get(object.place);
     let owner = subject.owner().0;
     let creator = subject.creator().map_or(owner, |(uid, _)| uid);
     let users = format!("owner uid {owner}, creator uid {creator}");
     let (alone, proof) = match object.how {
         How::Named => (None, "named by who adopted it"),
+        _ if one.proven => (None, "its server's main segment proves that server dead"),
         _ => (Some([owner, creator]), "no process of either lives"),
     };
     let seen = match subject {

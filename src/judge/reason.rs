@@ -86,7 +86,7 @@ reasons! {
     AtWork(pid: i32) = "at-work", Alive: "process {pid} is at work on its ledger";
 
     /// Attached so many times.
-    Attached(n: u64) = "attached", Used: "it is attached {n} {} (nattch {n})", times(*n);
+    Attached(n: u64) = "attached", Used: "it is attached {} (nattch {n})", times(*n);
     /// Marked for destruction already: the kernel destroys it on the last detach.
     Dest = "dest", Used: "it is marked for destruction and goes on the last detach";
     /// This process has the file mapped.
@@ -100,7 +100,7 @@ reasons! {
     PerhapsMapped(by: Holder) = "perhaps-mapped", Used:
         "{by} may have it mapped, and may not be looked into";
     /// So many threads wait for the set or queue.
-    Waited(n: u64) = "waited-for", Used: "{n} {} for it", threads_wait(*n);
+    Waited(n: u64) = "waited-for", Used: "{} for it", threads_wait(*n);
     /// This process waits for the set or queue.
     Blocked(by: Holder) = "blocked-on", Used: "{by} waits for it";
     /// This process may wait for the queue, and may not be asked: of a recorded one.
@@ -286,12 +286,12 @@ reasons! {
         "it belongs to user {uid}: run as that user or root";
 }
 
-fn times(n: u64) -> &'static str {
-    if n == 1 { "time" } else { "times" }
+fn times(n: u64) -> String {
+    if n == 1 { "once".to_owned() } else { format!("{n} times") }
 }
 
-fn threads_wait(n: u64) -> &'static str {
-    if n == 1 { "thread waits" } else { "threads wait" }
+fn threads_wait(n: u64) -> String {
+    if n == 1 { "a thread waits".to_owned() } else { format!("{n} threads wait") }
 }
 
 impl Reason {

@@ -16,9 +16,10 @@ pub use plan::{Plan, Proposal, Wish, plan};
 use super::Reason;
 use super::access::{Access, Who};
 use super::usage::{Context, Users};
+use crate::engine::{self, EngineName};
 use crate::snapshot::callers::Caller;
 use crate::snapshot::subject::Subject;
-use crate::snapshot::{Sight, Snapshot};
+use crate::snapshot::{Process, Seen, Sight, Snapshot};
 use crate::sys::shm::Row;
 use lists::Lists;
 
@@ -125,6 +126,38 @@ impl<'a> Scene<'a> {
             || self.lists.main(subject).is_some()
             || self.lists.is_list(subject).is_some()
             || self.lists.naming(subject).is_some()
+    }
+
+    /// Checks whether what is written in a segment may be looked at though a process of its users
+    /// lives: nobody has it attached, its creator is dead, and no server runs that could come upon
+    /// it while it is attached for that.
+    fn may_look_into(&self, subject: Subject<'_>) -> bool {
+        let Subject::Shm(row) = subject else { return false };
+        let access = Access::of(subject);
+        let server = |process: &Process| {
+            let is_server = match &process.executable {
+                Seen::Here(path) => engine::has_interlock(engine::recognise(path)),
+                Seen::Gone => false,
+                Seen::Denied => true,
+            };
+            is_server && !process.ended && access.lets_in(Who::process(process))
+        };
+        row.key != 0
+            && self.in_use(subject).is_none()
+            && self.look.sight.is_everybody()
+            && !self.look.processes.seen().any(server)
+    }
+
+    /// Checks whether the header of an unattached segment proves that its server is dead: it is a
+    /// main segment, which each process of its server has attached for life, and was made by the
+    /// process that it names.
+    fn is_proven_dead(&self, subject: Subject<'_>) -> bool {
+        let Subject::Shm(row) = subject else { return false };
+        let Some(start) = self.look.headers.get(&row.id) else { return false };
+        let engines = [EngineName::Postgres, EngineName::Opengauss];
+        let headers = engines.into_iter().filter_map(|kind| engine::main_header(kind, start));
+        let mut of_creator = headers.filter(|header| header.pid == row.creator_pid);
+        of_creator.next().is_some() && self.may_look_into(subject)
     }
 
     /// Returns what shows that somebody could want an object; each of it is waived by its name.

@@ -43,6 +43,8 @@ pub struct Proposal<'a> {
     pub leader: Option<usize>,
     /// What speaks against taking it.
     pub against: Option<Reason>,
+    /// Whether its server is proven dead, so that processes of its users may live.
+    pub proven: bool,
 }
 
 /// What is made of all that is asked for.
@@ -106,17 +108,27 @@ pub fn plan<'a>(
 impl<'a> Planning<'a, '_> {
     /// Adds an object, or says more of one that is there.
     fn add(&mut self, subject: Subject<'a>, how: How, role: Role, leader: Option<usize>) {
+        let leading = leader.and_then(|at| self.proposals.get(at));
+        let proven = leading.is_some_and(|leading| leading.proven);
         let known = self.known.get(&number(subject)).and_then(|at| self.proposals.get_mut(*at));
         if let Some(known) = known {
             if leader.is_some() {
                 (known.role, known.leader) = (role, known.leader.or(leader));
             }
+            if proven {
+                known.proven = true;
+                known.against =
+                    known.against.take().filter(|why| !matches!(why, Reason::UserLives(..)));
+            }
             return;
         }
         let against = self.against(subject, how);
+        let user_lives = matches!(against, Some(Reason::UserLives(..)));
+        let proven = proven || (user_lives && self.scene.is_proven_dead(subject));
+        let against = against.filter(|_| !(proven && user_lives));
         let identity = subject.identity();
         self.known.insert(number(subject), self.proposals.len());
-        let one = Proposal { subject, identity, how, role, along: false, leader, against };
+        let one = Proposal { subject, identity, how, role, along: false, leader, against, proven };
         self.proposals.push(one);
     }
 
@@ -314,7 +326,15 @@ impl<'a> Planning<'a, '_> {
 
     fn unread(&self) -> Vec<i32> {
         let look = self.scene.look;
-        let taken = self.proposals.iter().filter(|one| one.against.is_none());
+        // One of whose users a process lives is taken only where its header proves more.
+        let looked_into = |one: &&Proposal<'a>| match &one.against {
+            None => true,
+            Some(Reason::UserLives(..)) => {
+                one.how != How::Named && self.scene.may_look_into(one.subject)
+            }
+            Some(_) => false,
+        };
+        let taken = self.proposals.iter().filter(looked_into);
         let ids = taken.filter_map(|one| match one.subject {
             Subject::Shm(row) => Some(row.id).filter(|id| !look.headers.contains_key(id)),
             _ => None,

@@ -105,7 +105,7 @@ fn from_live_over_stale_to_nothing() {
         instance.wait_recorded(1);
         let all = list();
         assert_eq!(said(&all, id), pair("live", "live"));
-        assert_eq!(said(&all, foreign), pair("orphan", "creator-dead"));
+        assert_eq!(said(&all, foreign), pair("idle", "user-lives"));
         let one = all.iter().find(|one| one["id"] == id).unwrap();
         assert_eq!((&one["instance"], &one["ledger"]), (&"server".into(), &instance.path().into()));
         assert!(one["reason"].as_str().unwrap().contains("the server lives"));

@@ -50,7 +50,7 @@ fn lines_are_cut_to_a_terminal_and_never_in_a_pipe() {
 #[test]
 fn colours_are_for_terminals_that_want_them() {
     sandbox::on_host(|| {
-        create_segment(User::Root, 5, 4096);
+        create_segment(User::Server, 5, 4096);
         let text = on_terminal(120, "", "list");
         assert!(text.contains("\x1b[35morphan\x1b[0m"), "{text:?}");
         for (environment, arguments) in [

@@ -54,10 +54,10 @@ fn a_stranger_is_shown_every_object_and_no_orphan_that_is_none() {
         let file = |found: &[serde_json::Value], name: &str| {
             found.iter().find(|one| one["name"] == name).unwrap().clone()
         };
-        assert_eq!(file(&found, "a")["verdict"], "orphan");
-        // Whoever may not be looked into may have it mapped.
-        assert_eq!(file(&found, "open")["reason_code"], "perhaps-mapped");
+        assert_eq!(file(&found, "a")["reason_code"], "any-file");
+        // Its mode lets others in.
+        assert_eq!(file(&found, "open")["reason_code"], "user-lives");
         let found = objects_for(User::Root, &["list"], 0);
-        assert_eq!(file(&found, "a")["verdict"], "orphan");
+        assert_eq!(file(&found, "a")["reason_code"], "any-file");
     });
 }

@@ -118,6 +118,46 @@ fn a_process_of_its_owner_or_creator_keeps_it_from_every_filter() {
     assert_eq!(both(&look, 7), ["", ""]);
 }
 
+/// The header of a main segment is read where processes of its users live, and proves its server
+/// dead: then it is taken, and with it what its list names.
+#[test]
+fn what_a_dead_servers_main_segment_leads_to_is_taken_though_its_user_lives() {
+    let mut look = later();
+    let control = posix_of(CONTROL_HANDLE);
+    let dynamic = posix_of(DYNAMIC_HANDLE);
+    look.change(|look| look.segments.add(row(&segment(7))));
+    add_file(&mut look, &control);
+    add_file(&mut look, &dynamic);
+    let list = (Identity::Posix(control.clone()), whole_list(&[DYNAMIC_HANDLE]));
+    look.change(|look| look.controls.push(list));
+    look.change(|look| look.processes.add(of_user(50, UID)));
+    let all = |look: &Snapshot| planned(look, How::Adopted, |_| true, Some(HOUR));
+    let (plan, unread) = all(&look);
+    assert!(plan.iter().all(|one| one.2 == "user-lives"), "{plan:?}");
+    assert_eq!(unread, [7], "its header is to be read");
+    look.change(|look| {
+        look.headers.insert(7, main_header(SERVER.pid, CONTROL_HANDLE, DATA));
+    });
+    let (plan, unread) = all(&look);
+    assert!(plan.iter().all(|one| one.2.is_empty()) && plan.len() == 3, "{plan:?}");
+    assert!(unread.is_empty());
+    // A header of another process's proves nothing; nor is one looked at while a server lives that
+    // could come upon the segment meanwhile.
+    let mut other = look.clone();
+    other.change(|look| {
+        look.headers.insert(7, main_header(SERVER.pid + 1, CONTROL_HANDLE, DATA));
+    });
+    assert!(all(&other).0.iter().all(|one| !one.2.is_empty()));
+    let server = Seen::Here("/usr/lib/postgresql/15/bin/postgres".into());
+    let mut running = look.clone();
+    running.change(|look| {
+        look.processes.add(Process { executable: server.clone(), ..of_user(60, UID) });
+    });
+    assert_eq!(all(&running).0[0].2, "user-lives");
+    running.change(|look| look.headers.clear());
+    assert_eq!(all(&running).1, [0; 0]);
+}
+
 /// A living process of another user, in these groups.
 fn caller(groups: &[u32]) -> Caller {
     let (uids, groups) = (Some([OTHER_UID; 4]), Some(groups.to_vec()));
