@@ -128,7 +128,7 @@ fn what_a_dead_servers_main_segment_leads_to_is_taken_though_its_user_lives() {
     look.change(|look| look.segments.add(row(&segment(7))));
     add_file(&mut look, &control);
     add_file(&mut look, &dynamic);
-    let list = (Identity::Posix(control.clone()), whole_list(&[DYNAMIC_HANDLE]));
+    let list = (Identity::Posix(control.clone()), whole_list(true, &[DYNAMIC_HANDLE]));
     look.change(|look| look.controls.push(list));
     look.change(|look| look.processes.add(of_user(50, UID)));
     let all = |look: &Snapshot| planned(look, How::Adopted, |_| true, Some(HOUR));
