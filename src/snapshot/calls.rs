@@ -84,44 +84,69 @@ impl Tables {
 ///
 /// # Errors
 /// As [`super::take`].
-pub fn look_at_one(identity: &Identity, known: bool, noted: &[i32]) -> Result<Option<Snapshot>> {
-    let mut look = super::take(Scope::default())?.into_tables();
-    let mut everybody = true;
+pub fn look_at_one(
+    identity: &Identity,
+    known: bool,
+    noted: &[i32],
+    everybody: impl FnOnce() -> Result<Snapshot>,
+) -> Result<Option<Snapshot>> {
+    let (mut sets, mut queues) = (Table::unasked(), Table::unasked());
+    let (mut mark, mut asks_all) = (None, true);
     let only_one = || "only one of them was looked at".to_owned();
     match identity {
         Identity::Sem(wanted) => match sem::stat(wanted.id) {
             Ok(None) => return Ok(None),
             Ok(Some(row)) => {
-                let mark = marker(&row);
-                everybody = identity.is_findable() && !(known && mark.is_some());
-                look.marked = mark.into_iter().collect();
-                look.sets = Table::Part(vec![Set::of(row)], only_one());
+                mark = marker(&row);
+                asks_all = identity.is_findable() && !(known && mark.is_some());
+                sets = Table::Part(vec![Set::of(row)], only_one());
             }
-            Err(errno) => look.sets = look.unreadable(barred("semaphore sets", errno)),
+            Err(errno) => sets = Table::Unread(barred("semaphore sets", errno)),
         },
         Identity::Msg(wanted) => match msg::stat(wanted.id) {
             Ok(None) => return Ok(None),
-            Ok(Some(row)) => look.queues = Table::Part(vec![row], only_one()),
-            Err(errno) => look.queues = look.unreadable(barred("message queues", errno)),
+            Ok(Some(row)) => queues = Table::Part(vec![row], only_one()),
+            Err(errno) => queues = Table::Unread(barred("message queues", errno)),
         },
         Identity::Shm(_) | Identity::Posix(_) => return Ok(None),
     }
-    let mut last = last_users(look.sets.seen(), look.queues.seen());
+    let mut last = last_users(sets.seen(), queues.seen());
     last.extend(noted);
-    look.processes = if everybody {
-        Table::Whole(processes::all(Scope { processes: true, ..Scope::default() })?)
+    let mut look = if asks_all {
+        everybody()?.into_tables()
     } else {
+        let mut look = super::take(Scope::default())?.into_tables();
         let found = last.iter().filter_map(|&pid| processes::one(pid)).collect();
-        Table::Part(found, "only its users were looked at".to_owned())
+        look.processes = Table::Part(found, "only its users were looked at".to_owned());
+        look
     };
-    if everybody {
-        look.callers = callers::look(&look.processes);
+    // Who has come since everybody was looked at, and used it.
+    for pid in last.iter().filter(|pid| **pid > 0) {
+        let shown = look.processes.find(|found| found.process.pid == *pid);
+        if matches!(shown, Seen::Gone) {
+            processes::one(*pid).into_iter().for_each(|found| look.processes.add(found));
+        }
     }
-    if matches!(identity, Identity::Msg(_)) {
+    (look.sets, look.queues) = (sets, queues);
+    look.marked = mark.into_iter().collect();
+    if matches!(identity, Identity::Msg(_)) && look.waits.is_none() {
         look.waits = Some(uses::waits(&look.processes));
     }
     look.ask_for(last);
     Ok(Some(Snapshot::of(look)))
+}
+
+/// Looks at everybody who may use a set or queue by its rights, and, where that is asked for, at
+/// who waits for a queue, which does not tell itself.
+///
+/// # Errors
+/// As [`super::take`].
+pub fn look_at_everybody(waits: bool) -> Result<Snapshot> {
+    let scope = Scope { processes: true, ..Scope::default() };
+    let mut look = super::take(scope)?.into_tables();
+    look.callers = callers::look(&look.processes);
+    look.waits = waits.then(|| uses::waits(&look.processes));
+    Ok(Snapshot::of(look))
 }
 
 /// Returns who made the mark of a set that bears an openGauss's (`sysv_sema.cpp`), 0 where that

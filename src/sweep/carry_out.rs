@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
+use super::again::Again;
 use super::alone::Alone;
 use super::remove::{self, Done};
 use super::report::{Fate, Settled};
@@ -13,7 +14,6 @@ use crate::ledger::Ledger;
 use crate::ledger::book::Standing;
 use crate::ledger::record::{Outcome, Record};
 use crate::object::Identity;
-use crate::snapshot::{self, Scope};
 
 /// Acts on each verdict in turn; after a removal that did not succeed, what comes later of the same
 /// group stays.
@@ -24,6 +24,7 @@ pub(super) fn carry_out(
 ) -> Result<Vec<Settled>> {
     let mut done = Vec::new();
     let mut stays: BTreeMap<u64, String> = BTreeMap::new();
+    let mut again = Again::default();
     for verdict in verdicts {
         if let Some(kept) = kept(&verdict) {
             done.push(kept);
@@ -47,7 +48,7 @@ pub(super) fn carry_out(
                     continue;
                 }
                 // What was removed before is told all the same.
-                let result = try_to_remove(&removal, ledger).unwrap_or_else(|error| {
+                let result = try_to_remove(&removal, ledger, &mut again).unwrap_or_else(|error| {
                     let why = error.to_string();
                     settled(&identity, Fate::Failed(why.clone()), &why)
                 });
@@ -73,13 +74,13 @@ fn is_refused_call(settled: &Settled) -> bool {
     settled.identity.call_creator().is_some() && matches!(settled.result, Fate::Failed(_))
 }
 
-fn try_to_remove(removal: &Removal, ledger: &mut Ledger) -> Result<Settled> {
+fn try_to_remove(removal: &Removal, ledger: &mut Ledger, again: &mut Again) -> Result<Settled> {
     let identity = removal.identity();
     if ledger.pretends() {
         return Ok(settled(identity, Fate::WouldRemove, removal.evidence()));
     }
     let begun = SystemTime::now();
-    let done = remove::remove(removal, ledger)?;
+    let done = remove::remove_among(removal, ledger, again)?;
     let took = begun.elapsed().unwrap_or_default();
     log::debug!("{identity}: {:?} in {} us", done.outcome(), took.as_micros());
     let detail = done.detail();
@@ -93,11 +94,7 @@ fn try_to_remove(removal: &Removal, ledger: &mut Ledger) -> Result<Settled> {
     let is_held = matches!(fate, Fate::Kept(_) | Fate::Raced(_));
     let mut settled = settled(identity, fate, &evidence);
     if is_held {
-        let mut look = snapshot::take(Scope::full())?;
-        if let Some(creator) = identity.call_creator() {
-            look = look.with_calls(|uid| uid == creator);
-        }
-        settled.holders = judge::holders(identity, &look, true);
+        settled.holders = judge::holders(identity, again.holders(identity)?, true);
     }
     Ok(settled)
 }

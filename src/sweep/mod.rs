@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 mod adopted;
+mod again;
 mod alone;
 mod appeared;
 mod beside;

@@ -12,6 +12,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
+use super::again::Again;
 use crate::attribute::listed::Name;
 use crate::attribute::sets::{queue_differs, set_differs};
 use crate::error::Result;
@@ -19,7 +20,7 @@ use crate::judge::{self, Absent, CallState, Holder, Reason, Removal, differs};
 use crate::ledger::Ledger;
 use crate::ledger::record::{Outcome, Record, Role};
 use crate::object::{Identity, Queue, Segment, SemaphoreSet, ShmFile};
-use crate::snapshot::{self, Scope, Snapshot, calls, processes, shm_files, tables};
+use crate::snapshot::{self, calls, processes, shm_files, tables};
 use crate::sys::shm::{self, MODE_DEST};
 use crate::sys::{msg, sem};
 
@@ -81,9 +82,18 @@ impl Done {
 /// Where the intent cannot be written: nothing is removed then. An outcome that cannot be written
 /// stays queued in the ledger.
 pub fn remove(removal: &Removal, ledger: &mut Ledger) -> Result<Done> {
+    remove_among(removal, ledger, &mut Again::default())
+}
+
+/// The same for one of many, which share the looks just before.
+pub(super) fn remove_among(
+    removal: &Removal,
+    ledger: &mut Ledger,
+    again: &mut Again,
+) -> Result<Done> {
     let (object, reason) = (removal.object(), removal.evidence().to_owned());
     ledger.append(Record::Intent { object, reason })?;
-    let done = remove_now(removal, ledger)?;
+    let done = remove_now(removal, ledger, again)?;
     let (outcome, detail) = (done.outcome(), done.detail());
     ledger.note(Record::Outcome { object, outcome, detail })?;
     // Stays queued where it cannot be written: the next intent, or the last flush, meets the error.
@@ -91,7 +101,7 @@ pub fn remove(removal: &Removal, ledger: &mut Ledger) -> Result<Done> {
     Ok(done)
 }
 
-fn remove_now(removal: &Removal, ledger: &Ledger) -> Result<Done> {
+fn remove_now(removal: &Removal, ledger: &Ledger, looks: &mut Again) -> Result<Done> {
     if let Some(done) = removal.guard().and_then(|main| guard_broken(main, removal.same_pids())) {
         return Ok(done);
     }
@@ -104,7 +114,7 @@ fn remove_now(removal: &Removal, ledger: &Ledger) -> Result<Done> {
         Identity::Shm(_) => false,
     };
     // With all the rights that there are: the owner may see less.
-    if let Some(done) = again.then(|| judged_again(removal, ledger)).flatten() {
+    if let Some(done) = again.then(|| judged_again(removal, ledger, looks)).flatten() {
         return Ok(done);
     }
     if let Some(name) = still_there(removal.absent()) {
@@ -127,17 +137,23 @@ fn remove_now(removal: &Removal, ledger: &Ledger) -> Result<Done> {
 }
 
 /// Judges an object anew, by a look at it and at those who may use it.
-fn judged_again(removal: &Removal, ledger: &Ledger) -> Option<Done> {
+fn judged_again(removal: &Removal, ledger: &Ledger, looks: &mut Again) -> Option<Done> {
     let book = &ledger.book;
     let object = book.objects.get(&removal.object())?;
+    let called;
     let look = match removal.identity() {
-        Identity::Posix(file) => look_at_file(file).map(Some),
+        Identity::Posix(file) => looks.file(file, ledger).map(Some),
         identity => {
             let strangers = book.strangers.get(&object.number).into_iter().flatten();
             let strangers: Vec<i32> = strangers.map(|process| process.pid).collect();
             let run = book.runs.get(&object.run);
             let known = run.is_some_and(|run| !judge::is_generic(book, run));
-            calls::look_at_one(identity, known, &strangers)
+            let everybody = || looks.everybody(identity).cloned();
+            called = calls::look_at_one(identity, known, &strangers, everybody);
+            match called {
+                Ok(ref look) => Ok(look.as_ref()),
+                Err(error) => Err(error),
+            }
         }
     };
     let look = match look {
@@ -145,7 +161,7 @@ fn judged_again(removal: &Removal, ledger: &Ledger) -> Option<Done> {
         Ok(None) => return Some(Done::gone()),
         Err(error) => return Some(Done::Failed(format!("cannot look for who uses it: {error}"))),
     };
-    Some(match judge::against(book, object, &look)? {
+    Some(match judge::against(book, object, look)? {
         Reason::Gone => Done::gone(),
         Reason::Changed(what) => Done::is_anothers(what),
         reason @ (Reason::Waited(_) | Reason::LastUserLives(_) | Reason::SharedWith(_)) => {
@@ -153,14 +169,6 @@ fn judged_again(removal: &Removal, ledger: &Ledger) -> Option<Done> {
         }
         reason => Done::Kept(reason),
     })
-}
-
-fn look_at_file(file: &ShmFile) -> Result<Snapshot> {
-    let scope = Scope { files: true, processes: true, maps: true, ..Scope::default() };
-    let look = snapshot::take(scope)?;
-    let now = look.file(&file.name.0).here().filter(|now| now.is(file));
-    let now: Vec<ShmFile> = now.map(|now| now.identity.clone()).into_iter().collect();
-    Ok(look.with_opened(&now))
 }
 
 /// Returns the first of what an object lists that is not known to be gone.
