@@ -31,17 +31,15 @@ pub struct Peer {
     pub book: Option<Book>,
 }
 
-/// Reads every ledger of these directories and of their sub-directories, one level, but `own`; what
-/// is called a ledger itself is read as one.
+/// Reads every ledger of these directories and of their sub-directories, one level, but `own`; a
+/// path that is a file is read as one.
 #[must_use]
 pub fn read(directories: &[PathBuf], own: &Path) -> Vec<Peer> {
     let mut paths: Vec<PathBuf> = Vec::new();
     for directory in directories {
-        // A ledger that was found in some other place.
-        match directory.extension().is_some_and(|ending| ending == "ledger") {
-            true => paths.push(directory.clone()),
-            false => collect(directory, true, &mut paths),
-        }
+        // A ledger that was found in some other place, or a directory of them.
+        paths.push(directory.clone());
+        collect(directory, true, &mut paths);
     }
     paths.sort();
     paths.dedup();

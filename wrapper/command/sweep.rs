@@ -47,13 +47,13 @@ pub(crate) fn run(args: &SweepArgs, common: &Common) -> Ending {
             render::places::words(&found.looked, common.verbose)
         );
     }
-    let patience = Patience::of(args, named && paths.len() == 1);
+    let terms = Terms::of(args, named && paths.len() == 1, &found);
     let mut all: Vec<Swept> = Vec::with_capacity(paths.len());
     let mut allowance = Allowance::default();
     for path in &paths {
-        all.push(sweep(path, args, &patience, &mut allowance));
+        all.push(sweep(path, args, &terms, &mut allowance));
     }
-    wait_for_held(&mut all, args, &patience);
+    wait_for_held(&mut all, args, &terms);
     let mut worst = found.status_of_hook();
     for swept in &mut all {
         if let Some(name) = args.name.as_deref().filter(|_| named) {
@@ -129,48 +129,53 @@ fn sources(args: &SweepArgs, here: &Place) -> Sources {
     Sources { paths, named: false, found }
 }
 
-/// How long this command waits, for all ledgers together.
+/// What goes for all ledgers of this command together: how long it waits, and whom it heeds.
 #[derive(Debug)]
-struct Patience {
+struct Terms {
     /// Until when for a lock; `None` where nobody waits for one.
     lock: Option<Instant>,
     /// Until when for orphans to let go; `None` for ever.
     holders: Option<Instant>,
+    /// Where other ledgers are: what their instances use stays.
+    beside: Vec<PathBuf>,
 }
 
-impl Patience {
-    fn of(args: &SweepArgs, is_only_one: bool) -> Self {
+impl Terms {
+    fn of(args: &SweepArgs, is_only_one: bool, found: &Found) -> Self {
         let now = Instant::now();
         let lock = is_only_one.then(|| now + WAIT_FOR_LOCK);
-        Self { lock, holders: now.checked_add(args.wait) }
+        let named = args.dir.iter().map(|dir| ledgers::absolute(dir));
+        let others = found.ledgers.iter().map(|(path, _)| path.clone());
+        let beside = named.chain([ledgers::default_directory()]).chain(others).collect();
+        Self { lock, holders: now.checked_add(args.wait), beside }
     }
 }
 
 /// Sweeps one ledger once.
-fn sweep(path: &Path, args: &SweepArgs, patience: &Patience, allowance: &mut Allowance) -> Swept {
-    let finding = once(path, args, patience, allowance);
+fn sweep(path: &Path, args: &SweepArgs, terms: &Terms, allowance: &mut Allowance) -> Swept {
+    let finding = once(path, args, terms, allowance);
     let (status, instance) = (status(&finding, args), ledgers::instance(path));
     Swept { path: path.to_owned(), instance, finding, status }
 }
 
 /// Sweeps those again of which something is held, as long as asked, without a lock meanwhile.
-fn wait_for_held(all: &mut [Swept], args: &SweepArgs, patience: &Patience) {
-    while patience.holders.is_none_or(|until| Instant::now() < until) {
+fn wait_for_held(all: &mut [Swept], args: &SweepArgs, terms: &Terms) {
+    while terms.holders.is_none_or(|until| Instant::now() < until) {
         let reports = all.iter().filter_map(|swept| swept.held());
         let held: Vec<&Report> = reports.collect();
         if held.is_empty() {
             return;
         }
-        wait_for_holders(&held, patience.holders);
+        wait_for_holders(&held, terms.holders);
         for swept in all.iter_mut().filter(|swept| swept.held().is_some()) {
-            *swept = sweep(&swept.path, args, patience, &mut Allowance::default());
+            *swept = sweep(&swept.path, args, terms, &mut Allowance::default());
         }
     }
 }
 
 /// One pass over one ledger.
-fn once(path: &Path, args: &SweepArgs, patience: &Patience, allowance: &mut Allowance) -> Finding {
-    match try_once(path, args, patience, allowance) {
+fn once(path: &Path, args: &SweepArgs, terms: &Terms, allowance: &mut Allowance) -> Finding {
+    match try_once(path, args, terms, allowance) {
         Ok(finding) => finding,
         Err(error @ (Error::Damaged { .. } | Error::Newer { .. })) => {
             Finding::Damaged(ledgers::trouble(&error))
@@ -193,7 +198,7 @@ fn once(path: &Path, args: &SweepArgs, patience: &Patience, allowance: &mut Allo
 fn try_once(
     path: &Path,
     args: &SweepArgs,
-    patience: &Patience,
+    terms: &Terms,
     allowance: &mut Allowance,
 ) -> Result<Finding> {
     let mode = if args.dry_run { For::Reading } else { For::Writing };
@@ -205,7 +210,7 @@ fn try_once(
         if let Some(who) = runner(path) {
             return Ok(Finding::Busy(who));
         }
-        if patience.lock.is_none_or(|until| Instant::now() >= until) {
+        if terms.lock.is_none_or(|until| Instant::now() >= until) {
             return Ok(Finding::Locked);
         }
         std::thread::sleep(PAUSE);
@@ -236,11 +241,10 @@ fn try_once(
         ledger.only_pretend();
     }
     let own = i32::try_from(std::process::id()).unwrap_or(0);
-    let beside = args.dir.iter().map(|dir| ledgers::absolute(dir));
     let policy = Policy {
         include_clean: args.include_clean,
         exempt: vec![own],
-        beside: beside.chain([ledgers::default_directory()]).collect(),
+        beside: terms.beside.clone(),
         ..Policy::default()
     };
     let report = sweep::once(&mut ledger, &policy)?;

@@ -9,6 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::make::{objects, objects_for, verdict};
+use crate::kernel::asked::Asked;
 use crate::kernel::instance::{Instance, SOON, need_root};
 use crate::kernel::stand_in::StandIn;
 use crate::support::objects::{create_segment, segment};
@@ -21,6 +22,7 @@ use crate::support::warden::{self, Answer};
 
 const OWNER: User = User::Other(47_310);
 const STRANGER: User = User::Other(47_320);
+const PEERS: User = User::Other(47_330);
 
 fn mount(arguments: &[&str]) {
     sandbox::assert_inside();
@@ -466,6 +468,44 @@ fn an_ordinary_user_is_shown_his_own_places_and_told_that_others_are_closed_to_h
         assert!(reason(&all, theirs).starts_with("in no ledger; "));
         let sweep = warden::answer(STRANGER, &["sweep", "--json"]).expect_code(0).json();
         assert_eq!(sweep["ledgers"].as_array().unwrap().len(), 0, "{sweep:#}");
+    });
+}
+
+/// The peer's ledger lies where only its living launcher tells.
+#[test]
+fn what_a_living_server_of_another_place_uses_stays_in_roots_sweep() {
+    sandbox::on_host(|| {
+        need_root("to act as another user");
+        let place = accounts(&[PEERS]);
+        make(PEERS, &place);
+        let generic = ["--engine", "generic", "--linger", "0s"];
+        let instance = Instance::at(PEERS, &place.join("first.ledger"));
+        let mut first = Asked::start(&instance, &generic);
+        let id =
+            first.ask("my $id = shmget(7001, 4096, 01600); shmread($id, my $b, 0, 1); $id + 0");
+        instance.wait_recorded(1);
+        make(PEERS, Path::new("/var/lib/odd"));
+        let other = Instance::at(PEERS, Path::new("/var/lib/odd/peer.ledger"));
+        let mut peer = Asked::start(&other, &generic);
+        let uses = format!(
+            "child(sub {{ for (1 .. 40) {{ shmread({id}, my $b, 0, 1); \
+             select undef, undef, undef, 0.1 }} exec 'true' }})"
+        );
+        let child = peer.ask(&uses);
+        wait_until("the peer's ledger has it as used", SOON, || other.count("used") == 1);
+        processes::wait_end(child, SOON);
+        first.kill_all();
+        let sweep = || {
+            let words = ["sweep", "--json", "--include-clean"];
+            let sweep = warden::answer(User::Root, &words).expect_code(0).json();
+            let all = sweep["ledgers"].as_array().unwrap().clone();
+            let its = all.iter().find(|one| one["path"] == instance.path()).unwrap();
+            its["objects"][0]["reason_code"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(sweep(), "used-elsewhere");
+        peer.kill_all();
+        assert_eq!(sweep(), "dead");
+        assert_eq!(segment(id), None);
     });
 }
 
