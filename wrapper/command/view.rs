@@ -202,7 +202,10 @@ impl View {
             matches!(one.verdict, Status::Orphan | Status::Idle)
                 || matches!(
                     one.why,
-                    Reason::PidsElsewhere | Reason::UserUnread(_) | Reason::PerhapsMapped(_)
+                    Reason::PidsElsewhere
+                        | Reason::UserUnread(_)
+                        | Reason::PerhapsMapped(_)
+                        | Reason::AnyFile
                 )
         };
         let judged = self.judge();

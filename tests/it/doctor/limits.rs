@@ -63,10 +63,10 @@ fn a_full_number_of_segments_is_bad_and_the_servers_message_is_explained() {
     sandbox::on_host(|| {
         set_limit("shmmni", "10");
         for _ in 0..9 {
-            create_segment(User::Root, 0, 4096);
+            create_segment(User::Server, 0, 4096);
         }
         assert_eq!(finding(&report(&[], 1), "limit-shmmni").0, "warn");
-        create_segment(User::Root, 0, 4096);
+        create_segment(User::Server, 0, 4096);
         let said = report(&[], 1);
         assert_eq!(limit(&said, "shmmni"), (10, 10, 10));
         let (level, text, fix) = finding(&said, "limit-shmmni");

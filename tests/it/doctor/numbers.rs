@@ -82,7 +82,7 @@ fn numbers(arguments: &[&str]) -> BTreeMap<String, i128> {
 fn from_live_over_stale_to_removed() {
     sandbox::on_host(|| {
         let instance = Instance::new(User::Root);
-        let foreign = create_segment(User::Root, 77, 4096);
+        let foreign = create_segment(User::Server, 77, 4096);
         assert!(foreign >= 0);
         let of = |verdict: &str, name: &str| {
             format!("shmwarden_objects{{instance={name},kind=shm,verdict={verdict}}}")

@@ -238,7 +238,7 @@ fn two_servers_on_mount_points_have_one_inode() {
 fn what_a_user_may_not_see_does_not_fail_the_report() {
     sandbox::on_host(|| {
         need_root("to act as another user");
-        create_segment(User::Root, 5, 4096);
+        create_segment(User::Server, 5, 4096);
         let answer = warden::answer(User::Other(PERSON), &["doctor", "--json"]);
         assert!(matches!(answer.code(), 0 | 1), "{answer:?}");
         assert_eq!(answer.stderr, "");

@@ -67,7 +67,7 @@ fn a_file_of_no_ledger_that_somebody_has_open_is_no_orphan() {
         other.ask(OPEN);
         assert_eq!(said(), "unrecorded open");
         drop(other);
-        assert_eq!(said(), "orphan no-user");
+        assert_eq!(said(), "unrecorded any-file");
     });
 }
 
