@@ -184,12 +184,12 @@ reasons! {
         "its creator, {by}, lives (or another process bears that number now)";
     /// This process, which is none of the server's, lives and could use the set or queue.
     OthersMayUse(by: Holder) = "others-may-use", Doubt:
-        "it has a key, and {by} could use it, which is none of the server's: kept while such a \
-         process lives; if you know that nobody uses it, remove it by hand (ipcrm)";
+        "it has a key or a name, and {by} could use it, which is none of the server's: kept while \
+         such a process lives; if you know that nobody uses it, remove it by hand (ipcrm, rm)";
     /// Who else could use the set or queue cannot be seen.
     OthersUnseen = "others-unseen", Doubt:
-        "it has a key, and who else could use it cannot be seen from here (another PID namespace, \
-         or hidepid)";
+        "it has a key or a name, and who else could use it cannot be seen from here (another PID \
+         namespace, or hidepid)";
     /// It, or what a server wrote into it, may not be looked at.
     Unreadable = "unreadable", Doubt:
         "who uses it may not be asked, or what a server wrote into it not be read: look as its \

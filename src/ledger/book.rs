@@ -11,7 +11,7 @@ use super::by_id::Numbers;
 pub use super::kept::{MOST_DESCENDANTS, MOST_ROBBED, MOST_STRANGERS};
 pub use super::kept::{Recorded, Robbed, Run, Standing};
 use super::own_file::OwnFile;
-use super::record::{Claim, End, Entry, Loss, ObjectSeen, Place, Record, Role, RunStart};
+use super::record::{Claim, End, Entry, How, Loss, ObjectSeen, Place, Record, Role, RunStart};
 use super::record::{VERSION, VERSION_OF_ROBBED, VERSION_OF_SETS};
 use super::record::{VERSION_OF_STRANGERS, VERSION_OF_UNBORN};
 pub use super::replay::Tail;
@@ -300,6 +300,9 @@ impl Book {
             }
             Some(old) if old.standing != Standing::Present => {
                 return Err(Illegal("an object that comes back"));
+            }
+            _ if seen.how == How::Opened && self.version < VERSION_OF_STRANGERS => {
+                return Err(Illegal("a file that was opened in a ledger of an older version"));
             }
             _ if seen.how.is_adopted() => {
                 return Err(Illegal("an adopted object of a run"));

@@ -292,6 +292,9 @@ pub enum How {
     /// Seen while its creator, a known descendant, lived; a set or queue, while it was new and
     /// nobody but known descendants had used it.
     Watch,
+    /// A file that descendants were seen to have open and nobody to map: its user's other processes
+    /// may want it all the same. Versions before 3 cannot name it.
+    Opened,
     /// Seen while the claimed process, its creator, was an unreaped zombie; a set or queue, while
     /// it was new and nobody but that process or known descendants had used it.
     LastLook,
@@ -323,6 +326,7 @@ impl fmt::Display for How {
         f.write_str(match self {
             Self::Claim => "created by the server",
             Self::Watch => "created by a descendant of the server",
+            Self::Opened => "opened by the server or a descendant of it",
             Self::LastLook => "created by the server, seen at its death",
             Self::ForkCount => "bears the pid of the server, which is no proof",
             Self::Header => "its header names the server's pid and data directory",

@@ -19,6 +19,7 @@ mod disks;
 mod elsewhere;
 mod faults;
 mod file_size;
+mod files_opened;
 mod files_shared;
 mod growth;
 mod growth_killed;

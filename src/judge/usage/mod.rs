@@ -17,6 +17,7 @@ use super::life;
 use crate::attribute::sets::LastUsers;
 use crate::ledger::Book;
 use crate::ledger::book::{Recorded, Run};
+use crate::ledger::record::How;
 use crate::object::{FileRef, Identity, Queue, SemaphoreSet};
 use crate::snapshot::subject::Subject;
 use crate::snapshot::tables::Set;
@@ -246,6 +247,12 @@ impl<'a> Users<'a> {
         let closed = closed.filter(|process| access.lets_in(Who::process(process)));
         found.extend(closed.map(|process| Use::by(Kind::MayMap, By::Process(process), 0)));
         found.extend(self.unseen());
+        // Nobody mapped it as long as its server was watched: it may be shared by its name.
+        if context.recorded().is_some_and(|(_, object)| object.how == How::Opened) {
+            let others = self.living.values().filter(|one| one.process.pid != self.look.pid);
+            let mut others = others.filter(|one| access.lets_in_besides_root(Who::process(one)));
+            found.extend(others.next().map(|one| Use::by(Kind::MayUse, By::Process(one), 0)));
+        }
         found
     }
 

@@ -46,6 +46,7 @@ fn each_word_of_a_document_is_as_it_was() {
         How::Watch,
         How::LastLook,
         How::ForkCount,
+        How::Opened,
         How::Header,
         How::PidFile,
         How::Listed,

@@ -163,6 +163,7 @@ fn any_object() -> impl Strategy<Value = Record> {
         Just(How::Watch),
         Just(How::LastLook),
         Just(How::ForkCount),
+        Just(How::Opened),
         Just(How::Header),
         Just(How::PidFile),
         Just(How::Listed),
