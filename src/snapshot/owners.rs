@@ -113,7 +113,6 @@ pub fn concerns_this_place(pid: i32) -> bool {
 
 /// The ledgers that a process of this program holds open: what it has locked, and what is called
 /// one.
-#[must_use]
 pub fn held_open(pid: i32) -> Seen<Vec<OpenFile>> {
     let is_ledger = |file: &OpenFile| {
         let name = file.path.file_name().map(OsStrExt::as_bytes).unwrap_or_default();

@@ -118,10 +118,13 @@ pub(super) fn look_at_own(spot: &Spot) -> Seen {
     Seen { ledgers: report.ledgers, is_missing: report.is_missing, unread }
 }
 
+/// The number of an answer, the spot that it is about, and whether sub-directories are read, too.
+type Numbered = (usize, Spot, bool);
+
 /// Sends children out for spots, each for the answer of this number, and takes in what they say;
 /// gives back what they left to others. `deeper` has sub-directories read, too.
 fn round(
-    asked: Vec<(usize, Spot, bool)>,
+    asked: Vec<Numbered>,
     deadline: Instant,
     seen: &mut [Seen],
 ) -> Vec<(usize, Rights, Below)> {
@@ -177,8 +180,8 @@ fn round(
 
 /// Spots that one child looks at: those of one user. Each of the caller's own has a child of its
 /// own, so that one on a dead mount hides no other.
-fn groups(asked: Vec<(usize, Spot, bool)>) -> Vec<Vec<(usize, Spot, bool)>> {
-    let mut groups: BTreeMap<(Rights, usize), Vec<(usize, Spot, bool)>> = BTreeMap::new();
+fn groups(asked: Vec<Numbered>) -> Vec<Vec<Numbered>> {
+    let mut groups: BTreeMap<(Rights, usize), Vec<Numbered>> = BTreeMap::new();
     for (number, one) in asked.into_iter().enumerate() {
         let rights = one.1.rights;
         let apart = if rights.is_none() { number } else { 0 };
@@ -188,7 +191,7 @@ fn groups(asked: Vec<(usize, Spot, bool)>) -> Vec<Vec<(usize, Spot, bool)>> {
 }
 
 /// Notes of all spots of a group that they could not be looked at.
-fn tell(group: &[(usize, Spot, bool)], why: &str, seen: &mut [Seen]) {
+fn tell(group: &[Numbered], why: &str, seen: &mut [Seen]) {
     for (at, spot, _) in group {
         if let Some(seen) = seen.get_mut(*at) {
             let of = spot.rights.map(|(uid, _)| uid);

@@ -385,7 +385,11 @@ impl Maker {
         let control = 2 * (1_000_000 + u32::try_from(self.dice.below(900_000_000)).unwrap());
         let kind = self.dice.weighed(&[(65, Kind::Posix), (35, Kind::Shm)]);
         let origin = self.origin(server, 0);
-        let mut main = self.thing(Kind::Shm, 0x00f4_0000 + control.cast_signed() % 999, origin);
+        let mut main = self.thing(
+            Kind::Shm,
+            0x00f4_0000 + i32::from_ne_bytes(control.to_ne_bytes()) % 999,
+            origin,
+        );
         let (_, dev, ino) = data_of(server.at);
         let (wrong, none) = (self.odd(4), self.odd(4));
         let pid = if wrong { 4 } else { server.server.0 };
