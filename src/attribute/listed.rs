@@ -246,10 +246,9 @@ pub(super) fn missing(book: &Book, run: &Run, look: &Snapshot, suspects: &mut Ve
             && lived_in(run, file.birth.seconds())
             && !is_mapped(file, look)
     });
-    let uses_sysv = book.objects.values().any(|object| {
-        let dynamic = matches!(object.role, Role::Control | Role::Dynamic);
-        object.run == run.start.run && dynamic && matches!(object.identity, Identity::Shm(_))
-    });
+    let dynamic = [Role::Control, Role::Dynamic];
+    let mut dynamic = dynamic.into_iter().flat_map(|role| book.with_role(run.start.run, role));
+    let uses_sysv = dynamic.any(|object| matches!(object.identity, Identity::Shm(_)));
     let rows = look.segments.seen().filter(|row| {
         uses_sysv
             && fits(row.creator_uid)

@@ -275,9 +275,7 @@ pub fn major(run: &Run, look: &Snapshot) -> Option<u32> {
 #[must_use]
 pub fn is_postgres(book: &Book, run: &Run) -> bool {
     let is = |engine| run.claims.iter().any(|claim| claim.engine == engine);
-    let has_main = || {
-        book.open_objects().any(|object| object.run == run.start.run && object.role == Role::Main)
-    };
+    let has_main = || book.with_role(run.start.run, Role::Main).any(|main| book.is_open(main));
     is(EngineName::Postgres) || (!is(EngineName::Opengauss) && has_main())
 }
 
@@ -304,7 +302,7 @@ pub fn clock_was_set_back(book: &Book, run: u64, look: &Snapshot) -> bool {
 /// Returns the last detach of a run's main segment, where that is here and unattached.
 #[must_use]
 pub fn last_detach(book: &Book, run: u64, look: &Snapshot) -> Option<i64> {
-    let mains = book.open_objects().filter(|o| o.run == run && o.role == Role::Main);
+    let mains = book.with_role(run, Role::Main).filter(|main| book.is_open(main));
     let mut rows = mains.filter(|main| is_here(book, main, look)).filter_map(|main| {
         let Identity::Shm(segment) = &main.identity else { return None };
         look.segment(segment.id).here()

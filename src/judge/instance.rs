@@ -305,7 +305,6 @@ pub fn clean_end(book: &Book, object: &Recorded, policy: &Policy) -> Option<Reas
 /// and no segment of it was ever known for a main segment.
 #[must_use]
 pub fn is_generic(book: &Book, run: &Run) -> bool {
-    let is_main = |object: &Recorded| object.run == run.start.run && object.role == Role::Main;
     run.claims.iter().all(|claim| claim.engine == EngineName::Generic)
-        && !book.objects.values().any(is_main)
+        && book.with_role(run.start.run, Role::Main).next().is_none()
 }

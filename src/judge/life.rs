@@ -121,10 +121,8 @@ pub fn is_over(book: &Book, run: &Run, look: &Snapshot) -> bool {
 #[must_use]
 pub fn is_released(book: &Book, run: u64, look: &Snapshot) -> bool {
     let mut released = false;
-    let mains = book.objects.values();
     let proven = |object: &&Recorded| object.how != How::ForkCount;
-    let mains = mains.filter(proven);
-    for main in mains.filter(|object| object.run == run && object.role == Role::Main) {
+    for main in book.with_role(run, Role::Main).filter(proven) {
         let Identity::Shm(segment) = &main.identity else { continue };
         if let Standing::Tried(Outcome::Removed, _) = main.standing {
             released = true;
@@ -170,11 +168,8 @@ pub fn is_engines_own(book: &Book, object: &Recorded, look: &Snapshot) -> bool {
 /// came in by its creator.
 fn is_listed(book: &Book, object: &Recorded, key: i32, look: &Snapshot) -> bool {
     let is_its = |known: &Identity| {
-        book.objects.values().any(|control| {
-            control.run == object.run
-                && control.role == Role::Control
-                && control.identity.has_number_of(known)
-        })
+        let mut controls = book.with_role(object.run, Role::Control);
+        controls.any(|control| control.identity.has_number_of(known))
     };
     let handles = postgres::handles_of_key(key);
     look.controls.iter().any(|(known, bytes)| {
@@ -246,12 +241,12 @@ fn left_of(
     policy: &Policy,
 ) -> Vec<Evidence> {
     let mut found = Vec::new();
-    let own = book.objects.values().filter(|object| object.run == run.start.run);
+    let own = book.of_run(run.start.run);
     let creators = own.filter_map(|object| object.creator);
     let noted: Vec<ProcessRef> = run.descendants.iter().copied().chain(creators).collect();
     // The kernel's count of the main segment needs nobody to be looked into; and who cannot be
     // looked into holds nothing of a run that has left nothing.
-    let has_left = book.open_objects().any(|object| object.run == run.start.run);
+    let has_left = book.of_run(run.start.run).any(|object| book.is_open(object));
     let asks_for_unread = has_left && !is_released(book, run.start.run, look);
     for process in look.processes.seen() {
         if process.ended || policy.exempt.contains(&process.process.pid) {
@@ -352,7 +347,7 @@ pub(super) fn main_proves(book: &Book, object: &Recorded, look: &Snapshot) -> bo
         run.claims.iter().any(made)
     };
     let mut mains = 0;
-    for main in book.objects.values().filter(|main| main.run == object.run) {
+    for main in book.of_run(object.run) {
         let Identity::Shm(segment) = &main.identity else { continue };
         if main.role != Role::Main && !made(segment.creator_pid) {
             continue;

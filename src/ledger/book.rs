@@ -168,6 +168,13 @@ impl Book {
         })
     }
 
+    /// Checks for an object that something may still have to be done about, of this boot.
+    #[must_use]
+    pub fn is_open(&self, object: &Recorded) -> bool {
+        let (there, here) = (self.places.get(object.place), self.place());
+        object.is_open() && there.map(|place| &place.boot) == here.map(|place| &place.boot)
+    }
+
     fn begin(&mut self, start: &RunStart, at: SystemTime) -> Result<(), Illegal> {
         let Some(here) = self.place().cloned() else {
             return Err(Illegal("a run before a header"));
@@ -279,10 +286,7 @@ impl Book {
 
     /// One that was marked is recorded again without its key: that is no other.
     fn began_anew_since(&self, lost: &Robbed) -> bool {
-        let mains = || {
-            let of_run = self.objects.values().filter(|object| object.run == lost.run);
-            of_run.filter(|object| object.role == Role::Main)
-        };
+        let mains = || self.with_role(lost.run, Role::Main);
         let (before, since): (Vec<&Recorded>, Vec<&Recorded>) =
             mains().partition(|object| object.number <= lost.objects);
         let known = |one: &Recorded| before.iter().any(|o| o.identity.has_number_of(&one.identity));

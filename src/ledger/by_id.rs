@@ -1,9 +1,11 @@
-//! Which recorded objects bear an id or a name. Asked for each row of the kernel's tables and each
-//! file, and a server may have tens of thousands: a walk over all objects each time took minutes.
+//! Which recorded objects bear an id or a name, and which are a run's. Asked for each row of the
+//! kernel's tables and each file, and a server may have tens of thousands: a walk over all objects
+//! each time took minutes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::book::{Book, Recorded};
+use super::record::Role;
 use crate::object::{Bytes, Identity};
 
 /// The numbers of recorded objects, by what the kernel calls them.
@@ -13,11 +15,13 @@ pub(super) struct Numbers {
     sets: BTreeSet<(i32, u64)>,
     queues: BTreeSet<(i32, u64)>,
     files: BTreeMap<Bytes, BTreeSet<u64>>,
+    runs: BTreeSet<(u64, Role, u64)>,
 }
 
 impl Numbers {
     fn add(&mut self, object: &Recorded) {
         let number = object.number;
+        self.runs.insert((object.run, object.role, number));
         match &object.identity {
             Identity::Shm(segment) => drop(self.segments.insert((segment.id, number))),
             Identity::Sem(set) => drop(self.sets.insert((set.id, number))),
@@ -61,9 +65,25 @@ impl Book {
         numbers.filter_map(|(_, number)| self.objects.get(number))
     }
 
+    /// Returns the objects of a run, whatever became of them, by role and number.
+    pub fn of_run(&self, run: u64) -> impl Iterator<Item = &Recorded> {
+        let numbers =
+            self.numbers.runs.range((run, Role::Dynamic, 0)..=(run, Role::Main, u64::MAX));
+        numbers.filter_map(|(_, _, number)| self.objects.get(number))
+    }
+
+    /// Returns those of a run that have this role.
+    pub fn with_role(&self, run: u64, role: Role) -> impl Iterator<Item = &Recorded> {
+        let numbers = self.numbers.runs.range((run, role, 0)..=(run, role, u64::MAX));
+        numbers.filter_map(|(_, _, number)| self.objects.get(number))
+    }
+
     /// Takes an object in, or in its new state. It never changes its id or name
     /// (`book::may_become`).
     pub(super) fn put(&mut self, object: Recorded) {
+        if let Some(old) = self.objects.get(&object.number) {
+            self.numbers.runs.remove(&(old.run, old.role, old.number));
+        }
         self.numbers.add(&object);
         self.objects.insert(object.number, object);
     }

@@ -116,7 +116,7 @@ fn relies_on_a_dead_namespace(ledger: &Ledger, here: &Place) -> bool {
         let elsewhere = book.places.get(run.place).is_some_and(|place| {
             place.boot == here.boot && place.pid_namespace != here.pid_namespace
         });
-        let open = run.end.is_none() || book.open_objects().any(|o| o.run == run.start.run);
+        let open = run.end.is_none() || book.of_run(run.start.run).any(|o| book.is_open(o));
         book.died_with_its_launcher(run) && elsewhere && open
     })
 }
@@ -201,10 +201,9 @@ fn close_runs(ledger: &mut Ledger, look: &Snapshot, policy: &Policy) -> Result<(
         let place = book.places.get(run.place);
         policy.starting
             || place.is_some_and(|place| place.ipc_namespace == look.place.ipc_namespace)
-            || book.open_objects().any(|object| match &object.identity {
+            || book.of_run(run.start.run).any(|object| match &object.identity {
                 Identity::Posix(file) => {
-                    object.run == run.start.run
-                        && look.place.shm_mount.as_ref() == Some(&file.mount)
+                    look.place.shm_mount.as_ref() == Some(&file.mount) && book.is_open(object)
                 }
                 _ => false,
             })

@@ -249,12 +249,16 @@ impl Story {
     }
 
     pub(super) fn recorded(self, identity: Identity) -> Self {
+        self.recorded_as(Role::Other, identity)
+    }
+
+    pub(super) fn recorded_as(self, role: Role, identity: Identity) -> Self {
         let object = self.0.next_object();
         self.then(Record::Object(ObjectSeen {
             object,
             run: 1,
             how: How::Claim,
-            role: Role::Other,
+            role,
             identity,
             creator: None,
         }))

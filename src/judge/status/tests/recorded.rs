@@ -50,9 +50,10 @@ fn what_may_be_a_dead_servers_is_not_offered_as_an_orphan() {
 fn what_may_be_on_a_list_that_only_sweep_reads_is_no_orphan() {
     let control = crate::sys::shm::Row { key: 9, ..row(1) };
     let listed = crate::sys::shm::Row { key: 10, creator_pid: 77, ..row(2) };
-    let mut story = Story::begin().has(&control).ended(End::Signal(9));
+    let list = Identity::Shm(identity_of(&control));
+    let story = Story::begin().recorded_as(Role::Control, list);
+    let mut story = story.ended(End::Signal(9));
     story.0.runs.get_mut(&1).unwrap().claims[0].engine = EngineName::Postgres;
-    story.0.objects.get_mut(&1).unwrap().role = Role::Control;
     let look = with(vec![control, listed], vec![]);
     let expected = [(Status::Stale, "dead"), (Status::Unrecorded, "perhaps-listed")];
     assert_eq!(words(&story, &look), expected);
