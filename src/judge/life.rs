@@ -327,6 +327,8 @@ pub(super) fn bears_its_mark(book: &Book, object: &Recorded, set: &Set, look: &S
     let claimed = |pid: i32| run.claims.iter().any(|claim| claim.process.pid == pid);
     let fits = match place.pid_namespace == look.place.pid_namespace {
         true => claimed(*maker),
+        // It is none of this PID namespace's.
+        false if *maker == 0 => true,
         false => match look.process(*maker) {
             Seen::Here(process) => process.ended,
             Seen::Gone => true,
