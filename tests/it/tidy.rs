@@ -139,6 +139,7 @@ const ASKED: [&str; 19] = [
 const WIDEST_LINE: usize = 100;
 const LARGEST_FILE_BYTES: usize = 28 * 1024;
 const LONGEST_MAIN_LINES: usize = 40;
+const LONGEST_FUNCTION_LINES: usize = 70;
 
 #[test]
 fn a_module_imports_only_from_its_left() {
@@ -287,6 +288,15 @@ fn files_have_one_subject() {
         let bytes = source.text.len();
         let large = bytes > LARGEST_FILE_BYTES;
         large.then(|| format!("has {bytes} bytes: split it")).into_iter().collect()
+    });
+}
+
+#[test]
+fn functions_fit_on_a_screen() {
+    holds_for(&program_sources(), |source| {
+        let functions = code::functions(&source.production).into_iter();
+        let long = functions.filter(|(_, lines)| *lines > LONGEST_FUNCTION_LINES);
+        long.map(|(name, lines)| format!("{name} has {lines} lines: split it")).collect()
     });
 }
 

@@ -19,6 +19,33 @@ pub fn without_comments_and_literals(text: &str) -> String {
     code
 }
 
+/// Returns each function of a formatted text with its number of lines, from its name to the brace
+/// at the depth of its first line.
+pub fn functions(code: &str) -> Vec<(String, usize)> {
+    let lines: Vec<&str> = code.lines().collect();
+    let mut found = Vec::new();
+    for (at, line) in lines.iter().enumerate() {
+        let depth = line.len() - line.trim_start().len();
+        let words = line.split_whitespace();
+        let mut name = words.skip_while(|word| *word != "fn").skip(1);
+        let Some(name) = name.next().filter(|_| !line.trim_end().ends_with(['}', ';'])) else {
+            continue;
+        };
+        let closes = |line: &&str| line.trim_end() == format!("{}}}", " ".repeat(depth));
+        let length = lines[at..].iter().position(|line| closes(&line));
+        let name = name.split(['(', '<']).next().unwrap_or_default();
+        found.extend(length.map(|length| (name.to_owned(), length + 1)));
+    }
+    found
+}
+
+#[test]
+fn the_lines_of_a_function_are_counted() {
+    let code =
+        "fn a(\n) {\n    b();\n}\nimpl X {\n    fn c() {\n        d()\n    }\n    fn e();\n}\n";
+    assert_eq!(functions(code), [("a".to_owned(), 4), ("c".to_owned(), 3)]);
+}
+
 /// How many characters from here on are a comment or a literal; 0 where this is code.
 fn length_of_noncode(chars: &[char], at: usize) -> usize {
     let rest = &chars[at..];
