@@ -3,15 +3,14 @@
 
 use std::fmt;
 
-use super::{Doubt, Found, Suspect, bears_claim, claim_of, is_here, is_postgres, is_recorded};
-use super::{major, runs_here, same_pids, seen_with};
+use super::{Doubt, Found, Suspect, header_of, is_here, is_postgres, is_recorded, major};
 use crate::engine::postgres;
 use crate::ledger::Book;
 use crate::ledger::book::{Recorded, Run, Standing};
 use crate::ledger::record::{End, How, ObjectSeen, Role};
 use crate::object::{Bytes, Identity, Key, ShmFile};
 use crate::snapshot::{Mapped, Seen, Snapshot, identity_of};
-use crate::sys::shm::{MODE_DEST, Row};
+use crate::sys::shm::MODE_DEST;
 
 /// What a main or control segment lists.
 pub(super) fn by(
@@ -27,7 +26,7 @@ pub(super) fn by(
         return;
     }
     let (handles, role) = match object.role {
-        Role::Main => (control_handle(object, look).into_iter().collect(), Role::Control),
+        Role::Main => (control_handle(book, object, look).into_iter().collect(), Role::Control),
         Role::Control => (dynamic_handles(run, object, look).unwrap_or_default(), Role::Dynamic),
         _ => return,
     };
@@ -62,7 +61,7 @@ pub(super) fn controls_known(book: &Book, look: &Snapshot) -> Vec<ObjectSeen> {
     let proven = |object: &&Recorded| object.how != How::ForkCount;
     let mains = book.open_objects().filter(proven);
     let mains = mains.filter(|o| o.role == Role::Main && is_here(book, o, look));
-    let named = mains.filter_map(|main| Some((main.run, control_handle(main, look)?)));
+    let named = mains.filter_map(|main| Some((main.run, control_handle(book, main, look)?)));
     let named: Vec<_> = named.map(|(run, handle)| (run, postgres::sysv_key(handle))).collect();
     let is_named = |object: &&Recorded| match &object.identity {
         Identity::Shm(segment) => {
@@ -91,11 +90,11 @@ fn maker(identity: &Identity) -> u32 {
 }
 
 /// The handle of the control segment that a main segment's header names.
-fn control_handle(main: &Recorded, look: &Snapshot) -> Option<u32> {
+fn control_handle(book: &Book, main: &Recorded, look: &Snapshot) -> Option<u32> {
     let Identity::Shm(segment) = &main.identity else {
         return None;
     };
-    let header = postgres::header(look.headers.get(&segment.id)?)?;
+    let header = postgres::header(header_of(book, main, look)?)?;
     let header = Some(header).filter(|header| header.pid == segment.creator_pid)?;
     (header.control != 0).then_some(header.control)
 }
@@ -163,7 +162,7 @@ pub fn names(book: &Book, look: &Snapshot) -> Vec<Named> {
     for object in book.open_objects().filter(|object| is_here(book, object, look)) {
         let Some(run) = book.runs.get(&object.run) else { continue };
         let names = match object.role {
-            Role::Main => control_handle(object, look).map(of_control).unwrap_or_default(),
+            Role::Main => control_handle(book, object, look).map(of_control).unwrap_or_default(),
             Role::Control => {
                 let handles = dynamic_handles(run, object, look).unwrap_or_default();
                 of_list(&object.identity, &handles)
@@ -279,32 +278,6 @@ fn lived_in(run: &Run, seconds: i64) -> bool {
 
 fn is_mapped(file: &ShmFile, look: &Snapshot) -> bool {
     look.processes.seen().any(|process| process.mappings(Mapped::File(file.file)) > 0)
-}
-
-/// Segments whose header has to be read before anything of their instance is judged: every one
-/// that a claimed process made, since what looks like any server may be a PostgreSQL.
-#[must_use]
-pub fn headers_wanted(book: &Book, look: &Snapshot) -> Vec<i32> {
-    let recorded = book.open_objects().filter_map(|object| match &object.identity {
-        Identity::Shm(segment) => {
-            let run = book.runs.get(&object.run)?;
-            let claimed = claim_of(run, segment.creator_pid).is_some();
-            (claimed && is_here(book, object, look)).then_some(segment.id)
-        }
-        _ => None,
-    });
-    let mut ids: Vec<i32> = recorded.collect();
-    for run in runs_here(book, look).filter(|run| same_pids(book, run, look)) {
-        for claim in &run.claims {
-            let its = |row: &&Row| bears_claim(claim, row) && seen_with(claim, row.creator_uid);
-            ids.extend(look.segments.seen().filter(its).map(|row| row.id));
-        }
-    }
-    ids.sort_unstable();
-    ids.dedup();
-    ids.retain(|id| look.segment(*id).here().is_some_and(|row| row.nattch == 0));
-    ids.retain(|id| !look.headers.contains_key(id));
-    ids
 }
 
 /// Control segments whose content has to be read.

@@ -4,18 +4,21 @@
 //! are reported and never removed.
 
 mod appeared;
+pub mod header;
 pub mod listed;
 pub mod living;
 pub mod proof;
 pub mod sets;
 
 pub use appeared::appeared;
-pub use listed::{controls_wanted, headers_wanted};
+pub use header::{header_of, headers_wanted};
+pub use listed::controls_wanted;
 pub use proof::{bears_claim, seen_with, uid_fits};
 
 use crate::engine::{self, EngineName};
 use crate::ledger::Book;
 use crate::ledger::book::{Recorded, Run, Standing};
+use crate::ledger::copied::CopiedHeader;
 use crate::ledger::record::{Claim, How, ObjectSeen, Role};
 use crate::object::{Identity, ProcessRef, Segment};
 use crate::snapshot::{Snapshot, identity_of};
@@ -105,14 +108,16 @@ pub fn roles(book: &Book, look: &Snapshot) -> Vec<ObjectSeen> {
             continue;
         };
         let claim = book.runs.get(&object.run).and_then(|run| claim_of(run, segment.creator_pid));
-        let header = claim.and_then(|claim| {
-            let bytes = look.headers.get(&segment.id)?;
-            engine::main_header(claim.engine, bytes)
-        });
-        if header.is_some_and(|header| header.pid == segment.creator_pid) {
-            let mut seen = seen_again(object);
-            seen.role = Role::Main;
-            again.push(seen);
+        let bytes = header_of(book, object, look);
+        let Some((claim, bytes)) = claim.zip(bytes) else {
+            continue;
+        };
+        let main = engine::main_header(claim.engine, bytes);
+        if main.is_some_and(|main| main.pid == segment.creator_pid) {
+            let copy = CopiedHeader::of(claim.engine, segment.creator_pid, bytes);
+            let seen = seen_again(object);
+            let header = copy.or(seen.header);
+            again.push(ObjectSeen { role: Role::Main, header, ..seen });
         }
     }
     again.extend(listed::controls_known(book, look));
@@ -147,6 +152,7 @@ pub fn seen_again(object: &Recorded) -> ObjectSeen {
         role: object.role,
         identity: object.identity.clone(),
         creator: object.creator,
+        header: object.header,
     }
 }
 
@@ -322,6 +328,7 @@ fn number(book: &Book, found: Vec<Found>) -> Vec<ObjectSeen> {
             role,
             identity,
             creator: None,
+            header: None,
         })
         .collect()
 }

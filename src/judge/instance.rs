@@ -259,7 +259,7 @@ fn not_understood(book: &Book, object: &Recorded, look: &Snapshot) -> Option<Str
             if !by_postmaster {
                 return None;
             }
-            let Some(bytes) = look.headers.get(&segment.id) else {
+            let Some(bytes) = attribute::header_of(book, object, look) else {
                 return Some(format!("the header of segment {} could not be read", segment.id));
             };
             let header = postgres::header(bytes);

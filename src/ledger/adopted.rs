@@ -43,6 +43,7 @@ impl Book {
             how: adopted.how,
             role: adopted.role,
             creator: None,
+            header: None,
             since: entry.at,
             standing: Standing::Present,
             changed: entry.at,

@@ -308,6 +308,9 @@ impl Book {
             _ if seen.how == How::Opened && self.version < VERSION_OF_STRANGERS => {
                 return Err(Illegal("a file that was opened in a ledger of an older version"));
             }
+            _ if seen.header.is_some() && !matches!(seen.identity, Identity::Shm(_)) => {
+                return Err(Illegal("the header of what is no segment"));
+            }
             _ if seen.how.is_adopted() => {
                 return Err(Illegal("an adopted object of a run"));
             }
@@ -325,6 +328,7 @@ impl Book {
             how: seen.how,
             role: seen.role,
             creator: seen.creator,
+            header: seen.header,
             since,
             standing: Standing::Present,
             changed: entry.at,

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::SystemTime;
 
+use super::copied::CopiedHeader;
 use super::record::{Claim, End, EngineName, How, Loss, Outcome, Role, RunStart};
 use crate::object::{Identity, ProcessRef};
 use crate::snapshot::Clock;
@@ -123,6 +124,9 @@ pub struct Recorded {
     pub role: Role,
     /// The process that created it, where that is another one than the claimed.
     pub creator: Option<ProcessRef>,
+    /// What it begins with, as its last line has it: of a main segment, copied while its server
+    /// lived.
+    pub header: Option<CopiedHeader>,
     /// When it came in.
     pub since: SystemTime,
     /// Where it stands, and since when.

@@ -8,6 +8,7 @@ pub mod book;
 mod book_file;
 mod by_id;
 pub mod compact;
+pub mod copied;
 pub mod file;
 mod kept;
 pub mod limits;

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use super::copied::CopiedHeader;
 use super::own_file::OwnFile;
 use crate::object::{Bytes, FileRef, Identity, ProcessRef};
 pub use crate::object::{EngineName, Place};
@@ -266,6 +267,10 @@ pub struct ObjectSeen {
     /// one that was seen to have used it last, since the kernel keeps no creator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub creator: Option<ProcessRef>,
+    /// What a main segment begins with, copied while its server lived. A program that does not know
+    /// this attaches the segment instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<CopiedHeader>,
 }
 
 /// An object that was there before any ledger, and that is judged by itself.

@@ -5,6 +5,7 @@ mod adopted;
 mod clean_end;
 mod crash;
 mod everywhere;
+mod header;
 pub mod in_place;
 mod launcher_alone;
 pub mod matrix;

@@ -9,6 +9,7 @@ mod copies;
 mod decision;
 mod elsewhere;
 mod golden;
+mod header;
 mod identity;
 mod last_user;
 mod life;

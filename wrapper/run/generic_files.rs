@@ -94,8 +94,9 @@ impl GenericFiles {
                 let how = if mapped { How::Watch } else { How::Opened };
                 let object = *one.opened.get_or_insert(next);
                 next = next.max(object.saturating_add(1));
-                let (role, creator, run) = (Role::Other, None, run.start.run);
-                found.push(ObjectSeen { object, run, how, role, identity, creator });
+                let (role, creator, header) = (Role::Other, None, None);
+                let run = run.start.run;
+                found.push(ObjectSeen { object, run, how, role, identity, creator, header });
             }
             one.tries += 1;
             if mappers.is_empty() && one.tries <= TRIES {

@@ -126,7 +126,8 @@ fn passed(run: u64, object: &mut u64) -> Vec<Record> {
             ctime: 1,
         };
         let (how, role, identity) = (How::Claim, Role::Other, Identity::Shm(segment));
-        let seen = ObjectSeen { object: *object, run, how, role, identity, creator: None };
+        let seen =
+            ObjectSeen { object: *object, run, how, role, identity, creator: None, header: None };
         records.push(Record::Object(seen));
         records.push(Record::Gone { object: *object });
     }

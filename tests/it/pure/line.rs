@@ -2,7 +2,9 @@
 //! no byte of a line changes unnoticed.
 
 use proptest::prelude::*;
+use shmwarden::engine::HEADER_BYTES;
 use shmwarden::ledger::OwnFile;
+use shmwarden::ledger::copied::CopiedHeader;
 use shmwarden::ledger::line::{self, Bad};
 use shmwarden::ledger::record::{
     Adopted, Claim, DataDir, End, EngineName, Entry, Executable, Header, How, Loss, ObjectSeen,
@@ -173,11 +175,16 @@ fn any_object() -> impl Strategy<Value = Record> {
     let role =
         prop_oneof![Just(Role::Dynamic), Just(Role::Other), Just(Role::Control), Just(Role::Main)];
     let numbers = (any::<u64>(), any::<u64>());
-    let creator = prop::option::of(any_process());
-    (numbers, how, role, any_identity(), creator, any::<bool>()).prop_map(
-        |((object, run), how, role, identity, creator, adopted)| match adopted {
+    let header = prop::option::of(prop::collection::vec(any::<u8>(), HEADER_BYTES));
+    let header =
+        header.prop_map(|bytes| bytes.map(|bytes| CopiedHeader::any(bytes.try_into().unwrap())));
+    let more = (prop::option::of(any_process()), header);
+    (numbers, how, role, any_identity(), more, any::<bool>()).prop_map(
+        |((object, run), how, role, identity, (creator, header), adopted)| match adopted {
             true => Record::Adopted(Adopted { object, how, role, identity }),
-            false => Record::Object(ObjectSeen { object, run, how, role, identity, creator }),
+            false => {
+                Record::Object(ObjectSeen { object, run, how, role, identity, creator, header })
+            }
         },
     )
 }

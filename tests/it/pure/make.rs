@@ -185,7 +185,7 @@ pub fn seen(object: u64, role: Role, identity: Identity) -> ObjectSeen {
         Role::Main | Role::Other => How::Claim,
         Role::Control | Role::Dynamic => How::Listed,
     };
-    ObjectSeen { object, run: 1, how, role, identity, creator: None }
+    ObjectSeen { object, run: 1, how, role, identity, creator: None, header: None }
 }
 
 /// The row that the kernel shows for a segment that nobody has attached.

@@ -131,8 +131,9 @@ fn note_lists(
     mut look: Snapshot,
 ) -> Result<Snapshot> {
     for _ in 0..ROUNDS {
-        let roles = attribute::roles(&ledger.book, &look);
-        let mut found: Vec<_> = roles.into_iter().filter(|seen| seen.run == run).collect();
+        let again = attribute::roles(&ledger.book, &look).into_iter();
+        let again = again.chain(attribute::header::uncopied(&ledger.book, &look));
+        let mut found: Vec<_> = again.filter(|seen| seen.run == run).collect();
         if found.is_empty() {
             look = read_controls(ledger, run, target, look)?;
             if let Some(run) = ledger.book.runs.get(&run) {

@@ -1,5 +1,6 @@
 //! What a living server's own header tells: that this is its main segment, its data directory,
-//! and, of a PostgreSQL, its control segment.
+//! and, of a PostgreSQL, its control segment. A copy is kept, so that nobody has to attach the
+//! segment for it when the server is dead.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +8,7 @@ use shmwarden::Result;
 use shmwarden::attribute;
 use shmwarden::engine::{self, EngineName, MainHeader, postgres};
 use shmwarden::ledger::Ledger;
+use shmwarden::ledger::copied::CopiedHeader;
 use shmwarden::ledger::record::{How, ObjectSeen, Record, Role};
 use shmwarden::object::Identity;
 use shmwarden::snapshot::{contents, identity_of, shm_files};
@@ -19,8 +21,8 @@ use crate::run::claim;
 const HEADER_TRIES: u32 = 200;
 
 impl Watch {
-    /// Reads the server's header, through its memory, until it is there and, of a PostgreSQL, names
-    /// the control segment.
+    /// Reads the server's header, through its memory, until it is there, is copied and, of a
+    /// PostgreSQL, names the control segment.
     pub(super) fn read_header(&mut self, ledger: &mut Ledger, rows: &[Row]) -> Result<()> {
         let has_control = self.is(ledger, EngineName::Postgres);
         let has_header = has_control || self.is(ledger, EngineName::Opengauss);
@@ -38,8 +40,10 @@ impl Watch {
             .collect();
         let listed =
             !has_control || ledger.book.open_objects().any(|object| object.role == Role::Control);
-        let main_known = ours.iter().any(|object| object.role == Role::Main);
-        if main_known && listed {
+        let mut mains = ours.iter().filter(|object| object.role == Role::Main).peekable();
+        let main_known = mains.peek().is_some();
+        let all_copied = mains.all(|main| main.header.is_some());
+        if main_known && all_copied && listed {
             return Ok(());
         }
         let engines: BTreeMap<i32, EngineName> =
@@ -61,8 +65,11 @@ impl Watch {
                 continue;
             };
             self.note_directory(ledger, pid, &header)?;
-            if seen.role != Role::Main {
-                ledger.note(Record::Object(ObjectSeen { role: Role::Main, ..seen }))?;
+            // What was copied once is all there: nothing in it changes while the server lives.
+            let copy = seen.header.or_else(|| CopiedHeader::of(engine, pid, &bytes));
+            if seen.role != Role::Main || copy != seen.header {
+                let role = Role::Main;
+                ledger.note(Record::Object(ObjectSeen { role, header: copy, ..seen }))?;
             }
             let control = postgres::header(&bytes).map_or(0, |header| header.control);
             if control != 0 {

@@ -324,7 +324,8 @@ impl Watch {
         creator: Option<ProcessRef>,
     ) -> Result<()> {
         let object = ledger.book.next_object();
-        let seen = ObjectSeen { object, run: self.run, how, role, identity, creator };
+        let (run, header) = (self.run, None);
+        let seen = ObjectSeen { object, run, how, role, identity, creator, header };
         ledger.note(Record::Object(seen))
     }
 }

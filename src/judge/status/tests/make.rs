@@ -261,6 +261,7 @@ impl Story {
             role,
             identity,
             creator: None,
+            header: None,
         }))
     }
 

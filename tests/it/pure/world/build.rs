@@ -400,7 +400,7 @@ fn record(line: &Line) -> Record {
         Says::Object { object, run, how: by, role: as_what, thing, creator } => {
             let (how, role) = (how(by), role(as_what));
             let (identity, creator) = (identity(&thing), creator.map(named));
-            Record::Object(ObjectSeen { object, run, how, role, identity, creator })
+            Record::Object(ObjectSeen { object, run, how, role, identity, creator, header: None })
         }
         Says::Adopted { object, how: by, role: as_what, thing } => {
             let (how, role, identity) = (how(by), role(as_what), identity(&thing));
