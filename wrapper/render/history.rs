@@ -162,7 +162,10 @@ fn tell_changes<'a>(objects: impl Iterator<Item = &'a Recorded>, out: &mut Strin
 }
 
 fn of<'a>(run: &'a Run, book: &'a Book) -> impl Iterator<Item = &'a Recorded> {
-    book.objects.values().filter(|object| object.run == run.start.run)
+    // In the order in which they came in.
+    let mut found: Vec<&Recorded> = book.of_run(run.start.run).collect();
+    found.sort_by_key(|object| object.number);
+    found.into_iter()
 }
 
 fn when(time: std::time::SystemTime) -> String {
