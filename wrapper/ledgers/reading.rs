@@ -88,11 +88,22 @@ struct Below {
     is_mount: bool,
 }
 
+/// A spot that a child is asked about.
+#[derive(Debug, Clone)]
+struct Question {
+    /// Which answer it belongs to.
+    at: usize,
+    spot: Spot,
+    /// Whether it is what was asked for, and its sub-directories are read too; else it is one.
+    is_whole: bool,
+}
+
 /// Looks at all spots; the answers are in their order.
 pub(super) fn look_at(spots: &[Spot]) -> Vec<Seen> {
     let deadline = Instant::now() + LONGEST;
     let mut seen = vec![Seen::default(); spots.len()];
-    let asked = spots.iter().enumerate().map(|(at, spot)| (at, spot.clone(), true));
+    let asked = spots.iter().cloned().enumerate();
+    let asked = asked.map(|(at, spot)| Question { at, spot, is_whole: true });
     let below = round(asked.collect(), deadline, &mut seen);
     // A directory of somebody else's, or on a mount of its own, is read as such.
     let mounts = if below.is_empty() { Vec::new() } else { read::mountinfo().unwrap_or_default() };
@@ -101,7 +112,8 @@ pub(super) fn look_at(spots: &[Spot]) -> Vec<Seen> {
         let owner = Some((below.uid, below.gid)).filter(|(uid, _)| *uid != 0);
         // Within a user's place root goes no further than that user.
         let rights = mounter.or(owner).or(above);
-        (at, Spot { path: below.path, rights, file: None }, false)
+        let spot = Spot { path: below.path, rights, file: None };
+        Question { at, spot, is_whole: false }
     });
     round(asked.collect(), deadline, &mut seen);
     seen
@@ -118,13 +130,10 @@ pub(super) fn look_at_own(spot: &Spot) -> Seen {
     Seen { ledgers: report.ledgers, is_missing: report.is_missing, unread }
 }
 
-/// The number of an answer, the spot that it is about, and whether sub-directories are read, too.
-type Numbered = (usize, Spot, bool);
-
-/// Sends children out for spots, each for the answer of this number, and takes in what they say;
-/// gives back what they left to others. `deeper` has sub-directories read, too.
+/// Sends children out, and takes in what they say; gives back what they left to others, each with
+/// the rights that they had.
 fn round(
-    asked: Vec<Numbered>,
+    asked: Vec<Question>,
     deadline: Instant,
     seen: &mut [Seen],
 ) -> Vec<(usize, Rights, Below)> {
@@ -132,16 +141,15 @@ fn round(
     let mut errands = Vec::new();
     let mut sent = Vec::new();
     for group in groups {
-        let spots: Vec<(Spot, bool)> =
-            group.iter().map(|(_, spot, deeper)| (spot.clone(), *deeper)).collect();
-        let rights = spots.first().and_then(|(spot, _)| spot.rights);
+        let questions = group.clone();
+        let rights = group.first().and_then(|one| one.spot.rights);
         if errands.len() == MOST_ERRANDS {
             tell(&group, "there are too many places to look at in time", seen);
             continue;
         }
         let body = move || {
             let reports: Vec<Report> =
-                spots.iter().map(|(spot, deeper)| report(spot, *deeper)).collect();
+                questions.iter().map(|one| report(&one.spot, one.is_whole)).collect();
             serde_json::to_vec(&reports).unwrap_or_default()
         };
         match Errand::send(rights, body) {
@@ -160,9 +168,9 @@ fn round(
         };
         match reports.filter(|reports| reports.len() == group.len()) {
             Some(reports) => {
-                for ((at, spot, _), report) in group.into_iter().zip(reports) {
+                for (Question { at, spot, is_whole }, report) in group.into_iter().zip(reports) {
                     let Some(seen) = seen.get_mut(at) else { continue };
-                    seen.is_missing |= report.is_missing;
+                    seen.is_missing |= report.is_missing && is_whole;
                     let of = spot.rights.map(|(uid, _)| uid);
                     let unread = report.unread.into_iter();
                     seen.unread.extend(unread.map(|one| (one.path, one.why, of)));
@@ -180,10 +188,10 @@ fn round(
 
 /// Spots that one child looks at: those of one user. Each of the caller's own has a child of its
 /// own, so that one on a dead mount hides no other.
-fn groups(asked: Vec<Numbered>) -> Vec<Vec<Numbered>> {
-    let mut groups: BTreeMap<(Rights, usize), Vec<Numbered>> = BTreeMap::new();
+fn groups(asked: Vec<Question>) -> Vec<Vec<Question>> {
+    let mut groups: BTreeMap<(Rights, usize), Vec<Question>> = BTreeMap::new();
     for (number, one) in asked.into_iter().enumerate() {
-        let rights = one.1.rights;
+        let rights = one.spot.rights;
         let apart = if rights.is_none() { number } else { 0 };
         groups.entry((rights, apart)).or_default().push(one);
     }
@@ -191,8 +199,8 @@ fn groups(asked: Vec<Numbered>) -> Vec<Vec<Numbered>> {
 }
 
 /// Notes of all spots of a group that they could not be looked at.
-fn tell(group: &[Numbered], why: &str, seen: &mut [Seen]) {
-    for (at, spot, _) in group {
+fn tell(group: &[Question], why: &str, seen: &mut [Seen]) {
+    for Question { at, spot, .. } in group {
         if let Some(seen) = seen.get_mut(*at) {
             let of = spot.rights.map(|(uid, _)| uid);
             seen.unread.push((spot.path.clone(), why.to_owned(), of));

@@ -352,7 +352,7 @@ fn what_may_be_in_a_place_that_cannot_be_read_is_no_orphan_and_no_filter_takes_i
         let id = create_segment(OWNER, 5, 4096);
         let other = create_segment(STRANGER, 6, 4096);
         assert_eq!(verdict(&objects(&["list"], 0), id), pair("orphan", "creator-dead"));
-        fs::set_permissions(&place, PermissionsExt::from_mode(0o0)).unwrap();
+        fs::set_permissions(&place, PermissionsExt::from_mode(0o000)).unwrap();
         let answer = warden::answer(User::Root, &["list", "--json"]).expect_code(77);
         let all = answer.json()["objects"].as_array().unwrap().clone();
         assert_eq!(verdict(&all, id), pair("unrecorded", "ledger-unread"));
