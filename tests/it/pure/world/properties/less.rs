@@ -167,13 +167,15 @@ type Fates = BTreeMap<(String, Number), String>;
 fn fates(world: &World) -> Fates {
     let mut fates = Fates::new();
     for at in 0..world.ledgers.len() {
-        for action in run::sweep(world, at).actions {
+        let swept = run::sweep(world, at);
+        let command = if swept.state == "adopted" { "sweep-adopted" } else { "sweep" };
+        for action in swept.actions {
             let (identity, what) = match &action {
                 Action::Remove(removal) => (removal.identity(), "remove"),
                 Action::Keep(kept) => (&kept.identity, kept.reason.code()),
                 Action::Forget(object) => (&object.identity, "forget"),
             };
-            fates.insert((format!("sweep {at}"), number_of(identity)), what.to_owned());
+            fates.insert((format!("{command} {at}"), number_of(identity)), what.to_owned());
         }
     }
     let adopting = Adopting::of(world);

@@ -5,6 +5,7 @@
 
 mod agree;
 mod less;
+mod promises;
 mod sound;
 mod uses;
 
@@ -36,6 +37,7 @@ fn broken_in(property: &str, seed: u64) -> Vec<Broken> {
     match property {
         "uses" => uses::used_and_taken(&world),
         "less" => less::adds(seed, &world, 3),
+        "promises" => promises::broken(&world),
         "list" => agree::listed_otherwise(&world),
         "doctor" => agree::counted_otherwise(&world),
         "who" => agree::held_otherwise(&world),
@@ -100,6 +102,11 @@ fn a_less_complete_look_removes_forgets_and_adopts_nothing_more() {
 #[test]
 fn list_calls_stale_what_sweep_removes_and_orphan_what_adopt_takes_by_a_filter() {
     holds("list", 1500);
+}
+
+#[test]
+fn what_goes_is_the_recorded_object_of_this_place_in_order_and_all_or_nothing() {
+    holds("promises", 3000);
 }
 
 #[test]

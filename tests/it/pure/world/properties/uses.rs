@@ -86,6 +86,10 @@ fn last_user(world: &World, thing: &Thing) -> Option<&'static str> {
 /// Checks whether owner, creator or mode let a process use an object, roughly: more than do.
 pub fn may_use(one: &Process, thing: &Thing) -> bool {
     let uids = if one.is_unread { None } else { one.uids };
+    // In another IPC namespace no id means an object of this one.
+    if one.same_ipc == Some(false) && !one.is_unread && thing.kind != Kind::Posix {
+        return false;
+    }
     let its = uids.is_none_or(|uids| match thing.kind {
         Kind::Posix => uids.contains(&thing.uid),
         _ => uids.contains(&thing.uid) || uids.contains(&thing.creator_uid),
