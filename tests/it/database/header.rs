@@ -66,6 +66,7 @@ fn a_second_header_is_copied(kind: Kind) {
     let victim = stage.cluster.query_in_background("select pg_sleep(1000)");
     processes::kill(victim.pid(), Signal::SIGKILL);
     wait_until("another main segment is there", SOON, || stage.cluster.main_segment() != first);
+    wait_until("it answers", SOON, || stage.cluster.try_sql("select 1").is_ok());
     wait_for_copies(&stage, 2);
     let copies = copies(&stage);
     let ids: Vec<i64> = copies.iter().map(|(id, _)| *id).collect();
