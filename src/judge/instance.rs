@@ -99,6 +99,13 @@ pub(super) struct Shown<'a> {
     pub(super) uses: Vec<Use<'a>>,
 }
 
+impl Shown<'_> {
+    /// Checks that nobody was seen to use it, and somebody may.
+    pub(super) fn is_only_doubted(&self) -> bool {
+        !self.uses.is_empty() && self.uses.iter().all(|one| !one.kind.is_certain())
+    }
+}
+
 /// Judges one object of an instance by what it shows itself.
 pub(super) fn shown<'a>(book: &Book, object: &Recorded, users: &Users<'a>) -> Shown<'a> {
     let look = users.look();

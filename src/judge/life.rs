@@ -30,6 +30,10 @@ pub fn judge(book: &Book, look: &Snapshot, policy: &Policy) -> Life {
     if book.place().is_some_and(|place| place.boot != look.place.boot) {
         return Life::Void;
     }
+    // First of all: the rest is asked of every process.
+    if let Some(evidence) = seen_to_live(book, look) {
+        return Life::Live(evidence);
+    }
     let mut left = Vec::new();
     let mut unseen = None;
     for run in book.runs.values() {
@@ -46,19 +50,10 @@ pub fn judge(book: &Book, look: &Snapshot, policy: &Policy) -> Life {
             continue;
         }
         for claim in &run.claims {
-            if claim.ended.is_none() {
-                if let Some(process) = living(claim.process, look) {
-                    return Life::Live(Evidence::Claimed(Holder::of(process, 0, false)));
-                }
-                if is_hidden(claim.process, look) {
-                    unseen = Some(Evidence::Hidden { pid: claim.process.pid });
-                }
+            if claim.ended.is_none() && is_hidden(claim.process, look) {
+                unseen = Some(Evidence::Hidden { pid: claim.process.pid });
             }
-            match by_pid_file(claim, look) {
-                Some(alive @ Evidence::PidFile(_)) => return Life::Live(alive),
-                Some(closed) => unseen = unseen.or(Some(closed)),
-                None => {}
-            }
+            unseen = unseen.or_else(|| by_pid_file(claim, look));
             left.extend(left_of(book, run, claim, look, policy));
             let survives_unseen =
                 claim.engine == EngineName::Generic && !look.sight.has_descendants();
@@ -70,6 +65,25 @@ pub fn judge(book: &Book, look: &Snapshot, policy: &Policy) -> Life {
         Some(evidence) => Life::Unseen(evidence),
         None => Life::Dead(left),
     }
+}
+
+/// Returns what shows that a server of the instance lives: a claimed process, or what
+/// `postmaster.pid` names. Needs the processes and the data directories, and nobody's mappings.
+#[must_use]
+pub fn seen_to_live(book: &Book, look: &Snapshot) -> Option<Evidence> {
+    let here = (&look.place.boot, &look.place.pid_namespace);
+    let is_here = |run: &&Run| {
+        let place = book.places.get(run.place);
+        place.is_some_and(|place| (&place.boot, &place.pid_namespace) == here)
+    };
+    let mut claims = book.runs.values().filter(is_here).flat_map(|run| &run.claims);
+    claims.find_map(|claim| {
+        let process = living(claim.process, look).filter(|_| claim.ended.is_none());
+        let claimed = process.map(|process| Evidence::Claimed(Holder::of(process, 0, false)));
+        let by_file = || by_pid_file(claim, look);
+        let named = |evidence: &Evidence| matches!(evidence, Evidence::PidFile(_));
+        claimed.or_else(|| by_file().filter(named))
+    })
 }
 
 /// The launcher of a run whose end nobody noted, where it lives and the lock that it holds is not

@@ -110,12 +110,15 @@ pub fn decide_by(
         objects.iter().map(|object| (*object, instance::shown(book, object, users))).collect();
     let common = instance::reason(book, look, life, &judged, suspects, policy);
     let mains = main_segments(&judged);
+    // Of a living server nobody asks who may have its objects.
+    let unasked = matches!(life, Life::Live(_)) && !look.has_maps();
     let mut actions = Vec::new();
     for (object, shown) in &judged {
         // What the object itself shows says more than what its siblings show.
         let reason = shown
             .against
             .clone()
+            .filter(|_| !unasked || !shown.is_only_doubted())
             .or_else(|| common.clone())
             .or_else(|| instance::unseen_user(book, life, object))
             .or_else(|| instance::unproven(object))

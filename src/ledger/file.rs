@@ -4,9 +4,9 @@
 //! with it, with the owner's credentials, so that the kernel decides (`Ledger::as_owner`).
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -356,10 +356,11 @@ impl Ledger {
         if bytes.is_empty() {
             return Ok(());
         }
-        let written = (&self.file)
-            .seek(SeekFrom::Start(self.whole_bytes))
-            .and_then(|_| self.file.set_len(self.whole_bytes))
-            .and_then(|()| (&self.file).write_all(bytes));
+        // Cutting costs far more than asking, and is seldom wanted: thousands of lines follow each
+        // other where much is removed.
+        let ends_there = self.file_bytes()? == self.whole_bytes;
+        let cut = if ends_there { Ok(()) } else { self.file.set_len(self.whole_bytes) };
+        let written = cut.and_then(|()| self.file.write_all_at(bytes, self.whole_bytes));
         written.map_err(|error| {
             // A short append is truncated away, so that a retry begins at a whole line.
             let _ = self.file.set_len(self.whole_bytes);

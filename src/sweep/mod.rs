@@ -14,15 +14,17 @@ mod beside;
 mod carry_out;
 pub mod remove;
 mod report;
+mod shared;
 pub mod wanted;
 
 use beside::Beside;
 pub use report::{Fate, Report, Settled, State};
+pub use shared::Shared;
 
 use crate::attribute;
 use crate::engine;
 use crate::error::Result;
-use crate::judge::{self, Action, Life, Policy, Reason};
+use crate::judge::{self, Action, Evidence, Life, Policy, Reason};
 use crate::ledger::Ledger;
 use crate::ledger::book::Run;
 use crate::ledger::record::{End, Record, VERSION_OF_UNBORN};
@@ -38,6 +40,18 @@ const NAMESPACE_DEATH: Duration = Duration::from_secs(1);
 /// # Errors
 /// Where the kernel cannot be looked at, or the ledger not be written: nothing further is removed.
 pub fn once(ledger: &mut Ledger, policy: &Policy) -> Result<Report> {
+    once_of_several(ledger, policy, None)
+}
+
+/// Settles one of several ledgers, which share a look that may say that a server lives.
+///
+/// # Errors
+/// As [`once`].
+pub fn once_of_several(
+    ledger: &mut Ledger,
+    policy: &Policy,
+    shared: Option<&mut Shared>,
+) -> Result<Report> {
     let nothing = |state| Ok(Report { state, objects: Vec::new() });
     let place = snapshot::place::here()?;
     if ledger.book.place().is_none() {
@@ -54,33 +68,60 @@ pub fn once(ledger: &mut Ledger, policy: &Policy) -> Result<Report> {
     if ledger.book.is_of_adopted() {
         return adopted::settle(ledger, policy);
     }
+    if let Some(shared) = shared
+        && let Some(report) = shared.living(ledger, policy)?
+    {
+        return Ok(report);
+    }
     if relies_on_a_dead_namespace(ledger, &place) {
         std::thread::sleep(NAMESPACE_DEATH);
     }
-    let look = look_at_directories(ledger, snapshot::take(scope(ledger))?);
+    let look = look_at_directories(ledger, snapshot::take(scope_of_life(ledger))?);
     let look = look_for_hidden(ledger, look);
-    let look = look_for_last_users(ledger, look_at_calls(ledger, look, false));
     let life = judge::life::judge(&ledger.book, &look, policy);
-    if !matches!(life, Life::Live(_)) {
-        close_runs(ledger, &look, policy)?;
+    if let Life::Live(evidence) = &life {
+        return Ok(report_living(ledger, look, evidence, policy).0);
     }
+    settle_unseen(ledger, look, &life, policy)
+}
+
+/// Reports an instance that lives; gives back the look that tells.
+fn report_living(
+    ledger: &Ledger,
+    look: Snapshot,
+    evidence: &Evidence,
+    policy: &Policy,
+) -> (Report, Snapshot) {
+    let look = look_for_last_users(ledger, look_at_calls(ledger, look, true));
+    let (state, life) = (State::Live(evidence.clone()), Life::Live(evidence.clone()));
+    let verdicts = judge::decide(&ledger.book, &look, &life, &[], policy);
+    let objects: Vec<Settled> = verdicts.iter().filter_map(carry_out::kept).collect();
+    (Report { state, objects }, look)
+}
+
+/// Goes on where no server is seen to live: only now it is asked what processes map and have open.
+fn settle_unseen(
+    ledger: &mut Ledger,
+    look: Snapshot,
+    life: &Life,
+    policy: &Policy,
+) -> Result<Report> {
+    let look = with_maps(ledger, look)?;
+    let look = look_for_last_users(ledger, look_at_calls(ledger, look, false));
+    close_runs(ledger, &look, policy)?;
     // What cannot be seen counts as alive.
-    if let Life::Live(evidence) | Life::Unseen(evidence) = &life {
-        let verdicts = judge::decide(&ledger.book, &look, &life, &[], policy);
+    if let Life::Unseen(evidence) = life {
+        let verdicts = judge::decide(&ledger.book, &look, life, &[], policy);
         let objects: Vec<Settled> = verdicts.iter().filter_map(carry_out::kept).collect();
         return Ok(Report { state: State::Live(evidence.clone()), objects });
     }
     let copy = ledger.book.is_copy();
-    let (mut look, mut suspects) = attribute_all(ledger, look, &BTreeSet::new())?;
+    let (look, mut suspects) = attribute_all(ledger, look, &BTreeSet::new())?;
     note_detached(ledger, &look)?;
     // Which segment is the main one may only be known now: its count needs nobody to be seen.
     let life = judge::life::judge(&ledger.book, &look, policy);
-    let wider = scope(ledger);
-    if wider.maps && !look.has_maps() {
-        // What was found just now may be mapped, also by those who came since.
-        look = look.with_newcomers(wider)?.with_maps(wider);
-    }
-    look = look_at_files(ledger, look);
+    // What was found just now may be mapped, also by those who came since.
+    let mut look = look_at_files(ledger, with_maps(ledger, look)?);
     let mut peers = Beside::of(policy);
     let mut verdicts = judge::decide(&ledger.book, &look, &life, &suspects, policy);
     look = peers.spare(&mut verdicts, ledger, look);
@@ -100,6 +141,16 @@ pub fn once(ledger: &mut Ledger, policy: &Policy) -> Result<Report> {
         _ => State::Dead,
     };
     Ok(Report { state, objects })
+}
+
+/// Looks at what processes map, those that came since included, where something is recorded that
+/// may be mapped and that was not done.
+fn with_maps(ledger: &Ledger, look: Snapshot) -> Result<Snapshot> {
+    let wider = scope(ledger);
+    if !wider.maps || look.has_maps() {
+        return Ok(look);
+    }
+    Ok(look.with_newcomers(wider)?.with_maps(wider))
 }
 
 /// Whether an object lies where it cannot be reached, or its life cannot be seen, from here.
@@ -122,7 +173,7 @@ fn relies_on_a_dead_namespace(ledger: &Ledger, here: &Place) -> bool {
 }
 
 /// What has to be looked at: what processes map only where a file is recorded, or somebody has a
-/// segment attached and is to be named; control groups only of services without a known server.
+/// segment attached and is to be named.
 fn scope(ledger: &Ledger) -> Scope {
     let book = &ledger.book;
     let maps = book.open_objects().any(|object| match &object.identity {
@@ -133,18 +184,23 @@ fn scope(ledger: &Ledger) -> Scope {
             Ok(None) | Ok(Some(crate::sys::shm::Row { nattch: 0, .. }))
         ),
     });
-    let mut claims = book.runs.values().flat_map(|run| &run.claims);
-    let control_groups = claims.any(|claim| {
-        claim.engine == EngineName::Generic && claim.control_group.0.ends_with(b".service")
-    });
     // Files that no list of PostgreSQL's names are reported only where nobody maps them.
     let lists = book
         .runs
         .values()
         .flat_map(|run| &run.claims)
         .any(|claim| claim.engine == EngineName::Postgres);
-    let maps = maps || lists;
-    Scope { files: true, processes: true, maps, control_groups, ..Scope::default() }
+    Scope { maps: maps || lists, ..scope_of_life(ledger) }
+}
+
+/// What the life of an instance is judged by: nobody's mappings. Control groups only of services
+/// without a known server.
+fn scope_of_life(ledger: &Ledger) -> Scope {
+    let mut claims = ledger.book.runs.values().flat_map(|run| &run.claims);
+    let control_groups = claims.any(|claim| {
+        claim.engine == EngineName::Generic && claim.control_group.0.ends_with(b".service")
+    });
+    Scope { control_groups, ..shared::SCOPE }
 }
 
 /// Asks the kernel for claimed processes that `/proc` does not show (`hidepid`).
@@ -285,7 +341,7 @@ fn headers_to_read(verdicts: &[Action], ledger: &Ledger, look: &Snapshot) -> BTr
         },
         Action::Keep(_) | Action::Forget(_) => None,
     });
-    going.filter(|id| wanted.contains(id)).collect()
+    going.filter(|id| wanted.binary_search(id).is_ok()).collect()
 }
 
 /// Reads headers and control segments that are wanted and can be had, as the ledger's owner.

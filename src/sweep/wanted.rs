@@ -102,14 +102,16 @@ pub fn directories(book: &Book) -> Vec<Bytes> {
 /// read that are `going`.
 #[must_use]
 pub fn headers(book: &Book, look: &Snapshot, going: &BTreeSet<i32>) -> Vec<i32> {
-    let shared = |id: i32| {
-        let of_it = |object: &&Recorded| match &object.identity {
-            Identity::Shm(segment) => segment.id == id,
-            _ => false,
-        };
-        book.open_objects().filter(of_it).any(|object| judge::may_be_shared(book, object, look))
-    };
     let mut ids = attribute::headers_wanted(book, look);
-    ids.retain(|id| going.contains(id) || !shared(*id));
+    if ids.is_empty() {
+        return ids;
+    }
+    // One pass over the objects, and not one an id.
+    let shared = book.open_objects().filter_map(|object| match &object.identity {
+        Identity::Shm(segment) => judge::may_be_shared(book, object, look).then_some(segment.id),
+        _ => None,
+    });
+    let shared: BTreeSet<i32> = shared.collect();
+    ids.retain(|id| going.contains(id) || !shared.contains(id));
     ids
 }

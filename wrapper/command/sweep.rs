@@ -10,7 +10,7 @@ use shmwarden::ledger::file::{For, Ledger};
 use shmwarden::ledger::limits::Allowance;
 use shmwarden::object::Place;
 use shmwarden::snapshot::{place, processes};
-use shmwarden::sweep::{self, Fate, Report, Settled, State};
+use shmwarden::sweep::{self, Fate, Report, Settled, Shared, State};
 use shmwarden::sys::pidfd::PidFd;
 use shmwarden::{Error, Result};
 
@@ -49,9 +49,9 @@ pub(crate) fn run(args: &SweepArgs, common: &Common) -> Ending {
     }
     let terms = Terms::of(args, named && paths.len() == 1, &found);
     let mut all: Vec<Swept> = Vec::with_capacity(paths.len());
-    let mut allowance = Allowance::default();
+    let mut together = Together::of(paths.len());
     for path in &paths {
-        all.push(sweep(path, args, &terms, &mut allowance));
+        all.push(sweep(path, args, &terms, &mut together));
     }
     wait_for_held(&mut all, args, &terms);
     let mut worst = found.status_of_hook();
@@ -151,9 +151,24 @@ impl Terms {
     }
 }
 
+/// What the ledgers of one sweep share.
+struct Together {
+    /// How much is read of the ledgers of other users.
+    allowance: Allowance,
+    /// A look for several of them; one alone has its own.
+    look: Option<Shared>,
+}
+
+impl Together {
+    fn of(ledgers: usize) -> Self {
+        let look = (ledgers > 1).then(Shared::default);
+        Self { allowance: Allowance::default(), look }
+    }
+}
+
 /// Sweeps one ledger once.
-fn sweep(path: &Path, args: &SweepArgs, terms: &Terms, allowance: &mut Allowance) -> Swept {
-    let finding = once(path, args, terms, allowance);
+fn sweep(path: &Path, args: &SweepArgs, terms: &Terms, together: &mut Together) -> Swept {
+    let finding = once(path, args, terms, together);
     let (status, instance) = (status(&finding, args), ledgers::instance(path));
     Swept { path: path.to_owned(), instance, finding, status }
 }
@@ -168,14 +183,14 @@ fn wait_for_held(all: &mut [Swept], args: &SweepArgs, terms: &Terms) {
         }
         wait_for_holders(&held, terms.holders);
         for swept in all.iter_mut().filter(|swept| swept.held().is_some()) {
-            *swept = sweep(&swept.path, args, terms, &mut Allowance::default());
+            *swept = sweep(&swept.path, args, terms, &mut Together::of(1));
         }
     }
 }
 
 /// One pass over one ledger.
-fn once(path: &Path, args: &SweepArgs, terms: &Terms, allowance: &mut Allowance) -> Finding {
-    match try_once(path, args, terms, allowance) {
+fn once(path: &Path, args: &SweepArgs, terms: &Terms, together: &mut Together) -> Finding {
+    match try_once(path, args, terms, together) {
         Ok(finding) => finding,
         Err(error @ (Error::Damaged { .. } | Error::Newer { .. })) => {
             Finding::Damaged(ledgers::trouble(&error))
@@ -199,7 +214,7 @@ fn try_once(
     path: &Path,
     args: &SweepArgs,
     terms: &Terms,
-    allowance: &mut Allowance,
+    together: &mut Together,
 ) -> Result<Finding> {
     let mode = if args.dry_run { For::Reading } else { For::Writing };
     let mut ledger = loop {
@@ -215,7 +230,7 @@ fn try_once(
         }
         std::thread::sleep(PAUSE);
     };
-    allowance.take(&ledger)?;
+    together.allowance.take(&ledger)?;
     match ledger.read()? {
         Tail::Clean => {}
         Tail::Torn => {
@@ -247,7 +262,7 @@ fn try_once(
         beside: terms.beside.clone(),
         ..Policy::default()
     };
-    let report = sweep::once(&mut ledger, &policy)?;
+    let report = sweep::once_of_several(&mut ledger, &policy, together.look.as_mut())?;
     // Of a server's ledger the next `run` or `record` does it; of this one perhaps nobody. Where
     // nothing was settled now, nothing is to be left out, or the ledger means nothing here.
     let is_done = |one: &Settled| matches!(one.result, Fate::Removed | Fate::Gone);
