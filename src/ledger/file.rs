@@ -4,9 +4,9 @@
 //! with it, with the owner's credentials, so that the kernel decides (`Ledger::as_owner`).
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -342,7 +342,10 @@ impl Ledger {
     /// [`Error::Io`]; the file is then as long as before.
     pub fn flush(&mut self) -> Result<()> {
         let count = self.queue.len();
-        self.write_queued(count)?;
+        // Cutting costs far more than asking, and is seldom wanted: thousands of lines follow each
+        // other where much is removed.
+        let ends_there = count == 0 || self.file_bytes()? == self.whole_bytes;
+        self.write(count, !ends_there)?;
         self.wrote(count);
         Ok(())
     }
@@ -352,15 +355,18 @@ impl Ledger {
     /// # Errors
     /// [`Error::Io`]; the file is then as long as before.
     pub fn write_queued(&self, count: usize) -> Result<()> {
+        self.write(count, true)
+    }
+
+    fn write(&self, count: usize, cut: bool) -> Result<()> {
         let bytes = self.queue.get(..count).unwrap_or(&self.queue);
         if bytes.is_empty() {
             return Ok(());
         }
-        // Cutting costs far more than asking, and is seldom wanted: thousands of lines follow each
-        // other where much is removed.
-        let ends_there = self.file_bytes()? == self.whole_bytes;
-        let cut = if ends_there { Ok(()) } else { self.file.set_len(self.whole_bytes) };
-        let written = cut.and_then(|()| self.file.write_all_at(bytes, self.whole_bytes));
+        let written = (&self.file)
+            .seek(SeekFrom::Start(self.whole_bytes))
+            .and_then(|_| if cut { self.file.set_len(self.whole_bytes) } else { Ok(()) })
+            .and_then(|()| (&self.file).write_all(bytes));
         written.map_err(|error| {
             // A short append is truncated away, so that a retry begins at a whole line.
             let _ = self.file.set_len(self.whole_bytes);

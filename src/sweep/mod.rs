@@ -30,7 +30,7 @@ use crate::ledger::book::Run;
 use crate::ledger::record::{End, Record, VERSION_OF_UNBORN};
 use crate::object::{EngineName, Identity, Place};
 use crate::snapshot::tables::ListedFile;
-use crate::snapshot::{self, Scope, Snapshot};
+use crate::snapshot::{self, Scope, Seen, Snapshot};
 
 /// Longest that the rest of a PID namespace was seen to outlive its first process was 40 ms.
 const NAMESPACE_DEATH: Duration = Duration::from_secs(1);
@@ -146,7 +146,7 @@ fn settle_unseen(
 /// Looks at what processes map, those that came since included, where something is recorded that
 /// may be mapped and that was not done.
 fn with_maps(ledger: &Ledger, look: Snapshot) -> Result<Snapshot> {
-    let wider = scope(ledger);
+    let wider = scope(ledger, &look);
     if !wider.maps || look.has_maps() {
         return Ok(look);
     }
@@ -174,15 +174,16 @@ fn relies_on_a_dead_namespace(ledger: &Ledger, here: &Place) -> bool {
 
 /// What has to be looked at: what processes map only where a file is recorded, or somebody has a
 /// segment attached and is to be named.
-fn scope(ledger: &Ledger) -> Scope {
+fn scope(ledger: &Ledger, look: &Snapshot) -> Scope {
     let book = &ledger.book;
     let maps = book.open_objects().any(|object| match &object.identity {
         Identity::Posix(_) => true,
         Identity::Sem(_) | Identity::Msg(_) => false,
-        Identity::Shm(segment) => !matches!(
-            crate::sys::shm::stat(segment.id),
-            Ok(None) | Ok(Some(crate::sys::shm::Row { nattch: 0, .. }))
-        ),
+        Identity::Shm(segment) => match look.segment(segment.id) {
+            Seen::Here(row) => row.nattch > 0,
+            Seen::Gone => false,
+            Seen::Denied => true,
+        },
     });
     // Files that no list of PostgreSQL's names are reported only where nobody maps them.
     let lists = book

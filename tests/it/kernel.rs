@@ -29,6 +29,7 @@ mod left;
 mod mount_roots;
 mod not_a_ledger;
 mod older_calls;
+mod one_look;
 mod orphans;
 mod pods;
 pub mod raced;
