@@ -45,6 +45,9 @@ fn behind_a_script_that_starts_it_a_server_is_known_for_what_it_is() {
         instance.wait_recorded(5);
         let ledger = String::from_utf8(instance.bytes()).unwrap();
         assert!(ledger.contains(r#""engine":"opengauss""#), "{ledger}");
+        wait_until("its header is copied", SOON, || {
+            String::from_utf8(instance.bytes()).unwrap().contains(r#""header":""#)
+        });
         assert_eq!(server.end(Signal::SIGQUIT).code(), Some(0));
         assert_eq!(left(), (0, 0));
     });
@@ -62,7 +65,8 @@ fn one_that_was_recorded_while_it_ran_is_swept_with_its_sets() {
         let record = warden::answer(User::Server, &record).expect_code(0).json();
         assert_eq!(record["engine"], "opengauss", "{record}");
         let ledger = String::from_utf8(instance.bytes()).unwrap();
-        assert!(ledger.contains(r#""role":"main""#), "{ledger}");
+        let main = ledger.lines().rfind(|line| line.contains(r#""role":"main""#));
+        assert!(main.is_some_and(|line| line.contains(r#""header":""#)), "no copy: {ledger}");
         server.end(Signal::SIGUSR1);
         let sweep = instance.sweep(&[]).expect_code(0);
         assert_eq!(outcomes(&sweep), ["removed dead"]);
