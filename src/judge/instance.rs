@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::usage::{Context, Use, Users};
-use super::{Evidence, Life, Policy, Reason};
+use super::{Class, Evidence, Life, Policy, Reason};
 use crate::attribute::sets::{queue_differs, set_differs};
 use crate::attribute::{self, Doubt, Suspect, differs};
 use crate::engine::{self, EngineName, postgres};
@@ -222,8 +222,12 @@ pub(super) fn reason(
     // Asked once a run: it takes a walk over all objects.
     let mut runs: BTreeSet<u64> = judged.iter().map(|(object, _)| object.run).collect();
     runs.retain(|run| book.runs.get(run).is_some_and(|run| attribute::is_postgres(book, run)));
-    let left =
-        judged.iter().filter(|(object, own)| own.against.is_none() && runs.contains(&object.run));
+    // What stays for a reason of its own is asked all the same: it leads to what would go.
+    let here = |own: &Shown<'_>| {
+        let class = own.against.as_ref().map(Reason::class);
+        !matches!(class, Some(Class::Gone | Class::Elsewhere))
+    };
+    let left = judged.iter().filter(|(object, own)| here(own) && runs.contains(&object.run));
     let mut unknown = left.filter_map(|(object, _)| not_understood(book, object, look));
     unknown.next().map(Reason::UnknownLayout)
 }

@@ -290,7 +290,8 @@ impl<'a> Users<'a> {
         };
         if marked && life::main_proves(book, object, self.look) {
             // Nobody of its server lives, wherever: a member that reads 0 was never used, or by a
-            // session that is dead.
+            // session that is dead. Only a stranger that was noted may go on.
+            found.extend(self.strangers(book, object));
             found.extend(changed_since_end(book, object, set.row.ctime));
             return found;
         }
