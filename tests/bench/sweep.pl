@@ -43,7 +43,7 @@ sub start {
 # How many objects a ledger has.
 sub recorded {
     my ($ledger) = @_;
-    return scalar(() = slurp($ledger) =~ /"kind":"object"|"object":\{/g);
+    return scalar(() = slurp($ledger) =~ /"record":"object"/g);
 }
 
 # Kills a process and waits for its end, whoever its parent is.
