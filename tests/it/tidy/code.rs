@@ -32,7 +32,7 @@ pub fn functions(code: &str) -> Vec<(String, usize)> {
             continue;
         };
         let closes = |line: &&str| line.trim_end() == format!("{}}}", " ".repeat(depth));
-        let length = lines[at..].iter().position(|line| closes(line));
+        let length = lines[at..].iter().position(closes);
         let name = name.split(['(', '<']).next().unwrap_or_default();
         found.extend(length.map(|length| (name.to_owned(), length + 1)));
     }
