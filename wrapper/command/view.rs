@@ -11,7 +11,7 @@ use shmwarden::ledger::Book;
 use shmwarden::ledger::file::{For, Ledger};
 use shmwarden::ledger::limits::Allowance;
 use shmwarden::ledger::record::Role;
-use shmwarden::object::{Identity, Place, ShmFile};
+use shmwarden::object::{Place, ShmFile};
 use shmwarden::proc::locks::Flock;
 use shmwarden::proc::read;
 use shmwarden::snapshot::{self, Scope, Snapshot, owners, place};
@@ -193,35 +193,36 @@ impl View {
         files && self.judge().iter().any(hangs)
     }
 
-    /// Looks for the uses of those objects that nobody seems to use, and that no ledger has: what
-    /// descriptors, calls and rights show is worth a look into every process only for them.
+    /// Looks for the uses of those objects that nobody seems to use: what descriptors, calls and
+    /// rights show is worth a look into every process only for them.
     fn with_unused(self) -> Self {
-        let queue =
-            |one: &Judged<'_>| one.account.is_none() && matches!(one.why, Reason::LastUserUnseen);
-        let unused = |one: &&Judged<'_>| {
+        let unattached = |one: &Subject<'_>| !matches!(one, Subject::Shm(row) if row.nattch > 0);
+        let unused = || Subject::all(&self.look).filter(unattached);
+        let last: BTreeSet<i32> = unused().flat_map(last_users).collect();
+        let callers = unused().any(|one| one.permissions() & 0o066 != 0);
+        let view = self.later(|look| {
+            let look = look.with_last_users(last);
+            if callers { look.with_callers() } else { look }
+        });
+        let nobody = |one: &Subject<'_>| matches!(one, Subject::Msg(_) | Subject::Posix(_));
+        if !Subject::all(&view.look).any(|one| nobody(&one)) {
+            return view;
+        }
+        let judged = view.judge();
+        let queue = |one: &Judged<'_>| one.subject.kind() == Kind::Msg && one.account.is_none();
+        let waits = judged.iter().any(|one| queue(one) && one.why == Reason::LastUserUnseen);
+        let files = judged.iter().filter(|one| {
             matches!(one.verdict, Status::Orphan | Status::Idle)
-                || matches!(
-                    one.why,
-                    Reason::PidsElsewhere
-                        | Reason::UserUnread(_)
-                        | Reason::PerhapsMapped(_)
-                        | Reason::AnyFile
-                )
-        };
-        let judged = self.judge();
-        let unused: Vec<&Judged<'_>> = judged.iter().filter(unused).collect();
-        let waits = judged.iter().any(|one| one.subject.kind() == Kind::Msg && queue(one));
-        let last: Vec<i32> = unused.iter().flat_map(|one| last_users(one.subject)).collect();
-        let callers = unused.iter().any(|one| one.subject.permissions() & 0o066 != 0);
-        let identities = unused.iter().filter_map(|one| one.subject.identity());
-        let files = identities.filter_map(|identity| match identity {
-            Identity::Posix(file) => Some(file),
-            _ => None,
+                || matches!(one.why, Reason::PidsElsewhere | Reason::UserUnread(_))
+                || matches!(one.why, Reason::PerhapsMapped(_) | Reason::AnyFile)
+        });
+        let files = files.filter_map(|one| match one.subject {
+            Subject::Posix(file) => Some(file.identity.clone()),
+            Subject::Shm(_) | Subject::Sem(_) | Subject::Msg(_) => None,
         });
         let files: Vec<ShmFile> = files.collect();
-        self.later(|look| {
-            let look = look.with_last_users(last).with_opened(&files);
-            let look = if callers { look.with_callers() } else { look };
+        view.later(|look| {
+            let look = look.with_opened(&files);
             if waits { look.with_waits() } else { look }
         })
     }

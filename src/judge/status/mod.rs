@@ -169,29 +169,32 @@ pub fn statuses<'a>(
 }
 
 /// Judges objects that no ledger knows, as `adopt` does by filter, without looking into any.
-fn of_no_ledger(scene: &Scene<'_>, subjects: &[Subject<'_>]) -> Vec<(Status, Reason)> {
-    let wishes: Vec<Wish<'_>> =
-        subjects.iter().map(|subject| Wish { subject: *subject, how: How::Adopted }).collect();
-    let Plan { proposals, .. } = plan(scene, &wishes, Some(Duration::ZERO), &|_| None);
-    let status = |(one, subject): (&super::unowned::Proposal<'_>, &Subject<'_>)| {
+fn of_no_ledger<'a>(scene: &Scene<'a>, subjects: &[Subject<'a>]) -> Vec<(Status, Reason)> {
+    let against = scene.each_alone(subjects).unwrap_or_else(|| {
+        let wish = |subject: &Subject<'a>| Wish { subject: *subject, how: How::Adopted };
+        let wishes: Vec<Wish<'a>> = subjects.iter().map(wish).collect();
+        let Plan { proposals, .. } = plan(scene, &wishes, Some(Duration::ZERO), &|_| None);
+        // What comes along was not asked for.
+        proposals.into_iter().take(subjects.len()).map(|one| one.against).collect()
+    });
+    let status = |(against, subject): (Option<Reason>, &Subject<'_>)| {
         let creator = match subject {
             Subject::Shm(row) => Some(row.creator_pid).filter(|pid| *pid != 0),
             Subject::Sem(_) | Subject::Msg(_) | Subject::Posix(_) => None,
         };
-        match (&one.against, creator) {
+        match (against, creator) {
             (None, Some(pid)) => (Status::Orphan, Reason::CreatorDead(pid)),
             (None, None) => (Status::Orphan, Reason::NoUser),
             // Its creator is dead, or that would be said.
-            (Some(why @ Reason::UserLives(..)), Some(_)) => (Status::Idle, why.clone()),
+            (Some(why @ Reason::UserLives(..)), Some(_)) => (Status::Idle, why),
             // Whether somebody maps it hangs on a look that is worth it only then.
-            (Some(Reason::PerhapsMapped(_)), _) if !scene.has_descriptors(*subject) => {
-                let why = scene.wanted(*subject).or_else(|| one.against.clone());
-                (Status::Unrecorded, why.unwrap_or(Reason::UseUnseen))
+            (Some(why @ Reason::PerhapsMapped(_)), _) if !scene.has_descriptors(*subject) => {
+                (Status::Unrecorded, scene.wanted(*subject).unwrap_or(why))
             }
-            (Some(why), _) => (Status::Unrecorded, why.clone()),
+            (Some(why), _) => (Status::Unrecorded, why),
         }
     };
-    proposals.iter().zip(subjects).map(status).collect()
+    against.into_iter().zip(subjects).map(status).collect()
 }
 
 /// What the ledgers say, by the number or name that it is about.
@@ -233,6 +236,9 @@ impl Words {
     /// Returns what the ledgers say of an object: that one has it, has seen it used, has another of
     /// its number, or suspects that it is its server's.
     fn on(&self, subject: Subject<'_>, accounts: &[Account]) -> Option<Word> {
+        if accounts.is_empty() {
+            return None;
+        }
         let number = number_of_subject(subject);
         let is_it = |identity: &Identity| is(identity, subject);
         let access = Access::of(subject);

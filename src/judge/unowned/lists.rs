@@ -9,9 +9,9 @@ use super::Scene;
 use crate::engine::postgres::{self, Header};
 use crate::judge::Reason;
 use crate::object::{Identity, Key};
-use crate::snapshot::Snapshot;
 use crate::snapshot::subject::Subject;
 use crate::snapshot::tables::ListedFile;
+use crate::snapshot::{Seen, Snapshot};
 use crate::sys::shm::Row;
 
 /// One list.
@@ -40,6 +40,10 @@ impl<'a> Lists<'a> {
     pub(super) fn of(scene: &Scene<'a>) -> Self {
         let look = scene.look;
         let mut lists = Self::default();
+        let nothing = look.headers.is_empty() && look.controls.is_empty();
+        if nothing && look.unread_lists.is_empty() {
+            return lists;
+        }
         for file in look.files.seen() {
             if let Some(handle) = postgres::handle_of_name(&file.name.0) {
                 lists.files.insert(handle, file);
@@ -49,8 +53,8 @@ impl<'a> Lists<'a> {
             lists.keys.entry(row.key).or_default().push(row);
         }
         for (id, start) in &look.headers {
-            let row = scene.segments.get(id);
-            if let (Some(header), Some(row)) = (postgres::header(start), row) {
+            let row = look.segment(*id);
+            if let (Some(header), Seen::Here(row)) = (postgres::header(start), row) {
                 // Believed though its pid may differ from the creator's, as of a server in another
                 // PID namespace: not to believe it strands what it leads to.
                 lists.mains.push((header, row));
@@ -66,7 +70,7 @@ impl<'a> Lists<'a> {
             let users = match identity {
                 Identity::Posix(file) => vec![file.uid],
                 Identity::Shm(segment) => {
-                    let owner = scene.segments.get(&segment.id).map(|row| row.uid);
+                    let owner = look.segment(segment.id).here().map(|row| row.uid);
                     owner.into_iter().chain([segment.creator_uid]).collect()
                 }
                 Identity::Sem(_) | Identity::Msg(_) => Vec::new(),
@@ -74,6 +78,11 @@ impl<'a> Lists<'a> {
             lists.unread.extend(users.into_iter().map(|uid| (uid, identity)));
         }
         lists
+    }
+
+    /// Checks that nothing was read that leads to anything.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lists.is_empty() && self.mains.is_empty() && self.unread.is_empty()
     }
 
     /// Whether the server of a list may live: what somebody has attached or mapped, or what an
@@ -84,7 +93,7 @@ impl<'a> Lists<'a> {
         };
         match identity {
             Identity::Shm(segment) => {
-                let row = scene.segments.get(&segment.id);
+                let row = scene.look.segment(segment.id).here();
                 row.is_none_or(|row| row.nattch > 0)
                     || postgres::handles_of_key(segment.key.0).into_iter().any(led_to)
             }

@@ -16,7 +16,8 @@ pub use plan::{Plan, Proposal, Wish, plan};
 use super::Reason;
 use super::access::{Access, Who};
 use super::usage::{Context, Users};
-use crate::engine::{self, EngineName};
+use crate::engine::{self, EngineName, postgres};
+use crate::ledger::record::How;
 use crate::snapshot::callers::Caller;
 use crate::snapshot::subject::Subject;
 use crate::snapshot::{Process, Seen, Sight, Snapshot};
@@ -37,7 +38,6 @@ pub struct Scene<'a> {
     of_unknown: Option<i32>,
     /// Users with a creator in a PID namespace that cannot be seen from here.
     elsewhere: BTreeSet<u32>,
-    segments: BTreeMap<i32, &'a Row>,
     has_maps: bool,
     /// Who is to remove the objects; none where that is not asked.
     remover: Option<u32>,
@@ -48,6 +48,23 @@ impl<'a> Scene<'a> {
     #[must_use]
     pub fn of(look: &'a Snapshot, exempt: &[i32]) -> Self {
         Self { remover: Some(look.uid), ..Self::of_everybody(look, exempt) }
+    }
+
+    /// Returns what speaks against taking each of these by a filter, where no server's list and no
+    /// header was read; `None` where one was, and what belongs together has to be planned.
+    pub(super) fn each_alone(&self, subjects: &[Subject<'_>]) -> Option<Vec<Option<Reason>>> {
+        if !self.lists.is_empty() {
+            return None;
+        }
+        let against = |subject: &Subject<'_>| {
+            let unborn = match subject {
+                Subject::Posix(file) => file.identity.birth.only_changed().is_some(),
+                Subject::Shm(_) | Subject::Sem(_) | Subject::Msg(_) => false,
+            };
+            let against = self.against(*subject, How::Adopted, Some(Duration::ZERO));
+            against.or_else(|| unborn.then_some(Reason::NoIdentity))
+        };
+        Some(subjects.iter().map(against).collect())
     }
 
     /// Returns the look that was sorted.
@@ -84,7 +101,6 @@ impl<'a> Scene<'a> {
             callers: callers.filter(|caller| !exempt.contains(&caller.pid)).collect(),
             of_unknown: None,
             elsewhere: BTreeSet::new(),
-            segments: look.segments.seen().map(|row| (row.id, row)).collect(),
             has_maps: look.has_maps(),
             remover: None,
         };
@@ -188,6 +204,44 @@ impl<'a> Scene<'a> {
             .or_else(|| (!self.look.sight.is_everybody()).then_some(Reason::PidsElsewhere))
     }
 
+    /// Returns what speaks against taking one object, whatever else is taken.
+    fn against(&self, subject: Subject<'_>, how: How, min_age: Option<Duration>) -> Option<Reason> {
+        let not_yours = || {
+            let removable = |uid| Access::of(subject).is_removable_by(uid);
+            let owner = subject.owner().0;
+            (!self.remover.is_none_or(removable)).then_some(Reason::NotYours(owner))
+        };
+        let listed = || {
+            let list = self.lists.naming(subject).filter(|list| list.living);
+            list.map(|list| Reason::Listed(list.identity.to_string()))
+        };
+        let unread = || {
+            let unread = self.lists.unread_of(&uids(subject))?;
+            let own = subject.identity().is_some_and(|own| own == *unread);
+            Some(if own { Reason::Unreadable } else { Reason::ListUnread(unread.to_string()) })
+        };
+        let young = || {
+            let least = min_age.filter(|least| self.is_young(subject, *least))?;
+            Some(Reason::Young(least))
+        };
+        let any_file = || match subject {
+            Subject::Posix(file) => {
+                (!postgres::is_posix_name(&file.name.0)).then_some(Reason::AnyFile)
+            }
+            Subject::Shm(_) | Subject::Sem(_) | Subject::Msg(_) => None,
+        };
+        let wanted = || {
+            let against = self.wanted(subject).or_else(any_file);
+            against.filter(|_| how != How::Named)
+        };
+        not_yours()
+            .or_else(|| self.in_use(subject))
+            .or_else(listed)
+            .or_else(unread)
+            .or_else(young)
+            .or_else(wanted)
+    }
+
     /// Checks whether an object is younger than this, or of a time that lies ahead.
     fn is_young(&self, subject: Subject<'_>, least: Duration) -> bool {
         let seconds = u64::try_from(last_change(subject)).unwrap_or(0);
@@ -204,11 +258,10 @@ pub(super) fn let_in(caller: &Caller) -> Reason {
     uid.map_or(Reason::UserUnread(pid), |uid| Reason::UserLives(pid, uid))
 }
 
-/// Returns owner and creator, each once.
-fn uids(subject: Subject<'_>) -> Vec<u32> {
+/// Returns owner and creator.
+fn uids(subject: Subject<'_>) -> [u32; 2] {
     let owner = subject.owner().0;
-    let creator = subject.creator().map(|(uid, _)| uid).filter(|uid| *uid != owner);
-    [Some(owner), creator].into_iter().flatten().collect()
+    [owner, subject.creator().map_or(owner, |(uid, _)| uid)]
 }
 
 /// The last moment of which an object says that something was done to it, seconds since the epoch.

@@ -11,7 +11,6 @@ use std::time::Duration;
 use super::lists::name;
 use super::{Reason, Scene, uids};
 use crate::engine::postgres;
-use crate::judge::access::Access;
 use crate::ledger::record::{How, Role};
 use crate::object::Identity;
 use crate::snapshot::subject::{Kind, Subject};
@@ -134,45 +133,9 @@ impl<'a> Planning<'a, '_> {
 
     /// What speaks against one object, whatever else is taken.
     fn against(&self, subject: Subject<'a>, how: How) -> Option<Reason> {
-        let scene = self.scene;
         let first = (self.prior)(subject);
         let first = first.filter(|prior| how != How::Named || !prior.is_waived_by_name());
-        let not_yours = || {
-            let owner = subject.owner().0;
-            let removable = |uid| Access::of(subject).is_removable_by(uid);
-            (!scene.remover.is_none_or(removable)).then_some(Reason::NotYours(owner))
-        };
-        let listed = || {
-            let list = scene.lists.naming(subject).filter(|list| list.living);
-            list.map(|list| Reason::Listed(list.identity.to_string()))
-        };
-        let unread = || {
-            let unread = scene.lists.unread_of(&uids(subject))?;
-            let own = subject.identity().is_some_and(|own| own == *unread);
-            Some(if own { Reason::Unreadable } else { Reason::ListUnread(unread.to_string()) })
-        };
-        let no_identity = || subject.identity().is_none().then_some(Reason::NoIdentity);
-        let young = || {
-            let least = self.min_age.filter(|least| scene.is_young(subject, *least))?;
-            Some(Reason::Young(least))
-        };
-        let any_file = || match subject {
-            Subject::Posix(file) => {
-                (!postgres::is_posix_name(&file.name.0)).then_some(Reason::AnyFile)
-            }
-            _ => None,
-        };
-        first
-            .or_else(not_yours)
-            .or_else(|| scene.in_use(subject))
-            .or_else(listed)
-            .or_else(unread)
-            .or_else(no_identity)
-            .or_else(young)
-            .or_else(|| {
-                let against = scene.wanted(subject).or_else(any_file);
-                against.filter(|_| how != How::Named)
-            })
+        first.or_else(|| self.scene.against(subject, how, self.min_age))
     }
 
     /// The list that a main segment leads to.
