@@ -70,6 +70,18 @@ impl Snapshot {
         })
     }
 
+    /// Reads what one process maps.
+    #[must_use]
+    pub fn with_maps_of(self, wanted: ProcessRef) -> Self {
+        let Some(read) = processes::one(wanted.pid).filter(|read| read.process == wanted) else {
+            return self;
+        };
+        let mut look = self.into_tables();
+        let rows = look.processes.rows_mut().iter_mut();
+        rows.filter(|row| row.process == wanted).for_each(|row| *row = read.clone());
+        Self::of(look)
+    }
+
     /// Looks for who is blocked on a set or queue, unless that was done.
     #[must_use]
     pub fn with_waits(self) -> Self {

@@ -93,6 +93,12 @@ fn report_living(
     policy: &Policy,
 ) -> (Report, Snapshot) {
     let look = look_for_last_users(ledger, look_at_calls(ledger, look, true));
+    // Of those who hold something of it the one that shows its life is named; a walk over all the
+    // others would disturb them for a report that removes nothing.
+    let look = match evidence.holder() {
+        Some(holder) => look.with_maps_of(holder.process),
+        None => look,
+    };
     let (state, life) = (State::Live(evidence.clone()), Life::Live(evidence.clone()));
     let verdicts = judge::decide(&ledger.book, &look, &life, &[], policy);
     let objects: Vec<Settled> = verdicts.iter().filter_map(carry_out::kept).collect();
