@@ -143,17 +143,17 @@ pub fn statuses<'a>(
 ) -> Vec<Judged<'a>> {
     let scene = Scene::of_everybody(look, &[look.pid]);
     let words = Words::of(accounts, &scene);
-    let all: Vec<Subject<'a>> = Subject::all(look).collect();
-    let said: Vec<Option<Word>> = all.iter().map(|subject| words.on(*subject, accounts)).collect();
-    let unowned: Vec<Subject<'a>> =
-        all.iter().zip(&said).filter(|(_, word)| word.is_none()).map(|(one, _)| *one).collect();
-    let mut unowned = of_no_ledger(&scene, &unowned).into_iter();
-    let judged = all.into_iter().zip(said).filter_map(|(subject, word)| {
-        if let Some(Word { status, why, account, object }) = word {
+    let mut planned = planned(&scene, &words, accounts);
+    let judged = Subject::all(look).map(|subject| {
+        if let Some(Word { status, why, account, object }) = words.on(subject, accounts) {
             let account = Some(account);
-            return Some(Judged { subject, verdict: status, why, account, object, unlooked: None });
+            return Judged { subject, verdict: status, why, account, object, unlooked: None };
         }
-        let (verdict, why) = unowned.next()?;
+        let against = match &mut planned {
+            Some(planned) => planned.next().unwrap_or(Some(Reason::UseUnseen)),
+            None => scene.against_alone(subject),
+        };
+        let (verdict, why) = of_no_ledger(&scene, subject, against);
         let mut concern = unlooked.iter().filter(|one| one.concerns(subject));
         let place = concern.clone().find(|one| !one.is_barred()).or_else(|| concern.next());
         let place = place.cloned();
@@ -163,38 +163,51 @@ pub fn statuses<'a>(
             }
             _ => (verdict, why),
         };
-        Some(Judged { subject, verdict, why, account: None, object: None, unlooked: place })
+        Judged { subject, verdict, why, account: None, object: None, unlooked: place }
     });
     judged.collect()
 }
 
-/// Judges objects that no ledger knows, as `adopt` does by filter, without looking into any.
-fn of_no_ledger<'a>(scene: &Scene<'a>, subjects: &[Subject<'a>]) -> Vec<(Status, Reason)> {
-    let against = scene.each_alone(subjects).unwrap_or_else(|| {
-        let wish = |subject: &Subject<'a>| Wish { subject: *subject, how: How::Adopted };
-        let wishes: Vec<Wish<'a>> = subjects.iter().map(wish).collect();
-        let Plan { proposals, .. } = plan(scene, &wishes, Some(Duration::ZERO), &|_| None);
-        // What comes along was not asked for.
-        proposals.into_iter().take(subjects.len()).map(|one| one.against).collect()
-    });
-    let status = |(against, subject): (Option<Reason>, &Subject<'_>)| {
-        let creator = match subject {
-            Subject::Shm(row) => Some(row.creator_pid).filter(|pid| *pid != 0),
-            Subject::Sem(_) | Subject::Msg(_) | Subject::Posix(_) => None,
-        };
-        match (against, creator) {
-            (None, Some(pid)) => (Status::Orphan, Reason::CreatorDead(pid)),
-            (None, None) => (Status::Orphan, Reason::NoUser),
-            // Its creator is dead, or that would be said.
-            (Some(why @ Reason::UserLives(..)), Some(_)) => (Status::Idle, why),
-            // Whether somebody maps it hangs on a look that is worth it only then.
-            (Some(why @ Reason::PerhapsMapped(_)), _) if !scene.has_descriptors(*subject) => {
-                (Status::Unrecorded, scene.wanted(*subject).unwrap_or(why))
-            }
-            (Some(why), _) => (Status::Unrecorded, why),
-        }
+/// Returns what speaks against taking each object that no ledger knows, in their order, where some
+/// belong together: as `adopt` plans by filter, without looking into any.
+fn planned(
+    scene: &Scene<'_>,
+    words: &Words,
+    accounts: &[Account],
+) -> Option<std::vec::IntoIter<Option<Reason>>> {
+    if !scene.has_groups() {
+        return None;
+    }
+    let unowned = Subject::all(scene.look()).filter(|one| words.on(*one, accounts).is_none());
+    let wishes: Vec<Wish<'_>> =
+        unowned.map(|subject| Wish { subject, how: How::Adopted }).collect();
+    let Plan { proposals, .. } = plan(scene, &wishes, Some(Duration::ZERO), &|_| None);
+    // What comes along was not asked for.
+    let against = proposals.into_iter().take(wishes.len()).map(|one| one.against);
+    Some(against.collect::<Vec<_>>().into_iter())
+}
+
+/// Returns the status of an object that no ledger knows.
+fn of_no_ledger(
+    scene: &Scene<'_>,
+    subject: Subject<'_>,
+    against: Option<Reason>,
+) -> (Status, Reason) {
+    let creator = match subject {
+        Subject::Shm(row) => Some(row.creator_pid).filter(|pid| *pid != 0),
+        Subject::Sem(_) | Subject::Msg(_) | Subject::Posix(_) => None,
     };
-    against.into_iter().zip(subjects).map(status).collect()
+    match (against, creator) {
+        (None, Some(pid)) => (Status::Orphan, Reason::CreatorDead(pid)),
+        (None, None) => (Status::Orphan, Reason::NoUser),
+        // Its creator is dead, or that would be said.
+        (Some(why @ Reason::UserLives(..)), Some(_)) => (Status::Idle, why),
+        // Whether somebody maps it hangs on a look that is worth it only then.
+        (Some(why @ Reason::PerhapsMapped(_)), _) if !scene.has_descriptors(subject) => {
+            (Status::Unrecorded, scene.wanted(subject).unwrap_or(why))
+        }
+        (Some(why), _) => (Status::Unrecorded, why),
+    }
 }
 
 /// What the ledgers say, by the number or name that it is about.

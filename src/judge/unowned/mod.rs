@@ -50,21 +50,20 @@ impl<'a> Scene<'a> {
         Self { remover: Some(look.uid), ..Self::of_everybody(look, exempt) }
     }
 
-    /// Returns what speaks against taking each of these by a filter, where no server's list and no
-    /// header was read; `None` where one was, and what belongs together has to be planned.
-    pub(super) fn each_alone(&self, subjects: &[Subject<'_>]) -> Option<Vec<Option<Reason>>> {
-        if !self.lists.is_empty() {
-            return None;
-        }
-        let against = |subject: &Subject<'_>| {
-            let unborn = match subject {
-                Subject::Posix(file) => file.identity.birth.only_changed().is_some(),
-                Subject::Shm(_) | Subject::Sem(_) | Subject::Msg(_) => false,
-            };
-            let against = self.against(*subject, How::Adopted, Some(Duration::ZERO));
-            against.or_else(|| unborn.then_some(Reason::NoIdentity))
+    /// Checks whether a server's list or header was read, by which objects belong together: then
+    /// each is judged by a plan, and not alone.
+    pub(super) fn has_groups(&self) -> bool {
+        !self.lists.is_empty()
+    }
+
+    /// Returns what speaks against taking one object by a filter, where nothing belongs together.
+    pub(super) fn against_alone(&self, subject: Subject<'_>) -> Option<Reason> {
+        let unborn = match subject {
+            Subject::Posix(file) => file.identity.birth.only_changed().is_some(),
+            Subject::Shm(_) | Subject::Sem(_) | Subject::Msg(_) => false,
         };
-        Some(subjects.iter().map(against).collect())
+        let against = self.against(subject, How::Adopted, Some(Duration::ZERO));
+        against.or_else(|| unborn.then_some(Reason::NoIdentity))
     }
 
     /// Returns the look that was sorted.
