@@ -246,6 +246,8 @@ impl<'a> Users<'a> {
         });
         let closed = closed.filter(|process| access.lets_in(Who::process(process)));
         found.extend(closed.map(|process| Use::by(Kind::MayMap, By::Process(process), 0)));
+        // Nor was it asked then whether it is locked.
+        found.extend((!was_asked).then_some(Use::doubt(Kind::MayMap)));
         found.extend(self.unseen());
         // Nobody mapped it as long as its server was watched: it may be shared by its name.
         if context.recorded().is_some_and(|(_, object)| object.how == How::Opened) {
