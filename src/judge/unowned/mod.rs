@@ -197,7 +197,9 @@ impl<'a> Scene<'a> {
         if self.look.sight == Sight::Part {
             return Some(Reason::Hidden);
         }
-        let elsewhere = uids.into_iter().find(|uid| self.elsewhere.contains(uid));
+        // Of segments that were not read nobody knows who made them.
+        let unread = !self.look.segments.is_whole();
+        let elsewhere = uids.into_iter().find(|uid| unread || self.elsewhere.contains(uid));
         elsewhere
             .map(Reason::CreatorUnseen)
             .or_else(|| (!self.look.sight.is_everybody()).then_some(Reason::PidsElsewhere))
@@ -215,6 +217,9 @@ impl<'a> Scene<'a> {
             list.map(|list| Reason::Listed(list.identity.to_string()))
         };
         let unread = || {
+            if !self.look.segments.is_whole() && plan::is_perhaps_listed(subject) {
+                return Some(Reason::ListUnread("a segment".to_owned()));
+            }
             let unread = self.lists.unread_of(&uids(subject))?;
             let own = subject.identity().is_some_and(|own| own == *unread);
             Some(if own { Reason::Unreadable } else { Reason::ListUnread(unread.to_string()) })

@@ -307,7 +307,7 @@ impl<'a> Planning<'a, '_> {
 }
 
 /// Whether a list, or what one names, can look so.
-fn is_perhaps_listed(subject: Subject<'_>) -> bool {
+pub(super) fn is_perhaps_listed(subject: Subject<'_>) -> bool {
     match subject {
         Subject::Shm(row) => row.key != 0,
         Subject::Posix(file) => postgres::is_posix_name(&file.name.0),
