@@ -51,7 +51,8 @@ pub fn decide_in(book: &Book, scene: &Scene<'_>) -> (Vec<Action>, Vec<i32>) {
     for (at, (one, (object, _))) in proposals.iter().zip(&found).enumerate() {
         let leader = one.leader.unwrap_or(at);
         let stranger = strangers.get(&leader).cloned().map(Reason::NotAdopted);
-        let reason = one.against.clone().or(stranger);
+        let unled = || unled(object, one, &found, &proposals);
+        let reason = one.against.clone().or(stranger).or_else(unled);
         verdicts.push(match reason {
             Some(reason) => keep(object, reason),
             None => {
@@ -63,6 +64,26 @@ pub fn decide_in(book: &Book, scene: &Scene<'_>) -> (Vec<Action>, Vec<i32>) {
         });
     }
     (verdicts, unread)
+}
+
+/// The reason for what was adopted as a list, or as what one names, where nothing that was read
+/// leads to it, and what may do so stays: a list or main segment of its user.
+fn unled(
+    object: &Recorded,
+    one: &Proposal<'_>,
+    found: &[(&Recorded, Subject<'_>)],
+    proposals: &[Proposal<'_>],
+) -> Option<Reason> {
+    let led = matches!(object.role, Role::Dynamic | Role::Control) && one.leader.is_none();
+    let may_lead = |leader: &Recorded, its: &Proposal<'_>| {
+        leader.role >= Role::Control
+            && leader.role > object.role
+            && its.subject.owner().0 == one.subject.owner().0
+    };
+    found.iter().zip(proposals).filter(|_| led).find_map(|((leader, _), its)| {
+        let why = its.against.clone().filter(|_| may_lead(leader, its))?;
+        Some(Reason::GroupStays(leader.identity.to_string(), Box::new(why)))
+    })
 }
 
 fn keep(object: &Recorded, reason: Reason) -> Action {
