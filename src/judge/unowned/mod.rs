@@ -157,7 +157,9 @@ impl<'a> Scene<'a> {
             };
             is_server && !process.ended && access.lets_in(Who::process(process))
         };
+        // Servers make theirs for their own user alone; what others can write into proves nothing.
         row.key != 0
+            && subject.permissions() & 0o077 == 0
             && self.in_use(subject).is_none()
             && self.look.sight.is_everybody()
             && !self.look.processes.seen().any(server)

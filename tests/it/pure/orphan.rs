@@ -148,6 +148,10 @@ fn what_a_dead_servers_main_segment_leads_to_is_taken_though_its_user_lives() {
         look.headers.insert(7, main_header(SERVER.pid + 1, CONTROL_HANDLE, DATA));
     });
     assert!(all(&other).0.iter().all(|one| !one.2.is_empty()));
+    // Nor does what others could have written.
+    let mut open = look.clone();
+    change_row(&mut open, 7, |row| row.mode = 0o660);
+    assert!(all(&open).0.iter().all(|one| !one.2.is_empty()));
     let server = Seen::Here("/usr/lib/postgresql/15/bin/postgres".into());
     let mut running = look.clone();
     running.change(|look| {
