@@ -344,11 +344,18 @@ impl Books {
             // To judge the life of an instance takes a look into every process.
             brief: self.ledgers.is_empty() && !wanted.servers,
             control_groups: !self.ledgers.is_empty() || wanted.servers,
-            sets: wanted.sets,
-            queues: wanted.queues,
+            // What a ledger has is judged as a whole, whichever kind was asked for.
+            sets: wanted.sets || self.have(Kind::Sem),
+            queues: wanted.queues || self.have(Kind::Msg),
             resident: wanted.details,
-            files: wanted.files,
+            files: wanted.files || self.have(Kind::Posix),
         }
+    }
+
+    /// Checks for an open object of a kind in one of the ledgers.
+    fn have(&self, kind: Kind) -> bool {
+        let mut open = self.ledgers.iter().flat_map(|ledger| ledger.book.open_objects());
+        open.any(|object| object.identity.kind() == kind.word())
     }
 
     /// Notes that a ledger could not be read: what it says is not known then.
