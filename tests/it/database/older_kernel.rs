@@ -91,16 +91,22 @@ impl Dead {
         kept.collect()
     }
 
-    /// What `list` says of the main segment: `stale` is what a sweep would remove.
+    /// What `list` says of the main segment, asked for all kinds or for segments alone: `stale` is
+    /// what a sweep would remove.
     fn listed_as(&self) -> String {
         let ledger = self.stage.ledger.to_str().unwrap();
-        let list = warden::answer(User::Server, &["list", "--json", "--ledger", ledger]);
-        let list = list.expect_code(0).json();
-        let objects = list["objects"].as_array().unwrap();
-        let main = objects.iter().find(|one| one["kind"] == "shm" && one["id"] == self.main);
-        let main = main.unwrap_or_else(|| panic!("{list:#}"));
-        let word = |field: &str| main[field].as_str().unwrap().to_owned();
-        format!("{} {}", word("verdict"), word("reason_code"))
+        let said = |kinds: &[&str]| {
+            let words = [&["list", "--json", "--ledger", ledger], kinds].concat();
+            let list = warden::answer(User::Server, &words).expect_code(0).json();
+            let objects = list["objects"].as_array().unwrap();
+            let main = objects.iter().find(|one| one["kind"] == "shm" && one["id"] == self.main);
+            let main = main.unwrap_or_else(|| panic!("{list:#}"));
+            let word = |field: &str| main[field].as_str().unwrap().to_owned();
+            format!("{} {}", word("verdict"), word("reason_code"))
+        };
+        let all = said(&[]);
+        assert_eq!(said(&["--kind", "shm"]), all);
+        all
     }
 
     fn main_stands(&self) {
