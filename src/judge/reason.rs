@@ -295,12 +295,6 @@ fn threads_wait(n: u64) -> String {
 }
 
 impl Reason {
-    /// Checks whether what bears the object's number or name here is another one.
-    #[must_use]
-    pub fn is_of_elsewhere(&self) -> bool {
-        self.class() == Class::Elsewhere
-    }
-
     /// Checks whether the object is kept because somebody holds it or another of its instance.
     #[must_use]
     pub fn is_held(&self) -> bool {

@@ -197,7 +197,7 @@ fn the_program_removes_no_object_itself() {
 /// A removal that is written where it must not be is found, wherever that is.
 #[test]
 fn a_removal_that_is_added_is_found() {
-    for path in ["wrapper/command/list.rs", "src/judge/status/mod.rs", "src/judge/own.rs"] {
+    for path in ["wrapper/command/list.rs", "src/judge/status/mod.rs", "src/judge/usage/mod.rs"] {
         for line in [
             "let _ = shm::remove(id);",
             "use shmwarden::sys::sem::remove;",
