@@ -3,6 +3,7 @@
 //! tested in `wrapper/cli/tests.rs`, where clap's definitions are at hand.)
 
 mod safety;
+mod tasks;
 
 use std::collections::BTreeSet;
 use std::fs;

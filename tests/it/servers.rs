@@ -1,7 +1,6 @@
 //! Real servers other than databases that use System V IPC, from Debian's packages, started as
 //! their own documentation starts them: Apache httpd, pgpool-II, uWSGI. What they leave without
-//! shmwarden when they are killed, and that nothing is left with it (`docs/operating.md`, "Servers
-//! other than PostgreSQL").
+//! shmwarden when they are killed, and that nothing is left with it (`docs/other-servers.md`).
 
 mod subject;
 

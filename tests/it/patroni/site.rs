@@ -18,7 +18,7 @@ use crate::support::skip;
 use crate::support::user::User;
 use crate::support::warden::Answer;
 
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operating.md");
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/patroni.md");
 const MAJOR: u32 = 15;
 const ETCD: &str = "/usr/bin/etcd";
 /// As the page has them.

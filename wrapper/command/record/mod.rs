@@ -126,7 +126,7 @@ fn report(doubts: &objects::Doubts, target: &Target) {
     for identity in doubts.calls.iter().take(MOST_TOLD) {
         log::warn!(
             "{identity} was last used by the server and is not recorded: that it is the server's \
-             own cannot be seen from one look (docs/operating.md, record)"
+             own cannot be seen from one look (docs/record.md)"
         );
     }
     if doubts.calls.len() > MOST_TOLD {

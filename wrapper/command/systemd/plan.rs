@@ -88,7 +88,7 @@ pub(super) fn make(
     if let Some(manager) = manager.filter(|_| way != Way::Record || choice == WayChoice::Auto) {
         let text = format!(
             "{unit} starts {manager}, which starts the server itself, so no drop-in of the unit \
-             fits: give 'shmwarden run --in-place' to {manager} instead (docs/operating.md)"
+             fits: give 'shmwarden run --in-place' to {manager} instead (docs/choosing.md)"
         );
         return Err(refused(exit::USAGE, text));
     }
