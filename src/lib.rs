@@ -7,7 +7,6 @@
 //! changes nothing. The bird's-eye view is in `docs/architecture.md`.
 
 pub mod attribute;
-pub mod diagnose;
 pub mod engine;
 pub mod error;
 pub mod judge;

@@ -1,17 +1,13 @@
 //! The command line: names, options and their help. A test holds man page and help together.
 
-pub(crate) mod adopt;
-pub(crate) mod completions;
-pub(crate) mod doctor;
-pub(crate) mod listing;
-pub(crate) mod record;
-pub(crate) mod systemd;
-
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+use crate::exit::Ending;
+use crate::{adopt, command, completions, doctor, history, record, run, show, sweep, systemd};
 
 /// Crash-safe clean-up of shared memory for database servers.
 #[derive(Debug, Parser)]
@@ -45,27 +41,46 @@ pub(crate) enum Command {
     /// Start COMMAND, keep the ledger, clean up after it
     Run(RunArgs),
     /// Remove what dead instances left (pre-start and post-stop hook)
-    Sweep(SweepArgs),
+    Sweep(sweep::args::SweepArgs),
     /// Put a server that already runs under a ledger, without a restart
-    Record(record::RecordArgs),
+    Record(record::args::RecordArgs),
     /// Every IPC object, who it belongs to, and the verdict on it
-    List(listing::ListArgs),
+    List(show::args::ListArgs),
     /// The processes that hold an object
-    Who(listing::WhoArgs),
+    Who(show::args::WhoArgs),
     /// Put proven orphans of the past into a ledger, for `sweep` to remove
-    Adopt(adopt::AdoptArgs),
+    Adopt(adopt::args::AdoptArgs),
     /// Limits, what is leaked, risky settings; error messages in words
-    Doctor(doctor::DoctorArgs),
+    Doctor(doctor::args::DoctorArgs),
     /// What was recorded, removed, kept, and why
-    History(HistoryArgs),
+    History(history::HistoryArgs),
     /// The drop-in for a unit of this host, with what does not fit
     ///
     /// The drop-in goes to stdout, what does not fit in the unit to stderr; nothing is changed.
-    Systemd(systemd::SystemdArgs),
+    Systemd(systemd::args::SystemdArgs),
     /// The whole story on this machine, in a scratch directory
     Demo(DemoArgs),
     /// Completion rules for a shell, on stdout
     Completions(completions::CompletionsArgs),
+}
+
+impl Command {
+    /// Runs the command.
+    pub(crate) fn run(&self, common: &Common) -> Ending {
+        match self {
+            Self::Run(args) => run::run(args),
+            Self::Sweep(args) => sweep::run(args, common),
+            Self::Record(args) => record::run(args, common),
+            Self::List(args) => show::list::run(args, common),
+            Self::Who(args) => show::who::run(args, common),
+            Self::Adopt(args) => adopt::run(args, common),
+            Self::Doctor(args) => doctor::run(args, common),
+            Self::History(args) => history::run(args, common),
+            Self::Systemd(args) => systemd::run(args, common),
+            Self::Completions(args) => completions::run(args),
+            Self::Demo(args) => command::demo::run(args, common),
+        }
+    }
 }
 
 /// Options of `run`.
@@ -108,47 +123,18 @@ pub(crate) struct RunArgs {
     pub(crate) command: Vec<OsString>,
 }
 
-/// Options of `sweep`.
-#[derive(Debug, Args)]
-pub(crate) struct SweepArgs {
-    /// Ledgers to sweep (default: as root every one of this machine, in a unit that unit's own)
-    #[arg(value_name = "LEDGER")]
-    pub(crate) ledgers: Vec<PathBuf>,
-    /// Sweep the ledger of this instance
-    #[arg(long, value_name = "NAME", value_parser = instance_name)]
-    pub(crate) name: Option<String>,
-    /// Sweep the ledger of the server with this data directory
+/// Which ledgers tell whose an object is.
+#[derive(Debug, Default, Args)]
+pub(crate) struct LedgerArgs {
+    /// Read this ledger, and none of the default places
+    #[arg(long, value_name = "PATH")]
+    pub(crate) ledger: Vec<PathBuf>,
+    /// Read the ledgers of this directory too
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub(crate) data: Option<PathBuf>,
-    /// Look for ledgers in this directory
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub(crate) dir: Option<PathBuf>,
-    /// Say what would be removed, and change nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    /// How long to wait for orphans to let go
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
-    pub(crate) wait: Duration,
-    /// End with status 1 where anything of a dead instance is still held
-    #[arg(long)]
-    pub(crate) strict: bool,
-    /// Also remove what a server left after a clean exit, or at an end that nobody saw
-    #[arg(long)]
-    pub(crate) include_clean: bool,
-}
-
-/// Options of `history`.
-#[derive(Debug, Args)]
-pub(crate) struct HistoryArgs {
-    /// Ledger to tell (default: as root every one of this machine)
-    #[arg(value_name = "LEDGER")]
-    pub(crate) ledger: Option<PathBuf>,
-    /// Tell the ledger of this instance
-    #[arg(long, value_name = "NAME", value_parser = instance_name)]
-    pub(crate) name: Option<String>,
-    /// Tell the ledger of the server with this data directory
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub(crate) data: Option<PathBuf>,
+    pub(crate) dir: Vec<PathBuf>,
+    /// Whether the default places are read although a ledger is named.
+    #[arg(skip)]
+    pub(crate) everywhere: bool,
 }
 
 /// Options of `demo`.
@@ -217,7 +203,7 @@ pub(crate) enum NotifyAccess {
     All,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     match text {
         "0" => Ok(Duration::ZERO),
         _ => humantime::parse_duration(text)
@@ -226,7 +212,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// A name is a part of the ledger's file name, and never leads out of its directory.
-fn instance_name(text: &str) -> Result<String, String> {
+pub(crate) fn instance_name(text: &str) -> Result<String, String> {
     // 255 bytes is the longest file name; `.ledger` and what `set_aside` adds are part of it.
     let fits = !text.is_empty() && text.len() <= 180 && !text.starts_with('.');
     match fits && !text.contains(|c: char| c == '/' || c.is_control()) {

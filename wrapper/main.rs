@@ -1,16 +1,26 @@
 //! `shmwarden`: what stands between the service manager and the database server.
 
-mod candidate;
+mod adopt;
 mod cli;
 mod command;
+mod completions;
+mod doctor;
 mod exit;
+mod finding;
+mod history;
+mod host;
 mod ledgers;
 mod log;
 mod output_file;
+mod record;
 mod render;
 mod run;
+mod show;
 mod stand_in;
-mod swept;
+mod sweep;
+mod systemd;
+mod units;
+mod view;
 
 use std::process::ExitCode;
 
@@ -23,18 +33,8 @@ fn main() -> ExitCode {
         Err(error) => return exit::usage(&error),
     };
     log::start(&cli.common);
-    let ending = match &cli.command {
-        cli::Command::Run(args) => run::run(args),
-        cli::Command::Sweep(args) => command::sweep::run(args, &cli.common),
-        cli::Command::Record(args) => command::record::run(args, &cli.common),
-        cli::Command::List(args) => command::list::run(args, &cli.common),
-        cli::Command::Who(args) => command::who::run(args, &cli.common),
-        cli::Command::Adopt(args) => command::adopt::run(args, &cli.common),
-        cli::Command::Doctor(args) => command::doctor::run(args, &cli.common),
-        cli::Command::History(args) => command::history::run(args, &cli.common),
-        cli::Command::Systemd(args) => command::systemd::run(args, &cli.common),
-        cli::Command::Completions(args) => command::completions::run(args),
-        cli::Command::Demo(args) => command::demo::run(args, &cli.common),
-    };
-    ending.end()
+    cli.command.run(&cli.common).end()
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,13 +6,10 @@
 pub mod asked;
 pub mod callers;
 pub mod calls;
-pub mod config;
 pub mod contents;
 pub mod data_dir;
-pub mod features;
 mod index;
 mod last_user;
-pub mod limits;
 pub mod lists;
 mod mapped;
 pub mod opened;

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use clap::{Arg, Command, CommandFactory};
 use shmwarden::judge::status::Status;
 
-use super::completions::ShellChoice;
 use super::{Cli, instance_name};
-use crate::command::completions::script;
+use crate::completions::ShellChoice;
+use crate::completions::script;
 
 const PAGE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/man/shmwarden.8"));
 const EXITS: &str = include_str!("../exit.rs");

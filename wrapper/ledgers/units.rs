@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use shmwarden::diagnose::units::UnitProperties;
 use shmwarden::judge::status::{Unlooked, Whose};
 use shmwarden::proc::Seen;
-use shmwarden::snapshot::config;
 
 use super::find::{Place, Source, Told};
 use super::{ENDING, ROOTS};
-use crate::command::systemd::systemctl_within;
 use crate::exit;
+use crate::host::config;
+use crate::units::UnitProperties;
+use crate::units::ask::systemctl_within;
 
 /// Longest wait for systemd.
 const LONGEST: Duration = Duration::from_secs(3);

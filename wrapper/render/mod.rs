@@ -1,23 +1,12 @@
 //! What people and scripts read: log sentences, text, JSON. Foreign strings are escaped here.
 
-pub(crate) mod adopt;
-pub(crate) mod cells;
-pub(crate) mod columns;
-pub(crate) mod doctor;
-pub(crate) mod drop_in;
-pub(crate) mod history;
 pub(crate) mod json;
-pub(crate) mod list;
 pub(crate) mod object;
 pub(crate) mod places;
-pub(crate) mod prometheus;
-pub(crate) mod record;
 pub(crate) mod screen;
 pub(crate) mod shown;
-pub(crate) mod sweep;
 pub(crate) mod table;
 pub(crate) mod text;
-pub(crate) mod who;
 
 use std::io::{self, Write};
 
@@ -67,8 +56,6 @@ fn escaped_in_json(c: char) -> Vec<char> {
 
 #[cfg(test)]
 mod tests {
-    mod golden;
-
     use super::*;
 
     #[test]

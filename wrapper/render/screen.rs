@@ -3,11 +3,11 @@
 use std::io::{IsTerminal, stdout};
 use std::os::fd::AsFd;
 
-use shmwarden::diagnose::Level;
 use shmwarden::judge::status::Status;
 use shmwarden::sys::terminal;
 
 use crate::cli::Common;
+use crate::finding::Level;
 
 /// What stdout is.
 #[derive(Debug, Clone, Copy, Default)]

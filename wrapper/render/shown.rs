@@ -12,8 +12,8 @@ use shmwarden::judge::status::{Judged, Status, Subject};
 use shmwarden::snapshot::Process;
 
 use super::text;
-use crate::command::view::View;
 use crate::ledgers::robbery::Lost;
+use crate::view::View;
 
 /// A view, ready to be shown.
 pub(crate) struct Shown<'a> {

@@ -155,6 +155,26 @@ fn by(settled: &Settled) -> String {
     if names.is_empty() { String::new() } else { format!("; held by {}", names.join("; ")) }
 }
 
+/// Appends a number in decimal digits; `write!` takes several times as long.
+pub(crate) fn digits(number: u64, out: &mut String) {
+    if number >= 10 {
+        digits(number / 10, out);
+    }
+    out.push(char::from(b'0' + u8::try_from(number % 10).unwrap_or(0)));
+}
+
+/// A time span in its largest unit.
+pub(crate) fn span(seconds: u64, out: &mut String) {
+    let (count, unit) = match seconds {
+        0..=99 => (seconds, 's'),
+        100..=5_999 => (seconds / 60, 'm'),
+        6_000..=172_799 => (seconds / 3600, 'h'),
+        _ => (seconds / 86400, 'd'),
+    };
+    digits(count, out);
+    out.push(unit);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,5 +193,21 @@ mod tests {
     fn control_characters_never_reach_a_terminal() {
         assert_eq!(safe("a\u{1b}[31m\nb"), "a\\u{1b}[31m\\nb");
         assert!(safe(&"x".repeat(100_000)).len() < 300);
+    }
+
+    #[test]
+    fn spans_are_short() {
+        for (seconds, text) in [
+            (0, "0s"),
+            (99, "99s"),
+            (100, "1m"),
+            (6000, "1h"),
+            (172_800, "2d"),
+            (u64::MAX, "213503982334601d"),
+        ] {
+            let mut said = String::new();
+            span(seconds, &mut said);
+            assert_eq!(said, text);
+        }
     }
 }

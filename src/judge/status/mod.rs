@@ -6,6 +6,7 @@
 
 mod account;
 pub mod holders;
+pub mod leaks;
 mod unlooked;
 
 use std::collections::BTreeMap;
@@ -63,6 +64,12 @@ impl Status {
         Self::Idle,
         Self::Unrecorded,
     ];
+
+    /// Checks for an object that nobody is left to use.
+    #[must_use]
+    pub fn is_leaked(self) -> bool {
+        matches!(self, Self::Stale | Self::Orphan)
+    }
 
     /// The word.
     #[must_use]

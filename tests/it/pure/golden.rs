@@ -1,12 +1,11 @@
 //! Every code and sentence that the library can give as a reason, as golden files: one line a
 //! reason, `code<TAB>sentence`. The texts and JSON documents of the commands are made by the
-//! program's own unit tests (`wrapper/render/tests/golden/`), against the same folder.
+//! program's own unit tests (`wrapper/tests/`), against the same folder.
 //!
 //! A code is a promise to scripts and a sentence one to people: a change to either has to be
 //! wanted. `UPDATE_GOLDEN=1 cargo test --bins --test it golden` writes the files anew.
 
 mod compare;
-mod findings;
 mod samples;
 
 use std::collections::BTreeSet;
@@ -64,17 +63,6 @@ fn each_word_of_a_document_is_as_it_was() {
     let lines = lines.chain(engines.map(|engine| said("engine", engine.to_string())));
     let objects = samples::identities().into_iter().map(|one| said("object", one.to_string()));
     compare_lines("word.txt", lines.chain(objects));
-}
-
-#[test]
-fn each_finding_of_doctor_has_its_id_and_text() {
-    let findings = findings::all();
-    let lines = findings.iter().map(|finding| {
-        let fix = finding.fix.as_ref().map_or_else(String::new, |fix| format!(" -> {fix}"));
-        let id = format!("{} {}", finding.level.word(), finding.id);
-        (id, format!("{}{fix}", finding.text))
-    });
-    compare_lines("finding.txt", lines);
 }
 
 #[test]

@@ -33,9 +33,9 @@ impl Source {
         Source { path, text, code, production }
     }
 
-    /// `src/sweep/remove.rs` is of the room sweep.
+    /// `src/sweep/remove.rs` is of the room sweep, `wrapper/doctor/check.rs` of the command doctor.
     pub fn room(&self) -> &str {
-        let path = self.path.trim_start_matches("src/");
+        let path = self.path.trim_start_matches("src/").trim_start_matches("wrapper/");
         path.split('/').next().unwrap().trim_end_matches(".rs")
     }
 

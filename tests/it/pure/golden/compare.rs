@@ -1,6 +1,6 @@
 //! Compares what the program says with a golden file beside this one. With `UPDATE_GOLDEN=1` in
 //! the environment the file is written anew instead: look at the difference before you commit it.
-//! The unit tests of the program (`wrapper/render/tests/golden/`) use this file too.
+//! The unit tests of the program (`wrapper/tests/`) use this file too.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shmwarden::diagnose::leaks;
 use shmwarden::judge::status::holders::Holders;
+use shmwarden::judge::status::leaks;
 use shmwarden::judge::status::{self, Judged, Status};
 use shmwarden::judge::{Action, Reason};
 

@@ -1,0 +1,56 @@
+//! One thing that was looked at, and what to do about it.
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    /// Nothing to be done.
+    Ok,
+    /// It will hurt somebody one day.
+    Warn,
+    /// It hurts now, or with the next start or logout.
+    Bad,
+}
+
+impl Level {
+    /// The word.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Bad => "bad",
+        }
+    }
+}
+
+/// What was found where something was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Finding {
+    /// How bad it is.
+    pub(crate) level: Level,
+    /// A word for scripts: one a kind of finding, with no name or number of this machine in it.
+    pub(crate) id: &'static str,
+    /// What was found, as a sentence; foreign names in it as they are, not yet safe for a terminal.
+    pub(crate) text: String,
+    /// What to do, as a sentence or a command; `None` where nothing is to be done.
+    pub(crate) fix: Option<String>,
+}
+
+impl Finding {
+    /// Nothing to be done.
+    pub(crate) fn ok(id: &'static str, text: impl Into<String>) -> Self {
+        Self { level: Level::Ok, id, text: text.into(), fix: None }
+    }
+
+    /// It will hurt somebody one day.
+    pub(crate) fn warn(id: &'static str, text: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { level: Level::Warn, id, text: text.into(), fix: Some(fix.into()) }
+    }
+
+    /// It hurts now, or with the next start or logout.
+    pub(crate) fn bad(id: &'static str, text: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { level: Level::Bad, id, text: text.into(), fix: Some(fix.into()) }
+    }
+}
+
+/// The name of a user for people, or the number of one without an account.
+pub(crate) type Names<'a> = &'a dyn Fn(u32) -> String;

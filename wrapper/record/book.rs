@@ -1,0 +1,153 @@
+//! The ledger of a recorded server: opened for its owner, locked, and with one run that the server
+//! belongs to. Removes nothing, and starts nothing.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use shmwarden::Error;
+use shmwarden::judge::life;
+use shmwarden::ledger::Ledger;
+use shmwarden::ledger::book::{Run, Tail};
+use shmwarden::ledger::compact;
+use shmwarden::ledger::record::{Claim, End, Record};
+use shmwarden::object::{Bytes, ProcessRef};
+use shmwarden::proc::read;
+use shmwarden::snapshot::{Snapshot, place, processes};
+use shmwarden::sys::user;
+
+use super::{Failure, failed, target::Target};
+use crate::exit;
+use crate::render::text::safe;
+use crate::run::{directory, prepare};
+use crate::sweep as command;
+
+/// How long a sweep may hold the lock.
+const WAIT_FOR_SWEEP: Duration = Duration::from_secs(30);
+/// How long another `record` may.
+const WAIT_FOR_RECORD: Duration = Duration::from_secs(2);
+/// Pause between two tries to lock.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Opens the ledger of a server, makes it where it is missing, locks and reads it.
+///
+/// # Errors
+/// The status to end with and a sentence.
+pub(super) fn open(path: &Path, target: &Target, is_default: bool) -> Result<Ledger, Failure> {
+    if is_default {
+        directory::make(path).map_err(failed)?;
+    }
+    let mut ledger = locked(path, target)?;
+    let tail = ledger.read().map_err(failed)?;
+    prepare::refuse_adopted(&ledger).map_err(failed)?;
+    let aside = match tail {
+        Tail::Clean => None,
+        Tail::Torn => {
+            log::warn!("{} ended in the middle of a line, which is dropped", path.display());
+            None
+        }
+        Tail::Damaged { line, why } => {
+            Some(("damaged", Error::Damaged { path: path.to_owned(), line, why }))
+        }
+        Tail::NotALedger => return Err(failed(Error::NotALedger { path: path.to_owned() })),
+        Tail::Newer(version) => Some(("newer", Error::newer(path, version))),
+    };
+    if let Some((what, error)) = aside {
+        let aside = ledger.set_aside(what).map_err(failed)?;
+        log::error!("{error}; it is kept as {}, and a fresh one begins", aside.display());
+        ledger = locked(path, target)?;
+    } else if compact::is_due(&ledger) {
+        prepare::shorten(&mut ledger);
+    }
+    Ok(ledger)
+}
+
+fn locked(path: &Path, target: &Target) -> Result<Ledger, Failure> {
+    let began = Instant::now();
+    loop {
+        let ledger = Ledger::open_for(path, target.owner).map_err(failed)?;
+        let (owner, its) = (ledger.owner().0, target.owner.0);
+        if owner != its && owner != user::effective() {
+            let why = format!(
+                "the ledger {} belongs to user {owner}, and the server is user {its}'s: what is \
+                 removed for a ledger is removed with its owner's rights; name another one",
+                path.display()
+            );
+            return Err((exit::PERMISSION, why));
+        }
+        if ledger.try_lock().map_err(failed)? {
+            return Ok(ledger);
+        }
+        let runner = command::runner(path);
+        let patience = if runner.is_some() { WAIT_FOR_RECORD } else { WAIT_FOR_SWEEP };
+        if began.elapsed() >= patience {
+            let who = runner.unwrap_or_else(|| "another process has locked it".to_owned());
+            let why = format!(
+                "the ledger {} is in use: {who}; a server that is watched over needs no record, \
+                 another one needs another ledger",
+                path.display()
+            );
+            return Err((exit::LIVE, why));
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// The run that the server belongs to, and its claim if that is there already. Runs whose servers
+/// are dead are noted as ended; what they left is left to `sweep`.
+///
+/// # Errors
+/// The status to end with and a sentence: above all where another server of the ledger lives.
+pub(super) fn run_of(
+    ledger: &mut Ledger,
+    target: &Target,
+    look: &Snapshot,
+) -> Result<(u64, Option<Claim>), Failure> {
+    let book = &ledger.book;
+    let here = place::here().map_err(failed)?;
+    let of_these_pids = |run: &&Run| {
+        let known = book.places.get(run.place);
+        known.is_some_and(|known| {
+            (&known.boot, &known.pid_namespace) == (&here.boot, &here.pid_namespace)
+        })
+    };
+    let open = book.open_runs().filter(of_these_pids);
+    let (dead, alive): (Vec<&Run>, Vec<&Run>) =
+        open.partition(|run| life::is_over(book, run, look));
+    if let Some(run) = alive.first() {
+        let claim = claim_of(run, target.process).ok_or_else(|| taken(ledger.path(), run))?;
+        if book.places.get(run.place) != Some(&here) {
+            let why = format!(
+                "process {} was recorded in {} under another /dev/shm or IPC namespace; it cannot \
+                 be recorded anew as long as it lives",
+                target.process.pid,
+                ledger.path().display()
+            );
+            return Err((exit::UNSUPPORTED, why));
+        }
+        return Ok((run.start.run, Some(claim)));
+    }
+    let dead: Vec<u64> = dead.iter().map(|run| run.start.run).collect();
+    for run in dead {
+        ledger.note(Record::End { run, end: End::Unknown }).map_err(failed)?;
+    }
+    let words = read::cmdline(target.process.pid).here().unwrap_or_default();
+    let words = words.strip_suffix(b"\0").unwrap_or(&words).split(|&byte| byte == 0);
+    let words: Vec<Bytes> = words.map(|word| Bytes(word.to_vec())).collect();
+    Ok((prepare::begin_recorded(ledger, &words).map_err(failed)?, None))
+}
+
+fn claim_of(run: &Run, process: ProcessRef) -> Option<Claim> {
+    run.claims.iter().find(|claim| claim.process == process && claim.ended.is_none()).cloned()
+}
+
+fn taken(path: &Path, run: &Run) -> Failure {
+    let alive = run.claims.iter().filter(|claim| processes::lives(claim.process));
+    let pids: Vec<String> = alive.map(|claim| claim.process.pid.to_string()).collect();
+    let why = format!(
+        "the ledger {} is another server's, which lives (process {}); name another one with \
+         --ledger or --name",
+        safe(&path.to_string_lossy()),
+        pids.join(", ")
+    );
+    (exit::LIVE, why)
+}

@@ -1,0 +1,164 @@
+//! `shmwarden record`: puts a server that already runs under a ledger. Touches the server in no
+//! way and removes nothing; run again, it adds what is new.
+
+pub(crate) mod args;
+mod book;
+mod calls;
+mod init;
+mod objects;
+pub(crate) mod output;
+pub(crate) mod target;
+
+use std::path::{Path, PathBuf};
+
+use shmwarden::Error;
+use shmwarden::ledger::Ledger;
+use shmwarden::snapshot::{self, Scope, Snapshot, place};
+use shmwarden::sweep;
+
+use crate::cli::Common;
+use crate::cli::LedgerArgs;
+use crate::exit::{self, Ending};
+use crate::ledgers::{self, Named};
+use crate::render;
+use crate::render::shown::Shown;
+use crate::view::{View, Wanted};
+use args::RecordArgs;
+use target::Target;
+
+/// Most sets and queues that are named in warnings.
+const MOST_TOLD: usize = 20;
+
+/// The status to end with and a sentence.
+type Failure = (u8, String);
+
+/// What was recorded.
+struct Recorded {
+    ledger: Ledger,
+    run: u64,
+    target: Target,
+    instance: String,
+    look: Snapshot,
+}
+
+/// `shmwarden record`.
+pub(crate) fn run(args: &RecordArgs, common: &Common) -> Ending {
+    let printed = record(args).and_then(|recorded| print(recorded, common));
+    match printed {
+        Ok(()) => Ending::Status(0),
+        Err((status, why)) => {
+            log::error!("{why}");
+            Ending::Status(status)
+        }
+    }
+}
+
+fn failed(error: Error) -> Failure {
+    let status = match &error {
+        Error::Missing { .. } => exit::NO_SUCH_OBJECT,
+        other => exit::status_of(other),
+    };
+    (status, error.to_string())
+}
+
+fn record(args: &RecordArgs) -> Result<Recorded, Failure> {
+    place::here().map_err(failed)?;
+    let target = target::find(args)?;
+    init::look(&target)?;
+    let path = path(args, &target)?;
+    let is_default = args.ledger.is_none() && ledgers::from_environment().is_none();
+    let mut ledger = book::open(&path, &target, is_default)?;
+    let scope = Scope { files: true, processes: true, ..Scope::default() };
+    let look = sweep::look_for_hidden(&ledger, snapshot::take(scope).map_err(failed)?);
+    let (run, known) = book::run_of(&mut ledger, &target, &look)?;
+    let noted = objects::note(&mut ledger, run, &target, known.as_ref(), look);
+    let (look, doubts) = noted.map_err(failed)?;
+    if !target.still_lives() {
+        let why = format!(
+            "process {} ended while it was being recorded; nothing was written",
+            target.process.pid
+        );
+        return Err((exit::NO_SUCH_OBJECT, why));
+    }
+    ledger.flush().and_then(|()| ledger.sync()).map_err(failed)?;
+    report(&doubts, &target);
+    let instance = args.name.clone().unwrap_or_else(|| ledgers::instance(&path));
+    Ok(Recorded { ledger, run, target, instance, look })
+}
+
+/// Where its ledger is.
+fn path(args: &RecordArgs, target: &Target) -> Result<PathBuf, Failure> {
+    let data = target.data.as_ref().map(|data| PathBuf::from(&data.path));
+    let path = ledgers::path(&Named {
+        path: args.ledger.as_deref(),
+        name: args.name.as_deref(),
+        data: data.as_deref(),
+        command: Some(&program(&target.program)),
+        chosen: args.name.is_some(),
+        ..Named::default()
+    });
+    match data.filter(|data| ledgers::lies_in(&path, data)) {
+        Some(_) => Err((
+            exit::USAGE,
+            format!(
+                "the ledger {} would lie in the server's data directory, where it does not \
+                 belong; name another place with --ledger",
+                path.display()
+            ),
+        )),
+        None => Ok(path),
+    }
+}
+
+/// A program by the name it had before an upgrade replaced its file.
+fn program(path: &Path) -> PathBuf {
+    let name = path.to_string_lossy();
+    name.strip_suffix(" (deleted)").map_or_else(|| path.to_owned(), PathBuf::from)
+}
+
+/// What could not be done is said, once a pass.
+fn report(doubts: &objects::Doubts, target: &Target) {
+    let pid = target.process.pid;
+    for id in &doubts.older {
+        log::warn!(
+            "segment {id} bears the pid {pid} and is not recorded: it may be left from an earlier \
+             process of that number"
+        );
+    }
+    for identity in doubts.calls.iter().take(MOST_TOLD) {
+        log::warn!(
+            "{identity} was last used by the server and is not recorded: that it is the server's \
+             own cannot be seen from one look (docs/record.md)"
+        );
+    }
+    if doubts.calls.len() > MOST_TOLD {
+        log::warn!("so were {} more", doubts.calls.len() - MOST_TOLD);
+    }
+    if doubts.closed {
+        log::warn!(
+            "not allowed to read the memory of process {pid} (kernel.yama.ptrace_scope?): its list \
+             of dynamic shared memory is read when it is dead; as root it is recorded now"
+        );
+    }
+}
+
+fn print(recorded: Recorded, common: &Common) -> Result<(), Failure> {
+    let Recorded { ledger, run, target, instance, look } = recorded;
+    let written = if common.json {
+        let path = ledger.path().to_owned();
+        let book = ledger.book.clone();
+        // The view reads ledgers, and takes a locked one for a watched one.
+        drop(ledger);
+        let ledgers = LedgerArgs { ledger: vec![path.clone()], ..LedgerArgs::default() };
+        let wanted = Wanted { files: true, details: true, ..Wanted::default() };
+        let view = View::take(&ledgers, wanted).map_err(failed)?;
+        let shown = Shown::of(&view, false);
+        let all = view.judge();
+        let of_run = output::of_run(&book, run, &all);
+        let document = output::Document::new(&path, &instance, &target, &of_run, &shown);
+        render::print(&render::json_text(&document, false))
+    } else {
+        render::print(&output::lines(&ledger, run, &target, &instance, &look))
+    };
+    written.map_err(|error| (exit::FAILED, format!("cannot write the result: {error}")))
+}

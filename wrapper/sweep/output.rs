@@ -1,0 +1,144 @@
+//! What `sweep` has to say of each ledger: lines for people, a document for scripts.
+
+use serde_json::{Value, json};
+use shmwarden::sweep::{Fate, Settled, State};
+
+use super::swept::{Finding, Swept};
+use crate::ledgers::Looked;
+use crate::render::{json, places, text};
+
+/// What there is to say of a ledger that cannot be had.
+const LOCKED: &str = "locked: another process has locked the ledger; nothing was touched; \
+                      fuser names it, and a later sweep goes on here";
+
+/// The document.
+pub(crate) fn document(swept: &[Swept], looked: &[Looked], dry_run: bool) -> Value {
+    let ledgers: Vec<Value> = swept.iter().map(ledger).collect();
+    let all = || swept.iter().flat_map(Swept::objects);
+    let count = |is: fn(&Fate) -> bool| all().filter(|object| is(&object.result)).count();
+    let removed_bytes: u64 = all()
+        .filter(|object| object.result == Fate::Removed)
+        .filter_map(|object| object.identity.bytes())
+        .sum();
+    json!({
+        "schema": json::SCHEMA,
+        "dry_run": dry_run,
+        "ledgers": ledgers,
+        "removed": count(|fate| *fate == Fate::Removed),
+        "removed_bytes": removed_bytes,
+        "kept": count(|fate| matches!(fate, Fate::Kept(_))),
+        "raced": count(|fate| matches!(fate, Fate::Raced(_))),
+        "failed": count(|fate| matches!(fate, Fate::Failed(_))),
+        "looked": places::document(looked),
+    })
+}
+
+fn ledger(swept: &Swept) -> Value {
+    let objects: Vec<Value> =
+        swept.objects().map(|object| settled(object, &swept.instance)).collect();
+    json!({
+        "path": swept.path.to_string_lossy(),
+        "instance": swept.instance,
+        "state": state(&swept.finding),
+        "error": swept.error(),
+        "objects": objects,
+    })
+}
+
+fn state(finding: &Finding) -> &'static str {
+    match finding {
+        Finding::Settled(report) => match report.state {
+            State::Live(_) => "live",
+            State::Dead => "dead",
+            State::Settled => "settled",
+            State::Void => "void",
+            State::Copy => "copy",
+        },
+        Finding::Busy(_) => "live",
+        Finding::Locked => "locked",
+        Finding::Missing => "missing",
+        Finding::Damaged(_) => "damaged",
+        Finding::Refused(..) => "refused",
+    }
+}
+
+/// Outcome, reason code and reason of an object.
+pub(crate) fn words(object: &Settled) -> (&'static str, &'static str, String) {
+    let said = |outcome, code| (outcome, code, object.evidence.clone());
+    match &object.result {
+        Fate::Removed => said("removed", "dead"),
+        Fate::Gone => said("gone", "gone"),
+        Fate::Kept(reason) => ("kept", reason.code(), reason.to_string()),
+        Fate::Raced(_) => said("raced", "raced"),
+        Fate::Failed(_) => said("failed", "failed"),
+        Fate::WouldRemove => said("would-remove", "dead"),
+    }
+}
+
+fn settled(object: &Settled, instance: &str) -> Value {
+    let mut out = json::identity(&object.identity);
+    let (outcome, code, reason) = words(object);
+    out.insert("outcome".into(), outcome.into());
+    out.insert("reason_code".into(), code.into());
+    out.insert("reason".into(), reason.into());
+    let holders: Vec<Value> =
+        object.holders.iter().map(|holder| json::holder(holder, instance)).collect();
+    out.insert("holders".into(), holders.into());
+    Value::Object(out)
+}
+
+/// The lines.
+pub(crate) fn lines(swept: &[Swept], dry_run: bool, verbose: bool) -> String {
+    let mut out = String::new();
+    let mut freed = 0;
+    for ledger in swept {
+        let name = text::safe(&ledger.instance);
+        let mut said = false;
+        let live = matches!(state(&ledger.finding), "live" | "locked");
+        let copy = matches!(state(&ledger.finding), "copy");
+        if live || copy {
+            out.push_str(&format!("{name}: {}\n", summary(ledger)));
+        }
+        for object in ledger.objects().filter(|_| !live || verbose) {
+            let (outcome, _, reason) = words(object);
+            if object.result == Fate::Gone && !verbose {
+                continue;
+            }
+            if matches!(object.result, Fate::Removed | Fate::WouldRemove) {
+                freed += object.identity.bytes().unwrap_or(0);
+            }
+            said = true;
+            let what = text::object(&object.identity);
+            out.push_str(&format!("{name}: {outcome:<8} {what}: {reason}\n"));
+            for holder in &object.holders {
+                out.push_str(&format!("{name}:          held by {}\n", text::holder(holder)));
+            }
+        }
+        if !live && !copy && (!said || verbose) {
+            out.push_str(&format!("{name}: {}\n", summary(ledger)));
+        }
+    }
+    if freed > 0 {
+        let word = if dry_run { "would be freed" } else { "freed" };
+        out.push_str(&format!("{} {word}\n", text::size(freed)));
+    }
+    out
+}
+
+fn summary(swept: &Swept) -> String {
+    match &swept.finding {
+        Finding::Settled(report) => match &report.state {
+            State::Live(evidence) => format!("live: {evidence}; nothing was touched"),
+            State::Dead => "dead".to_owned(),
+            State::Settled => "nothing is left to be done".to_owned(),
+            State::Void => {
+                "void: it was written in another boot or namespace; nothing was removed".to_owned()
+            }
+            State::Copy => format!("copy: {}", text::COPY),
+        },
+        Finding::Busy(why) => format!("live: {why}; nothing was touched"),
+        Finding::Locked => LOCKED.to_owned(),
+        Finding::Missing => "there is no ledger yet".to_owned(),
+        Finding::Damaged(why) | Finding::Refused(_, why) => text::escaped(why),
+    }
+}

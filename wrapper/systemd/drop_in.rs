@@ -1,0 +1,306 @@
+//! A drop-in for a unit, with the reason for each line; and what has to be done beside it.
+
+mod reasons;
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use crate::finding::Finding;
+use crate::render::text::escaped;
+use crate::units::{ExecLine, Way};
+
+/// The file name of the drop-in. What is in a file of this name is written anew each time.
+pub(crate) const FILE_NAME: &str = "shmwarden.conf";
+
+/// Where the scripts lie that stand for a server's program.
+const SCRIPTS: &str = "/usr/local/lib/shmwarden";
+
+/// A drop-in to be.
+#[derive(Debug)]
+pub(crate) struct DropIn {
+    /// The unit, with its ending.
+    pub(crate) unit: String,
+    /// The path of shmwarden.
+    pub(crate) program: String,
+    /// How shmwarden is to stand in it.
+    pub(crate) way: Way,
+    /// What the unit starts, as written there.
+    pub(crate) starts: Vec<ExecLine>,
+    /// Whether that has the prefix already.
+    pub(crate) is_prefixed: bool,
+    /// Whether the unit takes notifications of any of its processes.
+    pub(crate) passes_all: bool,
+    /// Whether the unit has a state directory for shmwarden.
+    pub(crate) has_state: bool,
+    /// Whether it sweeps before the start.
+    pub(crate) has_pre: bool,
+    /// Whether it records after the start.
+    pub(crate) has_record: bool,
+    /// Whether it sweeps after the stop.
+    pub(crate) has_post: bool,
+    /// The name that the server's lines bear in the journal, where the unit gives none.
+    pub(crate) identifier: Option<String>,
+    /// The cluster that pg_ctlcluster starts in this unit.
+    pub(crate) cluster: Option<Cluster>,
+}
+
+/// One of Debian's clusters.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    /// The major.
+    pub(crate) version: String,
+    /// Its `pg_ctl.conf`.
+    pub(crate) configuration: String,
+    /// Where its user's ledgers are.
+    pub(crate) ledgers: String,
+}
+
+impl Cluster {
+    fn binary(&self) -> String {
+        format!("/usr/lib/postgresql/{}/bin/postgres", self.version)
+    }
+
+    fn script(&self) -> String {
+        format!("{SCRIPTS}/{}/postgres", self.version)
+    }
+}
+
+impl DropIn {
+    /// Where it belongs.
+    fn path(&self) -> String {
+        format!("/etc/systemd/system/{}.d/{FILE_NAME}", self.unit)
+    }
+
+    /// The script that stands for the server's program: pg_ctl -p takes a path and no options.
+    fn script(&self) -> Option<(String, String)> {
+        let cluster = self.cluster.as_ref()?;
+        let (program, binary) = (for_shell(&self.program), cluster.binary());
+        let text = format!("#!/bin/sh\nexec {program} run --in-place -- {binary} \"$@\"\n");
+        Some((cluster.script(), text))
+    }
+
+    /// What has to be done beside the drop-in.
+    fn steps(&self) -> Vec<String> {
+        let Some((cluster, (path, text))) = self.cluster.as_ref().zip(self.script()) else {
+            return Vec::new();
+        };
+        let lines: Vec<&str> = text.lines().collect();
+        vec![
+            format!("make the script {path} (mode 0755) of these lines: {}", lines.join(" | ")),
+            format!("in {}: pg_ctl_options = '-p {path}'", cluster.configuration),
+        ]
+    }
+
+    /// The whole drop-in.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        self.head(&mut text);
+        let before = text.len();
+        self.state_directory(&mut text);
+        self.before_start(&mut text);
+        self.start(&mut text);
+        self.after_start(&mut text);
+        self.after_stop(&mut text);
+        if text.len() == before {
+            text.push_str("# Nothing to add: the unit has all of it.\n");
+        }
+        text
+    }
+
+    fn head(&self, text: &mut String) {
+        let unit = escaped(&self.unit);
+        let what = match self.way {
+            Way::Prefix => "shmwarden in front of the server",
+            Way::InPlace => "shmwarden beside the server, which stays the main process",
+            Way::Record => "shmwarden in the hooks alone: no process of it stays in the service",
+        };
+        let _ = writeln!(text, "# {unit}: {what}.");
+        let _ = writeln!(
+            text,
+            "# It removes the shared memory that the server leaves when it is killed."
+        );
+        let _ = writeln!(text, "#");
+        let _ = writeln!(text, "# Belongs into {}", escaped(&self.path()));
+        let _ =
+            writeln!(text, "# Takes effect after systemctl daemon-reload, with the next start.");
+        if let Some((cluster, (path, script))) = self.cluster.as_ref().zip(self.script()) {
+            let _ = writeln!(text, "#\n# What else it takes:");
+            let _ = writeln!(text, "# - {path}, mode 0755, owned by root, in which pg_ctl");
+            let _ =
+                writeln!(text, "#   finds the server; a script, as pg_ctl -p takes no options:");
+            for line in script.lines() {
+                let _ = writeln!(text, "#       {line}");
+            }
+            let _ = writeln!(text, "# - in {}:", escaped(&cluster.configuration));
+            let _ = writeln!(text, "#       pg_ctl_options = '-p {path}'");
+        }
+        text.push_str("\n[Service]\n");
+    }
+
+    fn state_directory(&self, text: &mut String) {
+        // The server's user keeps its ledgers in its home: pg_ctlcluster empties the environment.
+        if self.has_state || self.cluster.is_some() {
+            return;
+        }
+        comment(text, &reasons::STATE_DIRECTORY);
+        text.push_str("StateDirectory=shmwarden/%N\n");
+    }
+
+    fn before_start(&self, text: &mut String) {
+        if self.has_pre {
+            return;
+        }
+        comment(text, &reasons::BEFORE_START);
+        let _ = writeln!(text, "ExecStartPre={}", self.sweep());
+    }
+
+    fn start(&self, text: &mut String) {
+        if self.way == Way::Record || self.is_prefixed || self.cluster.is_some() {
+            return;
+        }
+        comment(text, &reasons::START);
+        text.push_str("ExecStart=\n");
+        for line in &self.starts {
+            let _ = writeln!(text, "ExecStart={}", self.prefixed(line));
+        }
+        if let Some(name) = &self.identifier {
+            comment(text, &reasons::IDENTIFIER);
+            let _ = writeln!(text, "SyslogIdentifier={name}");
+        }
+    }
+
+    fn prefixed(&self, line: &ExecLine) -> String {
+        let program = self.quoted_program();
+        let option = match self.way {
+            Way::InPlace => " --in-place",
+            _ if self.passes_all => " --notify-access all",
+            _ => "",
+        };
+        let (marks, rest) = (&line.marks, &line.rest);
+        // Variables are put into arguments, which it becomes, and not into a program's path.
+        let path = match marks.contains(':') {
+            true => line.path.clone(),
+            false => line.path.replace('$', "$$"),
+        };
+        let text = format!("{marks}{program} run{option} -- {path} {rest}");
+        printable(text.trim_end_matches([' ', '\t']))
+    }
+
+    fn after_start(&self, text: &mut String) {
+        if self.way != Way::Record || self.has_record {
+            return;
+        }
+        comment(text, &reasons::RECORD);
+        let program = self.quoted_program();
+        let _ = writeln!(text, "ExecStartPost={}{program} record --pid $MAINPID", self.marks());
+    }
+
+    fn after_stop(&self, text: &mut String) {
+        if self.has_post {
+            return;
+        }
+        match self.way {
+            Way::Prefix => comment(text, &reasons::AFTER_PREFIX),
+            Way::InPlace => comment(text, &reasons::AFTER_IN_PLACE),
+            Way::Record => comment(text, &reasons::AFTER_RECORD),
+        }
+        let _ = writeln!(text, "ExecStopPost={}", self.sweep());
+    }
+
+    fn sweep(&self) -> String {
+        let program = self.quoted_program();
+        let place = match &self.cluster {
+            Some(cluster) => format!(" --dir {}", quoted(&cluster.ledgers).replace('$', "$$")),
+            None => String::new(),
+        };
+        format!("{}{program} sweep{place}", self.marks())
+    }
+
+    /// `-`, and the user as whom the server is started.
+    fn marks(&self) -> String {
+        let marks = self.starts.first().map_or("", |line| line.marks.as_str());
+        let user: String = marks.chars().filter(|mark| "+!".contains(*mark)).collect();
+        format!("-{user}")
+    }
+
+    fn quoted_program(&self) -> String {
+        quoted(&self.program)
+    }
+
+    /// The answer as one document.
+    pub(crate) fn document(&self, findings: &[Finding]) -> Value {
+        let mut files = vec![json!({
+            "path": self.path(),
+            "mode": "0644",
+            "text": self.text(),
+        })];
+        if let Some((path, text)) = self.script() {
+            files.push(json!({ "path": path, "mode": "0755", "text": text }));
+        }
+        let findings: Vec<Value> = findings
+            .iter()
+            .map(|finding| {
+                json!({
+                    "level": finding.level.word(),
+                    "id": finding.id,
+                    "text": finding.text,
+                    "fix": finding.fix,
+                })
+            })
+            .collect();
+        json!({
+            "schema": 1,
+            "unit": self.unit,
+            "way": self.way.word(),
+            "files": files,
+            "steps": self.steps(),
+            "findings": findings,
+        })
+    }
+}
+
+fn comment(text: &mut String, lines: &[&str]) {
+    for line in lines {
+        let _ = writeln!(text, "# {line}");
+    }
+}
+
+/// A path as a word of a command line in a unit (`systemd.syntax(7)`, `systemd.unit(5)`). As an
+/// argument, not as the program, it needs its `$` doubled.
+fn quoted(path: &str) -> String {
+    let path = path.replace('%', "%%");
+    if path.contains(|c: char| c.is_whitespace() || "\"'\\;".contains(c)) {
+        format!("\"{}\"", path.replace('\\', "\\\\").replace('"', "\\\""))
+    } else {
+        path
+    }
+}
+
+/// A command line of a unit with what a terminal would act on written as systemd's `\xNN`, which
+/// is the same to it, quoted or not.
+fn printable(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    for c in line.chars() {
+        if c == '\t' || "\"'\\".contains(c) || c.escape_debug().eq([c]) {
+            out.push(c);
+        } else {
+            let mut bytes = [0; 4];
+            for byte in c.encode_utf8(&mut bytes).bytes() {
+                let _ = write!(out, "\\x{byte:02x}");
+            }
+        }
+    }
+    out
+}
+
+/// A path as a word of a shell's command line.
+fn for_shell(path: &str) -> String {
+    if path.chars().all(|c| c.is_ascii_alphanumeric() || "/._+-".contains(c)) {
+        return path.to_owned();
+    }
+    format!("'{}'", path.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,198 @@
+//! How shmwarden is to stand in a unit: which way, and what of it is there already.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use super::args::WayChoice;
+use super::drop_in::{Cluster, DropIn};
+use crate::exit;
+use crate::finding::Finding;
+use crate::units::ask::NoAnswer;
+use crate::units::{UnitProperties, UnitText, Way};
+
+fn refused(status: u8, text: String) -> NoAnswer {
+    NoAnswer { status, text }
+}
+
+/// The whole name of a service.
+pub(super) fn service_name(unit: &str) -> Result<String, NoAnswer> {
+    let known = ["service", "socket", "target", "timer", "mount", "path", "slice", "scope"];
+    let ending = unit.rsplit_once('.').map(|(_, ending)| ending).filter(|end| known.contains(end));
+    let name = match ending {
+        Some("service") => unit.to_owned(),
+        Some(_) => return Err(refused(exit::USAGE, format!("{unit} is no service"))),
+        None => format!("{unit}.service"),
+    };
+    if !is_valid(&name) {
+        let text = format!(
+            "{unit} is no name of a unit: letters, digits, backslashes and :-_.@ are all that one \
+             may have"
+        );
+        return Err(refused(exit::USAGE, text));
+    }
+    if name.contains("@.") {
+        let example = name.replacen("@.", "@NAME.", 1);
+        let text = format!("{name} is a template; name an instance of it: {example}");
+        return Err(refused(exit::USAGE, text));
+    }
+    Ok(name)
+}
+
+/// Whether it may name one unit (`systemd.unit(5)`). `systemctl` takes others for patterns, which
+/// name many, and for paths, which it turns into another name.
+fn is_valid(name: &str) -> bool {
+    const MOST_BYTES: usize = 255;
+    let is_part = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
+    name.len() <= MOST_BYTES && !name.starts_with(['.', '@']) && name.chars().all(is_part)
+}
+
+/// That systemd has the unit.
+pub(super) fn must_be_loaded(unit: &str, properties: &UnitProperties) -> Result<(), NoAnswer> {
+    let text = match properties.get("LoadState") {
+        "loaded" => return Ok(()),
+        "not-found" => format!("there is no unit {unit} here"),
+        state => format!("systemd does not load {unit}: it is {state}"),
+    };
+    Err(refused(exit::NO_SUCH_OBJECT, text))
+}
+
+/// The drop-in for a unit.
+pub(super) fn make(
+    unit: &str,
+    choice: WayChoice,
+    properties: &UnitProperties,
+    text: &UnitText,
+) -> Result<DropIn, NoAnswer> {
+    let starts = text.commands("ExecStart");
+    if starts.is_empty() {
+        return Err(refused(exit::USAGE, format!("{unit} starts nothing: it has no ExecStart=")));
+    }
+    let cluster = starts.iter().find(|line| line.runs("pg_ctlcluster"));
+    let cluster = cluster.and_then(|_| debian_cluster(unit));
+    let kind = properties.get("Type");
+    let forks = matches!(kind, "forking" | "oneshot");
+    let way = match choice {
+        WayChoice::Prefix => Way::Prefix,
+        WayChoice::InPlace => Way::InPlace,
+        WayChoice::Record => Way::Record,
+        WayChoice::Auto => match properties.way() {
+            Some(way) => way,
+            None if cluster.is_some() => Way::InPlace,
+            None if forks => Way::Record,
+            None => Way::Prefix,
+        },
+    };
+    // Debian's units have pg_ctlcluster, which is given the script beside the drop-in.
+    let manager = properties.manager().filter(|_| cluster.is_none());
+    if let Some(manager) = manager.filter(|_| way != Way::Record || choice == WayChoice::Auto) {
+        let text = format!(
+            "{unit} starts {manager}, which starts the server itself, so no drop-in of the unit \
+             fits: give 'shmwarden run --in-place' to {manager} instead (docs/choosing.md)"
+        );
+        return Err(refused(exit::USAGE, text));
+    }
+    if forks && (way == Way::Prefix || way == Way::InPlace && cluster.is_none()) {
+        let text = format!(
+            "{unit} has Type={kind}: its ExecStart= is not the server but what starts it. Use \
+             --way record, or give 'shmwarden run --in-place' to whatever starts the server"
+        );
+        return Err(refused(exit::USAGE, text));
+    }
+    let is_there = |key: &str, command: &str| {
+        let lines = text.commands(key);
+        lines.iter().any(|line| line.runs("shmwarden") && has_word(&line.rest, command))
+    };
+    let mut state = text.list("StateDirectory").into_iter().flat_map(str::split_whitespace);
+    let identifier = match text.list("SyslogIdentifier").is_empty() {
+        true => starts.first().and_then(|line| plain_name(&line.path)),
+        false => None,
+    };
+    Ok(DropIn {
+        unit: unit.to_owned(),
+        identifier,
+        program: own_path(),
+        way,
+        is_prefixed: is_there("ExecStart", "run"),
+        starts,
+        passes_all: matches!(properties.get("NotifyAccess"), "all" | "exec"),
+        has_state: state.any(|entry| entry.split('/').any(|part| part == "shmwarden")),
+        has_pre: is_there("ExecStartPre", "sweep"),
+        has_record: is_there("ExecStartPost", "record"),
+        has_post: is_there("ExecStopPost", "sweep"),
+        cluster: cluster.filter(|_| way == Way::InPlace),
+    })
+}
+
+/// What the drop-in changes that somebody may have meant otherwise.
+pub(super) fn findings(drop_in: &DropIn) -> Vec<Finding> {
+    if drop_in.way == Way::Record {
+        return Vec::new();
+    }
+    let names = drop_in.starts.iter().filter_map(|line| line.argv0.as_deref());
+    names.map(renamed).collect()
+}
+
+fn renamed(name: &str) -> Finding {
+    Finding::warn(
+        "argv0",
+        format!("ExecStart=@ gives the server the name {name}: behind shmwarden it has its path"),
+        "--way record, where that name matters",
+    )
+}
+
+/// The name that systemd gives a program's lines in the journal: the file's. Nothing where that
+/// has a character that means something in a unit.
+fn plain_name(path: &str) -> Option<String> {
+    let name = path.rsplit('/').next()?;
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
+    (!name.is_empty() && name.chars().all(is_plain)).then(|| name.to_owned())
+}
+
+fn has_word(line: &str, word: &str) -> bool {
+    line.split_whitespace().any(|found| found == word)
+}
+
+/// The cluster of `postgresql@15-main.service`, as postgresql-common lays it out.
+fn debian_cluster(unit: &str) -> Option<Cluster> {
+    let (_, instance) = unit.trim_end_matches(".service").split_once('@')?;
+    let (version, name) = instance.split_once('-')?;
+    let configuration = PathBuf::from(format!("/etc/postgresql/{version}/{name}"));
+    // The directory belongs to the user that the server runs as.
+    let owner = std::fs::metadata(&configuration).ok()?.uid();
+    let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(owner)).ok().flatten();
+    let home = user.map_or_else(|| PathBuf::from("/var/lib/postgresql"), |user| user.dir);
+    Some(Cluster {
+        version: version.to_owned(),
+        configuration: configuration.join("pg_ctl.conf").display().to_string(),
+        ledgers: home.join(".local/state/shmwarden").display().to_string(),
+    })
+}
+
+/// The file of this program, as a unit is to name it.
+fn own_path() -> String {
+    let path =
+        std::env::current_exe().ok().and_then(|path| path.into_os_string().into_string().ok());
+    path.unwrap_or_else(|| "/usr/bin/shmwarden".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_names_one_service_is_asked_about() {
+        for (given, whole) in [
+            ("pg", "pg.service"),
+            ("-x", "-x.service"),
+            ("postgresql@15-main.service", "postgresql@15-main.service"),
+            ("a\\x2db@c\\x2fd", "a\\x2db@c\\x2fd.service"),
+        ] {
+            assert_eq!(service_name(given).unwrap(), whole);
+        }
+        let long = "x".repeat(250);
+        let hostile = ["*", "pg?", "[a-z]", "../x", "/etc/x.service", "a\nb", "a b", "%n", "\"a\""];
+        for given in hostile.into_iter().chain(["", "a\u{1b}[31m", "\u{e9}", "a@", "@b", &long]) {
+            assert_eq!(service_name(given).unwrap_err().status, exit::USAGE, "{given:?}");
+        }
+    }
+}

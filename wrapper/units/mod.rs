@@ -1,0 +1,11 @@
+//! A unit of systemd and what does not fit in it. Judges what `systemctl show` and
+//! `systemctl cat` printed; `ask` is what runs them.
+
+pub(crate) mod ask;
+mod judge;
+mod properties;
+mod text;
+
+pub(crate) use judge::judge;
+pub(crate) use properties::{UnitProperties, Way};
+pub(crate) use text::{ExecLine, UnitText};
