@@ -1,17 +1,17 @@
-//! Whom the kernel lets use an object: by its owner, creator, group and mode (`ipc/util.c
+//! The users that the kernel lets use an object: by its owner, creator, group and mode (`ipc/util.c
 //! ipcperms`, path_resolution(7)). One answer, for every question about who could.
 
 use crate::snapshot::Process;
 use crate::snapshot::callers::Caller;
 use crate::snapshot::subject::Subject;
 
-/// Whom the kernel lets use an object.
+/// The rights of an object, by which the kernel decides who may use it.
 #[derive(Debug, Clone, Copy)]
 pub struct Access {
     uids: [u32; 2],
     gids: [u32; 2],
     mode: u32,
-    /// Whether only processes of its IPC namespace can reach it.
+    /// Set for System V objects, which only processes of their IPC namespace can reach.
     is_of_ipc: bool,
 }
 

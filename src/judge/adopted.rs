@@ -1,5 +1,4 @@
-//! What is to be done with adopted objects: the proof of `adopt` once more, on the look of now.
-//! Pure.
+//! The judgement on adopted objects: the proof of `adopt` once more, on the look of now. Pure.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What a reason rests on: a process that holds an object, or shows that an instance lives.
+//! The evidence of a reason: a process that holds an object, or shows that an instance lives.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ pub struct Holder {
     pub state: char,
     /// Mappings of the object.
     pub attachments: u64,
-    /// Whether its instance is dead: an orphan.
+    /// Set where its instance is dead: the process is an orphan.
     pub orphan: bool,
 }
 
@@ -68,7 +68,7 @@ impl Holder {
         self.command.is_empty() && self.state == '?'
     }
 
-    /// What to do about an orphan that will not end by itself, where that is known.
+    /// Returns what to do about an orphan that will not end by itself, where that is known.
     #[must_use]
     pub fn advice(&self) -> Option<String> {
         let fenced = self.orphan && opengauss::is_fenced_master(&self.command);

@@ -1,4 +1,5 @@
-//! What the objects of an instance show, and what speaks against removing anything of it. Pure.
+//! The objects of an instance: what each shows, and what speaks against removing anything of it.
+//! Pure.
 
 use std::collections::BTreeSet;
 
@@ -89,11 +90,11 @@ fn differs_from(
     }
 }
 
-/// What an object of an instance shows.
+/// An object of an instance, as the look shows it.
 pub(super) struct Shown<'a> {
-    /// What it shows against its removal.
+    /// The reason against its removal that it shows itself.
     pub(super) against: Option<Reason>,
-    /// What speaks of others than its server, who never showed: it counts last.
+    /// The reason that lies with others than its server, who never showed: it counts last.
     pub(super) others: Option<Reason>,
     /// Everybody who uses it, or may.
     pub(super) uses: Vec<Use<'a>>,
@@ -175,7 +176,7 @@ pub(super) fn is_call(object: &Recorded) -> bool {
     matches!(object.identity, Identity::Sem(_) | Identity::Msg(_))
 }
 
-/// What speaks against removing anything of the instance.
+/// Returns the reason against removing anything of the instance.
 pub(super) fn reason(
     book: &Book,
     look: &Snapshot,
@@ -245,8 +246,8 @@ pub(super) fn unseen_user(book: &Book, life: &Life, object: &Recorded) -> Option
     left.iter().find(may_use).map(|evidence| Reason::Unseen(evidence.clone()))
 }
 
-/// What is not known of a PostgreSQL, whose main segment must go last and whose lists must be
-/// complete.
+/// Returns what is not known of a PostgreSQL, whose main segment must go last and whose lists must
+/// be complete.
 fn not_understood(book: &Book, object: &Recorded, look: &Snapshot) -> Option<String> {
     let run = book.runs.get(&object.run)?;
     match attribute::major(run, look) {

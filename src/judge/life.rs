@@ -18,7 +18,7 @@ pub enum Life {
     Void,
     /// Its server lives.
     Live(Evidence),
-    /// Whether its server lives cannot be seen from here.
+    /// Its server may live: that cannot be seen from here.
     Unseen(Evidence),
     /// No server of it is seen to live; what is left of dead ones, and which runs cannot be seen.
     Dead(Vec<Evidence>),
@@ -106,7 +106,7 @@ fn is_hidden(wanted: ProcessRef, look: &Snapshot) -> bool {
     look.hidden.contains(&wanted.pid) || matches!(look.process(wanted.pid), Seen::Denied)
 }
 
-/// Whether a run's server is known to be dead, or never was.
+/// Checks that a run's server is known to be dead, or never started.
 ///
 /// In another PID namespace pids cannot be compared. There the death is proven where the launcher
 /// was the first process of that namespace (the caller has the lock of the very file that it had
@@ -194,7 +194,7 @@ fn is_listed(book: &Book, object: &Recorded, key: i32, look: &Snapshot) -> bool 
     })
 }
 
-/// What `postmaster.pid` says of a living server, be it one that this ledger claims or not.
+/// Returns the living server that `postmaster.pid` names, claimed by this ledger or not.
 fn by_pid_file(claim: &Claim, look: &Snapshot) -> Option<Evidence> {
     let data = claim.data.as_ref()?;
     let directory = look.data_dir(&data.path)?;
@@ -217,7 +217,7 @@ fn by_pid_file(claim: &Claim, look: &Snapshot) -> Option<Evidence> {
     may_be.then(|| Evidence::PidFile(Holder::of(process, 0, false)))
 }
 
-/// Whether a process is one of the server's by its program and its directory.
+/// Checks that a process is one of the server's, by its program and its directory.
 fn is_server(claim: &Claim, process: &Process) -> bool {
     let program = match &process.executable {
         Seen::Here(path) => {
@@ -237,7 +237,7 @@ fn is_server(claim: &Claim, process: &Process) -> bool {
     program && directory
 }
 
-/// Whether a process that may not be looked into bears the name of the server's program.
+/// Checks that a process that may not be looked into bears the name of the server's program.
 fn is_named_like(claim: &Claim, process: &Process) -> bool {
     let Some(executable) = claim.executable.as_ref().filter(|_| !process.unread) else {
         return true;
@@ -296,7 +296,8 @@ fn left_of(
     found
 }
 
-/// Whether a process is, or descends from, one that the caller knows to descend from the server.
+/// Checks that a process is, or descends from, one that the caller knows to descend from the
+/// server.
 fn descends(process: &Process, known: &[ProcessRef], look: &Snapshot) -> bool {
     let mut at = process;
     for _ in 0..look.processes.seen().len() {
@@ -311,7 +312,7 @@ fn descends(process: &Process, known: &[ProcessRef], look: &Snapshot) -> bool {
     false
 }
 
-/// Whether a process was started by a server that is no longer there to be its ancestor: it was
+/// Checks that a process was started by a server that has gone and so is not its ancestor: it was
 /// started later, by the same user, and is in a process group or session that the server or its
 /// launcher leads, or in the control group of its service.
 fn is_known_descendant(run: &Run, claim: &Claim, process: &Process) -> bool {

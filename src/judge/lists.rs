@@ -89,7 +89,7 @@ pub fn staying(book: &Book, users: &Users<'_>) -> BTreeMap<u64, String> {
     stays
 }
 
-/// What is to be removed, by number and name.
+/// The objects that are to be removed, by number and name.
 #[derive(Default)]
 struct Going {
     segments: BTreeSet<i32>,

@@ -1,7 +1,7 @@
-//! What is to be done with each object, and why. Pure: a literal in, a literal out. Doubt keeps.
+//! The decision on each object, with its reason. Pure: a literal in, a literal out. Doubt keeps.
 //!
-//! The only place that makes a [`Removal`]. Who uses an object is answered by `usage` alone,
-//! whoever asks; why something is kept, taken or left is one table, `reason`.
+//! The only place that makes a [`Removal`]. Only `usage` answers who uses an object, for every
+//! command; why something is kept, taken or left is one table, `reason`.
 
 pub mod access;
 pub mod adopted;
@@ -39,7 +39,7 @@ use crate::snapshot::subject::Subject;
 use instance::{Shown, is_call};
 use usage::{By, Context, Use};
 
-/// What the caller wants and is.
+/// The caller: what it asks for, and with which rights.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
     /// Also remove what was left after a clean exit.
@@ -56,7 +56,7 @@ pub struct Policy {
     pub beside: Vec<PathBuf>,
 }
 
-/// What is to be done with one object.
+/// The action on one object.
 #[derive(Debug)]
 pub enum Action {
     /// Remove it.
@@ -76,7 +76,7 @@ pub struct Kept {
     pub identity: Identity,
     /// Why it stays.
     pub reason: Reason,
-    /// Who holds it.
+    /// The processes that hold it.
     pub holders: Vec<Holder>,
 }
 

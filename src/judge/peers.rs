@@ -1,4 +1,4 @@
-//! What the ledgers of other instances say of an object that would be removed. Pure.
+//! The ledgers of other instances, on an object that would be removed. Pure.
 //!
 //! A word there can only keep: of a living server that uses the object, if it may.
 
@@ -19,11 +19,11 @@ use crate::snapshot::{Process, Seen, Sight, Snapshot};
 /// The ledger of another instance, as it bears on an object.
 #[derive(Debug, Clone, Copy)]
 pub struct PeerWord<'a> {
-    /// Where it is.
+    /// Its path.
     pub path: &'a Path,
     /// Its owner.
     pub uid: u32,
-    /// What it says; `None` where it could not be read.
+    /// Its content; `None` where it could not be read.
     pub book: Option<&'a Book>,
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::evidence::{Evidence, Holder};
 
-/// What a reason says of its object, as far as a command goes by it.
+/// The class of a reason: the part of it that commands act on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
     /// It goes, or may be taken.
@@ -19,7 +19,7 @@ pub enum Class {
     Used,
     /// Its server may have left it on purpose.
     Left,
-    /// What bears its number or name here is another object.
+    /// Another object bears its number or name here.
     Elsewhere,
     /// Nobody uses it, and somebody may want it: waived where a person names the object.
     Wanted,
@@ -80,12 +80,12 @@ reasons! {
 
     /// The instance lives.
     Live(by: Evidence) = "live", Alive: "{by}";
-    /// Whether the instance lives, or somebody uses the object, cannot be seen.
+    /// The instance may live, or somebody may use the object: that cannot be seen.
     Unseen(by: Evidence) = "unseen", Alive: "{by}";
     /// This process has the ledger locked, or is its launcher.
     AtWork(pid: i32) = "at-work", Alive: "process {pid} is at work on its ledger";
 
-    /// Attached so many times.
+    /// Attached: the number of times.
     Attached(n: u64) = "attached", Used: "it is attached {} (nattch {n})", times(*n);
     /// Marked for destruction already: the kernel destroys it on the last detach.
     Dest = "dest", Used: "it is marked for destruction and goes on the last detach";
@@ -99,7 +99,7 @@ reasons! {
     /// This process may have the file mapped, and may not be looked into.
     PerhapsMapped(by: Holder) = "perhaps-mapped", Used:
         "{by} may have it mapped, and may not be looked into";
-    /// So many threads wait for the set or queue.
+    /// Threads wait for the set or queue: their number.
     Waited(n: u64) = "waited-for", Used: "{} for it", threads_wait(*n);
     /// This process waits for the set or queue.
     Blocked(by: Holder) = "blocked-on", Used: "{by} waits for it";
@@ -176,7 +176,7 @@ reasons! {
     UseUnseen = "use-unseen", Doubt:
         "processes that cannot be seen from here (hidepid, or outside this container) may use it: \
          look as root on the host";
-    /// Who used it last cannot be seen.
+    /// Its last user cannot be seen.
     LastUserUnseen = "last-user-unseen", Doubt:
         "who used it last cannot be seen from here (another PID namespace, or hidepid)";
     /// A process of its creator's pid lives.
@@ -186,7 +186,7 @@ reasons! {
     OthersMayUse(by: Holder) = "others-may-use", Doubt:
         "it has a key or a name, and {by} could use it, which is none of the server's: kept while \
          such a process lives; if you know that nobody uses it, remove it by hand (ipcrm, rm)";
-    /// Who else could use the set or queue cannot be seen.
+    /// Others could use the set or queue, and cannot be seen.
     OthersUnseen = "others-unseen", Doubt:
         "it has a key or a name, and who else could use it cannot be seen from here (another PID \
          namespace, or hidepid)";
@@ -225,7 +225,7 @@ reasons! {
     UnsureSpace = "unsure-namespace", Doubt:
         "this IPC namespace cannot be told from an earlier one (that takes Linux 6.18)";
 
-    /// What the server wrote is not understood.
+    /// The server wrote something that is not understood.
     UnknownLayout(why: String) = "unknown-layout", Doubt:
         "nothing of this server is removed: {why}";
     /// An object that it lists, or that belongs to it, has to stay.

@@ -20,14 +20,15 @@ pub struct Removal {
     pub(super) same_pids: bool,
     pub(super) guard: Option<Segment>,
     pub(super) seen: Option<CallState>,
-    /// What stays where one of them could not be removed; all of an instance are one group.
+    /// The number of its group: where one of a group could not be removed, the rest stays. All of
+    /// an instance are one group.
     pub(super) group: u64,
     /// Users of whom no process may live.
     pub(super) alone: Option<[u32; 2]>,
     pub(super) absent: Absent,
 }
 
-/// What has to be gone before an object goes: what it lists, and what that lists.
+/// The objects that have to be gone before an object goes: what it lists, and what that lists.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Absent {
     /// The names, of files and segments.
@@ -55,13 +56,13 @@ impl Removal {
         self.object
     }
 
-    /// What it is recognised by.
+    /// Returns the identity it is recognised by.
     #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
 
-    /// What it is to its server.
+    /// Returns its role for its server.
     #[must_use]
     pub fn role(&self) -> Role {
         self.role
@@ -73,7 +74,7 @@ impl Removal {
         &self.evidence
     }
 
-    /// Whether pids of the ledger mean something here.
+    /// Checks that pids of the ledger mean something here.
     #[must_use]
     pub fn same_pids(&self) -> bool {
         self.same_pids
@@ -103,7 +104,7 @@ impl Removal {
         &self.absent
     }
 
-    /// Whether the object was adopted, and is no server's.
+    /// Checks that the object was adopted, and is no server's.
     #[must_use]
     pub fn is_adopted(&self) -> bool {
         self.group != 0
@@ -117,7 +118,7 @@ impl Removal {
 }
 
 impl CallState {
-    /// What is lost with it, as the beginning of a sentence; nothing but for a queue.
+    /// Returns what is lost with it, as the beginning of a sentence; nothing but for a queue.
     #[must_use]
     pub fn content(&self) -> String {
         match self {

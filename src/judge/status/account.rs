@@ -17,21 +17,21 @@ const ROUNDS: usize = 4;
 /// A ledger as a listing takes it.
 #[derive(Debug)]
 pub struct Account {
-    /// What it says, and what the look adds to that, as `sweep` would.
+    /// Its content, with what the look adds to it, as `sweep` would.
     pub book: Book,
-    /// Whether its instance lives.
+    /// The life of its instance.
     pub life: Life,
-    /// Who is at work on it: the launcher of its last run, or who has it locked.
+    /// The process at work on it: the launcher of its last run, or the holder of its lock.
     pub at_work: Option<i32>,
-    /// What may be the instance's, without proof.
+    /// The objects that may be the instance's, without proof.
     pub suspects: Vec<Suspect>,
-    /// Whether a list of its server's could not be read: only who has the lock may attach it.
+    /// Set where a list of its server could not be read: only the holder of the lock may attach it.
     pub has_unread_list: bool,
-    /// Where the ledger is, and its owner: root where that was not told.
+    /// The path of the ledger, and its owner: root where none was given.
     pub source: (PathBuf, u32),
 }
 
-/// Whether a ledger can bear on what is here: it is of this boot, and something in it is open.
+/// Checks that a ledger can bear on what is here: it is of this boot, and something in it is open.
 ///
 /// Only then is the life of its instance worth a look into every process.
 #[must_use]
@@ -68,7 +68,7 @@ impl Account {
         PeerWord { path: &self.source.0, uid: self.source.1, book: Some(&self.book) }
     }
 
-    /// Whether its instance counts as alive.
+    /// Checks that its instance counts as alive.
     #[must_use]
     pub fn lives(&self) -> bool {
         self.at_work.is_some() || matches!(self.life, Life::Live(_) | Life::Unseen(_))

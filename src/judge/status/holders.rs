@@ -1,4 +1,4 @@
-//! Who holds each object, in which instance, and what of that cannot be explained. Pure.
+//! The holders of each object, with their instances, and what of that cannot be explained. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,13 +12,13 @@ use crate::snapshot::{Process, Seen, Snapshot};
 pub struct Held {
     /// The process.
     pub holder: Holder,
-    /// In what way.
+    /// The kind of the use.
     pub how: UseKind,
     /// The instance that it belongs to: an index into the accounts.
     pub account: Option<usize>,
 }
 
-/// Who holds an object, as far as that can be seen.
+/// The holders of an object, as far as they can be seen.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Holding {
     /// The processes found.

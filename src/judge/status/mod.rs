@@ -1,5 +1,5 @@
-//! What the ledgers make of each object that there is: whose it is, and what `sweep` and `adopt`
-//! would do with it, by the same judgement. Pure: a literal in, a literal out.
+//! The status of each object that there is: whose it is by the ledgers, and what `sweep` and
+//! `adopt` would do with it, by the same judgement. Pure: a literal in, a literal out.
 //!
 //! It may be wrong for a moment, since it needs no lock, and must never lead to a removal: that is
 //! `judge::decide`'s, over one locked ledger. Processes it cannot see count as alive.
@@ -87,7 +87,7 @@ impl Status {
         }
     }
 
-    /// Whether a ledger has the object as its instance's own.
+    /// Checks that a ledger has the object as its instance's own.
     #[must_use]
     pub fn is_recorded(self) -> bool {
         matches!(self, Self::Live | Self::Held | Self::Stale | Self::Left)
@@ -128,10 +128,10 @@ impl Judged<'_> {
     }
 }
 
-/// What no two objects have in common at one time: the kind, and the number or name.
+/// A key that no two objects share at one time: the kind, and the number or name.
 type Number = (Kind, i32, Vec<u8>);
 
-/// What one ledger says of an object.
+/// The word of one ledger on an object.
 #[derive(Debug, Clone)]
 struct Word {
     status: Status,
@@ -217,7 +217,7 @@ fn of_no_ledger(
     }
 }
 
-/// What the ledgers say, by the number or name that it is about.
+/// The words of the ledgers, by the number or name that they are about.
 struct Words {
     own: BTreeMap<Number, Vec<Word>>,
     used: BTreeMap<Number, Vec<(usize, Identity)>>,

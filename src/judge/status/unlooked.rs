@@ -9,11 +9,11 @@ use crate::judge::access::Access;
 pub struct Unlooked {
     /// Which, and why not: to be followed by "could not be looked at".
     pub place: String,
-    /// Whose ledgers may lie there.
+    /// The owners of the ledgers that may lie there.
     pub whose: Whose,
 }
 
-/// Whose ledgers may lie at a place.
+/// The owners of the ledgers that may lie at a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whose {
     /// Root's, or those of any user.

@@ -1,7 +1,7 @@
 //! Servers' lists of their dynamic shared memory, of living servers and of dead ones. Pure.
 //!
-//! What a list may name stays while its server may live; what it surely names goes with it when it
-//! is dead. Where its layout is not known, that is nothing.
+//! Objects that a list may name stay while its server may live; those that it surely names go with
+//! it when it is dead. Where its layout is not known, it names none.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,18 +18,18 @@ use crate::sys::shm::Row;
 #[derive(Debug)]
 pub(super) struct List<'a> {
     pub(super) identity: &'a Identity,
-    /// Whether its server may live.
+    /// Set where its server may live.
     pub(super) living: bool,
     perhaps: BTreeSet<u32>,
     /// `None` where its layout is not known.
     surely: Option<Vec<u32>>,
 }
 
-/// What servers wrote, by what it is asked for.
+/// The lists that servers wrote, by what they name.
 #[derive(Debug, Default)]
 pub(super) struct Lists<'a> {
     lists: Vec<List<'a>>,
-    /// What may be a list and could not be read, by user.
+    /// The objects that may be a list and could not be read, by user.
     unread: BTreeMap<u32, &'a Identity>,
     mains: Vec<(Header, &'a Row)>,
     files: BTreeMap<u32, &'a ListedFile>,
@@ -85,8 +85,8 @@ impl<'a> Lists<'a> {
         self.lists.is_empty() && self.mains.is_empty() && self.unread.is_empty()
     }
 
-    /// Whether the server of a list may live: what somebody has attached or mapped, or what an
-    /// attached main segment leads to.
+    /// Checks for a server of a list that may live: somebody has the list attached or mapped, or an
+    /// attached main segment leads to it.
     fn lives(&self, scene: &Scene<'a>, identity: &Identity) -> bool {
         let led_to = |handle: u32| {
             self.mains.iter().any(|(header, row)| row.nattch > 0 && header.control == handle)
@@ -123,7 +123,7 @@ impl<'a> Lists<'a> {
         naming.clone().find(|list| list.living).or_else(|| naming.next())
     }
 
-    /// What may be a list of one of these users, and could not be read.
+    /// Returns an object that may be a list of one of these users, and could not be read.
     pub(super) fn unread_of(&self, uids: &[u32]) -> Option<&'a Identity> {
         uids.iter().find_map(|uid| self.unread.get(uid).copied())
     }

@@ -1,9 +1,9 @@
-//! Is it proven that nobody wants an object that no server's ledger has? Stricter than what a
-//! recorded object has to show, for nothing says whose it is. Pure; doubt keeps.
+//! The proof that nobody wants an object that no server's ledger has. Stricter than what a recorded
+//! object has to show, for nothing says whose it is. Pure; doubt keeps.
 //!
-//! That nobody has it attached and its creator is dead proves nothing: a living PostgreSQL's own
-//! statistics look so. So no process of its owner or creator may live, and whatever the list of a
-//! living server may name stays, whoever asks.
+//! A segment that nobody has attached and whose creator is dead proves nothing: a living
+//! PostgreSQL's own statistics look so. So no process of its owner or creator may live, and
+//! whatever the list of a living server may name stays, whoever asks.
 
 mod lists;
 mod plan;
@@ -32,14 +32,14 @@ pub struct Scene<'a> {
     lists: Lists<'a>,
     /// A living process of each user, exempt ones left out.
     living: BTreeMap<u32, i32>,
-    /// Who lives and could use an object by its mode, exempt ones left out.
+    /// The living processes that could use an object by its mode, exempt ones left out.
     callers: Vec<&'a Caller>,
     /// A living process of an unknown user.
     of_unknown: Option<i32>,
     /// Users with a creator in a PID namespace that cannot be seen from here.
     elsewhere: BTreeSet<u32>,
     has_maps: bool,
-    /// Who is to remove the objects; none where that is not asked.
+    /// The user who is to remove the objects; none where that is not asked.
     remover: Option<u32>,
 }
 

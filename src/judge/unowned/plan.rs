@@ -1,5 +1,5 @@
-//! What would be taken, and what not, and why: objects that belong together are taken together, or
-//! not at all. Pure.
+//! The plan of what is taken, what is not, and why: objects that belong together are taken
+//! together, or not at all. Pure.
 //!
 //! A main segment is the only way to its server's list, and that the only way to what it names:
 //! whoever takes the one takes them all, or a leak that the next start would clean becomes one
@@ -25,28 +25,28 @@ pub struct Wish<'a> {
     pub how: How,
 }
 
-/// What is made of an object.
+/// The judgement on an object.
 #[derive(Debug, Clone)]
 pub struct Proposal<'a> {
     /// The object.
     pub subject: Subject<'a>,
-    /// What it is recognised by.
+    /// The identity it is recognised by.
     pub identity: Option<Identity>,
     /// By a filter, or by its number or name.
     pub how: How,
-    /// What it was to its server.
+    /// Its role for its server.
     pub role: Role,
-    /// Whether it was not asked for, and comes along with what was.
+    /// Set where it was not asked for, and comes along with what was.
     pub along: bool,
     /// The proposal that it belongs to: an index.
     pub leader: Option<usize>,
-    /// What speaks against taking it.
+    /// The reason against taking it.
     pub against: Option<Reason>,
-    /// Whether its server is proven dead, so that processes of its users may live.
+    /// Set where its server is proven dead, so that processes of its users may live.
     pub proven: bool,
 }
 
-/// What is made of all that is asked for.
+/// The judgement on all that is asked for.
 #[derive(Debug)]
 pub struct Plan<'a> {
     /// In the order of the wishes, then what comes along.
@@ -56,10 +56,10 @@ pub struct Plan<'a> {
     pub unread: Vec<i32>,
 }
 
-/// What is said of a list that is not understood.
+/// The words on a list that is not understood.
 const UNKNOWN_LIST: &str = "it is a server's list in a form that this shmwarden does not know";
 
-/// What an object is known by within one look.
+/// A key of an object within one look.
 type Number = (Kind, i32, Vec<u8>);
 
 struct Planning<'a, 'b> {
@@ -131,7 +131,7 @@ impl<'a> Planning<'a, '_> {
         self.proposals.push(one);
     }
 
-    /// What speaks against one object, whatever else is taken.
+    /// Returns the reason against one object, whatever else is taken.
     fn against(&self, subject: Subject<'a>, how: How) -> Option<Reason> {
         let first = (self.prior)(subject);
         let first = first.filter(|prior| how != How::Named || !prior.is_waived_by_name());
@@ -167,7 +167,7 @@ impl<'a> Planning<'a, '_> {
         }
     }
 
-    /// What a list names.
+    /// Adds what a list names.
     fn add_listed_by(&mut self, at: usize) {
         let Some(one) = self.proposals.get_mut(at) else { return };
         let Some(list) = self.scene.lists.is_list(one.subject) else { return };
@@ -190,7 +190,7 @@ impl<'a> Planning<'a, '_> {
         }
     }
 
-    /// What a dead server's next start would clean is not taken piece by piece.
+    /// Refuses what a dead server's next start would clean: it is not taken piece by piece.
     fn refuse_what_belongs_elsewhere(&mut self) {
         let lists = &self.scene.lists;
         for one in self.proposals.iter_mut().filter(|one| one.leader.is_none()) {
@@ -270,7 +270,7 @@ impl<'a> Planning<'a, '_> {
         unread
     }
 
-    /// Where one of a group has to stay, all of it stays.
+    /// Keeps all of a group where one of it has to stay.
     fn together_or_not_at_all(&mut self) {
         let mut stays: BTreeMap<usize, (String, Reason)> = BTreeMap::new();
         for (at, one) in self.proposals.iter().enumerate() {
@@ -306,7 +306,7 @@ impl<'a> Planning<'a, '_> {
     }
 }
 
-/// Whether a list, or what one names, can look so.
+/// Checks that a list, or what one names, can look like this object.
 pub(super) fn is_perhaps_listed(subject: Subject<'_>) -> bool {
     match subject {
         Subject::Shm(row) => row.key != 0,

@@ -6,7 +6,7 @@ use crate::ledger::Book;
 use crate::ledger::book::{Recorded, Run};
 use crate::snapshot::{Clock, Process, Snapshot};
 
-/// In what way an object is used, or may be.
+/// A kind of use, certain or possible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// It is marked for destruction, which the last detach brings about.
@@ -37,9 +37,9 @@ pub enum Kind {
     MayMap,
     /// A process that may not be asked may wait for the queue.
     MayWait,
-    /// Who used it last cannot be seen.
+    /// Its last user cannot be seen.
     LastUserUnseen,
-    /// Who uses it may not be asked.
+    /// Its users may not be asked for.
     Unreadable,
     /// Processes that cannot be seen may use it.
     Unseen,
@@ -53,7 +53,7 @@ pub enum Kind {
     UsedSince,
     /// A process that is none of the server's could use it by its key and mode.
     MayUse,
-    /// Who else could use it by its key cannot be seen.
+    /// Others could use it by its key, and cannot be seen.
     OthersUnseen,
 }
 
@@ -149,15 +149,15 @@ impl Kind {
 /// One use of an object, or the doubt that there may be one.
 #[derive(Debug, Clone, Copy)]
 pub struct Use<'a> {
-    /// In what way.
+    /// The kind of the use.
     pub kind: Kind,
     /// By whom, where that is known.
     pub by: By<'a>,
-    /// How often: attachments, mappings, threads that wait; 0 where nothing is counted.
+    /// The number of attachments, mappings or waiting threads; 0 where nothing is counted.
     pub times: u64,
 }
 
-/// Who uses an object.
+/// A user of an object.
 #[derive(Debug, Clone, Copy)]
 pub enum By<'a> {
     /// This process.
@@ -188,7 +188,7 @@ impl By<'_> {
     }
 }
 
-/// What is known of an object besides what it shows.
+/// The knowledge of an object besides what it shows itself.
 #[derive(Debug, Clone, Copy)]
 pub enum Context<'b> {
     /// A ledger has it as its server's.

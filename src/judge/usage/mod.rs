@@ -1,9 +1,9 @@
-//! Who uses an object: the one answer, for a recorded object and for one that no ledger has, for
-//! `sweep`, `run`, `adopt`, `list` and `who` alike. Pure.
+//! The users of an object: the one answer, for a recorded object and for one that no ledger has,
+//! for `sweep`, `run`, `adopt`, `list` and `who` alike. Pure.
 //!
-//! What was not read, or cannot be seen from here, is a use that is not certain: it keeps the
-//! object as a certain one does. A segment counts who has it attached. Nothing counts who has a
-//! file mapped, or who uses a set or queue: there everybody has to be looked into.
+//! A use that was not read, or cannot be seen from here, is not certain, and keeps the object as a
+//! certain one does. A segment counts its attachments. Nothing counts the mappings of a file, or
+//! the users of a set or queue: there everybody has to be looked into.
 
 mod kind;
 
@@ -26,7 +26,7 @@ use crate::snapshot::{Clock, LastUser, Mapped, Process, Seen, Sight, Snapshot};
 use crate::sys::msg;
 use crate::sys::shm::{MODE_DEST, Row};
 
-/// How long after its server's end a child of it may detach, in seconds.
+/// The time after its server's end within which a child of it may detach, in seconds.
 const LAST_DETACH_S: i64 = 2;
 
 /// Everybody who may use something, sorted for quick questions about one look.

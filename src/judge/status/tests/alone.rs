@@ -1,4 +1,4 @@
-//! What no ledger has.
+//! The status of objects of no ledger.
 
 use super::make::{
     Change, SERVER, UID, alone, file, file_ref, look, mapper, process, row, set, with,

@@ -1,4 +1,4 @@
-//! Who holds an object.
+//! The holders of an object.
 
 use super::make::{Change, SERVER, Story, UID, mapper, only, process, row, server, set, with};
 use crate::judge::status::Account;

@@ -1,4 +1,4 @@
-//! What the tests of verdicts are made of.
+//! The literals that the tests of verdicts are made of.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
@@ -181,7 +181,7 @@ pub(super) fn file_ref(name: &Bytes) -> FileRef {
     FileRef { dev: 26, ino: name.0.len() as u64 }
 }
 
-/// What there is, as the kernel shows it.
+/// Returns a look with these rows and files.
 pub(super) fn with(rows: Vec<Row>, files: Vec<ListedFile>) -> Snapshot {
     let mut look = look();
     look.change(|look| {

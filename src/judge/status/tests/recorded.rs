@@ -1,4 +1,4 @@
-//! What a ledger says.
+//! The status of objects that a ledger has.
 
 use super::make::{
     Change, LAUNCHER, SERVER, Story, UID, file, file_ref, mapper, only, place, process, row,

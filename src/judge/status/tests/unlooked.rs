@@ -1,4 +1,4 @@
-//! What is said where a place of ledgers could not be looked at, and whose word counts.
+//! The status of objects where a place of ledgers could not be looked at, and whose word counts.
 
 use std::path::PathBuf;
 
