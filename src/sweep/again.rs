@@ -13,7 +13,7 @@ use crate::snapshot::{self, Scope, Snapshot, calls};
 
 /// Removals that have a look each.
 const FEW: usize = 32;
-/// How long a look counts from then on.
+/// The time for which a look counts from then on.
 const COUNTS_FOR: Duration = Duration::from_millis(250);
 
 /// A look that may be used again.

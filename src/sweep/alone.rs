@@ -1,4 +1,4 @@
-//! What has changed about the users of adopted objects since the decision.
+//! The users of adopted objects, looked at again since the decision.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -10,11 +10,11 @@ use crate::snapshot::callers::{self, Caller};
 use crate::snapshot::uses::{Found, WaitsFor};
 use crate::snapshot::{Process, Scope, Table, lists, processes, uses};
 
-/// How long a look at who lives counts: thousands of removals cannot have one each.
+/// The time for which a look at the processes counts: thousands of removals cannot have one each.
 const COUNTS_FOR: Duration = Duration::from_millis(250);
 
-/// Whether the users of adopted objects are still without a process, looked at again while a
-/// long sweep goes on.
+/// The users of adopted objects, who must be without a process still, looked at again while a long
+/// sweep goes on.
 pub(super) struct Alone {
     exempt: Vec<i32>,
     processes: Table<Process>,
@@ -35,7 +35,7 @@ impl Alone {
         }
     }
 
-    /// What has changed against a removal.
+    /// Returns what has changed against a removal.
     pub(super) fn reason(&mut self, removal: &Removal) -> Result<Option<Reason>> {
         let queue = match removal.identity() {
             Identity::Msg(queue) => Some(queue.id),

@@ -1,5 +1,5 @@
-//! What appeared in `/dev/shm` while the last server of a ledger ran and nobody recorded, neither
-//! in that ledger nor in one beside it: named, and never removed.
+//! Files that appeared in `/dev/shm` while the last server of a ledger ran and that nobody
+//! recorded, neither in that ledger nor in one beside it: named, and never removed.
 
 use super::beside::Beside;
 use super::report::{Fate, Settled};

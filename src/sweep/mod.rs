@@ -159,14 +159,15 @@ fn with_maps(ledger: &Ledger, look: Snapshot) -> Result<Snapshot> {
     Ok(look.with_newcomers(wider)?.with_maps(wider))
 }
 
-/// Whether an object lies where it cannot be reached, or its life cannot be seen, from here.
+/// Checks that an object cannot be reached, or its life cannot be seen, from here.
 fn elsewhere(object: &Settled) -> bool {
     use Reason::{OtherIpcNamespace, OtherMount, Unseen};
     matches!(&object.result, Fate::Kept(OtherIpcNamespace | OtherMount | Unseen(_)))
 }
 
-/// Whether the death of a server follows from that of its PID namespace alone. The first process of
-/// a namespace lets go of its lock before the kernel has killed the rest (`kernel/exit.c`).
+/// Checks that the death of a server follows from that of its PID namespace alone. The first
+/// process of a namespace lets go of its lock before the kernel has killed the rest
+/// (`kernel/exit.c`).
 fn relies_on_a_dead_namespace(ledger: &Ledger, here: &Place) -> bool {
     let book = &ledger.book;
     book.runs.values().any(|run| {
@@ -178,8 +179,8 @@ fn relies_on_a_dead_namespace(ledger: &Ledger, here: &Place) -> bool {
     })
 }
 
-/// What has to be looked at: what processes map only where a file is recorded, or somebody has a
-/// segment attached and is to be named.
+/// Returns what has to be looked at: what processes map only where a file is recorded, or somebody
+/// has a segment attached and is to be named.
 fn scope(ledger: &Ledger, look: &Snapshot) -> Scope {
     let book = &ledger.book;
     let maps = book.open_objects().any(|object| match &object.identity {
@@ -200,8 +201,8 @@ fn scope(ledger: &Ledger, look: &Snapshot) -> Scope {
     Scope { maps: maps || lists, ..scope_of_life(ledger) }
 }
 
-/// What the life of an instance is judged by: nobody's mappings. Control groups only of services
-/// without a known server.
+/// Returns the look that the life of an instance is judged by: nobody's mappings, and control
+/// groups only of services without a known server.
 fn scope_of_life(ledger: &Ledger) -> Scope {
     let mut claims = ledger.book.runs.values().flat_map(|run| &run.claims);
     let control_groups = claims.any(|claim| {
@@ -239,13 +240,13 @@ pub fn look_for_last_users(ledger: &Ledger, look: Snapshot) -> Snapshot {
     look.with_last_users(last)
 }
 
-/// Whether the ledger has nothing open.
+/// Checks that the ledger has nothing open.
 fn was_settled(ledger: &Ledger) -> bool {
     ledger.book.open_objects().next().is_none()
 }
 
-/// Whether objects may be there without being recorded: of a claimed process whose end was not
-/// seen with its objects.
+/// Checks for objects that may be there without being recorded: of a claimed process whose end was
+/// not seen with its objects.
 fn may_have_unseen(ledger: &Ledger) -> bool {
     ledger.book.last_run().is_some_and(|run| run.claims.iter().any(|claim| claim.ended.is_none()))
 }

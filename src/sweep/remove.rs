@@ -24,7 +24,7 @@ use crate::snapshot::{self, calls, processes, shm_files, tables};
 use crate::sys::shm::{self, MODE_DEST};
 use crate::sys::{msg, sem};
 
-/// What came of a removal.
+/// The result of a removal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Done {
     /// Removed, and looked at afterwards: how.
@@ -242,7 +242,7 @@ fn remove_queue(queue: &Queue, seen: &msg::Row) -> Done {
 const USED_MEANWHILE: &str =
     "somebody used or changed it between the decision and the removal: left alone";
 
-/// What the kernel made of the removal of a set or queue.
+/// Returns what the kernel made of the removal of a set or queue.
 fn call_removed(
     removed: crate::sys::Result<()>,
     is_still_there: impl Fn() -> bool,
@@ -255,7 +255,7 @@ fn call_removed(
     }
 }
 
-/// What the kernel says to a removal that it does not make.
+/// Returns what the kernel's refusal of a removal means.
 fn refused(errno: Errno) -> Done {
     match errno {
         Errno::EINVAL | Errno::EIDRM => Done::gone(),

@@ -1,4 +1,4 @@
-//! What a pass over a ledger found and did.
+//! The report of a pass over a ledger: what it found and did.
 
 use crate::judge::{Evidence, Holder, Reason};
 use crate::object::Identity;
@@ -19,7 +19,7 @@ pub enum State {
     Copy,
 }
 
-/// What became of one object.
+/// The fate of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {
     /// Removed.
@@ -41,17 +41,17 @@ pub enum Fate {
 pub struct Settled {
     /// The object.
     pub identity: Identity,
-    /// What became of it.
+    /// Its fate.
     pub result: Fate,
     /// The evidence, as a sentence.
     pub evidence: String,
-    /// Who holds it.
+    /// The processes that hold it.
     pub holders: Vec<Holder>,
-    /// Whether it is in the ledger; what is not was only found beside it.
+    /// Set where it is in the ledger; what is not was only found beside it.
     pub recorded: bool,
 }
 
-/// What a pass over a ledger did.
+/// The report of a pass over a ledger.
 #[derive(Debug, Clone)]
 pub struct Report {
     /// The state that the instance was found in.
@@ -61,7 +61,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether something of a dead instance is kept because somebody holds it.
+    /// Checks that something of a dead instance is kept because somebody holds it.
     #[must_use]
     pub fn is_held(&self) -> bool {
         matches!(self.state, State::Dead | State::Copy)

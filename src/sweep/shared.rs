@@ -6,8 +6,8 @@ use crate::judge::{self, Policy};
 use crate::ledger::Ledger;
 use crate::snapshot::{self, Scope, Snapshot, processes};
 
-/// What whether an instance lives is judged by: the tables, and who lives. Nobody's mappings and
-/// descriptors are opened for it.
+/// The look that the life of an instance is judged by: the tables, and who lives. Nobody's mappings
+/// and descriptors are opened for it.
 pub(super) const SCOPE: Scope = Scope {
     files: true,
     processes: true,

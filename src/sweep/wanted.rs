@@ -1,4 +1,4 @@
-//! What has to be looked at for a ledger: pure questions, which the stages of a look answer.
+//! The questions of a ledger to a look: pure, and answered by the stages of a look.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ pub fn claimed(book: &Book, look: &Snapshot) -> Vec<ProcessRef> {
     open.map(|claim| claim.process).collect()
 }
 
-/// Whose sets and queues have to be looked at.
+/// The creators whose sets and queues have to be looked at.
 #[derive(Debug, Default)]
 pub struct Creators<'a> {
     recorded: BTreeSet<u32>,
