@@ -14,12 +14,12 @@ use serde::de::DeserializeOwned;
 use crate::sys::errand::{Answer, Errand, gather};
 use crate::sys::user;
 
-/// How long root waits for what a user keeps.
+/// The longest that root waits for what a user keeps.
 pub const LONGEST: Duration = Duration::from_secs(2);
-/// How long who was late is not asked again.
+/// The time for which nobody who was late is asked again.
 const NOT_AGAIN: Duration = Duration::from_secs(60);
 
-/// Who was late, and when: a user, or what a path of root's own leads to.
+/// Those who were late, and when: a user, or what a path of root's own leads to.
 static LATE: Mutex<BTreeMap<String, Instant>> = Mutex::new(BTreeMap::new());
 
 /// Runs `body` as this user where the caller is root, and gives back what it returns; `None` where

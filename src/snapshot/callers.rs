@@ -1,4 +1,4 @@
-//! Who could use a set or queue by its owner, group and mode, whether it ever did or not: neither
+//! The processes that could use a set or queue by its owner, group and mode, used or not: neither
 //! has an nattch that would tell.
 
 use super::{Process, Seen, Table};
@@ -13,8 +13,8 @@ pub struct Caller {
     pub uids: Option<[u32; 4]>,
     /// Its group ids and supplementary groups; `None` where they could not be read.
     pub groups: Option<Vec<u32>>,
-    /// Whether it is in the onlooker's IPC namespace; `None` where that cannot be seen. In another
-    /// one no id means an object of this one.
+    /// Set where it is in the onlooker's IPC namespace; `None` where that cannot be seen. In
+    /// another one no id means an object of this one.
     pub same_ipc: Option<bool>,
 }
 

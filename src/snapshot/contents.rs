@@ -24,7 +24,8 @@ pub use crate::engine::postgres::LARGEST_CONTROL;
 /// Most that is read of one user's control segments in one look, in bytes.
 const MOST_OF_USER: usize = 2 * LARGEST_CONTROL;
 
-/// What may still be read of each user's control segments: one user's many do not fill memory.
+/// The bytes that may still be read of each user's control segments: one user's many do not fill
+/// memory.
 #[derive(Debug, Default)]
 pub struct Room(BTreeMap<u32, usize>);
 

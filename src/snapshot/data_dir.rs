@@ -1,4 +1,4 @@
-//! What lies in a server's data directory and bears on its life: read only, never written.
+//! The files in a server's data directory that bear on its life: read only, never written.
 //!
 //! The path comes from a ledger: root asks as the ledger's owner, in a child, for a short time.
 
@@ -28,9 +28,9 @@ pub struct DataDirectory {
     pub file: Option<FileRef>,
     /// Owner; PostgreSQL runs as nobody else.
     pub uid: Option<u32>,
-    /// What `PG_VERSION` says, where it is a number.
+    /// The content of `PG_VERSION`, where it is a number.
     pub major: Option<u32>,
-    /// What `postmaster.pid` says; [`Seen::Denied`] also where it cannot be understood.
+    /// The content of `postmaster.pid`; [`Seen::Denied`] also where it cannot be understood.
     pub pid_file: Seen<PidFile>,
 }
 

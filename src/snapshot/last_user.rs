@@ -1,4 +1,4 @@
-//! The process that the pid of a kernel's row means: who used an object last, and does it live?
+//! The last user of an object: the process that the pid of a kernel's row means.
 //!
 //! A row keeps a number and a time, no process: the number may be another's by now. It must never
 //! take a process for gone because a clock was set.
@@ -22,7 +22,7 @@ pub enum LastUser<'a> {
 /// The wall clock as it once was: without it a row's time cannot be compared with a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Clock {
-    /// When that was, seconds since the epoch.
+    /// The time at which that was noted, seconds since the epoch.
     pub since_s: i64,
     /// By how much it was ahead of the boot clock, in milliseconds.
     pub ahead_ms: i64,

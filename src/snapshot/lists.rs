@@ -1,8 +1,8 @@
 //! The look that tells whether anybody may want an object that no ledger knows: everything that a
 //! listing takes, with what servers list in their shared memory.
 //!
-//! What a living process has attached is read through that process, never by attaching it. What
-//! could not be read is said (`Tables::unread_lists`): it may be a list.
+//! Memory that a living process has attached is read through that process, never by attaching it.
+//! What could not be read is said (`Tables::unread_lists`): it may be a list.
 
 use std::collections::BTreeMap;
 

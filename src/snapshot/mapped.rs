@@ -1,4 +1,4 @@
-//! Which shared memory a process maps: by asking for single mappings where the kernel can be
+//! The shared memory that a process maps: by asking for single mappings where the kernel can be
 //! asked, which hardly disturbs the process, else by the text of its maps.
 //!
 //! It must never take a process for one that maps nothing because it could not be asked.
@@ -23,20 +23,21 @@ pub enum Mapped {
     File(FileRef),
 }
 
-/// What tells one mapping from another.
+/// The identity of a mapping.
 #[derive(Debug)]
 pub(super) struct Devices {
     /// The kernel's internal mounts of System V segments, huge pages included.
     pub(super) sysv: Vec<Device>,
     /// The file system at `/dev/shm`.
     pub(super) shm: Option<u64>,
-    /// Whether that could not be asked for: then nobody can be said to map none of its files.
+    /// Set where that could not be asked for: then nobody can be said to map none of its files.
     pub(super) shm_unread: bool,
     /// Our IPC namespace.
     pub(super) own_ipc: Option<u64>,
 }
 
-/// What a process maps, each with the number of mappings, and the keys in the names of segments.
+/// The objects that a process maps, each with the number of mappings, and the keys in the names of
+/// segments.
 pub(super) type Maps = (Vec<(Mapped, u64)>, Vec<(i32, Key)>);
 
 /// The shared memory objects that a process maps, from the text of its maps.

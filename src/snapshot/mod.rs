@@ -1,7 +1,7 @@
 //! One look at the kernel: the tables, `/dev/shm`, the processes. Decides nothing.
 //!
-//! What could not be looked at is said ([`Seen::Denied`], `None`), never left out silently:
-//! the decision counts it as in use.
+//! It never leaves out silently what could not be looked at ([`Seen::Denied`], `None`): the
+//! decision counts it as in use.
 
 pub mod asked;
 pub mod callers;
@@ -43,14 +43,14 @@ pub use crate::proc::read::ticks_a_second;
 use crate::sys::msg;
 use crate::sys::shm::{self, Row};
 
-/// What to look at.
+/// The extent of a look.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Scope {
     /// Files in `/dev/shm`.
     pub files: bool,
     /// Processes: who they are, what they execute, where they work.
     pub processes: bool,
-    /// What each of them maps, too.
+    /// Their maps, too.
     pub maps: bool,
     /// The control group of each, too.
     pub control_groups: bool,
@@ -61,7 +61,7 @@ pub struct Scope {
     pub sets: bool,
     /// Message queues.
     pub queues: bool,
-    /// What of each segment is in memory.
+    /// The part of each segment that is in memory.
     pub resident: bool,
 }
 
@@ -195,7 +195,7 @@ pub fn row_of(table: &[Row], id: i32) -> Option<&Row> {
     there.or_else(|| table.iter().find(|row| row.id == id))
 }
 
-/// What a row of the table is recognised by later.
+/// Returns the identity of a row, by which it is recognised later.
 #[must_use]
 pub fn identity_of(row: &Row) -> Segment {
     Segment {
@@ -269,7 +269,7 @@ pub fn take(scope: Scope) -> Result<Snapshot> {
     Ok(Snapshot::of(tables))
 }
 
-/// Whether the kernel knows a process of this pid, whoever may see it.
+/// Checks that the kernel knows a process of this pid, whoever may see it.
 #[must_use]
 pub fn is_there(pid: i32) -> bool {
     crate::sys::signals::exists(pid)

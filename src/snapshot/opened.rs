@@ -6,7 +6,7 @@ use super::{Process, Seen, Table};
 use crate::object::{FileRef, ShmFile};
 use crate::proc::read;
 
-/// What was found of the files that were asked about.
+/// The findings on the files that were asked about.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Opened {
     /// Those files: of others nothing is known.

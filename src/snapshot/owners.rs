@@ -1,5 +1,5 @@
-//! Who may have ledgers: users who own an object or run a server, and processes of this program
-//! with what they hold open. A quick look, taken before the ledgers are read.
+//! Those who may have ledgers: users who own an object or run a server, and processes of this
+//! program with what they hold open. A quick look, taken before the ledgers are read.
 
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
@@ -14,7 +14,7 @@ use crate::proc::read::{self, OpenFile};
 use crate::sys::files;
 use crate::sys::{msg, sem};
 
-/// What the name of this program's file begins with, wherever it is installed.
+/// The beginning of the name of this program's file, wherever it is installed.
 const NAME: &[u8] = b"shmwarden";
 
 /// Users who may have ledgers, and processes of this program.

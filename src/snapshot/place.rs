@@ -19,7 +19,7 @@ use super::sight;
 /// `PROC_IPC_INIT_INO`, `PROC_PID_INIT_INO` (`linux/proc_ns.h`): never given out again.
 const INITIAL: [u64; 2] = [0xEFFF_FFFF, 0xEFFF_FFFC];
 
-/// Whether an inode is that of a namespace that the machine started with.
+/// Checks that an inode is that of a namespace that the machine started with.
 #[must_use]
 pub fn is_initial(inode: u64) -> bool {
     INITIAL.contains(&inode)

@@ -18,7 +18,7 @@ use crate::sys::pidfd::PidFd;
 pub struct Process {
     /// Which; of one that is [`Self::unread`] the pid alone.
     pub process: ProcessRef,
-    /// Whether its `stat` could not be read, though it is there: nothing of it is known but its
+    /// Set where its `stat` could not be read, though it is there: nothing of it is known but its
     /// pid. It counts as whoever could use an object, and as the claimed process of its pid.
     pub unread: bool,
     /// Parent's pid.
@@ -29,7 +29,7 @@ pub struct Process {
     pub session: i32,
     /// State letter of `proc(5)`.
     pub state: u8,
-    /// Whether every thread of it has ended (a zombie in full).
+    /// Set where every thread of it has ended (a zombie in full).
     pub ended: bool,
     /// Real, effective, saved and file system user id; `None` where that is not known, or was not
     /// looked for.
@@ -43,9 +43,10 @@ pub struct Process {
     /// The directory that it works in; looked at for what bears the name of a known server only:
     /// a look at a stranger's directory may wait for that stranger's dead disk.
     pub cwd: Seen<FileId>,
-    /// What it maps, each with the number of mappings; `None` where it was not looked for.
+    /// The objects that it maps, each with the number of mappings; `None` where they were not
+    /// looked for.
     pub maps: Option<Seen<Vec<(Mapped, u64)>>>,
-    /// Whether it is in the onlooker's IPC namespace; `None` where that cannot be seen.
+    /// Set where it is in the onlooker's IPC namespace; `None` where that cannot be seen.
     pub same_ipc: Option<bool>,
     /// Its control group, where that was looked for.
     pub control_group: Option<Seen<Bytes>>,
@@ -87,13 +88,13 @@ impl Process {
         self.uids.is_none_or(|uids| uids.contains(&uid))
     }
 
-    /// Whether it could not be looked into.
+    /// Checks that it could not be looked into.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         matches!(self.executable, Seen::Denied) || matches!(self.maps, Some(Seen::Denied))
     }
 
-    /// How many mappings of an object it has.
+    /// Returns the number of mappings of an object that it has.
     #[must_use]
     pub fn mappings(&self, object: Mapped) -> u64 {
         match &self.maps {
@@ -252,7 +253,8 @@ fn uids(pid: i32) -> Seen<[u32; 4]> {
     read::status(pid).unwrap_or(Seen::Denied).map(|status| status.uids)
 }
 
-/// Whether a process is there and not fully ended; a number that another process bears is not.
+/// Checks that a process is there and not fully ended; another process of its number does not
+/// count.
 #[must_use]
 pub fn lives(process: ProcessRef) -> bool {
     match read::stat(process.pid) {

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::object::{Birth, Bytes, FileRef, ShmFile};
 use crate::sys::files::{self, FileFacts};
 
-/// Where glibc and musl put POSIX shared memory (`shm_overview(7)`).
+/// The directory in which glibc and musl put POSIX shared memory (`shm_overview(7)`).
 pub const DIRECTORY: &str = "/dev/shm";
 
 /// Every regular file directly in `/dev/shm`; none where it is no tmpfs (`mount` is `None`).

@@ -1,4 +1,4 @@
-//! Which processes can be seen from here: the one answer that every rule about "nobody uses it"
+//! The processes that can be seen from here: the one answer that every rule about "nobody uses it"
 //! rests on.
 //!
 //! It must never say more than the kernel shows: what cannot be read is taken for hidden.
@@ -17,7 +17,7 @@ const INITIAL_USERS: u64 = 0xEFFF_FFFD;
 /// `CAP_SYS_PTRACE` (capabilities(7)).
 const CAP_SYS_PTRACE: u32 = 19;
 
-/// Which processes the onlooker can see, most first.
+/// The processes that the onlooker can see, most first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Sight {
     /// Every process of the machine.

@@ -68,7 +68,8 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// What it is recognised by later; `None` where nothing tells it from a later one.
+    /// Returns the identity it is recognised by later; `None` where nothing tells it from a later
+    /// one.
     #[must_use]
     pub fn identity(self) -> Option<Identity> {
         match self {

@@ -23,7 +23,7 @@ use crate::sys::{msg, sem, shm};
 pub struct Set {
     /// Its row in the table.
     pub row: sem::Row,
-    /// What its members tell; `None` where they may not be asked.
+    /// The state of its members; `None` where they may not be asked.
     pub members: Option<Members>,
 }
 
@@ -34,14 +34,14 @@ impl Set {
         Self { row, members }
     }
 
-    /// What it is recognised by later.
+    /// Returns the identity it is recognised by later.
     #[must_use]
     pub fn identity(&self) -> SemaphoreSet {
         set_identity(&self.row)
     }
 }
 
-/// What a row of the table of sets is recognised by later.
+/// Returns the identity of a row of the table of sets, by which it is recognised later.
 #[must_use]
 pub fn set_identity(row: &sem::Row) -> SemaphoreSet {
     SemaphoreSet {
@@ -54,7 +54,7 @@ pub fn set_identity(row: &sem::Row) -> SemaphoreSet {
     }
 }
 
-/// What a row of the table of queues is recognised by later.
+/// Returns the identity of a row of the table of queues, by which it is recognised later.
 #[must_use]
 pub fn queue_identity(row: &msg::Row) -> Queue {
     Queue {
@@ -71,9 +71,9 @@ pub fn queue_identity(row: &msg::Row) -> Queue {
 pub struct ListedFile {
     /// Name without `/dev/shm/`.
     pub name: Bytes,
-    /// What `statx` says.
+    /// The facts that `statx` gives.
     pub facts: FileFacts,
-    /// What it is recognised by.
+    /// The identity it is recognised by.
     pub identity: ShmFile,
 }
 
@@ -85,8 +85,8 @@ impl ListedFile {
     }
 }
 
-/// What one look read. Nothing in it is complete but what says so: a [`Table`] that is whole. What
-/// is found here by number is evidence, and what is not found was not read.
+/// The tables of one look. Nothing in it is complete but what says so: a [`Table`] that is whole.
+/// What is found here by number is evidence, and what is not found was not read.
 #[derive(Debug, Clone)]
 pub struct Tables {
     /// When.
@@ -99,7 +99,7 @@ pub struct Tables {
     pub uid: u32,
     /// Pid of the onlooker.
     pub pid: i32,
-    /// Which processes can be seen at all.
+    /// The processes that can be seen at all.
     pub sight: Sight,
     /// The segments of this IPC namespace.
     pub segments: Table<shm::Row>,
@@ -117,11 +117,11 @@ pub struct Tables {
     pub hidden: Vec<i32>,
     /// Pids that were asked for and that the kernel says nobody bears.
     pub absent: BTreeSet<i32>,
-    /// Who waits for a set or queue; `None` where nobody was asked.
+    /// The processes that wait for a set or queue; `None` where nobody was asked.
     pub waits: Option<Waits>,
-    /// Who lives and could use an object by its rights.
+    /// The living processes that could use an object by its rights.
     pub callers: Table<Caller>,
-    /// Which files are open or locked, of those that were asked about.
+    /// The files that are open or locked, of those that were asked about.
     pub opened: Opened,
     /// Sets with an openGauss's mark, by id: the process that made it, 0 where it is not visible.
     pub marked: BTreeMap<i32, i32>,
@@ -138,9 +138,9 @@ pub struct Tables {
     pub read_rows: BTreeMap<i32, shm::Row>,
     /// Whole content of control segments that were read.
     pub controls: Vec<(Identity, Vec<u8>)>,
-    /// What may be a server's list of its dynamic shared memory and could not be read.
+    /// The objects that may be a server's list of its dynamic shared memory and could not be read.
     pub unread_lists: Vec<Identity>,
-    /// What could not be looked at, as sentences.
+    /// The gaps of the look, as sentences.
     pub trouble: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What a look answers of tables that were read, in part, or not at all.
+//! The answers of a look on tables that were read, in part, or not at all.
 
 use super::opened::Opened;
 use super::tables::{ListedFile, Set};
@@ -102,7 +102,8 @@ fn with(change: impl FnOnce(&mut Tables)) -> Snapshot {
     Snapshot::of(tables)
 }
 
-/// Whether each kind of object with number 2, or named b, is here (1), gone (0), or not seen (?).
+/// Returns for each kind of object if number 2, or the name b, is here (1), gone (0), or not seen
+/// (?).
 fn answers(look: &Snapshot) -> String {
     fn letter<T>(seen: Seen<T>) -> char {
         match seen {
@@ -125,7 +126,7 @@ fn answers(look: &Snapshot) -> String {
     .collect()
 }
 
-/// What one table holds, as `fill` says of the row of each number.
+/// Returns a look at the rows that `fill` asks for, in tables that were read as `part` says.
 fn filled(fill: impl Fn(i32) -> bool, part: Option<&str>) -> Snapshot {
     fn table<T>(rows: Vec<T>, part: Option<&str>) -> Table<T> {
         match part {

@@ -10,13 +10,13 @@ pub use crate::proc::syscall::WaitsFor;
 pub struct Found<T> {
     /// Its pid.
     pub pid: i32,
-    /// What it uses.
+    /// The set or queue that it uses.
     pub what: T,
     /// Threads that are blocked, or descriptors that are open.
     pub times: u64,
 }
 
-/// Who waits for a set or queue.
+/// The processes that wait for a set or queue.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Waits {
     /// Processes of this IPC namespace that are blocked on one.
