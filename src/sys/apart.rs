@@ -6,10 +6,10 @@ use nix::errno::Errno;
 use super::process::fork_for;
 use super::{Result, check};
 
-/// Runs `body` in a process that whoever adopts orphans gets for a child, and not this process; it
-/// ends with the status that `body` gives. This process is left without a child of ours, and
-/// without a SIGCHLD: one that is blocked would stay pending, and reach the program that this
-/// process executes next.
+/// Runs `body` in a process that is no child of this one, but of whoever adopts orphans; it ends
+/// with the status that `body` gives. This process is left without a child of ours, and without a
+/// SIGCHLD: one that is blocked would stay pending, and reach the program that this process
+/// executes next.
 ///
 /// What `body` holds is dropped here. Only for a process with one thread.
 ///
@@ -46,8 +46,8 @@ pub fn fork_apart(body: impl FnOnce() -> i32) -> Result<()> {
     }
 }
 
-/// Whether orphans below this process become its children (`PR_GET_CHILD_SUBREAPER`), as they do
-/// for PID 1 of a PID namespace.
+/// Checks that orphans below this process become its children (`PR_GET_CHILD_SUBREAPER`), as they
+/// do for PID 1 of a PID namespace.
 #[must_use]
 pub fn adopts_orphans() -> bool {
     let mut is_subreaper: libc::c_int = 0;

@@ -1,4 +1,4 @@
-//! What this process was given before std's start-up changed it.
+//! The state that this process inherited, before std's start-up changed it.
 //!
 //! std sets SIGPIPE to ignored and opens `/dev/null` on closed descriptors 0 to 2 before `main`.
 //! A constructor runs earlier still (`.init_array`, ELF) and remembers what was inherited; so it
@@ -29,13 +29,13 @@ static LOOK: extern "C" fn() = {
     look
 };
 
-/// Whether SIGPIPE was ignored when this program was executed.
+/// Checks that SIGPIPE was ignored when this program was executed.
 #[must_use]
 pub fn sigpipe_was_ignored() -> bool {
     SIGPIPE_IGNORED.load(Ordering::Relaxed)
 }
 
-/// Whether SIGXFSZ was ignored when this program was executed.
+/// Checks that SIGXFSZ was ignored when this program was executed.
 #[must_use]
 pub fn sigxfsz_was_ignored() -> bool {
     SIGXFSZ_IGNORED.load(Ordering::Relaxed)
@@ -46,7 +46,7 @@ pub fn outlive_the_file_size_limit() {
     super::signals::dispose(libc::SIGXFSZ, true);
 }
 
-/// Which of the descriptors 0, 1, 2 were closed when this program was executed.
+/// Returns which of the descriptors 0, 1, 2 were closed when this program was executed.
 #[must_use]
 pub fn closed_descriptors() -> [bool; 3] {
     let closed = CLOSED.load(Ordering::Relaxed);

@@ -1,8 +1,8 @@
 //! Errands: children that act as another user for good, and send back what they found.
 //!
-//! What a user keeps may not answer (a FUSE mount, a dead server), and a wait for it may not even
-//! end with SIGKILL. Such a wait is a child's, never the caller's: at the end of its time the child
-//! is killed, and left alone where it does not end.
+//! A file system that a user keeps may not answer (a FUSE mount, a dead server), and a wait for it
+//! may not even end with SIGKILL. Such a wait is a child's, never the caller's: at the end of its
+//! time the child is killed, and left alone where it does not end.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -27,7 +27,7 @@ pub struct Errand {
     is_over: bool,
 }
 
-/// What became of an errand.
+/// The result of an errand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// All that `body` gave.
@@ -65,7 +65,7 @@ impl Errand {
         }
     }
 
-    /// What it said: its length first, so that a part is never taken for all.
+    /// Returns its answer, which has its length first, so that a part is never taken for all.
     fn answer(self) -> Answer {
         if !self.is_over {
             return Answer::Late;

@@ -1,4 +1,5 @@
-//! What tells one file from a later one of the same name: `statx` and the file system's own id.
+//! The facts that tell one file from a later one of the same name: `statx` and the file system's
+//! own id.
 
 use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;
@@ -34,7 +35,7 @@ pub struct FileFacts {
     pub mode: u32,
     /// Size in bytes.
     pub bytes: u64,
-    /// What of it takes up memory or disk, in bytes.
+    /// The part of it that takes up memory or disk, in bytes.
     pub resident_bytes: u64,
     /// Last change of the inode: seconds since the epoch, nanoseconds.
     pub ctime: (i64, u32),
@@ -43,7 +44,7 @@ pub struct FileFacts {
 }
 
 impl FileFacts {
-    /// Whether it is a regular file.
+    /// Checks that it is a regular file.
     #[must_use]
     pub fn is_regular(&self) -> bool {
         self.mode & libc::S_IFMT == libc::S_IFREG
@@ -116,9 +117,9 @@ pub fn facts_kept(file: BorrowedFd<'_>) -> Result<FileFacts> {
 /// The type and the id of a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileSystem {
-    /// Whether it is a tmpfs.
+    /// Set where it is a tmpfs.
     pub is_tmpfs: bool,
-    /// Whether it is an overlay.
+    /// Set where it is an overlay.
     pub is_overlay: bool,
     /// `f_fsid`; random for each tmpfs since 5.14 (`mm/shmem.c shmem_fill_super`), 0 before.
     pub fsid: u64,

@@ -30,7 +30,7 @@ enum Number {
     PidfdInode,
 }
 
-/// What the child is to execute, and what it gets back of what the launcher was given.
+/// The program that the child is to execute, and what it gets back of what the launcher was given.
 pub struct Program {
     path: CString,
     args: Vec<CString>,
@@ -40,13 +40,13 @@ pub struct Program {
     own_numbers: Vec<(usize, usize, Number)>,
     /// The signal mask that the launcher was started with.
     pub mask: Mask,
-    /// Whether SIGPIPE was ignored at the launcher's start.
+    /// Set where SIGPIPE was ignored at the launcher's start.
     pub ignore_sigpipe: bool,
-    /// Whether SIGXFSZ was ignored at the launcher's start.
+    /// Set where SIGXFSZ was ignored at the launcher's start.
     pub ignore_sigxfsz: bool,
-    /// Whether SIGCHLD was ignored at the launcher's start.
+    /// Set where SIGCHLD was ignored at the launcher's start.
     pub ignore_sigchld: bool,
-    /// Which of the descriptors 0 to 2 were closed at the launcher's start.
+    /// The descriptors of 0 to 2 that were closed at the launcher's start.
     pub closed: [bool; 3],
 }
 
@@ -113,9 +113,9 @@ pub struct Gated {
     word: u8,
 }
 
-/// What goes through the gate: the claim is on disk.
+/// The byte through the gate: the claim is on disk.
 const DURABLE: u8 = b'!';
-/// What goes through it where the start goes on without.
+/// The byte through the gate where the start goes on without the claim on disk.
 const NOT_DURABLE: u8 = b'?';
 
 impl Gated {

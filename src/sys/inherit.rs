@@ -1,5 +1,6 @@
-//! What a program keeps across `execve` and its child does not get by `fork`: the launcher's child
-//! stands where the launcher's program would stand without it, so it is given all of that.
+//! The properties that a program keeps across `execve` and its child does not get by `fork`: the
+//! launcher's child stands where the launcher's program would stand without it, so it is given all
+//! of them.
 
 use super::{Result, check};
 
@@ -11,7 +12,7 @@ const OFF: libc::itimerval = libc::itimerval {
     it_value: libc::timeval { tv_sec: 0, tv_usec: 0 },
 };
 
-/// What this process was executed with.
+/// The properties that this process was executed with.
 #[derive(Clone, Copy)]
 pub struct Kept {
     timers: [libc::itimerval; 3],

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 use super::{Result, check};
 
-/// What happened to a child that goes on living.
+/// An event of a child that goes on living.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     /// This signal stopped it.
@@ -23,7 +23,7 @@ pub fn change(pid: i32) -> Result<Option<Change>> {
     wait(pid, libc::WSTOPPED | libc::WCONTINUED)
 }
 
-/// Whether a child was continued since this or [`change`] was asked last; a stop is left to be
+/// Checks that a child was continued since this or [`change`] was asked last; a stop is left to be
 /// asked for.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Whether two threads share a table of descriptors: `kcmp(2)`.
+//! Compares the descriptor tables of two threads: `kcmp(2)`.
 
 use super::{Result, check};
 

@@ -93,7 +93,7 @@ fn by_id(id: i32) -> Result<Row> {
     Ok(row(id, ds))
 }
 
-/// What the kernel has just filled in.
+/// Returns the row that the kernel has just filled in.
 fn row(id: i32, ds: MaybeUninit<libc::msqid_ds>) -> Row {
     // SAFETY: the call succeeded, so the structure is filled in; it was zeroed before.
     let ds = unsafe { ds.assume_init() };
@@ -116,7 +116,7 @@ fn row(id: i32, ds: MaybeUninit<libc::msqid_ds>) -> Row {
     }
 }
 
-/// How many queues there are (`MSG_INFO`, `msgpool`).
+/// Returns the number of queues (`MSG_INFO`, `msgpool`).
 fn count() -> Result<i64> {
     let mut info = MaybeUninit::<[i32; 64]>::zeroed();
     // SAFETY: MSG_INFO writes one struct msginfo (32 bytes), for which the buffer has room.

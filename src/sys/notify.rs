@@ -23,13 +23,13 @@ pub struct Listener(OwnedFd);
 /// One datagram.
 #[derive(Debug)]
 pub struct Received {
-    /// How many bytes of the buffer it has filled.
+    /// The number of bytes of the buffer that it has filled.
     pub length: usize,
     /// The process that sent it, as this PID namespace numbers it; 0 where the kernel names none.
     pub sender: i32,
     /// The descriptors that came with it.
     pub descriptors: Vec<OwnedFd>,
-    /// Whether bytes or descriptors of it are lost.
+    /// Set where bytes or descriptors of it are lost.
     pub is_truncated: bool,
 }
 

@@ -41,7 +41,7 @@ impl PidFd {
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
-    /// Whether every thread of it has ended.
+    /// Checks that every thread of it has ended.
     ///
     /// # Errors
     /// What `poll` says.
@@ -50,7 +50,8 @@ impl PidFd {
         Ok(poll(&mut fds, PollTimeout::ZERO)? > 0)
     }
 
-    /// How it ended, for whoever is not its parent; `None` as long as its parent has not reaped it.
+    /// Returns how it ended, also to who is not its parent; `None` as long as its parent has not
+    /// reaped it.
     ///
     /// # Errors
     /// What `ioctl` says: before 6.15 this is not to be known.

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 use super::{Result, check};
 
-/// How a child ended, as `waitid(2)` tells it.
+/// The end of a child, as `waitid(2)` tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
     /// It called `exit` with this status.
@@ -15,7 +15,7 @@ pub enum Ended {
     Signaled(i32, bool),
 }
 
-/// Whether a child has ended, without reaping it (`WNOWAIT`): its pid stays taken.
+/// Returns the end of a child that has ended, without reaping it (`WNOWAIT`): its pid stays taken.
 ///
 /// # Errors
 /// `ECHILD` where it is no child of ours.

@@ -47,14 +47,15 @@ pub struct Row {
     pub ctime: i64,
 }
 
-/// What the members of a set tell of its use.
+/// The use of a set, as its members tell it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Members {
     /// Processes that wait for a member to grow, or to be 0.
     pub waiters: u64,
-    /// Who last operated each member, each pid once; 0 where that is nobody, or not visible here.
+    /// The last operators of the members, each pid once; 0 where that is nobody, or not visible
+    /// here.
     pub operators: Vec<i32>,
-    /// Whether a member has a value (fresh ones are 0) though nobody who is visible here operated
+    /// Set where a member has a value (fresh ones are 0) though nobody who is visible here operated
     /// it.
     pub set_unseen: bool,
 }
@@ -104,7 +105,7 @@ fn by_id(id: i32) -> Result<Row> {
     Ok(row(id, ds))
 }
 
-/// What the kernel has just filled in.
+/// Returns the row that the kernel has just filled in.
 fn row(id: i32, ds: MaybeUninit<libc::semid_ds>) -> Row {
     // SAFETY: the call succeeded, so the structure is filled in; it was zeroed before.
     let ds = unsafe { ds.assume_init() };
@@ -123,7 +124,7 @@ fn row(id: i32, ds: MaybeUninit<libc::semid_ds>) -> Row {
     }
 }
 
-/// How many sets there are (`SEM_INFO`, `semusz`).
+/// Returns the number of sets (`SEM_INFO`, `semusz`).
 fn count() -> Result<i64> {
     let mut info = MaybeUninit::<[i32; 64]>::zeroed();
     // SAFETY: SEM_INFO writes one struct seminfo (40 bytes), for which the buffer has room.
@@ -152,7 +153,8 @@ pub fn members(id: i32, count: u64) -> Result<Members> {
     Ok(found)
 }
 
-/// Who operated each member last, each pid once; 0 where that is nobody, or not visible here.
+/// Returns the last operators of the members, each pid once; 0 where that is nobody, or not visible
+/// here.
 ///
 /// # Errors
 /// As [`members`].
@@ -174,7 +176,7 @@ fn indices(count: u64) -> Result<std::ops::Range<i32>> {
     Ok(0..i32::try_from(count).map_err(|_| Errno::EOVERFLOW)?)
 }
 
-/// What `semctl` says of one member: `GETPID`, `GETVAL`, `GETNCNT` or `GETZCNT`.
+/// Asks `semctl` for one member: `GETPID`, `GETVAL`, `GETNCNT` or `GETZCNT`.
 fn ask(id: i32, member: i32, what: libc::c_int) -> Result<libc::c_long> {
     // SAFETY: these commands read and write no memory of this process.
     check(unsafe { semctl(id, member, what, std::ptr::null_mut()) })

@@ -5,7 +5,7 @@ use nix::errno::Errno;
 
 use super::{Result, check};
 
-/// How a segment is to be made.
+/// The way in which a segment is to be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pages {
     /// Of the usual size.
@@ -166,7 +166,7 @@ pub fn value(set: i32, member: i32) -> Result<i32> {
     id(unsafe { libc::semctl(set, member, libc::GETVAL) }.into())
 }
 
-/// Who operated a member last (`GETPID`).
+/// Returns the last operator of a member (`GETPID`).
 ///
 /// # Errors
 /// As [`set_value`].

@@ -90,7 +90,7 @@ fn by_id(id: i32) -> Result<Row> {
     Ok(row(id, ds))
 }
 
-/// What the kernel has just filled in.
+/// Returns the row that the kernel has just filled in.
 fn row(id: i32, ds: MaybeUninit<libc::shmid_ds>) -> Row {
     // SAFETY: the call succeeded, so the structure is filled in; it was zeroed before.
     let ds = unsafe { ds.assume_init() };
@@ -115,7 +115,7 @@ fn row(id: i32, ds: MaybeUninit<libc::shmid_ds>) -> Row {
     }
 }
 
-/// How many segments there are (`SHM_INFO`, `used_ids`).
+/// Returns the number of segments (`SHM_INFO`, `used_ids`).
 fn count() -> Result<i64> {
     let mut info = MaybeUninit::<[i32; 64]>::zeroed();
     // SAFETY: SHM_INFO writes one struct shm_info (48 bytes), for which the buffer has room.

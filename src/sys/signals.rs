@@ -42,7 +42,7 @@ pub struct Arrived {
 }
 
 impl Arrived {
-    /// Whether the kernel itself sent it: a terminal's ^C goes to the whole foreground group.
+    /// Checks that the kernel itself sent it: a terminal's ^C goes to the whole foreground group.
     #[must_use]
     pub fn is_from_kernel(&self) -> bool {
         self.code == libc::SI_KERNEL
@@ -81,7 +81,7 @@ fn change_mask(how: libc::c_int, mask: Mask) -> Result<Mask> {
     check(done).map(|_| Mask(before))
 }
 
-/// Whether a signal is ignored at present.
+/// Checks that a signal is ignored at present.
 #[must_use]
 pub fn is_ignored(signal: i32) -> bool {
     let mut action = MaybeUninit::<libc::sigaction>::zeroed();
@@ -120,7 +120,8 @@ pub fn pass_on(pid: i32, arrived: &Arrived) -> Result<()> {
 
 /// `rt_sigqueueinfo(2)`.
 fn queue(pid: i32, arrived: &Arrived) -> Result<()> {
-    /// What a `siginfo_t` holds for a queued signal on 64-bit Linux, and the rest of its 128 bytes.
+    /// The content of a `siginfo_t` for a queued signal on 64-bit Linux, and the rest of its 128
+    /// bytes.
     #[repr(C)]
     struct Queued {
         signal: i32,
@@ -140,7 +141,7 @@ fn queue(pid: i32, arrived: &Arrived) -> Result<()> {
         .map(drop)
 }
 
-/// Whether there is a process of this pid, or a zombie (`kill(2)` with signal 0).
+/// Checks for a process of this pid, or a zombie (`kill(2)` with signal 0).
 #[must_use]
 pub fn exists(pid: i32) -> bool {
     pid > 0 && send(pid, 0) != Err(Errno::ESRCH)

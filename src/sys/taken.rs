@@ -36,7 +36,7 @@ impl Taken {
         &self.0
     }
 
-    /// Whether it is still there, the same and with nobody attached.
+    /// Checks that it is still there, the same and with nobody attached.
     #[must_use]
     pub fn stands(&self) -> bool {
         let facts = |row: &Row| (row.key, row.bytes, row.creator_uid, row.creator_pid, row.ctime);
@@ -85,13 +85,13 @@ impl TakenSet {
         &self.0
     }
 
-    /// Whether it is still there, and nobody has changed or used it since.
+    /// Checks that it is still there, and nobody has changed or used it since.
     #[must_use]
     pub fn stands(&self) -> bool {
         matches!(sem::stat(self.0.id), Ok(Some(now)) if now == self.0)
     }
 
-    /// Whether it is still that set, used since or not, and nobody waits for it.
+    /// Checks that it is still that set, used since or not, and nobody waits for it.
     fn is_idle(&self) -> bool {
         let facts = |row: &sem::Row| (row.key, row.members, row.creator_uid, row.creator_gid);
         matches!(sem::stat(self.0.id), Ok(Some(now)) if facts(&now) == facts(&self.0))

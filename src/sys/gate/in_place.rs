@@ -26,7 +26,7 @@ pub struct Waiting {
     report: File,
 }
 
-/// What came through the gate.
+/// The word that came through the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heard {
     /// The claim is on disk.
