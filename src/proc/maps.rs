@@ -8,9 +8,9 @@ use super::unsigned;
 /// A device as `(major, minor)`.
 pub type Device = (u32, u32);
 
-/// Where Linux since about 5.0 keeps System V segments of ordinary pages. Older kernels use other
-/// minors (00:04 and more), and segments of huge pages lie elsewhere on every kernel: see
-/// [`Mapping::sysv_shmid_on`].
+/// The device on which Linux since about 5.0 keeps System V segments of ordinary pages. Older
+/// kernels use other minors (00:04 and more), and segments of huge pages lie elsewhere on every
+/// kernel: see [`Mapping::sysv_shmid_on`].
 pub const USUAL_SYSV_DEVICE: Device = (0, 1);
 
 /// One line: one stretch of addresses. A segment attached once may show as several.
@@ -22,7 +22,7 @@ pub struct Mapping<'a> {
     pub end: u64,
     /// `r`, `w`, `x` or `-`, then `s` (shared) or `p` (private).
     pub perms: [u8; 4],
-    /// Where in the file it starts, in bytes.
+    /// The offset in the file at which it starts, in bytes.
     pub offset: u64,
     /// Major number of the file's device.
     pub dev_major: u32,

@@ -19,7 +19,7 @@ pub mod system;
 pub mod sysvipc;
 pub mod timens;
 
-/// What a look at something that may vanish or be forbidden gave.
+/// The result of a look at something that may vanish or be forbidden.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[must_use]
 pub enum Seen<T> {
@@ -56,7 +56,7 @@ impl<T> Seen<T> {
 pub struct Malformed {
     /// The table, as a reader knows it: `/proc/<pid>/stat`.
     pub what: &'static str,
-    /// What is wrong with it, safe for a terminal.
+    /// The fault, safe for a terminal.
     pub detail: String,
 }
 

@@ -16,7 +16,7 @@ pub struct Mount {
     pub dev_minor: u32,
     /// The directory of the file system that is the root of this mount.
     pub root: Vec<u8>,
-    /// Where it is mounted, seen from the reader's root.
+    /// The place where it is mounted, seen from the reader's root.
     pub mount_point: Vec<u8>,
     /// The file system's type, with its subtype: `fuse.sshfs`.
     pub fs_type: Vec<u8>,

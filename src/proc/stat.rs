@@ -10,7 +10,7 @@ const WHAT: &str = "/proc/<pid>/stat";
 /// `PF_KTHREAD` of the kernel's `include/linux/sched.h`.
 const KERNEL_THREAD: u64 = 0x0020_0000;
 
-/// What identifies a process or thread, and its place among the others.
+/// The identity of a process or thread, and its place among the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stat {
     /// Process id, in the PID namespace of the proc mount (field 1).
@@ -34,7 +34,8 @@ pub struct Stat {
 }
 
 impl Stat {
-    /// Whether this is a thread of the kernel's own: it has no memory map, program or directory.
+    /// Checks that this is a thread of the kernel's own: it has no memory map, program or
+    /// directory.
     #[must_use]
     pub fn is_kernel_thread(&self) -> bool {
         self.flags & KERNEL_THREAD != 0

@@ -5,7 +5,7 @@
 
 use super::{decimal, unsigned, words};
 
-/// What a thread waits for.
+/// The set or queue that a thread waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WaitsFor {
     /// A semaphore set, by id.

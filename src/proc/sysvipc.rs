@@ -77,7 +77,7 @@ const NEEDED: [&str; 14] = [
     "atime", "dtime", "ctime",
 ];
 
-/// Where each column is: the needed ones in the order of `NEEDED`.
+/// The positions of the columns: the needed ones in the order of `NEEDED`.
 struct Columns {
     needed: [usize; NEEDED.len()],
     rss: Option<usize>,

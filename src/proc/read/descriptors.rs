@@ -25,7 +25,7 @@ pub struct OpenFile {
     pub ino: u64,
     /// Its owner and group.
     pub owner: (u32, u32),
-    /// Whether this process, or one that it shares the file with, has it locked (flock(2)).
+    /// Set where this process, or one that it shares the file with, has it locked (flock(2)).
     pub is_locked: bool,
 }
 

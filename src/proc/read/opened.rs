@@ -1,5 +1,6 @@
-//! Which files the processes have open, whatever name they have them under: a file may be mounted
-//! elsewhere, the first thread may have ended, and a thread may have descriptors of its own.
+//! The files that the processes have open, whatever name they have them under: a file may be
+//! mounted elsewhere, the first thread may have ended, and a thread may have descriptors of its
+//! own.
 //!
 //! It must never ask a file for its identity that may be on a network mount that does not answer.
 
@@ -14,8 +15,8 @@ use crate::proc::mountinfo::{self, Mount};
 use crate::proc::{Seen, decimal};
 use crate::sys::{files, kcmp};
 
-/// How many descriptors of one process are looked at: where it cannot be told which threads share
-/// theirs, each thread's are.
+/// The number of descriptors of one process that are looked at: where it cannot be told which
+/// threads share theirs, each thread's are.
 const MOST: usize = 200_000;
 
 /// Files that are looked for.

@@ -10,7 +10,7 @@ use super::stat_file::{stat, stat_at};
 use super::{LARGE, seen, settled, up_to};
 use crate::proc::{Seen, decimal};
 
-/// How often a process that changes under the look is looked at again.
+/// The number of times that a process that changes under the look is looked at again.
 const ROUNDS: usize = 4;
 
 /// The bytes of `/proc/<pid>/maps`, for `maps::lines`; where the first thread has ended, those of

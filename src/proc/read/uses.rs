@@ -1,4 +1,4 @@
-//! What a process waits for, and what is locked: uses of an object that no map shows.
+//! The waits of a process, and the locks: uses of an object that no map shows.
 //!
 //! It must never take what it may not read for nothing: every answer is a `Seen`.
 
@@ -33,9 +33,8 @@ pub fn waits(pid: i32) -> io::Result<Seen<Vec<WaitsFor>>> {
     Ok(Seen::Here(found))
 }
 
-/// Whether a thread has ended, or the place in the kernel where it sleeps, which more may read
-/// (proc_pid_wchan(5)), shows that it waits for no set and no queue: it names a function, and none
-/// of `ipc/`.
+/// Checks that a thread waits for no set and no queue: it has ended, or the place in the kernel
+/// where it sleeps, which more may read (proc_pid_wchan(5)), is a function, and none of `ipc/`.
 fn sleeps_elsewhere(pid: i32, tid: i32) -> bool {
     let stat = stat_at(&format!("/proc/{pid}/task/{tid}/stat"));
     if matches!(stat, Ok(Seen::Here(stat)) if matches!(stat.state, b'Z' | b'X')) {
