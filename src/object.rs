@@ -1,4 +1,5 @@
-//! What makes an object this object and no later one of the same number or name.
+//! The identity of an object: what makes it this object and no later one of the same number or
+//! name.
 
 mod sets;
 
@@ -101,7 +102,7 @@ pub struct FileRef {
     pub ino: u64,
 }
 
-/// What a System V segment is recognised by, within one boot and one IPC namespace.
+/// The identity of a System V segment, within one boot and one IPC namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Segment {
     /// Identifier; comes round after 4,194,240 creations.
@@ -120,7 +121,7 @@ pub struct Segment {
     pub ctime: i64,
 }
 
-/// What a file in `/dev/shm` is recognised by, within one boot.
+/// The identity of a file in `/dev/shm`, within one boot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShmFile {
     /// Name without `/dev/shm/`.
@@ -130,7 +131,7 @@ pub struct ShmFile {
     /// Device and inode.
     #[serde(flatten)]
     pub file: FileRef,
-    /// When it was made, where the file system keeps that.
+    /// The time at which it was made, where the file system keeps that.
     #[serde(flatten)]
     pub birth: Birth,
     /// Owner.
@@ -151,7 +152,7 @@ impl ShmFile {
     }
 }
 
-/// When a file was made, as far as its file system keeps that.
+/// The time at which a file was made, as far as its file system keeps that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "BirthFields", into = "BirthFields")]
 pub enum Birth {
@@ -290,7 +291,7 @@ impl Identity {
             }
     }
 
-    /// Whether it is the same object, be what may change of it changed or not. Of a segment
+    /// Checks that it is the same object; what may change of it does not count. Of a segment
     /// everything counts: its change time is followed while its server lives.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
@@ -303,7 +304,7 @@ impl Identity {
         }
     }
 
-    /// Whether both bear the same number or name at one time, be they one object or two.
+    /// Checks that both bear the same number or name at one time; they may be one object or two.
     #[must_use]
     pub fn has_number_of(&self, other: &Self) -> bool {
         match (self, other) {
@@ -340,7 +341,7 @@ pub struct Place {
     pub shm_mount: Option<String>,
 }
 
-/// Which server it is, as far as clean-up is concerned.
+/// The kind of a server, as far as clean-up is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EngineName {

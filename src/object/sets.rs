@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Key;
 
-/// What a System V semaphore set is recognised by, within one boot and one IPC namespace.
+/// The identity of a System V semaphore set, within one boot and one IPC namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SemaphoreSet {
     /// Identifier; comes round after 4,194,240 creations.
@@ -23,14 +23,14 @@ pub struct SemaphoreSet {
 }
 
 impl SemaphoreSet {
-    /// Whether it is the same set, be it changed since or not.
+    /// Checks that it is the same set, changed since or not.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
         *self == Self { ctime: self.ctime, ..other.clone() }
     }
 }
 
-/// What a System V message queue is recognised by, within one boot and one IPC namespace.
+/// The identity of a System V message queue, within one boot and one IPC namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Queue {
     /// Identifier; comes round after 4,194,240 creations.
@@ -47,7 +47,7 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Whether it is the same queue, be it changed since or not.
+    /// Checks that it is the same queue, changed since or not.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
         *self == Self { ctime: self.ctime, ..other.clone() }
