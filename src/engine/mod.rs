@@ -1,4 +1,4 @@
-//! What is known of each server: how to recognise it, what it leaves, what its lists say. Pure.
+//! The knowledge of each server: how to recognise it, what it leaves, what its lists say. Pure.
 
 pub mod generic;
 pub mod opengauss;
@@ -23,14 +23,14 @@ pub fn recognise(executable: &Path) -> EngineName {
     }
 }
 
-/// Whether a server of this kind leaves objects behind when it ends with status 0 by design or
+/// Checks that a server of this kind leaves objects behind when it ends with status 0 by design or
 /// defect (openGauss: `postmaster.cpp`, the immediate stop), so that they are cleaned then too.
 #[must_use]
 pub fn leaks_on_clean_exit(engine: EngineName) -> bool {
     engine == EngineName::Opengauss
 }
 
-/// Whether a server keeps one segment attached in each of its processes all its life, so that
+/// Checks that a server keeps one segment attached in each of its processes all its life, so that
 /// nattch 0 on it proves that none lives (`sysv_shmem.c`, `sysv_shmem.cpp`).
 #[must_use]
 pub fn has_interlock(engine: EngineName) -> bool {
@@ -41,7 +41,7 @@ pub fn has_interlock(engine: EngineName) -> bool {
 pub const HEADER_BYTES: usize = postgres::HEADER_BYTES;
 const _: () = assert!(HEADER_BYTES == opengauss::HEADER_BYTES);
 
-/// What a server wrote at the beginning of its main segment, whichever server it is.
+/// The header that a server wrote at the beginning of its main segment, whichever server it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MainHeader {
     /// The server that created the segment.
@@ -80,8 +80,8 @@ pub fn data_directory(
     Some(std::path::absolute(&path).unwrap_or(path))
 }
 
-/// Whether a command line starts a server, and not one of the errands that scripts send the same
-/// program on, some while the server runs (`main.c`, `postmaster.c`): those share no memory.
+/// Checks that a command line starts a server, and not one of the errands that scripts send the
+/// same program on, some while the server runs (`main.c`, `postmaster.c`): those share no memory.
 #[must_use]
 pub fn starts_server(engine: EngineName, args: &[OsString]) -> bool {
     const ERRANDS: [&[u8]; 6] =

@@ -10,7 +10,7 @@ pub const HEADER_BYTES: usize = 56;
 pub const SET_MEMBERS: i32 = 17;
 /// Value of the member that marks a set (`sysv_sema.cpp PGSemaMagic`).
 pub const SET_MAGIC: i32 = 537;
-/// What a fenced UDF master calls itself (`fencedudf.cpp FencedUDFMasterMain`).
+/// The title of a fenced UDF master (`fencedudf.cpp FencedUDFMasterMain`).
 pub const FENCED_TITLE: &str = "gaussdb fenced UDF master process";
 
 /// `PGShmemMagic`: the same number as PostgreSQL's, in front of other fields.
@@ -33,7 +33,7 @@ pub struct Header {
 
 /// Reads the header of a segment; `None` where it is none, or not filled in yet.
 ///
-/// Where PostgreSQL has its pid, here is padding, which nobody writes: 0.
+/// At the place of PostgreSQL's pid is padding here, which nobody writes: 0.
 #[must_use]
 pub fn header(bytes: &[u8]) -> Option<Header> {
     if (word(bytes, 0)?, word(bytes, 4)?) != (HEADER_MAGIC, 0) {
@@ -86,8 +86,8 @@ pub fn port_hint(key: i32) -> Option<u16> {
     u16::try_from(key / 1000).ok().filter(|_| key % 1000 != 0 && key > 0)
 }
 
-/// Whether a command line (blanks between its words) is that of a fenced UDF master: forked by the
-/// server with its segment attached, and left behind by each end but a fast or smart stop
+/// Checks that a command line (blanks between its words) is that of a fenced UDF master: forked by
+/// the server with its segment attached, and left behind by each end but a fast or smart stop
 /// (`fencedudf.cpp StartUDFMaster`, `postmaster.cpp pmdie`, `HandleChildCrash`).
 #[must_use]
 pub fn is_fenced_master(command: &str) -> bool {

@@ -116,7 +116,7 @@ fn listed_from(bytes: &[u8], major: Option<u32>, least: u32) -> Result<Vec<u32>,
     Ok(handles)
 }
 
-/// Whether bytes begin as a control segment does.
+/// Checks that bytes begin as a control segment does.
 #[must_use]
 pub fn is_control(bytes: &[u8]) -> bool {
     u32_at(bytes, 0) == Some(CONTROL_MAGIC)
@@ -195,7 +195,7 @@ pub fn posix_name(handle: u32) -> Bytes {
     Bytes(format!("PostgreSQL.{handle}").into_bytes())
 }
 
-/// Whether a name below `/dev/shm` is of PostgreSQL's form.
+/// Checks that a name below `/dev/shm` is of PostgreSQL's form.
 #[must_use]
 pub fn is_posix_name(name: &[u8]) -> bool {
     handle_of_name(name).is_some()
@@ -208,12 +208,12 @@ pub fn sysv_key(handle: u32) -> i32 {
     if key < 1 { key.wrapping_neg() } else { key }
 }
 
-/// What `postmaster.pid` says (`utils/pidfile.h`).
+/// The content of `postmaster.pid` (`utils/pidfile.h`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PidFile {
     /// Line 1: the postmaster, or a standalone backend.
     pub pid: i32,
-    /// Whether that is a standalone backend (`postgres --single`), which writes its pid negated.
+    /// Set for a standalone backend (`postgres --single`), which writes its pid negated.
     pub standalone: bool,
     /// Line 7: key and id of the main segment, once it is there.
     pub segment: Option<(i32, i32)>,
