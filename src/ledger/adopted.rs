@@ -1,4 +1,4 @@
-//! What a ledger of adopted objects says: no runs, each object by itself. Pure.
+//! The content of a ledger of adopted objects: no runs, each object by itself. Pure.
 //!
 //! Such a ledger has no server, so nothing in it may ever come from one, nor a server's ledger hold
 //! what was adopted: the proofs differ.
@@ -10,7 +10,7 @@ use super::record::{Adopted, Entry, VERSION_OF_SETS};
 pub const NO_RUN: u64 = 0;
 
 impl Book {
-    /// Whether this is a ledger of adopted objects.
+    /// Checks that this is a ledger of adopted objects.
     #[must_use]
     pub fn is_of_adopted(&self) -> bool {
         self.runs.is_empty() && self.objects.values().any(Recorded::is_adopted)

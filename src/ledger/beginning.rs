@@ -16,7 +16,7 @@ const OPENINGS: [&[u8]; 2] = [
 /// Longest number in it, in digits.
 const LONGEST_NUMBER: usize = 20;
 
-/// How a file begins.
+/// The beginning of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Beginning {
     /// As a ledger of a version that this program reads.
@@ -68,7 +68,7 @@ fn is_cut_header(bytes: &[u8]) -> bool {
     }
 }
 
-/// How much of one of [`OPENINGS`] is there.
+/// The part of one of [`OPENINGS`] that is there.
 enum Opening {
     /// All of it, with this version.
     Whole(u64),

@@ -1,4 +1,4 @@
-//! What a ledger says, and the one place that knows which record may follow. Pure.
+//! The content of a ledger, and the one place that knows which record may follow. Pure.
 //!
 //! `apply` judges a record before it changes anything; the writer and the replay both go through
 //! it, so a ledger that was written can be read, and one that reads was legal when written.
@@ -28,7 +28,7 @@ impl fmt::Display for Illegal {
     }
 }
 
-/// What a ledger says, as a whole.
+/// The content of a ledger as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Book {
     /// Every place that was named, in order; the last is the one that new records are about.
@@ -43,9 +43,9 @@ pub struct Book {
     pub objects: BTreeMap<u64, Recorded>,
     /// Objects that a run uses and did not create.
     pub used: Vec<(u64, Identity)>,
-    /// Who used a set or queue and is none of its server's, by the object, the newest last.
+    /// The users of a set or queue that are none of its server's, by the object, the newest last.
     pub strangers: BTreeMap<u64, VecDeque<ProcessRef>>,
-    /// What living servers were robbed of, the newest last.
+    /// The objects that living servers were robbed of, the newest last.
     pub robbed: Vec<Robbed>,
     /// Sequence number of the last entry.
     pub seq: u64,
@@ -57,9 +57,9 @@ pub struct Book {
     pub(super) given: (u64, u64),
     /// Runs that have no end yet.
     pub(super) unended: Unended,
-    /// Where each claim is.
+    /// The places of the claims.
     pub(super) claimed: Claimed,
-    /// Which objects bear an id or a name.
+    /// The objects by their id or name.
     pub(super) numbers: Numbers,
 }
 
@@ -363,7 +363,7 @@ impl Book {
         Ok(())
     }
 
-    /// Whether a run's server could come by an object: its own ones, and those of the same boot
+    /// Checks that a run's server could come by an object: its own ones, and those of the same boot
     /// that it can reach from its namespaces.
     #[must_use]
     pub fn may_use(&self, run: &Run, object: &Recorded) -> bool {
@@ -452,8 +452,8 @@ impl Book {
     }
 }
 
-/// Whether an object may be recorded again so: all but its change time, or its size as a file, is
-/// what it is recognised by.
+/// Checks that an object may be recorded again so: all but its change time, or its size as a file,
+/// is its identity.
 fn may_become(old: &Identity, new: &Identity) -> bool {
     match (old, new) {
         (Identity::Shm(old), Identity::Shm(new)) => {

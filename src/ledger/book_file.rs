@@ -1,4 +1,4 @@
-//! Which of a ledger's runs held the lock of the file that it was read from. Pure.
+//! The runs of a ledger that held the lock of the file that it was read from. Pure.
 
 use super::book::{Book, Run};
 use super::own_file::OwnFile;

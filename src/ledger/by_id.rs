@@ -1,6 +1,5 @@
-//! Which recorded objects bear an id or a name, and which are a run's. Asked for each row of the
-//! kernel's tables and each file, and a server may have tens of thousands: a walk over all objects
-//! each time took minutes.
+//! The recorded objects by id, name and run. Asked for each row of the kernel's tables and each
+//! file, and a server may have tens of thousands: a walk over all objects each time takes minutes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,7 +47,7 @@ impl Numbers {
 }
 
 impl Book {
-    /// Whether this very object is recorded, whatever became of it.
+    /// Checks that this object is recorded, whatever became of it.
     #[must_use]
     pub fn has(&self, identity: &Identity) -> bool {
         self.numbered(identity).any(|object| object.identity.is(identity))

@@ -29,8 +29,8 @@ pub const KEPT_RUNS: usize = 100;
 /// A ledger longer than this many bytes is written anew.
 pub const LONG_BYTES: u64 = 1 << 20;
 
-/// Whether a ledger should be written anew: it is long, or its first line names an older version,
-/// which a program of that version would go by.
+/// Checks that a ledger should be written anew: it is long, or its first line names an older
+/// version, which a program of that version would go by.
 #[must_use]
 pub fn is_due(ledger: &Ledger) -> bool {
     let is_older = (1..VERSION).contains(&ledger.book.first_version);
@@ -70,7 +70,7 @@ pub fn compact(
     Ok(Some(compacted))
 }
 
-/// Whether nothing that is still open was lost.
+/// Checks that nothing that is still open was lost.
 fn says_the_same(old: &[u8], new: &[u8]) -> bool {
     let (old, _, _) = Book::replay(old);
     let (new, _, tail) = Book::replay(new);
@@ -225,7 +225,7 @@ fn oldest_that_fits(
     oldest
 }
 
-/// What a line is about, where a later line of the same subject makes the ones between needless.
+/// The subject of a line, where a later line of the same subject makes the ones between needless.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Subject {
     Claim(u64, ProcessRef),

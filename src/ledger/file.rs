@@ -26,7 +26,7 @@ use crate::sys::user::{self, Acting};
 /// Largest ledger that is read, in bytes; compaction keeps it far below.
 const LARGEST: u64 = 256 << 20;
 
-/// What a ledger is opened for.
+/// The purpose for which a ledger is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum For {
     /// Reading only, and never the lock.
@@ -52,9 +52,9 @@ pub struct Ledger {
     file: File,
     path: PathBuf,
     owner: (u32, u32),
-    /// Where the kernel says that the open file lies, when it was opened.
+    /// The path of the open file by the kernel, when it was opened.
     link: Option<PathBuf>,
-    /// What the ledger says, what is not written yet included.
+    /// The content of the ledger, what is not written yet included.
     pub book: Book,
     /// Length of the lines that are known to be whole, in bytes.
     whole_bytes: u64,
@@ -140,7 +140,7 @@ impl Ledger {
         Ok(Self { file, path, owner, link, book, whole_bytes: 0, queue, dry: false })
     }
 
-    /// Where it is.
+    /// Returns its path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -157,7 +157,7 @@ impl Ledger {
         self.dry = true;
     }
 
-    /// Whether nothing is written.
+    /// Checks that nothing is written.
     #[must_use]
     pub fn pretends(&self) -> bool {
         self.dry
@@ -324,7 +324,7 @@ impl Ledger {
         self.flush()
     }
 
-    /// Whether lines wait to be written.
+    /// Checks that lines wait to be written.
     #[must_use]
     pub fn has_queued(&self) -> bool {
         !self.queue.is_empty()
@@ -450,13 +450,13 @@ impl Ledger {
     }
 }
 
-/// What was looked at bears the name no more.
+/// Returns the error that the file that was looked at bears the name no more.
 fn replaced(path: &Path) -> Error {
     let why = "it was replaced while it was being opened; try again".to_owned();
     Error::Refused { path: path.to_owned(), why }
 }
 
-/// Where the kernel says that an open file lies: it remembers that, and asks no disk.
+/// Returns the path of an open file by the kernel, which remembers it and asks no disk.
 fn link_of(file: &File) -> Option<PathBuf> {
     std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()
 }

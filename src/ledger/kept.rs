@@ -1,4 +1,4 @@
-//! What a book keeps of each run and each object. Pure.
+//! The entries of a book for each run and each object. Pure.
 
 use std::collections::VecDeque;
 use std::time::SystemTime;
@@ -21,7 +21,7 @@ pub const MOST_ROBBED: usize = 256;
 /// One start of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
-    /// How it began.
+    /// Its beginning.
     pub start: RunStart,
     /// When.
     pub at: SystemTime,
@@ -31,9 +31,9 @@ pub struct Run {
     pub claims: Vec<Claim>,
     /// Descendants of the server that may have used its sets or queues, the newest last.
     pub descendants: VecDeque<ProcessRef>,
-    /// How and when it ended.
+    /// Its end, and the time of that.
     pub end: Option<(End, SystemTime)>,
-    /// When its main segment had been detached last, as that was found after its end; seconds
+    /// The time of the last detach of its main segment, as that was found after its end; seconds
     /// since the epoch.
     pub detached: Option<i64>,
 }
@@ -67,7 +67,7 @@ impl Run {
         self.detached.or(seen)
     }
 
-    /// Whether the server is known to have ended with status 0, and COMMAND too.
+    /// Checks that the server is known to have ended with status 0, and COMMAND too.
     #[must_use]
     pub fn ended_cleanly(&self) -> bool {
         let own = |claim: &Claim| match (claim.ended, self.claims.first()) {
@@ -94,7 +94,7 @@ impl Run {
     }
 }
 
-/// Where an object stands.
+/// The standing of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
     /// There, as far as the ledger knows.
@@ -116,22 +116,22 @@ pub struct Recorded {
     pub run: u64,
     /// Index into [`Book::places`].
     pub place: usize,
-    /// What it is recognised by.
+    /// The identity it is recognised by.
     pub identity: Identity,
-    /// How it came in.
+    /// The proof by which it came in.
     pub how: How,
-    /// What it is to its server.
+    /// Its role for its server.
     pub role: Role,
     /// The process that created it, where that is another one than the claimed.
     pub creator: Option<ProcessRef>,
-    /// What it begins with, as its last line has it: of a main segment, copied while its server
+    /// Its first bytes, as its last line has them: of a main segment, copied while its server
     /// lived.
     pub header: Option<CopiedHeader>,
-    /// When it came in.
+    /// The time at which it came in.
     pub since: SystemTime,
-    /// Where it stands, and since when.
+    /// Its standing, and since when.
     pub standing: Standing,
-    /// When that was recorded.
+    /// The time at which that was recorded.
     pub changed: SystemTime,
 }
 
@@ -140,24 +140,24 @@ pub struct Recorded {
 pub struct Robbed {
     /// The run whose server it was.
     pub run: u64,
-    /// What was done to it.
+    /// The loss.
     pub loss: Loss,
     /// The object.
     pub identity: Identity,
-    /// When that was recorded.
+    /// The time at which that was recorded.
     pub at: SystemTime,
     /// The highest number that an object had then.
     pub(super) objects: u64,
 }
 
 impl Recorded {
-    /// Whether it was adopted, and is of no run.
+    /// Checks that it was adopted, and is of no run.
     #[must_use]
     pub fn is_adopted(&self) -> bool {
         self.how.is_adopted()
     }
 
-    /// Whether something may still have to be done about it.
+    /// Checks that something may still have to be done about it.
     #[must_use]
     pub fn is_open(&self) -> bool {
         match &self.standing {

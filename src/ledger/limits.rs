@@ -1,5 +1,5 @@
-//! How much of another user's ledgers root reads: what a user writes must not cost root more time
-//! and memory than a server's own ledger would.
+//! The bounds of what root reads of another user's ledgers: what a user writes must not cost root
+//! more time and memory than a server's own ledger would.
 //!
 //! An owner reads its own ledger whatever its size, and its own `run` writes it anew long before
 //! these bounds are met. What is over a bound is refused as a whole, never read in part.
@@ -29,7 +29,7 @@ const MOST_IDS: (usize, usize) = (1_000, 50_000);
 const MOST_LEDGERS: usize = 256;
 const MOST_BYTES: u64 = 32 << 20;
 
-/// What one command may still read of each user's ledgers.
+/// The rest that one command may still read of each user's ledgers.
 #[derive(Debug, Default)]
 pub struct Allowance(BTreeMap<u32, (usize, u64)>);
 

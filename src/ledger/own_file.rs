@@ -1,4 +1,4 @@
-//! Which file a ledger is: what tells it from a copy, a restored backup or a clone of itself.
+//! The file that a ledger is: what tells it from a copy, a restored backup or a clone of itself.
 //!
 //! Its lock proves that a launcher is dead only where it is the very file that the launcher had
 //! locked. A copy has the content and never had the lock.
@@ -20,7 +20,7 @@ pub struct OwnFile {
     pub ino: u64,
     /// Birth time, seconds and nanoseconds.
     pub born: (i64, u32),
-    /// Whether it lies on an overlay file system, which has another device at each mount.
+    /// Set where it lies on an overlay file system, which has another device at each mount.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub overlay: bool,
 }

@@ -1,4 +1,4 @@
-//! Whose a ledger is, and whether it may be trusted: before it is opened, and once it is.
+//! The owner of a ledger, and the trust in it: before it is opened, and once it is.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -12,7 +12,7 @@ use super::{beginning, way};
 use crate::error::{Error, Result};
 use crate::sys::user::{self, Acting};
 
-/// What is read of a file to see whether it begins as a ledger, in bytes.
+/// The bytes that are read of a file to see that it begins as a ledger.
 const PEEKED: usize = 4096;
 
 /// Acts as the owner where the caller is root and the owner is not.
@@ -31,7 +31,7 @@ pub(super) fn identity(file: &File) -> io::Result<FileIdentity> {
     Ok((metadata.dev(), metadata.ino()))
 }
 
-/// What lies at a path.
+/// The file at a path.
 pub(super) struct Found {
     /// It, opened for nothing.
     pub(super) file: File,

@@ -23,11 +23,11 @@ const MOST_BYTES: u64 = 64 << 20;
 /// The ledger of another instance.
 #[derive(Debug, Clone)]
 pub struct Peer {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
     /// Its owner.
     pub uid: u32,
-    /// What it says; `None` where it could not be read.
+    /// Its content; `None` where it could not be read.
     pub book: Option<Book>,
 }
 

@@ -1,4 +1,4 @@
-//! What a ledger can say: one type a record, in the words of `docs/ledger.md`.
+//! The records of a ledger: one type a record, in the words of `docs/ledger.md`.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -30,22 +30,22 @@ pub const VERSION_OF_ROBBED: u64 = 3;
 pub struct Entry {
     /// One more for each line; the first of a ledger that was never written anew has 1.
     pub seq: u64,
-    /// When it was written.
+    /// The time at which it was written.
     #[serde(with = "rfc3339")]
     pub at: SystemTime,
     /// `processes` of `/proc/stat`, as older versions wrote it: proves nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forks: Option<u64>,
-    /// What it says.
+    /// Its record.
     #[serde(flatten)]
     pub record: Record,
 }
 
-/// What a line says.
+/// The record of a line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "kebab-case")]
 pub enum Record {
-    /// Where all that follows is true; repeated when a run begins somewhere else.
+    /// The place where all that follows is true; repeated when a run begins somewhere else.
     Header(Header),
     /// A launcher begins.
     Run(RunStart),
@@ -67,7 +67,7 @@ pub enum Record {
         /// The process.
         #[serde(flatten)]
         process: ProcessRef,
-        /// How it ended.
+        /// Its end.
         end: End,
     },
     /// An object is ours, or has moved on (the same number of `object` again).
@@ -109,7 +109,7 @@ pub enum Record {
     Robbed {
         /// The run.
         run: u64,
-        /// What was done to it.
+        /// The loss.
         loss: Loss,
         /// The object.
         #[serde(flatten)]
@@ -122,11 +122,11 @@ pub enum Record {
         /// Why it may be.
         reason: String,
     },
-    /// What came of it.
+    /// The outcome.
     Outcome {
         /// The object.
         object: u64,
-        /// What came of it.
+        /// The outcome.
         outcome: Outcome,
         /// Evidence, or the error.
         detail: String,
@@ -143,12 +143,12 @@ pub enum Record {
     End {
         /// The run.
         run: u64,
-        /// How its server ended.
+        /// The end of its server.
         end: End,
     },
 }
 
-/// Where a ledger's objects and pids mean something.
+/// The place where a ledger's objects and pids mean something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
     /// The format.
@@ -177,7 +177,7 @@ pub struct RunStart {
     pub argv: Vec<Bytes>,
     /// Version of the program.
     pub shmwarden: String,
-    /// Whether that was no launcher but a `record`, which ended at once.
+    /// Set where that was no launcher but a `record`, which ended at once.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub recorded: bool,
     /// By how much the wall clock was ahead of the boot clock, in milliseconds: where it is still
@@ -202,7 +202,7 @@ pub struct Claim {
     pub session: i32,
     /// Its control group (`/proc/<pid>/cgroup`).
     pub control_group: Bytes,
-    /// What kind of server.
+    /// The kind of server.
     pub engine: EngineName,
     /// Major version, where the engine has one and it was found.
     pub major: Option<u32>,
@@ -224,7 +224,7 @@ pub struct Claim {
     /// The latest fork count of older versions' entries.
     #[serde(skip)]
     pub forks: Option<u64>,
-    /// How it ended, where that was seen; of a later record.
+    /// Its end, where that was seen; of a later record.
     #[serde(skip)]
     pub ended: Option<End>,
 }
@@ -256,19 +256,19 @@ pub struct ObjectSeen {
     pub object: u64,
     /// The run that it belongs to.
     pub run: u64,
-    /// How it came in.
+    /// The proof by which it came in.
     pub how: How,
-    /// What it is to its server.
+    /// Its role for its server.
     pub role: Role,
-    /// What it is recognised by.
+    /// The identity it is recognised by.
     #[serde(flatten)]
     pub identity: Identity,
     /// The process that created it, where that is another one than the claimed; of a set or queue
     /// one that was seen to have used it last, since the kernel keeps no creator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub creator: Option<ProcessRef>,
-    /// What a main segment begins with, copied while its server lived. A program that does not know
-    /// this attaches the segment instead.
+    /// The first bytes of a main segment, copied while its server lived. A program that does not
+    /// know this attaches the segment instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header: Option<CopiedHeader>,
 }
@@ -280,14 +280,14 @@ pub struct Adopted {
     pub object: u64,
     /// [`How::Adopted`] or [`How::Named`].
     pub how: How,
-    /// What it was to its server.
+    /// Its role for its server.
     pub role: Role,
-    /// What it is recognised by.
+    /// The identity it is recognised by.
     #[serde(flatten)]
     pub identity: Identity,
 }
 
-/// How an object came into the ledger; with each, the proof that it is ours.
+/// The ways in which an object comes into the ledger; with each, the proof that it is ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum How {
@@ -319,7 +319,7 @@ pub enum How {
 }
 
 impl How {
-    /// Whether it was adopted, and is no server's.
+    /// Checks that it was adopted, and is no server's.
     #[must_use]
     pub fn is_adopted(self) -> bool {
         matches!(self, Self::Adopted | Self::Named)
@@ -343,7 +343,7 @@ impl fmt::Display for How {
     }
 }
 
-/// What an object is to its server; decides the order of removal.
+/// The role of an object for its server; decides the order of removal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
@@ -357,7 +357,7 @@ pub enum Role {
     Main,
 }
 
-/// What came of a removal.
+/// The result of a removal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
@@ -373,7 +373,7 @@ pub enum Outcome {
     Failed,
 }
 
-/// What was done to an object that a living server still held.
+/// The loss of an object that a living server still held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Loss {
@@ -394,7 +394,7 @@ impl Loss {
     }
 }
 
-/// How a server ended.
+/// The end of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum End {

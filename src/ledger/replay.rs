@@ -5,7 +5,7 @@ use super::beginning::{self, Beginning};
 use super::book::Book;
 use super::line;
 
-/// How the bytes of a ledger end.
+/// The end of the bytes of a ledger.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Tail {
     /// With a whole line.
@@ -16,7 +16,7 @@ pub enum Tail {
     Damaged {
         /// Its number, from 1.
         line: u64,
-        /// What is wrong with it.
+        /// The fault.
         why: String,
     },
     /// Written by a newer version.

@@ -1,5 +1,5 @@
-//! Which runs of a book have not ended, and which claims it has, found without a walk: a ledger may
-//! say tens of thousands of either. Pure.
+//! The runs of a book that have not ended, and its claims, found without a walk: a ledger may have
+//! tens of thousands of either. Pure.
 //!
 //! Every run without an end is of the boot of the last header: a header of another boot ends the
 //! earlier ones.
@@ -20,7 +20,7 @@ pub(super) struct Unended {
     shm: BTreeMap<String, usize>,
 }
 
-/// Where each claimed process is among the claims of its run.
+/// The position of each claimed process among the claims of its run.
 pub(super) type Claimed = BTreeMap<(u64, ProcessRef), usize>;
 
 impl Unended {

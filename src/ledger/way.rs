@@ -72,7 +72,7 @@ impl From<nix::errno::Errno> for Lost {
     }
 }
 
-/// Where one is on the way.
+/// The position on the way.
 struct Way {
     at: OwnedFd,
     dev: u64,
