@@ -35,7 +35,7 @@ pub fn appeared<'a>(
     files.filter(fits).take(MOST).cloned().collect()
 }
 
-/// Whether a file was born, or else changed last, in a run. The clock may have been set since.
+/// Checks that a file was born, or else changed last, in a run. The clock may have been set since.
 fn came_in(run: &Run, birth: Birth) -> bool {
     let (Birth::At(seconds, nanos) | Birth::NotKept { changed: (seconds, nanos) }) = birth;
     let since = u64::try_from(seconds).ok().map(|seconds| Duration::new(seconds, nanos));

@@ -1,5 +1,5 @@
-//! What the main segments of a ledger begin with: as it was read now, or as the ledger has copied
-//! it while the server lived; and which segments have to be attached for that. Pure.
+//! The headers of the main segments of a ledger: as they were read now, or as the ledger has copied
+//! them while the server lived; and which segments have to be attached for that. Pure.
 
 use super::{bears_claim, claim_of, is_here, runs_here, same_pids, seen_again, seen_with};
 use crate::engine::EngineName;
@@ -11,7 +11,7 @@ use crate::object::Identity;
 use crate::snapshot::Snapshot;
 use crate::sys::shm::Row;
 
-/// What PostgreSQL rounds the length of its shared memory up to (`ipci.c`).
+/// The multiple that PostgreSQL rounds the length of its shared memory up to (`ipci.c`).
 const ROUNDED_TO: u64 = 8192;
 /// Less than this no PostgreSQL needs that has its memory in the main segment itself.
 const LEAST_BYTES: u64 = 256 << 10;
@@ -79,8 +79,8 @@ fn unseen(run: &Run, look: &Snapshot) -> Vec<i32> {
     of.collect()
 }
 
-/// Whether a segment of a server of no known kind may be a PostgreSQL's main segment: it has a key,
-/// that server's rights, and the length of a header alone or that of all its memory.
+/// Checks that a segment of a server of no known kind may be a PostgreSQL's main segment: it has a
+/// key, that server's rights, and the length of a header alone or that of all its memory.
 fn may_be_main(row: &Row) -> bool {
     let has_length = row.bytes == crate::engine::HEADER_BYTES as u64
         || (row.bytes >= LEAST_BYTES && row.bytes % ROUNDED_TO == 0);

@@ -1,5 +1,5 @@
-//! What a server's own lists name, what they should name and do not, and what has to be read for
-//! that. Pure.
+//! The objects that a server's own lists name, those that they should name and do not, and what has
+//! to be read for that. Pure.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::object::{Bytes, Identity, Key, ShmFile};
 use crate::snapshot::{Mapped, Seen, Snapshot, identity_of};
 use crate::sys::shm::MODE_DEST;
 
-/// What a main or control segment lists.
+/// Returns what a main or control segment lists.
 pub(super) fn by(
     book: &Book,
     run: &Run,
@@ -117,14 +117,14 @@ fn with_handle(handle: u32, look: &Snapshot) -> Vec<(Identity, u32)> {
     file.into_iter().chain(rows).collect()
 }
 
-/// What a main or control segment names.
+/// The objects that a main or control segment names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
     /// The run of the segment.
     pub run: u64,
     /// Its number in the ledger.
     pub object: u64,
-    /// What has to be gone before it.
+    /// The objects that have to be gone before it.
     pub names: Vec<Name>,
 }
 
@@ -146,7 +146,7 @@ impl fmt::Display for Name {
     }
 }
 
-/// What bears a name here.
+/// The object that bears a name here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Bearer {
     /// This object.
@@ -231,8 +231,8 @@ pub fn bearers(name: &Name, look: &Snapshot) -> Vec<Bearer> {
     }
 }
 
-/// What looks like this server's dynamic shared memory, is used by nobody, and is listed nowhere:
-/// `dsm_create` makes the object before it lists it.
+/// Adds what looks like this server's dynamic shared memory, is used by nobody, and is listed
+/// nowhere: `dsm_create` makes the object before it lists it.
 pub(super) fn missing(book: &Book, run: &Run, look: &Snapshot, suspects: &mut Vec<Suspect>) {
     let started = !matches!(run.end, Some((End::NotStarted(_), _)));
     if !is_postgres(book, run) || !started || run.ended_cleanly() {
@@ -267,7 +267,8 @@ pub(super) fn missing(book: &Book, run: &Run, look: &Snapshot, suspects: &mut Ve
     }
 }
 
-/// Whether a time in seconds since the epoch lies in a run. For reports only: clocks are set back.
+/// Checks that a time in seconds since the epoch lies in a run. For reports only: clocks are set
+/// back.
 fn lived_in(run: &Run, seconds: i64) -> bool {
     let of = |time: std::time::SystemTime| {
         let since = time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();

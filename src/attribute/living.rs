@@ -1,8 +1,8 @@
-//! What a server holds that lives and that nobody watched from its start: which of that is proven
-//! to be its own. Pure.
+//! The holdings of a living server that nobody watched from its start: which of them are proven to
+//! be its own. Pure.
 //!
-//! That it lives says that its pid is its own now, not that it always was: what bears the pid may
-//! be left from an earlier process of that number. Such a doubt is reported, and nothing claimed.
+//! A server that lives has its pid now, and may not always have had it: what bears the pid may be
+//! left from an earlier process of that number. Such a doubt is reported, and nothing claimed.
 
 pub mod calls;
 
@@ -22,11 +22,11 @@ const ROUNDING: i64 = 1;
 /// The server or one of its living descendants.
 #[derive(Debug, Clone)]
 pub struct Member {
-    /// Which process.
+    /// The process.
     pub process: ProcessRef,
-    /// When it began, in seconds since the epoch by the clock as it is set now.
+    /// The time at which it began, in seconds since the epoch by the clock as it is set now.
     pub began: i64,
-    /// What it maps; `None` where it may not be looked into.
+    /// The objects that it maps; `None` where it may not be looked into.
     pub holds: Option<Vec<Mapped>>,
 }
 
@@ -94,7 +94,7 @@ pub fn created_below(
     numbered.map(|(seen, maker)| ObjectSeen { creator: Some(maker), ..seen }).collect()
 }
 
-/// What the lists of a run's server name, of which the look has the content.
+/// Returns what the lists of a run's server name, of which the look has the content.
 #[must_use]
 pub fn listed(book: &Book, run: &Run, look: &Snapshot) -> Vec<ObjectSeen> {
     let (mut found, mut suspects) = (Vec::new(), Vec::new());
@@ -104,8 +104,8 @@ pub fn listed(book: &Book, run: &Run, look: &Snapshot) -> Vec<ObjectSeen> {
     number(book, found)
 }
 
-/// What the server has attached or mapped and no ledger line has yet: somebody else's, for all
-/// that is known.
+/// Returns what the server has attached or mapped and no ledger line has yet: somebody else's, for
+/// all that is known.
 #[must_use]
 pub fn used(book: &Book, run: u64, server: &Member, look: &Snapshot) -> Vec<Identity> {
     let identity = |mapped: &Mapped| match mapped {

@@ -1,4 +1,4 @@
-//! Whose is it: which objects of a look belong to a run, and by what proof. Pure.
+//! The owner of an object: which objects of a look belong to a run, and by what proof. Pure.
 //!
 //! Gives records for what is proven, and suspects for what may be ours and is not proven: those
 //! are reported and never removed.
@@ -31,7 +31,7 @@ pub struct Suspect {
     pub run: u64,
     /// The object.
     pub identity: Identity,
-    /// What is missing.
+    /// The proof that is missing.
     pub doubt: Doubt,
 }
 
@@ -48,14 +48,15 @@ pub enum Doubt {
     Unwitnessed,
 }
 
-/// Whether the ledger has this very object already, whatever became of it.
+/// Checks that the ledger has this object already, whatever became of it.
 #[must_use]
 pub fn is_recorded(book: &Book, identity: &Identity) -> bool {
     book.has(identity)
 }
 
-/// What claimed processes of a run have created and the ledger has not; `is_there` tells whether a
-/// process is alive or an unreaped zombie now, after the table was read: its pid was its own then.
+/// Returns what claimed processes of a run have created and the ledger has not; `is_there` says if
+/// a process is alive or an unreaped zombie now, after the table was read: its pid was its own
+/// then.
 #[must_use]
 pub fn created_by_claimed(
     book: &Book,
@@ -73,7 +74,7 @@ pub fn created_by_claimed(
     number(book, new.map(|identity| (run.start.run, how, Role::Other, identity)).collect())
 }
 
-/// What a look after the death of every server of a ledger adds to it.
+/// Returns what a look after the death of every server of a ledger adds to it.
 #[must_use]
 pub fn after_death(book: &Book, look: &Snapshot) -> (Vec<ObjectSeen>, Vec<Suspect>) {
     let mut found = Vec::new();
@@ -165,7 +166,7 @@ fn runs_here<'a>(book: &'a Book, look: &'a Snapshot) -> impl Iterator<Item = &'a
     })
 }
 
-/// Whether a run's pids mean something here.
+/// Checks that a run's pids mean something here.
 fn same_pids(book: &Book, run: &Run, look: &Snapshot) -> bool {
     let place = book.places.get(run.place);
     place.is_some_and(|place| place.pid_namespace == look.place.pid_namespace)
@@ -200,7 +201,7 @@ pub fn is_here(book: &Book, object: &Recorded, look: &Snapshot) -> bool {
         }
 }
 
-/// In what a segment of the same id differs from the recorded one.
+/// Returns the first field in which a segment of the same id differs from the recorded one.
 #[must_use]
 pub fn differs(known: &Segment, row: &Row, same_pids: bool) -> Option<&'static str> {
     // IPC_RMID on an attached segment makes its key 0 (ipc/shm.c do_shm_rmid).
@@ -256,8 +257,8 @@ fn claimed(
     }
 }
 
-/// Whether a run's objects have this segment with another change time. One that has gone is not the
-/// same: ids come round, after 65,536 creations on older kernels.
+/// Checks that a run's objects have this segment with another change time. One that has gone is not
+/// the same: ids come round, after 65,536 creations on older kernels.
 fn is_recorded_but_for_time(book: &Book, run: &Run, row: &Row) -> bool {
     let now = identity_of(row);
     let its = book.segments_of(row.id).filter(|object| object.run == run.start.run);
@@ -277,7 +278,8 @@ pub fn major(run: &Run, look: &Snapshot) -> Option<u32> {
     })
 }
 
-/// Whether a run's server is a PostgreSQL, by its claims or by the header of a segment of its own.
+/// Checks that a run's server is a PostgreSQL, by its claims or by the header of a segment of its
+/// own.
 #[must_use]
 pub fn is_postgres(book: &Book, run: &Run) -> bool {
     let is = |engine| run.claims.iter().any(|claim| claim.engine == engine);

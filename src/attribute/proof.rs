@@ -1,11 +1,11 @@
-//! What proves that a segment which bears a claimed pid is the claimed process's own. Pure.
+//! The proofs that a segment which bears a claimed pid is the claimed process's own. Pure.
 
 use crate::engine;
 use crate::ledger::record::{Claim, How};
 use crate::snapshot::{Seen, Snapshot};
 use crate::sys::shm::{MODE_DEST, Row};
 
-/// Whether a claim allows objects of this creator uid: its own, or any where it began as root.
+/// Checks that a claim allows objects of this creator uid: its own, or any where it began as root.
 #[must_use]
 pub fn uid_fits(claim: &Claim, uid: u32) -> bool {
     claim.uids.contains(&uid) || claim.uids.contains(&0)
@@ -18,7 +18,7 @@ pub fn seen_with(claim: &Claim, uid: u32) -> bool {
     claim.uids.contains(&uid)
 }
 
-/// Whether the claimed process created this segment, if its pid still means it.
+/// Checks that the claimed process created this segment, if its pid still means it.
 #[must_use]
 pub fn bears_claim(claim: &Claim, row: &Row) -> bool {
     claim.ended.is_none()
@@ -31,8 +31,8 @@ pub fn bears_claim(claim: &Claim, row: &Row) -> bool {
 /// Returns what proves that a segment which bears a claimed pid is the claimed process's own, where
 /// nobody saw it appear: what the server itself wrote down, in its header or in `postmaster.pid`.
 ///
-/// That the pid was not given out again is no such proof: nothing counts the clones that fail, and
-/// each takes a number.
+/// The age of the pid is no such proof: the pid may have been given out again, since nothing counts
+/// the clones that fail, and each takes a number.
 pub(super) fn written(claim: &Claim, row: &Row, look: &Snapshot) -> Option<How> {
     if !seen_with(claim, row.creator_uid) {
         return None;

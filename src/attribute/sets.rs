@@ -12,7 +12,8 @@ use crate::snapshot::tables::{Set, queue_identity};
 use crate::snapshot::{Sight, Snapshot};
 use crate::sys::{msg, sem};
 
-/// In what a set of the same id differs from the recorded one; its change time may.
+/// Returns the first field in which a set of the same id differs from the recorded one; its change
+/// time may.
 #[must_use]
 pub fn set_differs(known: &SemaphoreSet, row: &sem::Row) -> Option<&'static str> {
     first_difference(&[
@@ -24,7 +25,8 @@ pub fn set_differs(known: &SemaphoreSet, row: &sem::Row) -> Option<&'static str>
     ])
 }
 
-/// In what a queue of the same id differs from the recorded one; its change time may.
+/// Returns the first field in which a queue of the same id differs from the recorded one; its
+/// change time may.
 #[must_use]
 pub fn queue_differs(known: &Queue, row: &msg::Row) -> Option<&'static str> {
     first_difference(&[
@@ -39,14 +41,14 @@ fn first_difference(checks: &[(bool, &'static str)]) -> Option<&'static str> {
     checks.iter().find(|(same, _)| !same).map(|(_, what)| *what)
 }
 
-/// Who used an object last, as far as that is visible here.
+/// The last users of an object, as far as they are visible here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastUsers {
     /// Their pids, each once, without 0.
     pub pids: Vec<i32>,
-    /// Whether somebody who is not visible here used it.
+    /// Set where somebody who is not visible here used it.
     pub unseen: bool,
-    /// Whether such a one may have used it.
+    /// Set where such a one may have used it.
     pub perhaps_unseen: bool,
 }
 
@@ -76,14 +78,14 @@ impl LastUsers {
         Self { pids, unseen, perhaps_unseen: unseen }
     }
 
-    /// Whether nobody is known to have used it.
+    /// Checks that nobody is known to have used it.
     #[must_use]
     pub fn is_nobody(&self) -> bool {
         self.pids.is_empty() && !self.perhaps_unseen
     }
 }
 
-/// Whether a set or queue of this creator uid can be a claimed process's own.
+/// Checks that a set or queue of this creator uid can be a claimed process's own.
 #[must_use]
 pub fn may_be_of(claim: &Claim, identity: &Identity) -> bool {
     let (uid, id, before) = match identity {
@@ -94,8 +96,8 @@ pub fn may_be_of(claim: &Claim, identity: &Identity) -> bool {
     super::uid_fits(claim, uid) && !before.contains(&id)
 }
 
-/// What nobody saw appear and a process of a run that nobody saw end has used last: it may be its
-/// own, or somebody else's that it used.
+/// Adds what nobody saw appear and a process of a run that nobody saw end has used last: it may be
+/// its own, or somebody else's that it used.
 pub(super) fn unwitnessed(book: &Book, run: &Run, look: &Snapshot, suspects: &mut Vec<Suspect>) {
     let open: Vec<&Claim> = run.claims.iter().filter(|claim| claim.ended.is_none()).collect();
     let sets = look.sets.seen().filter_map(|set| {

@@ -18,7 +18,7 @@ use crate::object::{Identity, ProcessRef};
 use crate::snapshot::Snapshot;
 use crate::snapshot::tables::queue_identity;
 
-/// What of the sets and queues of a look is a living server's.
+/// The sets and queues of a look that are a living server's.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Calls {
     /// Proven to be its own.
@@ -96,13 +96,15 @@ fn last_used(look: &Snapshot) -> Vec<(Identity, LastUsers)> {
     sets.chain(queues).collect()
 }
 
-/// Whether it is a set that the server marked as its own, and not an earlier process of its number.
+/// Checks that it is a set that the server marked as its own, and not an earlier process of its
+/// number.
 fn is_marked(identity: &Identity, marked: &[i32], server: &Member) -> bool {
     matches!(identity, Identity::Sem(set)
         if marked.contains(&set.id) && set.ctime.saturating_add(ROUNDING) >= server.began)
 }
 
-/// Whether it cannot be older than the server, nor have come from somebody who found it by its key.
+/// Checks that it cannot be older than the server, nor have come from somebody who found it by its
+/// key.
 fn is_new(identity: &Identity, claim: &Claim, since: Option<SystemTime>, server: &Member) -> bool {
     let (key, id, ctime, before) = match identity {
         Identity::Sem(set) => (set.key.0, set.id, set.ctime, &claim.sets_before),
