@@ -13,9 +13,9 @@ pub struct Leak {
     pub account: Option<usize>,
     /// `stale` or `orphan`.
     pub verdict: Status,
-    /// How many there are of each kind.
+    /// The number of objects of each kind.
     pub kinds: BTreeMap<Kind, u64>,
-    /// How many there are.
+    /// The number of objects.
     pub objects: u64,
     /// Bytes of all.
     pub bytes: u64,
