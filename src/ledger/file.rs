@@ -4,9 +4,9 @@
 //! with it, with the owner's credentials, so that the kernel decides (`Ledger::as_owner`).
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -17,7 +17,7 @@ use super::book::{Book, Tail};
 use super::limits;
 use super::line;
 use super::own_file::OwnFile;
-use super::owner::{act_as, identity, judge, look, make_for, refuse_others};
+use super::owner::{act_as, identity, is_anothers, judge, look, make_for, refuse_others};
 use super::record::{Entry, Header, Record, VERSION};
 use crate::error::{Error, Result};
 use crate::object::Place;
@@ -58,6 +58,8 @@ pub struct Ledger {
     pub book: Book,
     /// Length of the lines that are known to be whole, in bytes.
     whole_bytes: u64,
+    /// Whether the file is known to end with them: nobody else writes while the lock is held.
+    ends_there: bool,
     queue: Vec<u8>,
     dry: bool,
 }
@@ -137,7 +139,8 @@ impl Ledger {
         }
         let (book, queue) = (Book::default(), Vec::new());
         let (path, link) = (path.to_owned(), link_of(&file));
-        Ok(Self { file, path, owner, link, book, whole_bytes: 0, queue, dry: false })
+        let (whole_bytes, ends_there, dry) = (0, false, false);
+        Ok(Self { file, path, owner, link, book, whole_bytes, ends_there, queue, dry })
     }
 
     /// Returns its path.
@@ -150,6 +153,12 @@ impl Ledger {
     #[must_use]
     pub fn owner(&self) -> (u32, u32) {
         self.owner
+    }
+
+    /// Owner and group, where root acts as another user.
+    #[must_use]
+    pub fn acted_for(&self) -> Option<(u32, u32)> {
+        is_anothers(user::effective(), self.owner).then_some(self.owner)
     }
 
     /// From now on nothing is written: records change only what the ledger says in memory.
@@ -211,7 +220,7 @@ impl Ledger {
         }
         self.book = book;
         self.book.is_read_from(OwnFile::of(&self.file));
-        self.whole_bytes = whole as u64;
+        (self.whole_bytes, self.ends_there) = (whole as u64, false);
         Ok(tail)
     }
 
@@ -342,11 +351,16 @@ impl Ledger {
     /// [`Error::Io`]; the file is then as long as before.
     pub fn flush(&mut self) -> Result<()> {
         let count = self.queue.len();
-        // Cutting costs far more than asking, and is seldom wanted: thousands of lines follow each
-        // other where much is removed.
-        let ends_there = count == 0 || self.file_bytes()? == self.whole_bytes;
+        if count == 0 {
+            return Ok(());
+        }
+        // Cutting costs far more than asking, and is seldom wanted. Neither is done for each of
+        // the thousands of lines that follow each other where much is removed.
+        let ends_there = self.ends_there || self.file_bytes()? == self.whole_bytes;
+        self.ends_there = false;
         self.write(count, !ends_there)?;
         self.wrote(count);
+        self.ends_there = true;
         Ok(())
     }
 
@@ -363,10 +377,8 @@ impl Ledger {
         if bytes.is_empty() {
             return Ok(());
         }
-        let written = (&self.file)
-            .seek(SeekFrom::Start(self.whole_bytes))
-            .and_then(|_| if cut { self.file.set_len(self.whole_bytes) } else { Ok(()) })
-            .and_then(|()| (&self.file).write_all(bytes));
+        let cut = if cut { self.file.set_len(self.whole_bytes) } else { Ok(()) };
+        let written = cut.and_then(|()| self.file.write_all_at(bytes, self.whole_bytes));
         written.map_err(|error| {
             // A short append is truncated away, so that a retry begins at a whole line.
             let _ = self.file.set_len(self.whole_bytes);
@@ -379,6 +391,7 @@ impl Ledger {
         let count = count.min(self.queue.len());
         self.queue.drain(..count);
         self.whole_bytes += count as u64;
+        self.ends_there = false;
     }
 
     /// Has what was written reach the disk, the directory's entry included.
@@ -438,6 +451,7 @@ impl Ledger {
             return false;
         }
         (self.file, self.whole_bytes) = (compacted.file, compacted.bytes);
+        self.ends_there = false;
         self.link = link_of(&self.file);
         self.book.moved_to(OwnFile::of(&self.file));
         self.book.forget_history();

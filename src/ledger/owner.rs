@@ -15,9 +15,14 @@ use crate::sys::user::{self, Acting};
 /// The bytes that are read of a file to see that it begins as a ledger.
 const PEEKED: usize = 4096;
 
+/// Checks for root on a ledger of another user's.
+pub(super) fn is_anothers(me: u32, owner: (u32, u32)) -> bool {
+    me == 0 && owner.0 != 0
+}
+
 /// Acts as the owner where the caller is root and the owner is not.
 pub(super) fn act_as(me: u32, owner: (u32, u32), path: &Path) -> Result<Option<Acting>> {
-    if me != 0 || owner.0 == 0 {
+    if !is_anothers(me, owner) {
         return Ok(None);
     }
     let acting = Acting::start(owner.0, owner.1).map_err(io::Error::from);

@@ -29,7 +29,7 @@ pub(super) fn settle(ledger: &mut Ledger, policy: &Policy) -> Result<Report> {
     }
     look = Beside::of(policy).spare(&mut verdicts, ledger, look);
     add_holders(&mut verdicts, &look);
-    let objects = carry_out(verdicts, ledger, &mut Alone::new(policy))?;
+    let objects = carry_out(&verdicts, ledger, &mut Alone::new(policy))?;
     let state = match objects.as_slice() {
         [] => State::Settled,
         all if all.iter().all(elsewhere) => State::Void,

@@ -2,10 +2,12 @@
 //! follow within a moment where there are many.
 //!
 //! A user may leave tens of thousands of files and sets, and a look at every process for each of
-//! them would take root hours.
+//! them would take root hours. No deputy is at work meanwhile: it would be seen as a process of the
+//! user.
 
 use std::time::{Duration, Instant};
 
+use super::hands::Hands;
 use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::object::{Identity, ShmFile};
@@ -52,8 +54,14 @@ pub(super) struct Again {
 
 impl Again {
     /// Looks at who maps a file or has it open; where there are many, all of the ledger's.
-    pub(super) fn file(&mut self, file: &ShmFile, ledger: &Ledger) -> Result<&Snapshot> {
+    pub(super) fn file(
+        &mut self,
+        file: &ShmFile,
+        ledger: &Ledger,
+        hands: &mut Hands<'_>,
+    ) -> Result<&Snapshot> {
         self.files.get(|many| {
+            hands.rest();
             let scope = Scope { files: true, processes: true, maps: true, ..Scope::default() };
             let look = snapshot::take(scope)?;
             let there = |file: &ShmFile| {
@@ -71,17 +79,30 @@ impl Again {
     }
 
     /// Looks at everybody who may use a set or queue.
-    pub(super) fn everybody(&mut self, identity: &Identity) -> Result<&Snapshot> {
-        match identity {
-            Identity::Msg(_) => self.queues.get(|_| calls::look_at_everybody(true)),
-            _ => self.sets.get(|_| calls::look_at_everybody(false)),
-        }
+    pub(super) fn everybody(
+        &mut self,
+        identity: &Identity,
+        hands: &mut Hands<'_>,
+    ) -> Result<&Snapshot> {
+        let (kept, queues) = match identity {
+            Identity::Msg(_) => (&mut self.queues, true),
+            _ => (&mut self.sets, false),
+        };
+        kept.get(|_| {
+            hands.rest();
+            calls::look_at_everybody(queues)
+        })
     }
 
     /// Looks at who holds what was kept at the last moment.
-    pub(super) fn holders(&mut self, identity: &Identity) -> Result<&Snapshot> {
+    pub(super) fn holders(
+        &mut self,
+        identity: &Identity,
+        hands: &mut Hands<'_>,
+    ) -> Result<&Snapshot> {
         let creator = identity.call_creator();
         self.holders.get(|many| {
+            hands.rest();
             let look = snapshot::take(Scope::full())?;
             Ok(match creator {
                 _ if many => look.with_calls(|_| true),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use super::hands::Hands;
 use crate::error::Result;
 use crate::judge::{self, Holder, Policy, Reason, Removal};
 use crate::object::Identity;
@@ -36,7 +37,11 @@ impl Alone {
     }
 
     /// Returns what has changed against a removal.
-    pub(super) fn reason(&mut self, removal: &Removal) -> Result<Option<Reason>> {
+    pub(super) fn reason(
+        &mut self,
+        removal: &Removal,
+        hands: &mut Hands<'_>,
+    ) -> Result<Option<Reason>> {
         let queue = match removal.identity() {
             Identity::Msg(queue) => Some(queue.id),
             _ => None,
@@ -45,6 +50,7 @@ impl Alone {
             return Ok(None);
         }
         if self.looked.is_none_or(|looked| looked.elapsed() > COUNTS_FOR) {
+            hands.rest();
             self.look()?;
         }
         let waits = queue

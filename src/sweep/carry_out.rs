@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use super::again::Again;
 use super::alone::Alone;
+use super::hands::Hands;
 use super::remove::{self, Done};
 use super::report::{Fate, Settled};
 use crate::error::Result;
@@ -18,15 +19,20 @@ use crate::object::Identity;
 /// Acts on each verdict in turn; after a removal that did not succeed, what comes later of the same
 /// group stays.
 pub(super) fn carry_out(
-    verdicts: Vec<Action>,
+    verdicts: &[Action],
     ledger: &mut Ledger,
     alone: &mut Alone,
 ) -> Result<Vec<Settled>> {
     let mut done = Vec::new();
     let mut stays: BTreeMap<u64, String> = BTreeMap::new();
     let mut again = Again::default();
+    let removals = verdicts.iter().filter_map(|verdict| match verdict {
+        Action::Remove(removal) => Some(removal),
+        Action::Keep(_) | Action::Forget(_) => None,
+    });
+    let mut hands = Hands::of(ledger, removals);
     for verdict in verdicts {
-        if let Some(kept) = kept(&verdict) {
+        if let Some(kept) = kept(verdict) {
             done.push(kept);
         }
         match verdict {
@@ -39,7 +45,7 @@ pub(super) fn carry_out(
                 let identity = removal.identity().clone();
                 let reason = match stays.get(&removal.group()) {
                     Some(earlier) => Some(Reason::EarlierStays(earlier.clone())),
-                    None => alone.reason(&removal)?,
+                    None => alone.reason(removal, &mut hands)?,
                 };
                 if let Some(reason) = reason {
                     stays.entry(removal.group()).or_insert_with(|| identity.to_string());
@@ -48,7 +54,8 @@ pub(super) fn carry_out(
                     continue;
                 }
                 // What was removed before is told all the same.
-                let result = try_to_remove(&removal, ledger, &mut again).unwrap_or_else(|error| {
+                let result = try_to_remove(removal, ledger, &mut again, &mut hands);
+                let result = result.unwrap_or_else(|error| {
                     let why = error.to_string();
                     settled(&identity, Fate::Failed(why.clone()), &why)
                 });
@@ -74,13 +81,18 @@ fn is_refused_call(settled: &Settled) -> bool {
     settled.identity.call_creator().is_some() && matches!(settled.result, Fate::Failed(_))
 }
 
-fn try_to_remove(removal: &Removal, ledger: &mut Ledger, again: &mut Again) -> Result<Settled> {
+fn try_to_remove(
+    removal: &Removal,
+    ledger: &mut Ledger,
+    again: &mut Again,
+    hands: &mut Hands<'_>,
+) -> Result<Settled> {
     let identity = removal.identity();
     if ledger.pretends() {
         return Ok(settled(identity, Fate::WouldRemove, removal.evidence()));
     }
     let begun = SystemTime::now();
-    let done = remove::remove_among(removal, ledger, again)?;
+    let done = remove::remove_among(removal, ledger, again, hands)?;
     let took = begun.elapsed().unwrap_or_default();
     log::debug!("{identity}: {:?} in {} us", done.outcome(), took.as_micros());
     let detail = done.detail();
@@ -94,7 +106,7 @@ fn try_to_remove(removal: &Removal, ledger: &mut Ledger, again: &mut Again) -> R
     let is_held = matches!(fate, Fate::Kept(_) | Fate::Raced(_));
     let mut settled = settled(identity, fate, &evidence);
     if is_held {
-        settled.holders = judge::holders(identity, again.holders(identity)?, true);
+        settled.holders = judge::holders(identity, again.holders(identity, hands)?, true);
     }
     Ok(settled)
 }

@@ -12,6 +12,7 @@ mod alone;
 mod appeared;
 mod beside;
 mod carry_out;
+mod hands;
 pub mod remove;
 mod report;
 mod shared;
@@ -138,7 +139,7 @@ fn settle_unseen(
         verdicts = judge::decide(&ledger.book, &look, &life, &suspects, policy);
         look = peers.spare(&mut verdicts, ledger, look);
     }
-    let mut objects = carry_out::carry_out(verdicts, ledger, &mut alone::Alone::new(policy))?;
+    let mut objects = carry_out::carry_out(&verdicts, ledger, &mut alone::Alone::new(policy))?;
     appeared::name(&mut objects, ledger, &look, &mut peers)?;
     let state = match objects.as_slice() {
         [] if !copy || ledger.book.open_runs().next().is_none() => State::Settled,

@@ -9,6 +9,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Instant;
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::pipe2;
@@ -48,7 +49,7 @@ impl Errand {
     pub fn send(owner: Option<(u32, u32)>, body: impl FnOnce() -> Vec<u8>) -> Result<Self> {
         let (ours, theirs) = pipe2(OFlag::O_CLOEXEC)?;
         let parent = std::process::id();
-        let pid = process::fork_for(|| i32::from(run(parent, owner, &theirs, body).is_none()))?;
+        let pid = process::fork_for(|| i32::from(run(parent, owner, &theirs, body).is_err()))?;
         drop(theirs);
         Ok(Self { pid, pipe: ours.into(), said: Vec::new(), is_over: false })
     }
@@ -110,7 +111,7 @@ pub fn gather(mut errands: Vec<Errand>, deadline: Instant) -> Vec<Answer> {
 }
 
 /// Reaps a child that was killed; one that the kernel holds is not waited for.
-fn reap(pid: i32, is_over: bool) {
+pub(super) fn reap(pid: i32, is_over: bool) {
     let tries = if is_over { 100 } else { 10 };
     for _ in 0..tries {
         match process::reap(pid) {
@@ -120,26 +121,35 @@ fn reap(pid: i32, is_over: bool) {
     }
 }
 
-/// The child's part; `None` where it could not do it.
+/// The child's part.
 fn run(
     parent: u32,
     owner: Option<(u32, u32)>,
     to: &OwnedFd,
     body: impl FnOnce() -> Vec<u8>,
-) -> Option<()> {
-    close_all_but(to.as_raw_fd())?;
-    if let Some((uid, gid)) = owner {
-        user::become_for_good(uid, gid).ok()?;
-    }
-    // After the change of user, which takes it back.
-    process::die_with_parent(nix::libc::SIGKILL).ok()?;
-    if u32::try_from(nix::unistd::getppid().as_raw()) != Ok(parent) {
-        return None;
-    }
+) -> std::io::Result<()> {
+    enter(parent, owner, to.as_raw_fd())?;
     let said = body();
     let length = (said.len() as u64).to_ne_bytes();
-    let mut to = File::from(to.try_clone().ok()?);
-    to.write_all(&length).and_then(|()| to.write_all(&said)).ok()
+    let mut to = File::from(to.try_clone()?);
+    to.write_all(&length)?;
+    to.write_all(&said)
+}
+
+/// Makes of a child that was just forked one with the rights of this user and group, that holds no
+/// descriptor of its parent's but this one, and that ends with its parent.
+pub(super) fn enter(parent: u32, owner: Option<(u32, u32)>, kept: i32) -> Result<()> {
+    close_all_but(kept).ok_or(Errno::EBADF)?;
+    if let Some((uid, gid)) = owner {
+        user::become_for_good(uid, gid)?;
+    }
+    // After the change of user, which takes it back.
+    process::die_with_parent(nix::libc::SIGKILL)?;
+    if u32::try_from(nix::unistd::getppid().as_raw()) == Ok(parent) {
+        Ok(())
+    } else {
+        Err(Errno::ESRCH)
+    }
 }
 
 /// Closes every descriptor but this one, and has standard error lead nowhere: neither a lock that

@@ -32,6 +32,14 @@ pub fn was_continued(pid: i32) -> Result<bool> {
     wait(pid, libc::WCONTINUED).map(|change| change.is_some())
 }
 
+/// Checks whether a child is stopped now; that is left to be asked for.
+///
+/// # Errors
+/// `ECHILD` where it is no child of ours.
+pub fn is_stopped(pid: i32) -> Result<bool> {
+    wait(pid, libc::WSTOPPED | libc::WNOWAIT).map(|change| change.is_some())
+}
+
 fn wait(pid: i32, flags: libc::c_int) -> Result<Option<Change>> {
     let id = libc::id_t::try_from(pid).map_err(|_| Errno::EINVAL)?;
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();

@@ -6,6 +6,7 @@
 
 pub mod apart;
 mod capabilities;
+pub mod deputy;
 pub mod entry;
 pub mod errand;
 pub mod features;

@@ -68,6 +68,14 @@ pub fn stat(id: i32) -> Result<Option<Row>> {
     table::row_of(at_index(id), |row| row.id == id, || by_id(id))
 }
 
+/// What is left of a queue that was to be removed; `None` where it is gone.
+///
+/// # Errors
+/// As [`stat`].
+pub fn left(id: i32) -> Result<Option<Row>> {
+    table::row_left(by_id(id), || stat(id))
+}
+
 /// `IPC_RMID`: destroys at once, with every message; whoever waits is woken with `EIDRM`.
 ///
 /// # Errors

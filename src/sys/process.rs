@@ -85,13 +85,22 @@ pub fn die_with_parent(signal: i32) -> Result<()> {
     check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal, 0, 0, 0) }.into()).map(drop)
 }
 
+/// Has nobody but root trace this process, read its memory or see its descriptors, whatever user it
+/// becomes; and no core file (`PR_SET_DUMPABLE`).
+///
+/// # Errors
+/// What `prctl` says.
+pub fn forbid_looking_in() -> Result<()> {
+    // SAFETY: PR_SET_DUMPABLE takes a number and touches no memory.
+    check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0_usize, 0, 0, 0) }.into()).map(drop)
+}
+
 /// Sets the soft limit for core files to 0: no second core file after the server's own.
 ///
 /// # Errors
 /// What `setrlimit` says.
 pub fn no_core_file() -> Result<()> {
-    // SAFETY: PR_SET_DUMPABLE takes a number and touches no memory.
-    check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0_usize, 0, 0, 0) }.into())?;
+    forbid_looking_in()?;
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: getrlimit writes one struct rlimit into limit, setrlimit reads it.
     unsafe {

@@ -48,6 +48,18 @@ pub(super) fn row_of<R>(
     }
 }
 
+/// Returns the row of an id that was to be removed: `by_id` (`IPC_STAT`) tells in one call that it
+/// is gone, and whoever may not read it asks by `stat`.
+///
+/// # Errors
+/// Whatever `stat` says.
+pub(super) fn row_left<R>(
+    by_id: Result<R>,
+    stat: impl FnOnce() -> Result<Option<R>>,
+) -> Result<Option<R>> {
+    unless_free(by_id).or_else(|_| stat())
+}
+
 fn unless_free<R>(found: Result<R>) -> Result<Option<R>> {
     match found {
         Ok(row) => Ok(Some(row)),

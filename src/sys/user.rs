@@ -73,6 +73,9 @@ pub fn become_for_good(uid: u32, gid: u32) -> Result<()> {
     }
     // With `SECBIT_NO_SETUID_FIXUP` they outlive the change of user.
     Capabilities::none().put()?;
+    // What was read as root is still in its memory, and `fs.suid_dumpable` may open that to the
+    // user.
+    super::process::forbid_looking_in()?;
     let ids = getresuid()?;
     let all_are_its = [ids.real, ids.effective, ids.saved].into_iter().all(|id| id == user);
     let powerless = Capabilities::own()?.has_none();

@@ -23,6 +23,7 @@ mod files_opened;
 mod files_shared;
 mod growth;
 mod growth_killed;
+mod hands;
 mod in_place;
 mod late;
 mod left;

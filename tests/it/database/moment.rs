@@ -196,7 +196,7 @@ fn cleaning_up() -> Vec<Moment> {
             when: None,
             says,
             held: Duration::from_millis(250),
-            ..Hold::first("write", point)
+            ..Hold::first("pwrite64", point)
         };
         moment(name, Reach::CleaningUp(hold), 0)
     };

@@ -51,7 +51,7 @@ impl Crash {
     /// wait for something.
     pub fn sweep_held(&self, point: Point, line: u32, says: &'static str) -> Process {
         let held = Duration::from_secs(6);
-        let hold = Hold { calls: "write", point, when: Some(line), says, held };
+        let hold = Hold { calls: "pwrite64", point, when: Some(line), says, held };
         let (sweep, file) = self.sweep_traced(&hold);
         hold.wait(&file);
         sweep
