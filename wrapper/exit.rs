@@ -1,4 +1,4 @@
-//! How the program ends: one status a class of outcome, as the man page lists them.
+//! The end of the program: one status a class of outcome, as the man page lists them.
 
 use std::process::ExitCode;
 
@@ -34,7 +34,7 @@ pub(crate) const PERMISSION: u8 = 77;
 const WORST_FIRST: [u8; 9] =
     [BUG, FAILED, PERMISSION, DAMAGED, UNSUPPORTED, NO_SUCH_OBJECT, LIVE, ACT, 0];
 
-/// How this process is to end.
+/// The way in which this process is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
     /// With this status.

@@ -1,6 +1,6 @@
 //! One thing that was looked at, and what to do about it.
 
-/// How bad it is.
+/// Its level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
     /// Nothing to be done.
@@ -22,16 +22,16 @@ impl Level {
     }
 }
 
-/// What was found where something was looked at.
+/// A finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Finding {
-    /// How bad it is.
+    /// Its level.
     pub(crate) level: Level,
     /// A word for scripts: one a kind of finding, with no name or number of this machine in it.
     pub(crate) id: &'static str,
-    /// What was found, as a sentence; foreign names in it as they are, not yet safe for a terminal.
+    /// The finding as a sentence; foreign names in it as they are, not yet safe for a terminal.
     pub(crate) text: String,
-    /// What to do, as a sentence or a command; `None` where nothing is to be done.
+    /// The advice, as a sentence or a command; `None` where nothing is to be done.
     pub(crate) fix: Option<String>,
 }
 

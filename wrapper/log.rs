@@ -44,7 +44,7 @@ fn harmless(text: &str) -> String {
     line
 }
 
-/// Whether stderr is the journal's socket (`$JOURNAL_STREAM`, `systemd.exec(5)`).
+/// Checks that stderr is the journal's socket (`$JOURNAL_STREAM`, `systemd.exec(5)`).
 pub(crate) fn is_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else {
         return false;

@@ -10,7 +10,7 @@ const MODE: u32 = 0o644;
 
 /// Writes a text to a file beside `path`, syncs it, and lets it take the name.
 ///
-/// What has the name must be a regular file: a device or a link is not to be replaced by accident.
+/// A file of that name must be a regular one: a device or a link is not to be replaced by accident.
 pub(crate) fn replace(path: &Path, text: &str) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(found) if !found.is_file() => {

@@ -53,7 +53,7 @@ impl KeyFamily {
         Self { key: unsigned(key) & mask(bits), bits }
     }
 
-    /// Whether a key is in it; `IPC_PRIVATE` is none, and in its own family only.
+    /// Checks that a key is in it; `IPC_PRIVATE` is none, and in its own family only.
     pub(crate) fn takes(self, key: i32) -> bool {
         let private = Self { key: 0, bits: 32 };
         let in_it = unsigned(key) & mask(self.bits) == self.key & mask(self.bits);

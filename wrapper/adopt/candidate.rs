@@ -18,20 +18,20 @@ pub(crate) struct Candidate {
     pub(crate) bytes: Option<u64>,
     /// Owner.
     pub(crate) uid: u32,
-    /// How long ago it was made or changed.
+    /// The time since it was made or changed.
     pub(crate) age: Option<Duration>,
-    /// What the ledger is to know of it; none where it cannot be recognised again.
+    /// The identity for the ledger; none where it cannot be recognised again.
     pub(crate) identity: Option<Identity>,
     pub(crate) how: How,
     pub(crate) role: Role,
-    /// Whether it was not asked for, and belongs to what was.
+    /// Set where it was not asked for, and belongs to what was.
     pub(crate) along: bool,
-    /// What speaks against it.
+    /// The reason against it.
     pub(crate) against: Option<Reason>,
 }
 
 impl Candidate {
-    /// What a plan makes of an object.
+    /// Returns what a plan makes of an object.
     pub(crate) fn of(one: &Proposal<'_>, age: Option<Duration>) -> Self {
         let name = match one.subject {
             Subject::Posix(file) => Some(file.name.clone()),
@@ -53,12 +53,12 @@ impl Candidate {
         }
     }
 
-    /// What no two objects have in common at one time.
+    /// Returns a key that no two objects share at one time.
     pub(crate) fn number(&self) -> (Kind, Option<i32>, Option<&[u8]>) {
         (self.kind, self.id, self.name.as_ref().map(|name| name.0.as_slice()))
     }
 
-    /// What the ledger is to know of it, if nothing speaks against it.
+    /// Returns the identity for the ledger, if nothing speaks against it.
     pub(crate) fn taken(&self) -> Option<&Identity> {
         self.identity.as_ref().filter(|_| self.against.is_none())
     }

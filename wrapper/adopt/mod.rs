@@ -31,7 +31,7 @@ use args::AdoptArgs;
 use candidate::Candidate;
 use unowned::Asked;
 
-/// How long a sweep may hold the lock.
+/// The longest wait for a sweep that holds the lock.
 const WAIT_FOR_LOCK: Duration = Duration::from_secs(10);
 /// Pause between two tries to lock.
 const PAUSE: Duration = Duration::from_millis(50);

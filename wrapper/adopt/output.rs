@@ -1,4 +1,4 @@
-//! What `adopt` has to say: groups by owner and key family for people, a document for scripts.
+//! The output of `adopt`: groups by owner and key family for people, a document for scripts.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -85,7 +85,7 @@ pub(crate) fn text(all: &[Candidate], ledger: &Path, dry_run: bool, verbose: boo
     out
 }
 
-/// What is taken, by owner, kind and key family.
+/// Returns what is taken, by owner, kind and key family.
 fn groups(taken: &[&Candidate]) -> Table {
     let mut groups: BTreeMap<(u32, Kind, Option<KeyFamily>, bool), Vec<&Candidate>> =
         BTreeMap::new();
@@ -157,7 +157,7 @@ pub(crate) fn objects(count: usize) -> String {
     if count == 1 { "1 object".to_owned() } else { format!("{count} objects") }
 }
 
-/// How much is taken, and what comes next.
+/// Returns a line on how much is taken, and what comes next.
 pub(crate) fn total(all: &[Candidate], ledger: &Path, dry_run: bool) -> String {
     let taken: Vec<&Candidate> = all.iter().filter(|one| one.taken().is_some()).collect();
     let ledger = text::safe(&ledger.to_string_lossy());
@@ -172,12 +172,12 @@ pub(crate) fn total(all: &[Candidate], ledger: &Path, dry_run: bool) -> String {
     }
 }
 
-/// Whether it was named and is refused: that is told by itself.
+/// Checks that it was named and is refused: that is told by itself.
 fn is_refused_by_name(one: &Candidate) -> bool {
     one.how == How::Named && one.taken().is_none()
 }
 
-/// What was left alone of the rest, by reason.
+/// Returns what was left alone of the rest, by reason.
 fn left(all: &[Candidate]) -> String {
     let mut reasons: BTreeMap<&'static str, (usize, Option<&Candidate>)> = BTreeMap::new();
     for one in all.iter().filter(|one| one.taken().is_none() && !is_refused_by_name(one)) {

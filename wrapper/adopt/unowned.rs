@@ -1,4 +1,4 @@
-//! Which objects `adopt` is asked for, and what is proven of each.
+//! The objects that `adopt` is asked for, and what is proven of each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -29,7 +29,7 @@ const ROUNDS: usize = 6;
 /// An object by its kind, and its number or name.
 type Number = (Kind, i32, Vec<u8>);
 
-/// What is asked for.
+/// The request.
 #[derive(Debug)]
 pub(crate) struct Asked {
     named: Vec<(Number, String)>,
@@ -38,11 +38,11 @@ pub(crate) struct Asked {
     min_age: Duration,
 }
 
-/// What was found.
+/// The findings.
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) candidates: Vec<Candidate>,
-    /// Where ledgers were looked for.
+    /// The places where ledgers were looked for.
     pub(crate) looked: Vec<Looked>,
     /// The exit status that ledgers, or missing objects, call for.
     pub(crate) status: u8,
@@ -65,7 +65,7 @@ impl Asked {
         Ok(Self { named, owners: owners?, family: args.key_family, min_age: args.min_age })
     }
 
-    /// Whether objects are named one by one.
+    /// Checks that objects are named one by one.
     pub(crate) fn is_named(&self) -> bool {
         !self.named.is_empty()
     }
@@ -128,7 +128,7 @@ pub(crate) fn find(asked: &Asked, ledger: &Path) -> Result<Found> {
     Err(shmwarden::Error::Unsupported(why))
 }
 
-/// What the ledgers have against taking an object.
+/// Returns what the ledgers have against taking an object.
 fn prior(view: &View) -> BTreeMap<Number, Reason> {
     let own = i32::try_from(std::process::id()).unwrap_or(0);
     let against = |one: &Judged<'_>| {

@@ -12,7 +12,7 @@ use crate::completions::script;
 const PAGE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/man/shmwarden.8"));
 const EXITS: &str = include_str!("../exit.rs");
 
-/// Where the page has the options of every command.
+/// The heading under which the page has the options of every command.
 const COMMON: &str = "OPTIONS OF EVERY COMMAND";
 
 /// The options that are in every command.

@@ -30,13 +30,13 @@ use crate::view::View;
 /// The finding on processes that could not be looked into.
 const UNSEEN: &str = "unseen";
 
-/// Whether a finding says that something could not be looked at: shown to people even where nothing
-/// is wrong.
+/// Checks that a finding says that something could not be looked at: shown to people even where
+/// nothing is wrong.
 pub(crate) fn is_unseen(finding: &Finding) -> bool {
     [UNSEEN, UNSEEN_PLACE, servers::UNASKED, servers::OF_USERS].contains(&finding.id)
 }
 
-/// What was found.
+/// The findings.
 pub(crate) struct Checked {
     pub(crate) limits: Vec<Limit>,
     pub(crate) leaks: Vec<Leak>,
@@ -116,7 +116,8 @@ fn robbed(view: &View, shown: &Shown<'_>) -> Vec<Finding> {
     vec![Finding::ok("robbed", text)]
 }
 
-/// Who is no root cannot tell which processes of others are servers.
+/// Returns the finding that processes could not be looked into: without root nobody can tell which
+/// processes of others are servers.
 fn unseen(view: &View) -> Option<Finding> {
     let closed = view.look.processes.seen().filter(|process| process.is_closed()).count();
     let text = format!(
@@ -169,7 +170,7 @@ fn keepers(view: &View, judged: &[Judged<'_>], shown: &Shown<'_>) -> Vec<Keeper>
     reasons.into_iter().map(keeper).collect()
 }
 
-/// Where ledgers were looked for, and what could not be looked at.
+/// Returns where ledgers were looked for, and what could not be looked at.
 fn places(view: &View) -> Vec<Finding> {
     // What was named and is no place but a ledger has a finding of its own.
     let is_ledger = |path: &Path| view.errors.iter().any(|error| unread(error).path == path);
@@ -194,7 +195,7 @@ fn places(view: &View) -> Vec<Finding> {
     judge_places(&places, &unseen.collect::<Vec<_>>())
 }
 
-/// How each ledger was found.
+/// Returns the condition of each ledger.
 fn found(view: &View) -> Vec<Found> {
     let read = view.ledgers.iter().map(|read| Found {
         path: read.source.path.clone(),

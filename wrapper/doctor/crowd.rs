@@ -1,4 +1,4 @@
-//! Who takes most of a limit, and what frees it. Pure.
+//! The users who take most of a limit, and what frees it. Pure.
 
 use std::collections::BTreeMap;
 
@@ -13,12 +13,12 @@ use crate::host::limit::{Limit, Taken, kind};
 /// `ipcmni_extend`.
 const MOST_IDS: u64 = 32_768;
 
-/// Who takes a limit.
+/// The users who take a limit.
 struct Crowd {
-    /// What all of them take together, and the part of it that nobody uses.
+    /// The sum of what they take, and the part of it that nobody uses.
     total: u64,
     idle: u64,
-    /// How many users they are, who takes most, and how much.
+    /// The number of users, the one who takes most, and how much.
     users: usize,
     first: u32,
     most: u64,
@@ -56,8 +56,8 @@ fn crowd(limit: &str, judged: &[Judged<'_>], page_bytes: u64) -> Option<Crowd> {
     Some(Crowd { total, idle, users: users.len(), first, most })
 }
 
-/// Who takes most of a limit, and what frees it or raises the limit, as sentences; `more` was asked
-/// for in vain, in the limit's own units.
+/// Returns who takes most of a limit, and what frees it or raises the limit, as sentences; `more`
+/// was asked for in vain, in the limit's own units.
 pub(crate) fn who_and_fix(
     limit: &Limit,
     judged: &[Judged<'_>],
@@ -71,7 +71,7 @@ pub(crate) fn who_and_fix(
     (sentence, fix(limit, judged, who.as_ref(), names, &raise(limit, sem, more)))
 }
 
-/// Whether nobody uses an object now, whoever may still want it.
+/// Checks that nobody uses an object now, whoever may still want it.
 fn is_idle(one: &Judged<'_>) -> bool {
     let unused = one.account.is_none()
         && (one.why.class() == Class::Wanted || matches!(one.why, Reason::CreatorLives(_)));
@@ -105,7 +105,7 @@ fn fix(
     format!("{free}; {raise}")
 }
 
-/// How to raise a limit, so that it holds what there is and what was asked for.
+/// Returns how to raise a limit, so that it holds what there is and what was asked for.
 fn raise(limit: &Limit, sem: Option<SemLimits>, more: u64) -> String {
     let most = limit.limit.unwrap_or(0);
     let needed = limit.used.unwrap_or(0).saturating_add(more);
@@ -151,7 +151,7 @@ fn raise(limit: &Limit, sem: Option<SemLimits>, more: u64) -> String {
     }
 }
 
-/// What the kernel has where nobody set it (`include/uapi/linux/{shm,sem,msg}.h`).
+/// Returns the kernel's own value of a limit (`include/uapi/linux/{shm,sem,msg}.h`).
 fn usual(limit: &str) -> u64 {
     match limit {
         "shmmni" => 4096,

@@ -1,4 +1,4 @@
-//! What this kernel lacks, and what that costs. Pure.
+//! The calls that this kernel lacks, and what that costs. Pure.
 
 use crate::finding::Finding;
 use crate::host::features::Features;

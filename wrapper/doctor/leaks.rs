@@ -1,4 +1,4 @@
-//! What is leaked, by whom, and what frees it. Pure.
+//! The leaks, by whom, and what frees them. Pure.
 
 use shmwarden::judge::status::leaks::Leak;
 use shmwarden::judge::status::{Judged, Status};

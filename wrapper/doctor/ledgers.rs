@@ -8,7 +8,7 @@ use shmwarden::object::{FileRef, Place};
 
 use crate::finding::Finding;
 
-/// How a ledger was found.
+/// The condition of a ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Condition {
     /// Whole; of this place (`None` for one that is empty).
@@ -17,7 +17,7 @@ pub(crate) enum Condition {
     Damaged {
         /// Which, from 1.
         line: u64,
-        /// What is wrong.
+        /// The fault.
         why: String,
     },
     /// It is not there.
@@ -37,7 +37,7 @@ pub(crate) enum Condition {
 pub(crate) struct Found {
     /// Where.
     pub(crate) path: PathBuf,
-    /// How it was found.
+    /// Its condition.
     pub(crate) condition: Condition,
 }
 
@@ -61,7 +61,7 @@ pub(crate) fn judge(ledgers: &[Found], here: &Place) -> Vec<Finding> {
 pub(crate) struct LookedAt {
     /// Where.
     pub(crate) path: String,
-    /// What is wrong with it, as the end of a sentence that begins with the path.
+    /// The fault, as the end of a sentence that begins with the path.
     pub(crate) trouble: Option<String>,
 }
 
@@ -145,7 +145,7 @@ fn of_one(one: &Found, here: &Place) -> Option<Finding> {
     })
 }
 
-/// What to do where a call on a ledger has failed.
+/// Returns what to do where a call on a ledger has failed.
 fn advice(errno: Option<Errno>) -> &'static str {
     match errno {
         Some(Errno::EIO) => {
@@ -168,7 +168,7 @@ fn advice(errno: Option<Errno>) -> &'static str {
     }
 }
 
-/// What lies below /run is gone when its unit stops or the machine does.
+/// Returns a finding on a ledger below /run, which is gone when its unit stops or the machine does.
 fn in_run(one: &Found) -> Option<Finding> {
     let below = ["/run", "/var/run"].iter().any(|top| one.path.starts_with(Path::new(top)));
     below.then(|| {

@@ -9,10 +9,10 @@ use crate::host::config::ConfigFile;
 /// `SYS_UID_MAX` where `/etc/login.defs` does not say: what systemd and shadow are built with.
 pub(crate) const USUAL_SYS_UID_MAX: u32 = 999;
 
-/// What the files say.
+/// The setting of the files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Setting {
-    /// Whether IPC is removed.
+    /// Set where IPC is removed.
     pub(crate) removes: bool,
     /// The file that says so; `None` where none does.
     pub(crate) from: Option<String>,
@@ -38,13 +38,13 @@ pub(crate) struct Keeper {
     pub(crate) uid: u32,
     /// Why: the strongest reason.
     pub(crate) why: Interest,
-    /// Whether the user's manager stays after a logout, and the IPC with it (`enable-linger`).
+    /// Set where the user's manager stays after a logout, and the IPC with it (`enable-linger`).
     pub(crate) lingers: bool,
 }
 
 /// Reads `RemoveIPC=` out of the files, in the order in which they count.
 ///
-/// Where none sets it, the default counts that the main file shows in a comment: systemd has `yes`,
+/// The default that the main file shows in a comment counts where none sets it: systemd has `yes`,
 /// some distributions are built with `no`, and both ship a file that says so.
 pub(crate) fn setting(files: &[ConfigFile]) -> Setting {
     let mut setting = Setting { removes: true, from: None, unread: Vec::new() };

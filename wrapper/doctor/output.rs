@@ -1,4 +1,5 @@
-//! What `doctor` shows: limits with bars, leaks, findings with what to do; and a message explained.
+//! The output of `doctor`: limits with bars, leaks, findings with what to do; and a message
+//! explained.
 
 use serde_json::{Value, json};
 use shmwarden::judge::status::Status;
@@ -195,7 +196,7 @@ fn amount(limit: &Limit, amount: Option<u64>) -> String {
     }
 }
 
-/// How full something is. Nearly full is not full, and a little is not nothing.
+/// Draws how full something is. Nearly full is not full, and a little is not nothing.
 fn bar(percent: u64) -> String {
     let full = usize::try_from((percent.min(100) * BAR).div_ceil(100)).unwrap_or(0);
     format!("[{:<width$}]", "#".repeat(full), width = BAR as usize)

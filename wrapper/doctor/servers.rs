@@ -8,7 +8,7 @@ use crate::finding::{Finding, Level};
 use crate::units::ask::systemctl;
 use crate::units::{self, UnitProperties, Way};
 
-/// What bears on a server in whose unit shmwarden does not stand yet.
+/// The findings that bear on a server in whose unit shmwarden does not stand yet.
 const OF_ANY_SERVER: [&str; 4] = ["remove-ipc", "private-ipc", "dynamic-user", "kill-mode"];
 
 /// The finding that there are none, for want of an answer: no check that is fine.

@@ -99,7 +99,7 @@ fn failed(error: &Error, worst: &mut u8) -> Ending {
     Ending::Status(*worst)
 }
 
-/// Whether one ledger is meant.
+/// Checks that one ledger is meant.
 fn is_named(args: &HistoryArgs) -> bool {
     args.ledger.is_some()
         || args.name.is_some()

@@ -46,7 +46,7 @@ fn document_of(run: &Run, book: &Book) -> Value {
     })
 }
 
-/// What someone else took from its server while that lived.
+/// Returns what someone else took from its server while that lived.
 fn robbed<'a>(run: &'a Run, book: &'a Book) -> impl Iterator<Item = &'a Robbed> {
     book.robbed.iter().filter(|lost| lost.run == run.start.run)
 }

@@ -17,7 +17,7 @@ use super::{ROOTS, default_directory, held, listed, own, units, users};
 use crate::exit;
 use crate::render::text;
 
-/// Who says that ledgers may be at a place.
+/// The source that says that ledgers may be at a place.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Source {
     /// An option, or `SHMWARDEN_LEDGER`.
@@ -68,7 +68,7 @@ impl Source {
 pub(super) struct Place {
     pub(super) source: Source,
     pub(super) spot: Spot,
-    /// Whose ledgers lie there, as far as that is known.
+    /// The owners of the ledgers there, as far as they are known.
     pub(super) whose: Whose,
 }
 
@@ -86,7 +86,7 @@ impl Place {
     }
 }
 
-/// What a source knows.
+/// The knowledge of a source.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     pub(super) places: Vec<Place>,
@@ -102,7 +102,7 @@ pub(super) struct Told {
 pub(crate) struct Looked {
     pub(crate) path: PathBuf,
     pub(crate) source: Source,
-    /// How many ledgers were found there.
+    /// The number of ledgers that were found there.
     pub(crate) ledgers: usize,
     pub(crate) is_missing: bool,
     /// Why it could not be looked at.
@@ -121,7 +121,7 @@ impl Looked {
         !self.is_missing || self.source == Source::Default || self.source.is_by_name()
     }
 
-    /// Whether somebody wrote the place down and it is not there.
+    /// Checks that somebody wrote the place down and it is not there.
     pub(crate) fn lacks(&self) -> bool {
         self.is_missing && self.source.is_by_name()
     }
@@ -133,13 +133,13 @@ pub(crate) struct Found {
     /// Each once, with its owner, in the order of their paths.
     pub(crate) ledgers: Vec<(PathBuf, u32)>,
     pub(crate) looked: Vec<Looked>,
-    /// Where ledgers may be that were not found.
+    /// The places where ledgers may be that were not found.
     pub(crate) unlooked: Vec<Unlooked>,
     /// The exit status that what went wrong calls for, but that something is missing.
     pub(super) status: u8,
     /// Device and inode of each ledger.
     files: BTreeSet<(u64, u64)>,
-    /// Whether the places of all users are meant.
+    /// Set where the places of all users are meant.
     is_everywhere: bool,
     /// Users whose default places were looked at.
     users: BTreeSet<u32>,
@@ -180,7 +180,7 @@ impl Found {
         self.troubles().iter().for_each(|trouble| log::warn!("{trouble}"));
     }
 
-    /// What could not be looked at, and what was named and is not there, as sentences.
+    /// Returns what could not be looked at, and what was named and is not there, as sentences.
     pub(crate) fn troubles(&self) -> Vec<String> {
         let unlooked = self.unlooked.iter().filter(|one| !one.is_barred());
         let unlooked = unlooked.map(|one| format!("{} could not be looked at", one.place));
@@ -195,7 +195,7 @@ impl Found {
     }
 }
 
-/// How far a search goes beyond the directories that were named.
+/// The extent of a search beyond the directories that were named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reach {
     /// Not at all.

@@ -50,7 +50,7 @@ pub(super) fn places() -> Told {
     }
 }
 
-/// What the file says, where it is root's alone.
+/// Returns the content of the file, where it is root's alone.
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     let words = |error: io::Error| error.to_string();
     let mut options = OpenOptions::new();

@@ -1,4 +1,4 @@
-//! Where ledgers are: the default place, the name of an instance, what lies in a directory.
+//! The paths of ledgers: the default place, the name of an instance, what lies in a directory.
 
 pub(crate) mod find;
 mod held;
@@ -27,8 +27,8 @@ const ENDING: &str = "ledger";
 /// Root's default place, with one directory a service below.
 const ROOTS: &str = "/var/lib/shmwarden";
 
-/// What is wrong with a ledger, and what to do where the error does not say so: for commands that
-/// only read.
+/// Returns what is wrong with a ledger, and what to do where the error does not say so: for
+/// commands that only read.
 pub(crate) fn trouble(error: &Error) -> String {
     match error {
         Error::Damaged { path, .. } => format!(
@@ -57,7 +57,7 @@ pub(crate) fn default_directory() -> PathBuf {
     base.join("shmwarden")
 }
 
-/// Whether a unit's command asks, which is about that unit's own ledgers (`StateDirectory=`).
+/// Checks that a unit's command asks, which is about that unit's own ledgers (`StateDirectory=`).
 pub(crate) fn is_in_unit() -> bool {
     std::env::var_os("STATE_DIRECTORY").is_some_and(|listed| of_state_directory(&listed).is_some())
 }
@@ -79,7 +79,7 @@ fn home() -> PathBuf {
     entry.map_or_else(|| PathBuf::from("/"), |entry| entry.dir)
 }
 
-/// What the caller said of the ledger that is meant.
+/// The words of the caller on the ledger that is meant.
 #[derive(Debug, Default)]
 pub(crate) struct Named<'a> {
     /// `--ledger`.
@@ -92,7 +92,7 @@ pub(crate) struct Named<'a> {
     pub(crate) command: Option<&'a Path>,
     /// `--dir`.
     pub(crate) directory: Option<&'a Path>,
-    /// Whether an option chooses among the ledgers of a directory.
+    /// Set where an option chooses among the ledgers of a directory.
     pub(crate) chosen: bool,
 }
 
@@ -124,7 +124,7 @@ pub(crate) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// Whether a path lies in a directory, whatever links lead to either.
+/// Checks that a path lies in a directory, whatever links lead to either.
 pub(crate) fn lies_in(path: &Path, directory: &Path) -> bool {
     let real = |path: &Path| path.ancestors().find_map(|above| above.canonicalize().ok());
     let within = || {

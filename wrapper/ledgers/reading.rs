@@ -29,7 +29,7 @@ const MOST_ENTRIES: usize = 1 << 16;
 /// User and group with whose rights to look; `None`: the caller's own.
 pub(super) type Rights = Option<(u32, u32)>;
 
-/// Where to look: a directory, or a file.
+/// A place to look at: a directory, or a file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Spot {
     pub(super) path: PathBuf,
@@ -39,14 +39,14 @@ pub(super) struct Spot {
     pub(super) file: Option<(u64, u64)>,
 }
 
-/// What lies at a spot.
+/// The content of a spot.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Seen {
     /// Ledgers, or what is called so; a file that was named, whatever it is called.
     pub(super) ledgers: Vec<Ledger>,
     /// Nothing is there.
     pub(super) is_missing: bool,
-    /// What could not be looked at: where, why, and whose, where that is not whose the spot is.
+    /// The parts that could not be looked at: path, cause, and owner, where that is not the spot's.
     pub(super) unread: Vec<(PathBuf, String, Option<u32>)>,
 }
 
@@ -60,7 +60,7 @@ pub(super) struct Ledger {
     pub(super) uid: u32,
 }
 
-/// What a child reports of one spot.
+/// The report of a child on one spot.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Report {
     ledgers: Vec<Ledger>,
@@ -91,10 +91,10 @@ struct Below {
 /// A spot that a child is asked about.
 #[derive(Debug, Clone)]
 struct Question {
-    /// Which answer it belongs to.
+    /// The answer that it belongs to.
     at: usize,
     spot: Spot,
-    /// Whether it is what was asked for, and its sub-directories are read too; else it is one.
+    /// Set where it is what was asked for, and its sub-directories are read too; else it is one.
     is_whole: bool,
 }
 
@@ -225,7 +225,7 @@ fn mounter(mounts: &[Mount], path: &Path) -> Option<(u32, u32)> {
     (ids.0 != 0).then_some(ids)
 }
 
-/// What lies at one spot, with the rights that this process has.
+/// Reads one spot, with the rights that this process has.
 fn report(spot: &Spot, deeper: bool) -> Report {
     let mut report = Report::default();
     let found = match spot.file {
@@ -246,7 +246,7 @@ fn report(spot: &Spot, deeper: bool) -> Report {
     report
 }
 
-/// What the kernel said, without the number.
+/// Returns the words of the kernel, without the number.
 fn words(error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(errno) => nix::errno::Errno::from_raw(errno).desc().to_owned(),

@@ -1,5 +1,5 @@
-//! What a living server was robbed of: something that it still holds, and that someone else removed
-//! or marked for removal (`rm`, `ipcrm`, logind's `RemoveIPC=`).
+//! The robbery of a living server: something that it still holds, and that someone else removed or
+//! marked for removal (`rm`, `ipcrm`, logind's `RemoveIPC=`).
 //!
 //! Never takes the server's own removals for that. A PostgreSQL or openGauss lets go before it
 //! removes (`dsm_impl.c`: `munmap`, then `shm_unlink`; `sysv_shmem.c`: `shmdt`, then `IPC_RMID`;
@@ -44,16 +44,16 @@ pub(crate) struct Keeper {
 /// Something that is not as the server made it.
 #[derive(Debug, Clone)]
 pub(crate) struct Suspect {
-    /// What was done to it.
+    /// The loss.
     pub(crate) loss: Loss,
-    /// What it is recognised by; `None` of a listed file that was never seen.
+    /// The identity it is recognised by; `None` of a listed file that was never seen.
     pub(crate) identity: Option<Identity>,
-    /// What people call it.
+    /// Its name for people.
     pub(crate) name: String,
     proof: Proof,
 }
 
-/// What shows that the server did not remove it itself.
+/// The proof that the server did not remove it itself.
 #[derive(Debug, Clone, Copy)]
 enum Proof {
     /// The server still maps it.
@@ -66,7 +66,7 @@ enum Proof {
     AtWork,
 }
 
-/// What a look at a suspect has shown.
+/// The result of a look at a suspect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Finding {
     /// The server holds it.
@@ -85,7 +85,7 @@ pub(crate) struct Lost {
     pub(crate) identity: Option<Identity>,
     pub(crate) name: String,
     pub(crate) loss: Loss,
-    /// When the ledger was told; `None` where it does not know.
+    /// The time at which the ledger was told; `None` where it does not know.
     pub(crate) at: Option<SystemTime>,
 }
 
@@ -454,13 +454,13 @@ pub(crate) fn sentence<'a>(
     )
 }
 
-/// What to do about it.
+/// The advice.
 pub(crate) const ADVICE: &str = "\
      restart the server soon: until then queries, new connections or its guard against a \
      second server on its data directory may fail; then find who did it: rm in /dev/shm, ipcrm, or \
      logind's RemoveIPC= at the last logout of the server's user (shmwarden doctor tells)";
 
-/// Where to look for who did it.
+/// The places to look for who did it.
 pub(crate) const SEARCH: &str = "\
      find who did it: ipcrm, or logind's RemoveIPC= at the last logout of the server's user \
      (shmwarden doctor tells)";

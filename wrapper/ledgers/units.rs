@@ -1,5 +1,6 @@
-//! Where the units of this machine say that ledgers are: `StateDirectory=`, `SHMWARDEN_LEDGER`,
-//! and the options of their commands. Asks `systemctl show`; without systemd there are none.
+//! The places that the units of this machine name for ledgers: `StateDirectory=`,
+//! `SHMWARDEN_LEDGER`, and the options of their commands. Asks `systemctl show`; without systemd
+//! there are none.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -21,9 +22,10 @@ const LONGEST: Duration = Duration::from_secs(3);
 const MOST_PLACES: usize = 256;
 /// Most files of variables that are read.
 const MOST_FILES: usize = 64;
-/// Where systemd makes the state directories of services, and those of dynamic users.
+/// The directories in which systemd makes the state directories of services, and those of dynamic
+/// users.
 const STATE: [&str; 2] = ["/var/lib", "/var/lib/private"];
-/// What is asked for.
+/// The properties that are asked for.
 const PROPERTIES: &str = "--property=Id,StateDirectory,DynamicUser,Environment,EnvironmentFiles,\
                           WorkingDirectory,ExecStart,ExecStartPre,ExecStartPost,ExecReload,\
                           ExecStop,ExecStopPost";
@@ -85,7 +87,7 @@ fn told(text: &str, read: &dyn Fn(&Path) -> Option<String>) -> Told {
     told
 }
 
-/// What is read as part of root's default place.
+/// Checks that a path is read as part of root's default place.
 fn is_below_roots(path: &Path) -> bool {
     let roots = Path::new(ROOTS);
     path == roots || path.parent() == Some(roots) && path.extension().is_none()

@@ -7,7 +7,7 @@ use shmwarden::judge::status::{Unlooked, Whose};
 
 use super::find::{Place, Source, Told};
 
-/// Where the ledgers of a user lie below his home.
+/// The place of a user's ledgers below the home directory.
 const BELOW_HOME: &str = ".local/state/shmwarden";
 
 /// The default places of these users, root's left out.

@@ -21,9 +21,9 @@ use crate::render::text::safe;
 use crate::run::{directory, prepare};
 use crate::sweep as command;
 
-/// How long a sweep may hold the lock.
+/// The longest wait for a sweep that holds the lock.
 const WAIT_FOR_SWEEP: Duration = Duration::from_secs(30);
-/// How long another `record` may.
+/// The longest wait for another `record`.
 const WAIT_FOR_RECORD: Duration = Duration::from_secs(2);
 /// Pause between two tries to lock.
 const PAUSE: Duration = Duration::from_millis(50);

@@ -38,7 +38,7 @@ fn doubt(program: &Path, is_machines: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether PID 1 has created a segment that is there, or has any shared memory mapped.
+/// Checks that PID 1 has created a segment that is there, or has any shared memory mapped.
 fn has_shared_memory() -> bool {
     let created = snapshot::segments().unwrap_or_default().iter().any(|row| row.creator_pid == 1);
     let Ok(Seen::Here(raw)) = read::maps(1) else { return created };

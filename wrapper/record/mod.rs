@@ -32,7 +32,7 @@ const MOST_TOLD: usize = 20;
 /// The status to end with and a sentence.
 type Failure = (u8, String);
 
-/// What was recorded.
+/// The result of a `record`.
 struct Recorded {
     ledger: Ledger,
     run: u64,
@@ -86,7 +86,7 @@ fn record(args: &RecordArgs) -> Result<Recorded, Failure> {
     Ok(Recorded { ledger, run, target, instance, look })
 }
 
-/// Where its ledger is.
+/// Returns the path of its ledger.
 fn path(args: &RecordArgs, target: &Target) -> Result<PathBuf, Failure> {
     let data = target.data.as_ref().map(|data| PathBuf::from(&data.path));
     let path = ledgers::path(&Named {
@@ -116,7 +116,7 @@ fn program(path: &Path) -> PathBuf {
     name.strip_suffix(" (deleted)").map_or_else(|| path.to_owned(), PathBuf::from)
 }
 
-/// What could not be done is said, once a pass.
+/// Says what could not be done, once a pass.
 fn report(doubts: &objects::Doubts, target: &Target) {
     let pid = target.process.pid;
     for id in &doubts.older {

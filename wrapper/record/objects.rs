@@ -1,5 +1,5 @@
-//! What the server holds, written into its ledger: what it made and what its own lists name is its
-//! own; what it only attaches or maps is noted as used.
+//! The holdings of the server, written into its ledger: what it made and what its own lists name is
+//! its own; what it only attaches or maps is noted as used.
 
 use std::path::PathBuf;
 
@@ -20,14 +20,14 @@ use crate::run::watch::{Watch, sets};
 /// Rounds until every list is read: main segment, its role, control segment, what that lists.
 const ROUNDS: usize = 4;
 
-/// What a pass could not do.
+/// The things that a pass could not do.
 #[derive(Debug, Default)]
 pub(super) struct Doubts {
     /// Segments that bear the server's pid and may be older than it.
     pub(super) older: Vec<i32>,
     /// Sets and queues that it used last and that are not provably its own.
     pub(super) calls: Vec<Identity>,
-    /// Whether the server's memory may not be read.
+    /// Set where the server's memory may not be read.
     pub(super) closed: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What `record` shows: the server, its ledger, and what was recorded of it.
+//! The output of `record`: the server, its ledger, and what was recorded of it.
 
 use std::path::Path;
 
@@ -45,7 +45,7 @@ impl<'a> Document<'a> {
     }
 }
 
-/// What is here of a run: what it made, and what it uses.
+/// Returns what is here of a run: what it made, and what it uses.
 pub(crate) fn of_run<'a, 'b>(book: &Book, run: u64, all: &'a [Judged<'b>]) -> Vec<&'a Judged<'b>> {
     let own = book.open_objects().filter(|object| object.run == run).map(|o| &o.identity);
     let used = book.used.iter().filter(|(of, _)| *of == run).map(|(_, identity)| identity);

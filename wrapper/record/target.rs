@@ -1,4 +1,4 @@
-//! Which process is meant, and whether it is a server that can be recorded: alive, of this place,
+//! The process that is meant, which must be a server that can be recorded: alive, of this place,
 //! one that may be looked into, the server itself and none of its children.
 
 use std::os::unix::fs::MetadataExt;
@@ -22,7 +22,7 @@ use crate::run::claim;
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) process: ProcessRef,
-    /// Whose the ledger is to be: root's where the server may act as root.
+    /// The owner that the ledger is to have: root where the server may act as root.
     pub(crate) owner: (u32, u32),
     pub(crate) engine: EngineName,
     pub(crate) program: PathBuf,
@@ -33,7 +33,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Whether it lived all the time since it was found, as the same process.
+    /// Checks that it lived all the time since it was found, as the same process.
     pub(crate) fn still_lives(&self) -> bool {
         let ended = self.held.as_ref().is_some_and(|held| held.has_ended().unwrap_or(true));
         !ended && processes::lives(self.process)
@@ -162,7 +162,7 @@ fn alive(pid: i32) -> Result<(ProcessRef, Option<PidFd>), Failure> {
     Ok((process, held.ok()))
 }
 
-/// Whose it is; refused where the caller is neither that user nor root.
+/// Returns its owner; refused where the caller is neither that user nor root.
 fn owner(pid: i32) -> Result<(u32, u32), Failure> {
     let Some(status) = read::status(pid).ok().and_then(Seen::here) else {
         return Err((exit::NO_SUCH_OBJECT, format!("there is no process {pid}")));

@@ -63,7 +63,7 @@ pub(crate) fn holder(holder: &Holder, instance: &str) -> Value {
     })
 }
 
-/// When a process began, from its start time in clock ticks since boot.
+/// Returns when a process began, from its start time in clock ticks since boot.
 pub(crate) fn since(start_ticks: u64) -> Option<String> {
     let now = shmwarden::snapshot::boot_ticks();
     let ticks_a_second = shmwarden::snapshot::ticks_a_second();

@@ -1,4 +1,4 @@
-//! What people and scripts read: log sentences, text, JSON. Foreign strings are escaped here.
+//! The output for people and scripts: log sentences, text, JSON. Foreign strings are escaped here.
 
 pub(crate) mod json;
 pub(crate) mod object;

@@ -66,7 +66,7 @@ struct Holder<'a> {
     how: &'static str,
     instance: Option<&'a str>,
     orphan: bool,
-    /// What to do about it, where that is known.
+    /// The advice on it, where there is one.
     advice: Option<String>,
 }
 

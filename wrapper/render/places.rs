@@ -1,4 +1,4 @@
-//! Where ledgers were looked for, as every document says it.
+//! The places where ledgers were looked for, as every document says it.
 
 use std::collections::BTreeSet;
 use std::path::Path;

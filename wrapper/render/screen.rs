@@ -1,4 +1,4 @@
-//! Whether stdout is a terminal, how wide, and whether it wants colours.
+//! The screen: is stdout a terminal, how wide, and does it want colours.
 
 use std::io::{IsTerminal, stdout};
 use std::os::fd::AsFd;
@@ -9,16 +9,16 @@ use shmwarden::sys::terminal;
 use crate::cli::Common;
 use crate::finding::Level;
 
-/// What stdout is.
+/// The kind of stdout.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Screen {
     /// Columns and rows, where it is a terminal.
     pub(crate) size: Option<(usize, usize)>,
-    /// Whether it may be painted.
+    /// Set where it may be painted.
     pub(crate) colour: bool,
 }
 
-/// What a terminal without a size is taken for.
+/// The size that a terminal without one is given.
 const USUAL: (usize, usize) = (80, 24);
 
 impl Screen {

@@ -1,5 +1,5 @@
-//! What rows and documents of objects share: names of users, creators, ages. Asks for each user
-//! once: a user database may be on the network.
+//! The parts that rows and documents of objects share: names of users, creators, ages. Asks for
+//! each user once: a user database may be on the network.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use crate::view::View;
 /// A view, ready to be shown.
 pub(crate) struct Shown<'a> {
     pub(crate) view: &'a View,
-    /// Who holds what, where that was looked for.
+    /// The holders, where they were looked for.
     pub(crate) holders: Option<Holders<'a>>,
     processes: BTreeMap<i32, &'a Process>,
     users: RefCell<BTreeMap<u32, Option<String>>>,
@@ -84,7 +84,7 @@ impl<'a> Shown<'a> {
         Some(Creator { pid, command })
     }
 
-    /// Who waits for a set and who operated it last, as far as the kernel tells.
+    /// Returns the waiters of a set and its last operator, as far as the kernel tells.
     pub(crate) fn waiters_and_operator(&self, subject: Subject<'_>) -> (Option<u64>, Option<i32>) {
         let members = match subject {
             Subject::Sem(set) => set.members.as_ref(),
@@ -104,7 +104,7 @@ impl<'a> Shown<'a> {
         self.processes.get(&pid).map(|process| process.comm.lossy())
     }
 
-    /// Who holds an object, where that was looked for.
+    /// Returns the holders of an object, where they were looked for.
     pub(crate) fn holding(&self, judged: &Judged<'_>) -> Option<Holding> {
         self.holders.as_ref().map(|holders| holders.of_object(judged))
     }
@@ -124,7 +124,7 @@ impl<'a> Shown<'a> {
         words
     }
 
-    /// How long ago an object was made or changed; `None` where its time lies ahead.
+    /// Returns how long ago an object was made or changed; `None` where its time lies ahead.
     pub(crate) fn age(&self, subject: Subject<'_>) -> Option<Duration> {
         self.view.look.now.duration_since(changed(subject)?).ok()
     }
@@ -139,7 +139,7 @@ impl<'a> Shown<'a> {
     }
 }
 
-/// When an object was made or last changed.
+/// Returns when an object was made or last changed.
 pub(crate) fn changed(subject: Subject<'_>) -> Option<SystemTime> {
     let seconds = u64::try_from(subject.changed()).ok()?;
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))

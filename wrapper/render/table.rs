@@ -11,7 +11,7 @@ pub(crate) struct Table {
     widths: Vec<usize>,
     /// Every cell, one behind the other, each safe for a terminal.
     text: String,
-    /// Where each cell ends, and how many characters it has: small, for there are many.
+    /// The end of each cell, and its number of characters: small, for there are many.
     cells: Vec<(u32, u32)>,
 }
 
@@ -20,13 +20,13 @@ pub(crate) struct Table {
 pub(crate) struct Heading {
     /// Its name.
     pub(crate) name: String,
-    /// Whether its cells are pushed to the right.
+    /// Set where its cells are pushed to the right.
     pub(crate) right: bool,
-    /// Whether it may be made narrower to fit.
+    /// Set where it may be made narrower to fit.
     pub(crate) may_shrink: bool,
 }
 
-/// How a table is to be printed.
+/// The way in which a table is printed.
 #[derive(Clone, Copy)]
 pub(crate) struct Style<'a> {
     /// With a line of column names.

@@ -86,7 +86,7 @@ pub(crate) fn holder(holder: &Holder) -> String {
     )
 }
 
-/// What a ledger that is a copy is, and what to do.
+/// The words on a ledger that is a copy, and what to do.
 pub(crate) const COPY: &str = "this file is not the one that the ledger was written to (it was \
     copied, restored or cloned), so its free lock proves no death; what nothing else proves dead \
     is kept. Sweep the ledger itself; where that is lost, `run` on this file goes on with it, and \

@@ -26,8 +26,9 @@ use crate::run::prepare;
 use args::SweepArgs;
 use swept::{Finding, Swept};
 
-/// How long another sweep may hold the lock of the one ledger that was named. For several ledgers
-/// nobody waits: whoever may keep a ledger there could hold up the servers of others.
+/// The longest wait for another sweep that holds the lock of the one ledger that was named. For
+/// several ledgers nobody waits: whoever may keep a ledger there could hold up the servers of
+/// others.
 const WAIT_FOR_LOCK: Duration = Duration::from_secs(10);
 /// Pause between two tries to lock, and longest pause between two looks at what is held.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -92,9 +93,9 @@ pub(crate) fn run(args: &SweepArgs, common: &Common) -> Ending {
 /// The ledgers to sweep.
 struct Sources {
     paths: Vec<PathBuf>,
-    /// Whether they were named one by one.
+    /// Set where they were named one by one.
     named: bool,
-    /// What came of looking for more.
+    /// The result of looking for more.
     found: Found,
 }
 
@@ -134,14 +135,14 @@ fn sources(args: &SweepArgs, here: &Place) -> Sources {
     Sources { paths, named: false, found }
 }
 
-/// What goes for all ledgers of this command together: how long it waits, and whom it heeds.
+/// The terms for all ledgers of this command together: how long it waits, and whom it heeds.
 #[derive(Debug)]
 struct Terms {
     /// Until when for a lock; `None` where nobody waits for one.
     lock: Option<Instant>,
     /// Until when for orphans to let go; `None` for ever.
     holders: Option<Instant>,
-    /// Where other ledgers are: what their instances use stays.
+    /// The paths of other ledgers: what their instances use stays.
     beside: Vec<PathBuf>,
 }
 
@@ -156,9 +157,9 @@ impl Terms {
     }
 }
 
-/// What the ledgers of one sweep share.
+/// The state that the ledgers of one sweep share.
 struct Together {
-    /// How much is read of the ledgers of other users.
+    /// The bounds on the ledgers of other users.
     allowance: Allowance,
     /// A look for several of them; one alone has its own.
     look: Option<Shared>,

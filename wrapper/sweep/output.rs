@@ -1,4 +1,4 @@
-//! What `sweep` has to say of each ledger: lines for people, a document for scripts.
+//! The output of `sweep` for each ledger: lines for people, a document for scripts.
 
 use serde_json::{Value, json};
 use shmwarden::sweep::{Fate, Settled, State};
@@ -7,7 +7,7 @@ use super::swept::{Finding, Swept};
 use crate::ledgers::Looked;
 use crate::render::{json, places, text};
 
-/// What there is to say of a ledger that cannot be had.
+/// The words on a ledger that cannot be had.
 const LOCKED: &str = "locked: another process has locked the ledger; nothing was touched; \
                       fuser names it, and a later sweep goes on here";
 

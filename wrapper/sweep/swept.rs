@@ -1,10 +1,10 @@
-//! What a sweep found at one path, and what came of it: made by the command, told by `render`.
+//! The result of a sweep at one path: what it found, and what came of it.
 
 use std::path::PathBuf;
 
 use shmwarden::sweep::{Report, Settled};
 
-/// What was found at one path.
+/// The finding at one path.
 #[derive(Debug)]
 pub(crate) enum Finding {
     /// A ledger that could be judged.
@@ -28,7 +28,7 @@ pub(crate) struct Swept {
     pub(crate) path: PathBuf,
     /// Its instance.
     pub(crate) instance: String,
-    /// What was found.
+    /// The findings.
     pub(crate) finding: Finding,
     /// The status that it stands for.
     pub(crate) status: u8,
@@ -52,7 +52,7 @@ impl Swept {
         }
     }
 
-    /// What went wrong, as a sentence.
+    /// Returns what went wrong, as a sentence.
     pub(crate) fn error(&self) -> Option<&str> {
         match &self.finding {
             Finding::Damaged(why) | Finding::Refused(_, why) => Some(why),

@@ -13,7 +13,7 @@ use crate::units::{ExecLine, Way};
 /// The file name of the drop-in. What is in a file of this name is written anew each time.
 pub(crate) const FILE_NAME: &str = "shmwarden.conf";
 
-/// Where the scripts lie that stand for a server's program.
+/// The directory of the scripts that stand for a server's program.
 const SCRIPTS: &str = "/usr/local/lib/shmwarden";
 
 /// A drop-in to be.
@@ -23,21 +23,21 @@ pub(crate) struct DropIn {
     pub(crate) unit: String,
     /// The path of shmwarden.
     pub(crate) program: String,
-    /// How shmwarden is to stand in it.
+    /// The integration.
     pub(crate) way: Way,
-    /// What the unit starts, as written there.
+    /// The commands that the unit starts, as written there.
     pub(crate) starts: Vec<ExecLine>,
-    /// Whether that has the prefix already.
+    /// Set where those have the prefix already.
     pub(crate) is_prefixed: bool,
-    /// Whether the unit takes notifications of any of its processes.
+    /// Set where the unit takes notifications of any of its processes.
     pub(crate) passes_all: bool,
-    /// Whether the unit has a state directory for shmwarden.
+    /// Set where the unit has a state directory for shmwarden.
     pub(crate) has_state: bool,
-    /// Whether it sweeps before the start.
+    /// Set where it sweeps before the start.
     pub(crate) has_pre: bool,
-    /// Whether it records after the start.
+    /// Set where it records after the start.
     pub(crate) has_record: bool,
-    /// Whether it sweeps after the stop.
+    /// Set where it sweeps after the stop.
     pub(crate) has_post: bool,
     /// The name that the server's lines bear in the journal, where the unit gives none.
     pub(crate) identifier: Option<String>,
@@ -52,7 +52,7 @@ pub(crate) struct Cluster {
     pub(crate) version: String,
     /// Its `pg_ctl.conf`.
     pub(crate) configuration: String,
-    /// Where its user's ledgers are.
+    /// The directory of its user's ledgers.
     pub(crate) ledgers: String,
 }
 
@@ -67,7 +67,7 @@ impl Cluster {
 }
 
 impl DropIn {
-    /// Where it belongs.
+    /// Returns the path where it belongs.
     fn path(&self) -> String {
         format!("/etc/systemd/system/{}.d/{FILE_NAME}", self.unit)
     }
@@ -80,7 +80,7 @@ impl DropIn {
         Some((cluster.script(), text))
     }
 
-    /// What has to be done beside the drop-in.
+    /// Returns what has to be done beside the drop-in.
     fn steps(&self) -> Vec<String> {
         let Some((cluster, (path, text))) = self.cluster.as_ref().zip(self.script()) else {
             return Vec::new();

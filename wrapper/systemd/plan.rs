@@ -1,4 +1,4 @@
-//! How shmwarden is to stand in a unit: which way, and what of it is there already.
+//! The plan for a unit: which integration, and what of it is there already.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -38,15 +38,15 @@ pub(super) fn service_name(unit: &str) -> Result<String, NoAnswer> {
     Ok(name)
 }
 
-/// Whether it may name one unit (`systemd.unit(5)`). `systemctl` takes others for patterns, which
-/// name many, and for paths, which it turns into another name.
+/// Checks that it may name one unit (`systemd.unit(5)`). `systemctl` takes others for patterns,
+/// which name many, and for paths, which it turns into another name.
 fn is_valid(name: &str) -> bool {
     const MOST_BYTES: usize = 255;
     let is_part = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
     name.len() <= MOST_BYTES && !name.starts_with(['.', '@']) && name.chars().all(is_part)
 }
 
-/// That systemd has the unit.
+/// Checks that systemd has the unit.
 pub(super) fn must_be_loaded(unit: &str, properties: &UnitProperties) -> Result<(), NoAnswer> {
     let text = match properties.get("LoadState") {
         "loaded" => return Ok(()),
@@ -123,7 +123,7 @@ pub(super) fn make(
     })
 }
 
-/// What the drop-in changes that somebody may have meant otherwise.
+/// Returns what the drop-in changes that somebody may have meant otherwise.
 pub(super) fn findings(drop_in: &DropIn) -> Vec<Finding> {
     if drop_in.way == Way::Record {
         return Vec::new();

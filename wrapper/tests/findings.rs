@@ -1,5 +1,5 @@
-//! What `doctor` and `systemd` can find, from literals: the machine's settings and limits, ledgers,
-//! logind, units.
+//! The findings of `doctor` and `systemd`, from literals: the machine's settings and limits,
+//! ledgers, logind, units.
 
 use std::path::PathBuf;
 

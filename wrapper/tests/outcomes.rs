@@ -1,4 +1,4 @@
-//! What can come of an object, and every error of the library.
+//! The outcomes of an object, and every error of the library.
 
 use std::io;
 use std::path::{Path, PathBuf};

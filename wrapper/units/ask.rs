@@ -1,4 +1,4 @@
-//! What `systemctl` says, within a time limit.
+//! Asks `systemctl`, within a time limit.
 
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::AsFd;
@@ -29,7 +29,7 @@ fn no_answer(status: u8, text: impl Into<String>) -> NoAnswer {
     NoAnswer { status, text: text.into() }
 }
 
-/// What `systemctl ARGS...` prints.
+/// Returns what `systemctl ARGS...` prints.
 pub(crate) fn systemctl(args: &[&str]) -> Result<String, NoAnswer> {
     systemctl_within(args, LONGEST)
 }
@@ -63,7 +63,7 @@ pub(crate) fn systemctl_within(args: &[&str], longest: Duration) -> Result<Strin
     }
 }
 
-/// What a process said, and how it ended.
+/// The output of a process, and its end.
 struct Said {
     out: Vec<u8>,
     err: Vec<u8>,
@@ -83,7 +83,8 @@ fn listen(child: &mut Child, longest: Duration) -> Option<Said> {
     said
 }
 
-/// How it ended; `None` where it has not until then. It may close its outputs and live on.
+/// Waits for its end; `None` where it has not ended until then. It may close its outputs and live
+/// on.
 fn wait(child: &mut Child, deadline: Instant) -> Option<io::Result<ExitStatus>> {
     loop {
         match child.try_wait() {

@@ -1,5 +1,5 @@
-//! What in a unit does not fit: what would happen, and what to do. The comments say what was seen
-//! under systemd 252; `tests/host/` sees it again.
+//! The settings of a unit that do not fit: what would happen, and what to do. The comments say what
+//! was seen under systemd 252; `tests/host/` sees it again.
 
 use super::properties::{UnitProperties, Way};
 use crate::finding::Finding;
@@ -22,8 +22,8 @@ const NEEDED_CALLS: [&str; 14] = [
     "pidfd_open",
 ];
 
-/// What does not fit in a unit in which shmwarden stands, or is to stand, that way. Findings of
-/// level ok say of hardening that is often suspected that it does no harm.
+/// Returns what does not fit in a unit in which shmwarden stands, or is to stand, that way.
+/// Findings of level ok say of hardening that is often suspected that it does no harm.
 pub(crate) fn judge(unit: &UnitProperties, way: Way) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(stale_text(unit));

@@ -1,9 +1,9 @@
-//! What `systemctl show UNIT` prints: `NAME=VALUE`, a line each, some names several times.
+//! The output of `systemctl show UNIT`: `NAME=VALUE`, a line each, some names several times.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// How shmwarden stands in a unit.
+/// The integration of shmwarden in a unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
     /// In front of the server, as the unit's main process.
@@ -40,7 +40,7 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Whether it is this program with that sub-command.
+    /// Checks that it is this program with that sub-command.
     pub(crate) fn is_ours(&self, command: &str) -> bool {
         let name = Path::new(&self.path).file_name().unwrap_or_default();
         let mut words = self.words.split_whitespace().skip(1);
@@ -68,7 +68,7 @@ impl UnitProperties {
         self.all(name).last().map_or("", String::as_str)
     }
 
-    /// Whether a switch is on.
+    /// Checks that a switch is on.
     pub(crate) fn is_on(&self, name: &str) -> bool {
         self.get(name) == "yes"
     }
@@ -94,8 +94,8 @@ impl UnitProperties {
         found.iter().find_map(|program| manager(&program.words)).filter(|name| !forks(name))
     }
 
-    /// How shmwarden stands in this unit now, if it does. In-place mode is seen only where the unit
-    /// itself says so, not where a tool starts it.
+    /// Returns the integration of this unit, if it has one. In-place mode is seen only where the
+    /// unit itself says so, not where a tool starts it.
     pub(crate) fn way(&self) -> Option<Way> {
         let any = |name: &str, command: &str| {
             self.programs(name).iter().any(|program| program.is_ours(command))

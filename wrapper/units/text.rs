@@ -1,8 +1,8 @@
 //! The text of a unit with its drop-ins, as `systemctl cat UNIT` prints it, and the command lines
 //! in it as they were written: quotes, specifiers (`%i`) and variables stay what they are.
 
-/// What ends a line, and what parts words, for systemd (`read_line`, `extract_first_word`). A blank
-/// of Unicode is a letter like any other.
+/// The characters that end a line, and those that part words, for systemd (`read_line`,
+/// `extract_first_word`). A blank of Unicode is a letter like any other.
 const ENDS: [char; 3] = ['\n', '\r', '\0'];
 const BLANKS: [char; 4] = [' ', '\t', '\n', '\r'];
 
@@ -88,14 +88,15 @@ pub(crate) struct ExecLine {
 }
 
 impl ExecLine {
-    /// Whether it runs the program of that name.
+    /// Checks that it runs the program of that name.
     pub(crate) fn runs(&self, name: &str) -> bool {
         let path = self.path.trim_matches(['"', '\'']);
         path.rsplit('/').next() == Some(name)
     }
 }
 
-/// Whether its last backslash is none that another one escapes. One before a blank ends no line.
+/// Checks that its last backslash is none that another one escapes. One before a blank ends no
+/// line.
 fn goes_on(line: &str) -> bool {
     let others = line.trim_end_matches('\\');
     (line.len() - others.len()) % 2 == 1

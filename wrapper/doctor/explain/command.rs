@@ -16,7 +16,7 @@ use crate::render::shown::Shown;
 use crate::render::{self, text};
 use crate::view::{View, Wanted};
 
-/// What is kept of stdin, in bytes: the end of a log.
+/// The bytes of stdin that are kept: the end of a log.
 const KEPT_BYTES: usize = 256 << 10;
 /// Most that is read to come to that end, in bytes.
 const MOST_BYTES: u64 = 4 << 30;

@@ -59,7 +59,7 @@ impl Errno {
         }
     }
 
-    /// What `strerror` says: glibc first, then musl where that differs.
+    /// Returns the words of `strerror`: glibc first, then musl where that differs.
     pub(crate) fn words(self) -> &'static [&'static str] {
         match self {
             Self::NoSpace => &["No space left on device"],

@@ -1,4 +1,4 @@
-//! What there is on this machine that bears on a message, as sentences. Pure: of a look that others
+//! The facts of this machine that bear on a message, as sentences. Pure: of a look that others
 //! took.
 
 use shmwarden::judge::status::holders::Holding;
@@ -25,7 +25,7 @@ pub(crate) struct Scene<'a> {
     pub(crate) limits: &'a Limits,
     /// The limits with their use.
     pub(crate) table: &'a [Limit],
-    /// Who holds an object.
+    /// The holders of an object.
     pub(crate) holding: &'a dyn Fn(&Judged<'_>) -> Holding,
     /// Names of users.
     pub(crate) names: Names<'a>,
@@ -78,7 +78,7 @@ impl Scene<'_> {
         ))
     }
 
-    /// Whether a process works in a directory; a process whose directory is not known does not.
+    /// Checks that a process works in a directory; a process whose directory is not known does not.
     pub(crate) fn works_in(&self, pid: i32, directory: &str) -> bool {
         let process = self.look.process(pid).here();
         process.is_some_and(|one| match &one.cwd {
@@ -87,8 +87,8 @@ impl Scene<'_> {
         })
     }
 
-    /// Whether the server of a segment may live: it is claimed, its creator holds it, or one of its
-    /// holders is the parent of another.
+    /// Checks for a server of a segment that may live: it is claimed, its creator holds it, or one
+    /// of its holders is the parent of another.
     pub(crate) fn server_may_live(&self, one: &Judged<'_>) -> bool {
         let pids: Vec<i32> =
             (self.holding)(one).holders.iter().map(|held| held.holder.process.pid).collect();
@@ -109,7 +109,7 @@ impl Scene<'_> {
         })
     }
 
-    /// What an object is, whose, and who holds it.
+    /// Describes an object: what it is, whose, and who holds it.
     pub(crate) fn describe(&self, one: &Judged<'_>) -> Vec<String> {
         let subject = one.subject;
         let owner = (self.names)(subject.owner().0);
@@ -165,8 +165,8 @@ impl Scene<'_> {
         self.table.iter().find(|limit| limit.name == name)
     }
 
-    /// Whether so much more does not fit under a limit, with a sentence that says so or not; `None`
-    /// where that is not known.
+    /// Checks that so much more does not fit under a limit, with a sentence that says so or not;
+    /// `None` where that is not known.
     pub(crate) fn room(&self, name: &str, more: u64) -> Option<(bool, String)> {
         let limit = self.limit(name)?;
         let (used, most) = (limit.used?, limit.limit?);
@@ -187,7 +187,7 @@ impl Scene<'_> {
         Some((full, text))
     }
 
-    /// Who takes most of a limit, and what frees it or makes room for so much more.
+    /// Returns who takes most of a limit, and what frees it or makes room for so much more.
     pub(crate) fn crowd(&self, name: &str, more: u64) -> Option<(Option<String>, String)> {
         let page = self.limits.page_bytes;
         let limit = self.limit(name)?;

@@ -39,7 +39,7 @@ impl Call {
     }
 }
 
-/// What a message is about.
+/// The topic of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Topic {
     /// A call failed.
@@ -98,7 +98,7 @@ impl Topic {
 /// A message taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Message {
-    /// What it is about.
+    /// Its topic.
     pub(crate) topic: Topic,
     /// Why, where it says so.
     pub(crate) errno: Option<Errno>,
@@ -231,7 +231,7 @@ fn topic(lower: &str, errno: Option<Errno>) -> Option<Topic> {
     }
 }
 
-/// What is said of `postmaster.pid`; a socket's lock file is another matter.
+/// Returns the topic of a message about `postmaster.pid`; a socket's lock file is another matter.
 fn lock_file(lower: &str) -> Option<Topic> {
     let says = |phrase: &str| lower.contains(phrase);
     let of_directory = !says(".s.pgsql.") && !says("using socket file");
@@ -323,7 +323,7 @@ fn number_after(lower: &str, phrase: &str) -> Option<u64> {
     number(lower.get(at..)?.trim_start())
 }
 
-/// What stands in quotes right behind a phrase.
+/// Returns what stands in quotes right behind a phrase.
 fn quoted_after(text: &str, lower: &str, phrase: &str) -> Option<String> {
     lower.match_indices(phrase).find_map(|(at, _)| {
         let rest = text.get(at + phrase.len()..)?.trim_start().strip_prefix('"')?;

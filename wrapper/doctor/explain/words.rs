@@ -1,6 +1,6 @@
 //! Words in a message.
 
-/// Where a word stands that is no part of a longer one.
+/// Finds a word that is no part of a longer one.
 pub(crate) fn contains_word(lower: &str, word: &str) -> Option<usize> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let found = lower.match_indices(word).find(|(at, _)| {

@@ -13,7 +13,7 @@ use crate::doctor::explain::{Message, Scene, Topic};
 /// Most servers that are named.
 const NAMED: usize = 5;
 
-/// What a message about the file means.
+/// Explains a message about the file.
 pub(crate) fn lock_file(message: &Message, scene: &Scene<'_>) -> Answer {
     match message.topic {
         Topic::LockFileEmpty => unfinished(

@@ -15,11 +15,11 @@ use super::{Call, Errno, Message, Scene, Topic};
 /// A message in words.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Answer {
-    /// What it means.
+    /// The meaning.
     pub(crate) means: String,
-    /// What was found on this machine, a sentence each.
+    /// The facts of this machine, a sentence each.
     pub(crate) here: Vec<String>,
-    /// What to run or to do, the first thing first.
+    /// The commands to run or things to do, the first one first.
     pub(crate) run: Vec<String>,
 }
 

@@ -42,7 +42,7 @@ pub(crate) fn not_mine(call: Call, message: &Message, scene: &Scene<'_>) -> Answ
     answer
 }
 
-/// What was there is there no more, while a server used it.
+/// Explains that something is there no more, while a server used it.
 pub(crate) fn vanished(message: &Message, scene: &Scene<'_>) -> Answer {
     let mut answer = Answer::of(
         "Somebody removed shared memory or semaphores from under a running server. Usually that is \
