@@ -7,7 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum, ValueHint};
 use shmwarden::judge::status::{Kind, Status};
 
-use super::columns::Column;
+use super::columns::{COLUMNS, Column, column};
 use crate::cli::{LedgerArgs, duration};
 
 /// Options of `list`.
@@ -30,10 +30,10 @@ pub(crate) struct ListArgs {
     /// Show these columns
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',', ignore_case = true,
           value_parser = columns())]
-    pub(crate) output: Vec<Column>,
+    pub(crate) output: Vec<&'static Column>,
     /// Sort by a column; with a - before it, the largest first
     #[arg(long, value_name = "COLUMN", allow_hyphen_values = true, value_parser = sorting)]
-    pub(crate) sort: Option<(Column, bool)>,
+    pub(crate) sort: Option<(&'static Column, bool)>,
     /// Sizes in bytes
     #[arg(long)]
     pub(crate) bytes: bool,
@@ -86,8 +86,9 @@ fn verdicts() -> impl TypedValueParser<Value = Status> {
     one_of(Status::ALL, Status::word)
 }
 
-fn columns() -> impl TypedValueParser<Value = Column> {
-    one_of(Column::ALL, Column::option)
+fn columns() -> impl TypedValueParser<Value = &'static Column> {
+    let names = PossibleValuesParser::new(COLUMNS.iter().map(|column| column.name));
+    names.try_map(|said| column(&said).ok_or("no such column"))
 }
 
 /// A parser of words that each stand for one value.
@@ -105,16 +106,12 @@ where
     })
 }
 
-fn sorting(text: &str) -> Result<(Column, bool), String> {
+fn sorting(text: &str) -> Result<(&'static Column, bool), String> {
     let (name, descending) = match text.strip_prefix('-') {
         Some(name) => (name, true),
         None => (text, false),
     };
-    let named = |column: &Column| column.option().eq_ignore_ascii_case(name);
-    match Column::ALL.into_iter().find(named) {
-        Some(column) => Ok((column, descending)),
-        None => {
-            Err(format!("no such column; there are {}", Column::ALL.map(Column::option).join(", ")))
-        }
-    }
+    let names = || COLUMNS.iter().map(|column| column.name).collect::<Vec<_>>().join(", ");
+    let column = column(name).ok_or_else(|| format!("no such column; there are {}", names()))?;
+    Ok((column, descending))
 }

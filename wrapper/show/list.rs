@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use shmwarden::judge::status::{Judged, Kind};
 
-use super::columns::Column;
+use super::columns::{self, COLUMNS, Column, Needs};
 use super::list_output::{self, Looks};
-use super::{cells, prometheus};
+use super::prometheus;
 use crate::cli::Common;
 use crate::exit::{self, Ending};
 use crate::host::{kernel, limit};
@@ -67,14 +67,15 @@ fn once(filter: &Filter<'_>, common: &Common) -> Result<Option<u8>, u8> {
     // The limits are of all objects, whichever are asked for.
     let all = format == Format::Prometheus;
     let kind = |kind| all || args.kind.is_empty() || args.kind.contains(&kind);
-    let holders = args.holders || columns.contains(&Column::Holders);
+    let needs = |what| columns.iter().any(|column| column.needs == what);
+    let holders = args.holders || needs(Needs::Holders);
     let wanted = Wanted {
         sets: kind(Kind::Sem),
         queues: kind(Kind::Msg),
         files: kind(Kind::Posix),
         maps: holders,
         owners: true,
-        details: format == Format::Json || columns.contains(&Column::Resident),
+        details: format == Format::Json || needs(Needs::Details),
         ledgers: format == Format::Prometheus,
         ..Wanted::default()
     };
@@ -159,18 +160,14 @@ fn on_screen(text: String, screen: Screen, watched: bool) -> String {
     format!("{HOME}{body}{END_OF_SCREEN}")
 }
 
-fn columns(args: &ListArgs, common: &Common) -> Vec<Column> {
-    let mut columns = args.output.clone();
-    if columns.is_empty() {
-        columns.extend(Column::USUAL);
-        if args.holders {
-            columns.push(Column::Holders);
-        }
-        if common.verbose {
-            columns.push(Column::Reason);
-        }
+fn columns(args: &ListArgs, common: &Common) -> Vec<&'static Column> {
+    if !args.output.is_empty() {
+        return args.output.clone();
     }
-    columns
+    let usual = COLUMNS.iter().filter(|column| column.is_usual);
+    let holders = columns::column(columns::HOLDERS).filter(|_| args.holders);
+    let reason = columns::column(columns::REASON).filter(|_| common.verbose);
+    usual.chain(holders).chain(reason).collect()
 }
 
 impl Filter<'_> {
@@ -197,11 +194,11 @@ impl Filter<'_> {
 fn sorted<'a>(
     objects: Vec<Judged<'a>>,
     shown: &Shown<'_>,
-    column: Column,
+    column: &Column,
     descending: bool,
 ) -> Vec<Judged<'a>> {
     let keyed = objects.into_iter();
-    let keyed = keyed.map(|one| (cells::order(column, &one, shown), one));
+    let keyed = keyed.map(|one| (column.order(&one, shown), one));
     let mut keyed: Vec<((u64, String), Judged<'a>)> = keyed.collect();
     keyed.sort_by(|(a, _), (b, _)| if descending { b.cmp(a) } else { a.cmp(b) });
     keyed.into_iter().map(|(_, one)| one).collect()

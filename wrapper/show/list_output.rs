@@ -6,8 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use shmwarden::judge::status::{Judged, Status};
 
-use super::cells;
-use super::columns::Column;
+use super::columns::{Column, VERDICT};
 use crate::ledgers::robbery::{self, Lost};
 use crate::render::object::{self, Object};
 use crate::render::places::Place;
@@ -19,7 +18,7 @@ use crate::render::{json, places, text};
 /// How a table is to look.
 #[derive(Debug)]
 pub(crate) struct Looks {
-    pub(crate) columns: Vec<Column>,
+    pub(crate) columns: Vec<&'static Column>,
     pub(crate) in_bytes: bool,
     /// Column names, totals and advice, too.
     pub(crate) headings: bool,
@@ -82,7 +81,7 @@ pub(crate) fn text(objects: &[Judged<'_>], shown: &Shown<'_>, looks: &Looks) -> 
         let paint = move |index: usize, cell: Option<&str>, text: String| {
             let word = match (columns.get(index), cell) {
                 (_, None) => return screen.bold(text),
-                (Some(Column::Verdict), Some(word)) => word,
+                (Some(column), Some(word)) if column.name == VERDICT => word,
                 _ => return text,
             };
             match Status::ALL.into_iter().find(|known| known.word() == word) {
@@ -108,15 +107,15 @@ pub(crate) fn text(objects: &[Judged<'_>], shown: &Shown<'_>, looks: &Looks) -> 
 
 fn table(objects: &[Judged<'_>], shown: &Shown<'_>, looks: &Looks) -> Table {
     let columns = looks.columns.iter().map(|column| Heading {
-        name: column.option().to_uppercase(),
-        right: column.is_number(),
-        may_shrink: column.may_shrink(),
+        name: column.name.to_uppercase(),
+        right: column.right,
+        may_shrink: column.may_shrink,
     });
     let mut table = Table::new(columns.collect());
     table.reserve(objects.len());
     for one in objects {
         for column in &looks.columns {
-            table.add(|out| cells::write(*column, one, shown, looks.in_bytes, out));
+            table.add(|out| column.write(one, shown, looks.in_bytes, out));
         }
     }
     table

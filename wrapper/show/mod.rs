@@ -1,7 +1,6 @@
 //! `list` and `who`: what there is, whose it is, who holds it. Changes nothing.
 
 pub(crate) mod args;
-mod cells;
 pub(crate) mod columns;
 pub(crate) mod list;
 pub(crate) mod list_output;

@@ -35,7 +35,7 @@ use crate::record::target::Target;
 use crate::render::json_text;
 use crate::render::screen::Screen;
 use crate::render::shown::Shown;
-use crate::show::columns::Column;
+use crate::show::columns::{COLUMNS, REASON};
 use crate::show::list_output::Looks;
 use crate::show::{list_output, who_output};
 use crate::sweep::swept::{Finding, Swept};
@@ -96,10 +96,9 @@ fn list_is_as_it_was() {
         complete: true,
         screen: Screen::default(),
     };
-    let mut columns = Column::ALL.to_vec();
-    columns.retain(|column| *column != Column::Reason);
+    let columns = COLUMNS.iter().filter(|column| column.name != REASON).collect();
     let all = list_output::text(&judged, &shown, &looks(columns));
-    let nothing = list_output::text(&[], &shown, &looks(Column::ALL.to_vec()));
+    let nothing = list_output::text(&[], &shown, &looks(COLUMNS.iter().collect()));
     compare("list.out", &(all + &nothing));
 }
 
