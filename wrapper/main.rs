@@ -13,6 +13,7 @@ mod ledgers;
 mod log;
 mod output_file;
 mod record;
+mod recording;
 mod render;
 mod run;
 mod show;
@@ -24,11 +25,9 @@ mod view;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
     shmwarden::sys::entry::outlive_the_file_size_limit();
-    let cli = match cli::Cli::try_parse() {
+    let cli: cli::Cli = match clap::Parser::try_parse() {
         Ok(cli) => cli,
         Err(error) => return exit::usage(&error),
     };

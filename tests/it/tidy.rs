@@ -103,10 +103,6 @@ const PURE: [&str; 25] = [
 const SLICES: [&str; 9] =
     ["adopt", "command", "doctor", "history", "record", "run", "show", "sweep", "systemd"];
 
-/// Imports of one slice by another that are to go.
-const KNOWN_IMPORTS: [(&str, &str); 4] =
-    [("adopt", "run"), ("record", "run"), ("record", "sweep"), ("sweep", "run")];
-
 /// Modules of the program that may name slices: they give each command its options and its turn.
 const FRONT: [&str; 4] = ["main", "cli", "completions", "tests"];
 
@@ -189,7 +185,6 @@ fn a_command_imports_no_other() {
         }
         let imports = code::crate_imports(&source.production).into_iter();
         let wrong = imports.filter(|room| SLICES.contains(room) && *room != own);
-        let wrong = wrong.filter(|room| !KNOWN_IMPORTS.contains(&(own, *room)));
         wrong.map(|room| format!("{own} imports the command {room}")).collect()
     });
 }

@@ -24,9 +24,9 @@ use shmwarden::{Error, Result};
 
 use crate::cli::Common;
 use crate::exit::{self, Ending};
+use crate::ledgers::directory;
 use crate::ledgers::{self, Named};
 use crate::render;
-use crate::run::directory;
 use args::AdoptArgs;
 use candidate::Candidate;
 use unowned::Asked;

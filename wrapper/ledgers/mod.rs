@@ -1,5 +1,6 @@
 //! The paths of ledgers: the default place, the name of an instance, what lies in a directory.
 
+pub(crate) mod directory;
 pub(crate) mod find;
 mod held;
 mod instance;
@@ -7,6 +8,7 @@ mod listed;
 mod own;
 mod reading;
 pub(crate) mod robbery;
+pub(crate) mod runs;
 mod units;
 mod users;
 

@@ -17,9 +17,8 @@ use shmwarden::sys::user;
 
 use super::{Failure, failed, target::Target};
 use crate::exit;
+use crate::ledgers::{directory, runs};
 use crate::render::text::safe;
-use crate::run::{directory, prepare};
-use crate::sweep as command;
 
 /// The longest wait for a sweep that holds the lock.
 const WAIT_FOR_SWEEP: Duration = Duration::from_secs(30);
@@ -38,7 +37,7 @@ pub(super) fn open(path: &Path, target: &Target, is_default: bool) -> Result<Led
     }
     let mut ledger = locked(path, target)?;
     let tail = ledger.read().map_err(failed)?;
-    prepare::refuse_adopted(&ledger).map_err(failed)?;
+    runs::refuse_adopted(&ledger).map_err(failed)?;
     let aside = match tail {
         Tail::Clean => None,
         Tail::Torn => {
@@ -56,7 +55,7 @@ pub(super) fn open(path: &Path, target: &Target, is_default: bool) -> Result<Led
         log::error!("{error}; it is kept as {}, and a fresh one begins", aside.display());
         ledger = locked(path, target)?;
     } else if compact::is_due(&ledger) {
-        prepare::shorten(&mut ledger);
+        runs::shorten(&mut ledger);
     }
     Ok(ledger)
 }
@@ -77,7 +76,7 @@ fn locked(path: &Path, target: &Target) -> Result<Ledger, Failure> {
         if ledger.try_lock().map_err(failed)? {
             return Ok(ledger);
         }
-        let runner = command::runner(path);
+        let runner = runs::runner(path);
         let patience = if runner.is_some() { WAIT_FOR_RECORD } else { WAIT_FOR_SWEEP };
         if began.elapsed() >= patience {
             let who = runner.unwrap_or_else(|| "another process has locked it".to_owned());
@@ -133,7 +132,7 @@ pub(super) fn run_of(
     let words = read::cmdline(target.process.pid).here().unwrap_or_default();
     let words = words.strip_suffix(b"\0").unwrap_or(&words).split(|&byte| byte == 0);
     let words: Vec<Bytes> = words.map(|word| Bytes(word.to_vec())).collect();
-    Ok((prepare::begin_recorded(ledger, &words).map_err(failed)?, None))
+    Ok((runs::begin_recorded(ledger, &words).map_err(failed)?, None))
 }
 
 fn claim_of(run: &Run, process: ProcessRef) -> Option<Claim> {

@@ -13,7 +13,7 @@ use shmwarden::sys;
 
 /// Most objects of others that one pass notes as used.
 pub(super) const MOST_USED: usize = 1000;
-use crate::run::watch::sets;
+use crate::recording::sets;
 
 /// Judges the sets and queues of a look; what is there at the first `record` and not proven is
 /// never taken for the server's by a later one.

@@ -14,8 +14,8 @@ use shmwarden::{Error, Result, sweep};
 
 use super::calls;
 use super::target::Target;
-use crate::run::claim::{self, Server};
-use crate::run::watch::{Watch, sets};
+use crate::recording::claim::{self, Server};
+use crate::recording::{Watch, sets};
 
 /// Rounds until every list is read: main segment, its role, control segment, what that lists.
 const ROUNDS: usize = 4;

@@ -15,8 +15,8 @@ use super::Failure;
 use super::args::RecordArgs;
 use crate::exit;
 use crate::ledgers;
+use crate::recording::claim;
 use crate::render::text::safe;
-use crate::run::claim;
 
 /// A server that lives.
 #[derive(Debug)]

@@ -1,24 +1,24 @@
 //! The launcher: starts the server behind a claim that is on disk, passes signals on, watches, and
 //! cleans up after its death. One thread, one loop; the table is in `state`.
 
-mod ancestry;
-pub(crate) mod claim;
-pub(crate) mod directory;
 mod events;
-mod generic_files;
 mod in_place;
 mod launcher;
 mod notify;
 mod orphans;
 mod pace;
-pub(crate) mod prepare;
+mod prepare;
 mod program;
 mod scribe;
 mod state;
-pub(crate) mod watch;
 
 use std::path::{Path, PathBuf};
 
+use ancestry::Family;
+use claim::Server;
+use launcher::Launcher;
+use notify::Relay;
+use prepare::Trouble;
 use shmwarden::object::Bytes;
 use shmwarden::sys::signals::SignalFd;
 use shmwarden::sys::{gate, process, signals};
@@ -26,11 +26,7 @@ use shmwarden::sys::{gate, process, signals};
 use crate::cli::{IfLedgerFails, RunArgs};
 use crate::exit::{self, Ending};
 use crate::ledgers::{self, Named};
-use ancestry::Family;
-use claim::Server;
-use launcher::Launcher;
-use notify::Relay;
-use prepare::Trouble;
+use crate::recording::{self as watch, ancestry, claim};
 
 /// `shmwarden run`.
 pub(crate) fn run(args: &RunArgs) -> Ending {
@@ -56,7 +52,7 @@ fn start(args: &RunArgs) -> Result<Launcher, Failure> {
     let inherited = events::open_descriptors();
     let wait = prepare::WAIT_FOR_SWEEP;
     let opened = prepare::ledger(&plan.ledger, plan.is_default, wait).and_then(|mut ledger| {
-        let run = prepare::begin(&mut ledger, &plan.argv)?;
+        let run = ledgers::runs::begin(&mut ledger, &plan.argv)?;
         Ok((ledger, run))
     });
     let ledger = ledger_or_none(opened, args)?;

@@ -13,16 +13,16 @@ use shmwarden::ledger::compact;
 use shmwarden::ledger::file::{For, Ledger};
 use shmwarden::ledger::limits::Allowance;
 use shmwarden::object::Place;
-use shmwarden::snapshot::{place, processes};
+use shmwarden::snapshot::place;
 use shmwarden::sweep::{self, Fate, Report, Settled, Shared, State};
 use shmwarden::sys::pidfd::PidFd;
 use shmwarden::{Error, Result};
 
 use crate::cli::Common;
 use crate::exit::{self, Ending};
+use crate::ledgers::runs;
 use crate::ledgers::{self, Found, Named, Reach};
 use crate::render;
-use crate::run::prepare;
 use args::SweepArgs;
 use swept::{Finding, Swept};
 
@@ -228,7 +228,7 @@ fn try_once(
         if ledger.try_lock()? {
             break ledger;
         }
-        if let Some(who) = runner(path) {
+        if let Some(who) = runs::runner(path) {
             return Ok(Finding::Busy(who));
         }
         if terms.lock.is_none_or(|until| Instant::now() >= until) {
@@ -274,29 +274,9 @@ fn try_once(
     let is_done = |one: &Settled| matches!(one.result, Fate::Removed | Fate::Gone);
     let shorter = report.objects.iter().any(is_done) && ledger.book.is_of_adopted();
     if !args.dry_run && shorter && compact::is_due(&ledger) {
-        prepare::shorten(&mut ledger);
+        runs::shorten(&mut ledger);
     }
     Ok(Finding::Settled(report))
-}
-
-/// The launcher and server of a run that holds the lock.
-pub(crate) fn runner(path: &Path) -> Option<String> {
-    let mut ledger = Ledger::open(path, For::Reading).ok()?;
-    ledger.read().ok()?;
-    let here = place::here().ok()?;
-    let run = ledger.book.open_runs().last()?;
-    let same = ledger.book.places.get(run.place)?.pid_namespace == here.pid_namespace;
-    if same && !processes::lives(run.start.launcher) {
-        return None;
-    }
-    let server: Vec<String> =
-        run.claims.iter().map(|claim| claim.process.pid.to_string()).collect();
-    let launcher = run.start.launcher.pid;
-    let watches = match run.start.recorded {
-        true => format!("process {launcher} is recording"),
-        false => format!("launcher process {launcher} watches over"),
-    };
-    Some(format!("{watches} server process {}", server.join(", ")))
 }
 
 fn wait_for_holders(reports: &[&Report], until: Option<Instant>) {

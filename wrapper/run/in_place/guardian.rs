@@ -16,8 +16,9 @@ use shmwarden::sys::{process, signals};
 
 use super::super::ancestry::Family;
 use super::super::launcher::{Launcher, Start, Ward};
-use super::super::{Plan, claim, events, prepare};
+use super::super::{Plan, claim, events};
 use crate::cli::RunArgs;
+use crate::ledgers;
 use crate::log as logging;
 
 /// Where the system takes log lines (`syslog(3)`).
@@ -67,7 +68,8 @@ impl Guardian<'_> {
         let rows = claim::segments_before();
         let Self { args, plan, mut ledger, gated, pidfd, .. } = self;
         let process = claim::process(gated.pid)?;
-        let run = prepare::begin(&mut ledger, &plan.argv).map_err(|error| error.to_string())?;
+        let run =
+            ledgers::runs::begin(&mut ledger, &plan.argv).map_err(|error| error.to_string())?;
         let start = Start {
             program: plan.program.clone(),
             server: plan.server.clone(),

@@ -14,7 +14,7 @@ use shmwarden::sys::{msg, sem};
 use shmwarden::{Result, attribute};
 
 use super::Watch;
-use crate::run::ancestry::children_of;
+use super::ancestry::children_of;
 
 /// Most sets whose operators are asked for in one look, those first that were not asked longest.
 const MOST_ASKED: usize = 16;

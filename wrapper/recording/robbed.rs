@@ -11,8 +11,8 @@ use shmwarden::object::{Identity, Segment, ShmFile};
 use shmwarden::sys::shm::Row;
 
 use super::Watch;
+use super::generic_files;
 use crate::ledgers::robbery::{self, Finding, Keeper, Suspect};
-use crate::run::generic_files;
 
 /// Longest time between two looks; a little more than between two of the tables, which include it.
 const STEADY: Duration = Duration::from_millis(1250);

@@ -15,7 +15,7 @@ use shmwarden::snapshot::{contents, identity_of, shm_files};
 use shmwarden::sys::shm::Row;
 
 use super::Watch;
-use crate::run::claim;
+use super::claim;
 
 /// Looks at one main segment's header before it is left to the death of the server.
 const HEADER_TRIES: u32 = 200;

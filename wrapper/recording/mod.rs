@@ -1,7 +1,10 @@
-//! Watching a server that lives: what appears, what goes, what its own lists name. Reads kernel
-//! tables only; nothing here waits for a disk or disturbs the server.
+//! Recording a server that lives, for `run` and `record`: what appears, what goes, what its own
+//! lists name. Reads kernel tables only; nothing here waits for a disk or disturbs the server.
 
+pub(crate) mod ancestry;
+pub(crate) mod claim;
 mod fresh;
+mod generic_files;
 mod header;
 mod last;
 mod robbed;
@@ -11,6 +14,10 @@ mod users;
 
 use std::collections::BTreeSet;
 
+use ancestry::Family;
+use claim::Server;
+use fresh::{Appeared, Maker, Undecided};
+use generic_files::GenericFiles;
 use shmwarden::Result;
 use shmwarden::attribute;
 use shmwarden::engine::{self, EngineName};
@@ -20,11 +27,6 @@ use shmwarden::ledger::record::{Claim, How, ObjectSeen, Record, Role};
 use shmwarden::object::{Identity, ProcessRef};
 use shmwarden::snapshot::{self, identity_of, processes, shm_files};
 use shmwarden::sys::shm::Row;
-
-use super::ancestry::Family;
-use super::claim::{self, Server};
-use super::generic_files::GenericFiles;
-use fresh::{Appeared, Maker, Undecided};
 
 /// Id, key and creator's pid: what a segment is told by between two looks. Not its change time,
 /// which an `IPC_SET` moves.
