@@ -20,8 +20,9 @@ impl Snapshot {
         let mut look = self.into_tables();
         if look.sets.is_whole() {
             let wanted = |set: &Set| set.members.is_none() && of_interest(set.row.creator_uid);
+            let asked = &mut look.members_asked;
             for set in look.sets.rows_mut().iter_mut().filter(|set| wanted(set)) {
-                *set = Set::of(set.row.clone());
+                *set = Set::among(set.row.clone(), asked);
             }
         } else {
             look.read_sets(&of_interest);

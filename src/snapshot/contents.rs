@@ -12,12 +12,12 @@ use std::path::Path;
 
 use nix::libc::{O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK, O_PATH};
 
-use super::{Seen, Snapshot, Tables, shm_files};
+use super::{Seen, Snapshot, Tables, memory, shm_files};
 use crate::engine::postgres;
 use crate::object::{Identity, ShmFile};
 use crate::proc::{maps, read};
 use crate::sys::shm::Row;
-use crate::sys::{files, memory, shm};
+use crate::sys::{files, shm};
 
 pub use crate::engine::postgres::LARGEST_CONTROL;
 
@@ -75,7 +75,13 @@ pub fn of_living(pid: i32, segment: i32, most_bytes: usize) -> Option<Vec<u8>> {
     let devices = read::sysv_devices();
     let is_it = |m: &maps::Mapping<'_>| m.sysv_shmid_on(&devices) == Some(segment) && m.offset == 0;
     let mapping = maps::lines(&raw).find(is_it)?;
-    memory::read(pid, mapping.start, most_bytes).ok()
+    memory::of_process(pid, &[range(&mapping, most_bytes)]).pop()?
+}
+
+/// Where a mapping begins, and how much of it is read: what is mapped behind it is no part of it.
+fn range(mapping: &maps::Mapping<'_>, most_bytes: usize) -> memory::Range {
+    let length = mapping.end.saturating_sub(mapping.start);
+    (mapping.start, usize::try_from(length).map_or(most_bytes, |length| length.min(most_bytes)))
 }
 
 /// The first bytes of several segments in the memory of one living process, by id; those that it
@@ -89,9 +95,11 @@ pub fn each_of_living(pid: i32, ids: &[i32], most_bytes: usize) -> BTreeMap<i32,
     let starts = maps::lines(&raw).filter(|mapping| mapping.offset == 0);
     let wanted = starts.filter_map(|mapping| {
         let id = mapping.sysv_shmid_on(&devices).filter(|id| ids.contains(id))?;
-        Some((id, memory::read(pid, mapping.start, most_bytes).ok()?))
+        Some((id, range(&mapping, most_bytes)))
     });
-    wanted.collect()
+    let (ids, ranges): (Vec<i32>, Vec<memory::Range>) = wanted.unzip();
+    let found = ids.into_iter().zip(memory::of_process(pid, &ranges));
+    found.filter_map(|(id, bytes)| Some((id, bytes?))).collect()
 }
 
 fn of_dead(segment: i32, most_bytes: usize) -> io::Result<Vec<u8>> {

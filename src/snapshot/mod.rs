@@ -12,6 +12,7 @@ mod index;
 mod last_user;
 pub mod lists;
 mod mapped;
+pub mod memory;
 pub mod opened;
 pub mod owners;
 pub mod place;

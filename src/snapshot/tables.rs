@@ -16,15 +16,35 @@ use crate::proc::read;
 use crate::proc::sysvipc::ShmRow;
 use crate::sys::files::FileFacts;
 use crate::sys::sem::Members;
-use crate::sys::{msg, sem, shm};
+use crate::sys::{msg, sem, shm, user};
 
 /// A semaphore set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Set {
     /// Its row in the table.
     pub row: sem::Row,
-    /// The state of its members; `None` where they may not be asked.
+    /// The state of its members; `None` where they may not be asked, or are too many.
     pub members: Option<Members>,
+}
+
+/// Most members of one user's sets that root asks in one look, each by several calls: ten times
+/// what a server of 20,000 sessions has.
+const MOST_MEMBERS: u64 = 1 << 18;
+
+/// The members of each user's sets that a look has asked: one user's many take no time of root's.
+#[derive(Debug, Clone, Default)]
+pub struct MembersAsked(BTreeMap<u32, u64>);
+
+impl MembersAsked {
+    /// Takes in the members of a set that is to be asked; whether they may be.
+    fn take_in(&mut self, row: &sem::Row) -> bool {
+        if row.creator_uid == 0 || !user::is_root() {
+            return true;
+        }
+        let asked = self.0.entry(row.creator_uid).or_default();
+        *asked = asked.saturating_add(row.members);
+        *asked <= MOST_MEMBERS
+    }
 }
 
 impl Set {
@@ -32,6 +52,11 @@ impl Set {
     pub(super) fn of(row: sem::Row) -> Self {
         let members = sem::members(row.id, row.members).ok();
         Self { row, members }
+    }
+
+    /// Returns the same for one of many.
+    pub(super) fn among(row: sem::Row, asked: &mut MembersAsked) -> Self {
+        if asked.take_in(&row) { Self::of(row) } else { Self { row, members: None } }
     }
 
     /// Returns the identity it is recognised by later.
@@ -117,6 +142,8 @@ pub struct Tables {
     pub hidden: Vec<i32>,
     /// Pids that were asked for and that the kernel says nobody bears.
     pub absent: BTreeSet<i32>,
+    /// The members of sets that were asked, by user.
+    pub members_asked: MembersAsked,
     /// The processes that wait for a set or queue; `None` where nobody was asked.
     pub waits: Option<Waits>,
     /// The living processes that could use an object by its rights.
@@ -162,6 +189,7 @@ impl Tables {
             processes: Table::unasked(),
             hidden: Vec::new(),
             absent: BTreeSet::new(),
+            members_asked: MembersAsked::default(),
             waits: None,
             callers: Table::unasked(),
             opened: Opened::default(),
@@ -218,10 +246,11 @@ impl Tables {
 
     /// Reads the table of sets, with the members of those whose creator is `of_interest`.
     pub(super) fn read_sets(&mut self, of_interest: impl Fn(u32) -> bool) {
+        let asked = &mut self.members_asked;
         self.sets = match sem::table() {
             Ok(rows) => {
                 let with_members = |row: sem::Row| match of_interest(row.creator_uid) {
-                    true => Set::of(row),
+                    true => Set::among(row, asked),
                     false => Set { row, members: None },
                 };
                 Table::Whole(rows.into_iter().map(with_members).collect())

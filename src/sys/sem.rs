@@ -150,7 +150,7 @@ pub fn members(id: i32, count: u64) -> Result<Members> {
     let mut found = Members { operators: operators(id, count)?, ..Members::default() };
     for member in indices(count)? {
         if found.operators.contains(&0) && !found.set_unseen {
-            found.set_unseen = ask(id, member, GETPID)? == 0 && ask(id, member, GETVAL)? != 0;
+            found.set_unseen = ask(id, member, GETVAL)? != 0 && ask(id, member, GETPID)? == 0;
         }
     }
     // Last: what is known of waiters is then as young as it can be.

@@ -27,6 +27,7 @@ mod hands;
 mod in_place;
 mod late;
 mod left;
+mod memory_served;
 mod mount_roots;
 mod not_a_ledger;
 mod older_calls;

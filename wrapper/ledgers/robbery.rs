@@ -16,9 +16,11 @@ use shmwarden::ledger::book::{Recorded, Run};
 use shmwarden::ledger::record::{Loss, Role};
 use shmwarden::object::{Identity, Place, ProcessRef, Segment, ShmFile};
 use shmwarden::proc::{maps, read};
-use shmwarden::snapshot::{Mapped, Seen, contents, identity_of, place, processes, shm_files};
+use shmwarden::snapshot::{
+    Mapped, Seen, contents, identity_of, memory, place, processes, shm_files,
+};
 use shmwarden::sys::shm::{MODE_DEST, Row};
-use shmwarden::sys::{memory, sem, shm};
+use shmwarden::sys::{sem, shm};
 
 /// Between two proofs of one loss: a server that is about to end holds nothing that long.
 pub(crate) const PAUSE: Duration = Duration::from_millis(300);
@@ -352,7 +354,7 @@ fn in_memory(pid: i32, file: &ShmFile) -> Option<Vec<u8>> {
     };
     let mapping = maps::lines(&raw).find(is_it)?;
     let bytes = usize::try_from(file.bytes).ok()?.min(contents::LARGEST_CONTROL);
-    memory::read(pid, mapping.start, bytes).ok()
+    memory::of_process(pid, &[(mapping.start, bytes)]).pop()?
 }
 
 /// Returns the name of an object for people.

@@ -349,3 +349,26 @@ fn a_ledger_on_a_file_system_that_does_not_answer_is_refused_and_the_others_are_
         drop(mounts);
     });
 }
+
+#[test]
+fn members_of_more_sets_than_a_server_has_are_not_asked_and_such_sets_stay() {
+    sandbox::on_host(|| {
+        need_root("to look at another's sets");
+        let script = "for (1 .. 9) { my $id = semget(0, 32000, 0600); \
+                      defined $id or die \"semget: $!\\n\"; print $id + 0, ' '; }";
+        let made = User::Server.command("perl").args(["-e", script]).output().unwrap();
+        let made = String::from_utf8(made.stdout).unwrap();
+        let sets: Vec<String> = made.split_whitespace().map(|id| format!("sem:{id}")).collect();
+        let [first, .., last] = sets.as_slice() else { panic!("{made}") };
+        assert_eq!(sets.len(), 9);
+        let words = ["adopt", "--dry-run", "--json", "--min-age", "0s", first, last];
+        let named = in_time(&words).expect_code(77).json();
+        let objects = named["objects"].as_array().unwrap().iter();
+        let outcomes: Vec<_> = objects.map(|one| one["outcome"].as_str().unwrap()).collect();
+        assert_eq!(outcomes, ["would-adopt", "refused"], "{named}");
+        in_time(&["list"]).expect_code(0);
+        // Whoever asks for its own is not held up by another.
+        let own = warden::answer(User::Server, &words).expect_code(0).json();
+        assert_eq!(own["objects"][1]["outcome"], "would-adopt", "{own}");
+    });
+}

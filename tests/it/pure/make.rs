@@ -13,7 +13,7 @@ use shmwarden::ledger::record::{
 use shmwarden::object::{Birth, Bytes, FileRef, Identity, Key, ProcessRef, Segment, ShmFile};
 use shmwarden::proc::read::FileId;
 use shmwarden::snapshot::opened::Opened;
-use shmwarden::snapshot::tables::ListedFile;
+use shmwarden::snapshot::tables::{ListedFile, MembersAsked};
 use shmwarden::snapshot::uses::Waits;
 use shmwarden::snapshot::{DataDirectory, Process, Seen, Sight, Snapshot, Table, Tables};
 use shmwarden::sys::files::FileFacts;
@@ -254,6 +254,7 @@ pub fn look() -> Snapshot {
         processes: Table::Whole(vec![]),
         hidden: vec![],
         absent: BTreeSet::new(),
+        members_asked: MembersAsked::default(),
         waits: Some(Waits::default()),
         callers: Table::Unread(not_looked_at()),
         opened: Opened { asked, ..Opened::default() },

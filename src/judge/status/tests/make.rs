@@ -10,7 +10,7 @@ use crate::ledger::record::{
 };
 use crate::object::{Birth, Bytes, FileRef, Identity, Place, ProcessRef, ShmFile};
 use crate::snapshot::opened::Opened;
-use crate::snapshot::tables::{ListedFile, Set};
+use crate::snapshot::tables::{ListedFile, MembersAsked, Set};
 use crate::snapshot::uses::Waits;
 use crate::snapshot::{Mapped, Process, Seen, Sight, Snapshot, Table, Tables, identity_of};
 use crate::sys::files::FileFacts;
@@ -53,6 +53,7 @@ pub(super) fn look() -> Snapshot {
         processes: Table::Whole(vec![process(1, 1, 0), process(OWN_PID, 9999, 0)]),
         hidden: Vec::new(),
         absent: BTreeSet::new(),
+        members_asked: MembersAsked::default(),
         waits: Some(Waits::default()),
         callers: Table::unasked(),
         opened: Opened { asked, ..Opened::default() },

@@ -16,7 +16,7 @@ use shmwarden::object::{
 use shmwarden::proc::read::FileId;
 use shmwarden::snapshot::callers::Caller;
 use shmwarden::snapshot::opened::Opened;
-use shmwarden::snapshot::tables::{ListedFile, Set};
+use shmwarden::snapshot::tables::{ListedFile, MembersAsked, Set};
 use shmwarden::snapshot::uses::{Found, Waits, WaitsFor};
 use shmwarden::snapshot::{self, DataDirectory, Seen, Snapshot, Table, Tables};
 use shmwarden::sys::files::FileFacts;
@@ -100,6 +100,7 @@ pub fn snapshot(world: &World) -> Snapshot {
         processes: table(world.processes_were_read, processes.into_iter()),
         hidden: world.hidden.clone(),
         absent: nobodys(world),
+        members_asked: MembersAsked::default(),
         waits: were_read.then_some(waits),
         callers: table(world.callers_were_read, callers(&world.processes).into_iter()),
         opened: opened(world),
