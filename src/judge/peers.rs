@@ -92,7 +92,9 @@ fn is_used(own: &Book, book: &Book, identity: &Identity, look: &Snapshot) -> boo
 }
 
 fn is_claimed(own: &Book, book: &Book, identity: &Identity, look: &Snapshot) -> bool {
-    book.open_objects().any(|object| {
+    // By its number, and not by a walk: there may be thousands on either side.
+    let mut open = book.numbered(identity).filter(|object| book.is_open(object));
+    open.any(|object| {
         let run = book.runs.get(&object.run);
         let place = book.places.get(object.place);
         run.zip(place).is_some_and(|(run, place)| {

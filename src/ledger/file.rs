@@ -8,7 +8,7 @@ use std::io::{self, Read, Seek};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use nix::libc::{O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK};
 
@@ -277,8 +277,9 @@ impl Ledger {
     /// [`Error::Illegal`] where it may not follow.
     pub fn note(&mut self, record: Record) -> Result<()> {
         // To the millisecond, as the line says it: what was written and what is read are equal.
-        let at = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
-        let at = humantime::parse_rfc3339(&at).unwrap_or(SystemTime::UNIX_EPOCH);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let below = Duration::from_nanos(u64::from(now.subsec_nanos() % 1_000_000));
+        let at = SystemTime::UNIX_EPOCH + (now - below);
         let entry = Entry { seq: self.book.seq + 1, at, forks: None, record };
         let line = line::encode(&entry);
         if line.len() > line::LONGEST {

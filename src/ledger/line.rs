@@ -3,7 +3,11 @@
 //! `{"seq":1,"at":"...",...,"crc":"0123abcd"}`: the checksum (CRC-32) is of every byte before
 //! `,"crc":`, and the whole ending is compared byte for byte, so no single flipped bit passes.
 
-use super::record::{Entry, VERSION};
+use std::time::SystemTime;
+
+use serde::Deserialize;
+
+use super::record::{Entry, ObjectSeen, Record, VERSION, rfc3339};
 
 /// Longest line that is read, in bytes.
 pub const LONGEST: usize = 1 << 20;
@@ -50,7 +54,27 @@ pub fn decode(line: &[u8]) -> Result<Entry, Bad> {
     if line.len() > LONGEST || tail != ending(body).as_bytes() {
         return Err(Bad::Checksum);
     }
-    serde_json::from_slice(line).map_err(|error| Bad::Content(error.to_string()))
+    let bad = |error: serde_json::Error| Bad::Content(error.to_string());
+    // Most lines of a long ledger. Where the record is not known before the rest is read, serde
+    // keeps a copy of every field until it is.
+    match serde_json::from_slice(line) {
+        Ok(Head { seq, at, forks, record }) if record == "object" => {
+            let object: ObjectSeen = serde_json::from_slice(line).map_err(bad)?;
+            Ok(Entry { seq, at, forks, record: Record::Object(object) })
+        }
+        _ => serde_json::from_slice(line).map_err(bad),
+    }
+}
+
+/// The fields of every line, and the name of its record.
+#[derive(Deserialize)]
+struct Head {
+    seq: u64,
+    #[serde(with = "rfc3339")]
+    at: SystemTime,
+    #[serde(default)]
+    forks: Option<u64>,
+    record: String,
 }
 
 /// The version that a first line names, readable whatever else a newer format may have changed.

@@ -420,16 +420,21 @@ impl fmt::Display for End {
 }
 
 /// Times as RFC 3339 text with milliseconds.
-mod rfc3339 {
+pub(super) mod rfc3339 {
     use std::time::SystemTime;
 
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(time: &SystemTime, out: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::ledger) fn serialize<S: Serializer>(
+        time: &SystemTime,
+        out: S,
+    ) -> Result<S::Ok, S::Error> {
         out.collect_str(&humantime::format_rfc3339_millis(*time))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<SystemTime, D::Error> {
+    pub(in crate::ledger) fn deserialize<'de, D: Deserializer<'de>>(
+        input: D,
+    ) -> Result<SystemTime, D::Error> {
         let text = String::deserialize(input)?;
         humantime::parse_rfc3339(&text).map_err(serde::de::Error::custom)
     }
