@@ -1,5 +1,7 @@
 //! The command line: names, options and their help. A test holds man page and help together.
 
+pub(crate) mod help;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,20 +21,23 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// The heading of the options of every command.
+const EVERY: &str = "Options of every command";
+
 /// Options of every command.
 #[derive(Debug, Args)]
 pub(crate) struct Common {
     /// Print one JSON document instead of text
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERY)]
     pub(crate) json: bool,
     /// Print without colours (as does the variable NO_COLOR)
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERY)]
     pub(crate) no_color: bool,
     /// Log errors only
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, help_heading = EVERY, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
     /// Log and print more
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = EVERY)]
     pub(crate) verbose: bool,
 }
 
@@ -44,23 +49,23 @@ pub(crate) enum Command {
     Sweep(sweep::args::SweepArgs),
     /// Put a server that already runs under a ledger, without a restart
     Record(record::args::RecordArgs),
-    /// Every IPC object, who it belongs to, and the verdict on it
+    /// Show every IPC object, who it belongs to, and the verdict on it
     List(show::args::ListArgs),
-    /// The processes that hold an object
+    /// Show the processes that hold an object
     Who(show::args::WhoArgs),
-    /// Put proven orphans of the past into a ledger, for `sweep` to remove
+    /// Put proven orphans of the past into a ledger, for sweep to remove
     Adopt(adopt::args::AdoptArgs),
-    /// Limits, what is leaked, risky settings; error messages in words
+    /// Show limits, leaks and risky settings; explain an error message
     Doctor(doctor::args::DoctorArgs),
-    /// What was recorded, removed, kept, and why
+    /// Show what was recorded, removed and kept, and why
     History(history::HistoryArgs),
-    /// The drop-in for a unit of this host, with what does not fit
+    /// Print the drop-in for a unit of this host, with what does not fit
     ///
     /// The drop-in goes to stdout, what does not fit in the unit to stderr; nothing is changed.
     Systemd(systemd::args::SystemdArgs),
-    /// The whole story on this machine, in a scratch directory
+    /// Show a crash and its clean-up on this machine, in a scratch directory
     Demo(DemoArgs),
-    /// Completion rules for a shell, on stdout
+    /// Print the completion rules for a shell
     Completions(completions::CompletionsArgs),
 }
 
@@ -86,37 +91,39 @@ impl Command {
 /// Options of `run`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// Ledger of this instance (default: NAME.ledger in the state directory)
-    #[arg(long, value_name = "PATH")]
-    pub(crate) ledger: Option<PathBuf>,
-    /// Name of this instance (default: from the data directory, or COMMAND)
-    #[arg(long, value_name = "NAME", value_parser = instance_name)]
-    pub(crate) name: Option<String>,
-    /// What kind of server COMMAND is
-    #[arg(long, value_enum, default_value_t = EngineChoice::Auto)]
-    pub(crate) engine: EngineChoice,
-    /// How long to wait, after the server's death, for orphans to let go
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
-    pub(crate) linger: Duration,
-    /// What to do with orphans that hold the dead server's objects
-    #[arg(long, value_enum, default_value_t = Orphans::Leave)]
-    pub(crate) orphans: Orphans,
-    /// What to do before the start where the ledger cannot be written
-    #[arg(long, value_enum, default_value_t = IfLedgerFails::Start)]
-    pub(crate) if_ledger_fails: IfLedgerFails,
-    /// What to do with the server's notifications where $NOTIFY_SOCKET is set (sd_notify(3))
-    #[arg(long, value_enum, default_value_t = Notify::Relay, conflicts_with = "in_place")]
-    pub(crate) notify: Notify,
-    /// Whose notifications are relayed
-    #[arg(long, value_enum, default_value_t = NotifyAccess::Main, conflicts_with = "in_place")]
-    pub(crate) notify_access: NotifyAccess,
-    /// Become COMMAND, with this very pid; a guardian beside it keeps the ledger and cleans up
+    /// Become COMMAND, with this pid; a guardian beside it keeps the ledger and cleans up
     ///
     /// For pg_ctl -p, pg_ctlcluster, Patroni and gs_ctl, which expect the pid that they forked. Not
     /// for PID 1 of a container, which would be the guardian's parent. $NOTIFY_SOCKET is left
     /// alone, so --notify and --notify-access do not go with it.
     #[arg(long)]
     pub(crate) in_place: bool,
+    /// What to do with survivors, processes of the dead server that hold its objects
+    #[arg(long, value_name = "ACTION", value_enum, default_value_t = Orphans::Leave)]
+    pub(crate) orphans: Orphans,
+    /// Time to wait, after the server's death, for survivors to let go
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    pub(crate) linger: Duration,
+    /// Ledger of this instance (default: NAME.ledger in the state directory)
+    #[arg(long, value_name = "PATH")]
+    pub(crate) ledger: Option<PathBuf>,
+    /// Name of this instance (default: from the data directory, or COMMAND)
+    #[arg(long, value_name = "NAME", value_parser = instance_name)]
+    pub(crate) name: Option<String>,
+    /// Kind of server that COMMAND is
+    #[arg(long, value_enum, default_value_t = EngineChoice::Auto)]
+    pub(crate) engine: EngineChoice,
+    /// What to do before the start where the ledger cannot be written
+    #[arg(long, value_name = "ACTION", value_enum, default_value_t = IfLedgerFails::Start)]
+    pub(crate) if_ledger_fails: IfLedgerFails,
+    /// What to do with the server's notifications where $NOTIFY_SOCKET is set (sd_notify(3))
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = Notify::Relay,
+          conflicts_with = "in_place")]
+    pub(crate) notify: Notify,
+    /// Whose notifications are relayed
+    #[arg(long, value_name = "WHOSE", value_enum, default_value_t = NotifyAccess::Main,
+          conflicts_with = "in_place")]
+    pub(crate) notify_access: NotifyAccess,
     /// The server and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND", 
           value_hint = ValueHint::AnyPath)]

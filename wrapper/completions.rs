@@ -11,9 +11,10 @@ use crate::render;
 /// Options of `completions`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-bash: shmwarden completions bash >/usr/share/bash-completion/completions/shmwarden
-zsh:  shmwarden completions zsh >/usr/local/share/zsh/site-functions/_shmwarden
-fish: shmwarden completions fish >/usr/share/fish/vendor_completions.d/shmwarden.fish")]
+Where a shell looks for them:
+  bash  /usr/share/bash-completion/completions/shmwarden
+  zsh   /usr/local/share/zsh/site-functions/_shmwarden
+  fish  /usr/share/fish/vendor_completions.d/shmwarden.fish")]
 pub(crate) struct CompletionsArgs {
     /// The shell that is to complete
     #[arg(value_enum, value_name = "SHELL")]

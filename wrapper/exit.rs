@@ -1,9 +1,12 @@
 //! The end of the program: one status a class of outcome, as the man page lists them.
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use shmwarden::Error;
 use shmwarden::sys::{process, signals};
+
+use crate::cli::help;
 
 /// `run` itself failed before the start.
 pub(crate) const RUN_FAILED: u8 = 125;
@@ -83,7 +86,10 @@ pub(crate) fn worse(one: u8, other: u8) -> u8 {
 ///
 /// For `run` a usage error is 125 too: 2 would be taken for the server's own status.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
-    let _ = error.print();
+    let _ = match error.use_stderr() {
+        true => error.print(),
+        false => write!(io::stdout(), "{}", help::narrow(&error.render().to_string())),
+    };
     let mut words = std::env::args_os().skip(1);
     let is_run = words.find(|word| !word.as_encoded_bytes().starts_with(b"-"));
     let is_run = is_run.is_some_and(|word| word == "run");

@@ -13,11 +13,14 @@ use crate::cli::duration;
 #[command(after_help = "Without an ID every orphan is meant that the filters take: not in use, \
     creator dead, in no ledger, and no process of its owner or creator alive. An object that is \
     named by its ID may have living processes of its user; nothing else is waived. Nothing is \
-    removed: `shmwarden sweep` does that, after it has looked at everything again.")]
+    removed: shmwarden sweep does that, after it has looked at everything again.")]
 pub(crate) struct AdoptArgs {
-    /// Ledger to record them in (default: adopted.ledger in the state directory)
-    #[arg(long, value_name = "PATH")]
-    pub(crate) ledger: Option<PathBuf>,
+    /// Say what would be adopted, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
     /// Only objects of these owners, by name or number
     #[arg(long, value_name = "USER", value_delimiter = ',', conflicts_with = "objects")]
     pub(crate) owner: Vec<String>,
@@ -27,12 +30,9 @@ pub(crate) struct AdoptArgs {
     /// Only objects that were made or changed at least so long ago
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
     pub(crate) min_age: Duration,
-    /// Say what would be adopted, and change nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    /// Do not ask
-    #[arg(long)]
-    pub(crate) yes: bool,
+    /// Ledger to record them in (default: adopted.ledger in the state directory)
+    #[arg(long, value_name = "PATH")]
+    pub(crate) ledger: Option<PathBuf>,
     /// Objects: the number of a segment, sem:NUMBER of a semaphore set, msg:NUMBER of a queue,
     /// /NAME of a file in /dev/shm
     #[arg(value_name = "ID")]

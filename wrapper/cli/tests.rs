@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use clap::{Arg, Command, CommandFactory};
 use shmwarden::judge::status::Status;
 
+use super::help::narrow;
 use super::{Cli, instance_name};
 use crate::completions::ShellChoice;
 use crate::completions::script;
@@ -175,6 +176,20 @@ fn help_has_each_command_and_option_with_words_for_it() {
                 assert!(arg.is_positional() || says(&help, &shown), "{name} {shown}");
             }
         }
+    }
+}
+
+#[test]
+fn help_fits_80_columns() {
+    let mut program = program();
+    let mut pages = vec![program.render_help(), program.render_long_help()];
+    for command in program.get_subcommands_mut() {
+        pages.extend([command.render_help(), command.render_long_help()]);
+    }
+    for page in pages {
+        let page = narrow(&page.to_string());
+        let long: Vec<&str> = page.lines().filter(|line| line.chars().count() > 80).collect();
+        assert!(long.is_empty(), "{long:#?}");
     }
 }
 

@@ -13,10 +13,10 @@ use crate::cli::LedgerArgs;
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct DoctorArgs {
-    #[command(flatten)]
-    pub(crate) ledgers: LedgerArgs,
     /// Explain an error message of a server instead: what it means, what of it is true on this
     /// machine, what to run (- reads it from stdin; ends with 1 where it is not a known one)
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) explain: Option<OsString>,
+    #[command(flatten)]
+    pub(crate) ledgers: LedgerArgs,
 }

@@ -13,8 +13,6 @@ use crate::cli::{LedgerArgs, duration};
 /// Options of `list`.
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
-    #[command(flatten)]
-    pub(crate) ledgers: LedgerArgs,
     /// Only objects of these kinds
     #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = kinds())]
     pub(crate) kind: Vec<Kind>,
@@ -54,6 +52,8 @@ pub(crate) struct ListArgs {
     #[arg(long, value_name = "INTERVAL", num_args = 0..=1, default_missing_value = "2s",
           value_parser = duration)]
     pub(crate) watch: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) ledgers: LedgerArgs,
 }
 
 /// `--format`.
@@ -70,12 +70,12 @@ pub(crate) enum Format {
 /// Options of `who`.
 #[derive(Debug, Args)]
 pub(crate) struct WhoArgs {
-    #[command(flatten)]
-    pub(crate) ledgers: LedgerArgs,
     /// A key (0x00f42401), an id, or the name of a file in /dev/shm; a decimal number is an id,
     /// and a key only where no object has that id
     #[arg(required = true, value_name = "KEY|ID|NAME", allow_negative_numbers = true)]
     pub(crate) objects: Vec<std::ffi::OsString>,
+    #[command(flatten)]
+    pub(crate) ledgers: LedgerArgs,
 }
 
 fn kinds() -> impl TypedValueParser<Value = Kind> {

@@ -10,9 +10,21 @@ use crate::cli::{duration, instance_name};
 /// Options of `sweep`.
 #[derive(Debug, Args)]
 pub(crate) struct SweepArgs {
-    /// Ledgers to sweep (default: as root every one of this machine, in a unit that unit's own)
+    /// Ledgers to sweep (default: as root all of this machine, in a unit its own)
     #[arg(value_name = "LEDGER")]
     pub(crate) ledgers: Vec<PathBuf>,
+    /// Say what would be removed, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Time to wait for survivors, processes of dead servers, to let go
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
+    pub(crate) wait: Duration,
+    /// End with status 1 where anything of a dead instance is still held
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Also remove what a server left after a clean exit, or at an end that nobody saw
+    #[arg(long)]
+    pub(crate) include_clean: bool,
     /// Sweep the ledger of this instance
     #[arg(long, value_name = "NAME", value_parser = instance_name)]
     pub(crate) name: Option<String>,
@@ -22,16 +34,4 @@ pub(crate) struct SweepArgs {
     /// Look for ledgers in this directory
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) dir: Option<PathBuf>,
-    /// Say what would be removed, and change nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    /// How long to wait for orphans to let go
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
-    pub(crate) wait: Duration,
-    /// End with status 1 where anything of a dead instance is still held
-    #[arg(long)]
-    pub(crate) strict: bool,
-    /// Also remove what a server left after a clean exit, or at an end that nobody saw
-    #[arg(long)]
-    pub(crate) include_clean: bool,
 }

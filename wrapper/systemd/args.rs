@@ -8,7 +8,7 @@ pub(crate) struct SystemdArgs {
     /// The service; `.service` may be left out, a template needs its instance
     pub(crate) unit: String,
     /// How shmwarden is to stand in it
-    #[arg(long, value_enum, default_value_t = WayChoice::Auto)]
+    #[arg(long, value_name = "WAY", value_enum, default_value_t = WayChoice::Auto)]
     pub(crate) way: WayChoice,
 }
 
