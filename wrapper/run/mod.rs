@@ -1,32 +1,30 @@
 //! The launcher: starts the server behind a claim that is on disk, passes signals on, watches, and
-//! cleans up after its death. One thread, one loop; the table is in `state`.
+//! cleans up after its death. One thread, one loop; its table is `supervise/phase.rs`.
 
 mod events;
 mod in_place;
-mod launcher;
 mod notify;
 mod orphans;
-mod pace;
 mod prepare;
 mod program;
 mod scribe;
-mod state;
+mod supervise;
 
 use std::path::{Path, PathBuf};
 
 use ancestry::Family;
 use claim::Server;
-use launcher::Launcher;
 use notify::Relay;
 use prepare::Trouble;
 use shmwarden::object::Bytes;
 use shmwarden::sys::signals::SignalFd;
 use shmwarden::sys::{gate, process, signals};
+use supervise::Launcher;
 
 use crate::cli::{IfLedgerFails, RunArgs};
 use crate::exit::{self, Ending};
 use crate::ledgers::{self, Named};
-use crate::recording::{self as watch, ancestry, claim};
+use crate::recording::{ancestry, claim};
 
 /// `shmwarden run`.
 pub(crate) fn run(args: &RunArgs) -> Ending {
@@ -81,7 +79,7 @@ fn start(args: &RunArgs) -> Result<Launcher, Failure> {
         // As many as the server may send at once, whatever limit it was given itself.
         let _ = process::allow_most_descriptors();
     }
-    let start = launcher::Start {
+    let start = supervise::Start {
         program,
         server,
         ledger,

@@ -38,15 +38,6 @@ enum Task {
     Compact(Handover),
 }
 
-/// What a helper's end means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Written {
-    /// The lines are in the file (and synced, where that was asked).
-    Done,
-    /// They are not, with this errno.
-    Failed(i32),
-}
-
 impl Scribe {
     /// Nothing is being written.
     pub(crate) fn new() -> Self {
@@ -113,8 +104,9 @@ impl Scribe {
         }
     }
 
-    /// Takes in the end of a child, if it is the helper.
-    pub(crate) fn ended(&mut self, pid: i32, how: Ended, ledger: &mut Ledger) -> Option<Written> {
+    /// Takes in the end of a child; returns, if it is the helper, whether the lines are in the file
+    /// (and synced, where that was asked).
+    pub(crate) fn ended(&mut self, pid: i32, how: Ended, ledger: &mut Ledger) -> Option<bool> {
         let (_, task) = self.helper.take_if(|(helper, _)| *helper == pid)?;
         let errno = match how {
             Ended::Exited(errno) => errno,
@@ -131,7 +123,7 @@ impl Scribe {
                 if !shorter {
                     log::warn!("could not shorten the ledger {}", ledger.path().display());
                 }
-                Some(Written::Done)
+                Some(true)
             }
             Task::Write(count) if errno == 0 => {
                 ledger.wrote(count);
@@ -139,11 +131,11 @@ impl Scribe {
                 if std::mem::take(&mut self.complained) {
                     log::info!("the ledger {} can be written again", ledger.path().display());
                 }
-                Some(Written::Done)
+                Some(true)
             }
             Task::Write(_) => {
                 self.failed(errno, ledger);
-                Some(Written::Failed(errno))
+                Some(false)
             }
         }
     }

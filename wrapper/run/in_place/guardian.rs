@@ -15,7 +15,7 @@ use shmwarden::sys::signals::SignalFd;
 use shmwarden::sys::{process, signals};
 
 use super::super::ancestry::Family;
-use super::super::launcher::{Launcher, Start, Ward};
+use super::super::supervise::{Launcher, Start, Ward};
 use super::super::{Plan, claim, events};
 use crate::cli::RunArgs;
 use crate::ledgers;

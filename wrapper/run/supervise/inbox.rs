@@ -1,10 +1,13 @@
-//! Whether this process ran all along. One that was stopped or frozen when its server died sees
-//! what a next server has done since, and must not take that for what its own has left.
+//! Signals that have arrived, and what they and the clock tell of a stop of this process. One that
+//! was stopped or frozen when its server died sees what a next server has done since, and must not
+//! take that for what its own has left.
 
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use nix::libc::{SIGCHLD, SIGCONT};
-use shmwarden::sys::signals::Arrived;
+use shmwarden::sys::signals::{Arrived, SignalFd};
 
 /// A wait that is this much longer than was asked for: something has kept this process from running
 /// (a frozen control group, a debugger).
@@ -13,25 +16,83 @@ const OVERSLEPT: Duration = Duration::from_secs(2);
 /// Within this time a service manager's SIGCONT follows its stop signal.
 const STOPS_WITHIN: Duration = Duration::from_secs(1);
 
+/// Most signals that are read at a time: a flood of them must not keep the loop from all else.
+const MOST_SIGNALS: usize = 256;
+
+/// Signals in the order in which they came.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    signals: SignalFd,
+    /// Read, and not yet acted on.
+    heard: VecDeque<Arrived>,
+    awake: Awake,
+}
+
+impl Inbox {
+    /// Reads from this descriptor.
+    pub(super) fn new(signals: SignalFd) -> Self {
+        Self { signals, heard: VecDeque::new(), awake: Awake::default() }
+    }
+
+    /// Returns what becomes readable when a signal arrives.
+    pub(super) fn readable(&self) -> BorrowedFd<'_> {
+        self.signals.as_fd()
+    }
+
+    /// Checks for signals that were read and not acted on.
+    pub(super) fn has_heard(&self) -> bool {
+        !self.heard.is_empty()
+    }
+
+    /// Begins a round: a wait is over that was to end at `due` at the latest.
+    pub(super) fn woke(&mut self, due: Option<Instant>) {
+        self.awake.woke(due);
+    }
+
+    /// Notes that this process was stopped.
+    pub(super) fn was_stopped(&mut self) {
+        self.awake.late = true;
+    }
+
+    /// Checks for what this round has found having perhaps happened long ago.
+    pub(super) fn is_late(&self) -> bool {
+        self.awake.late
+    }
+
+    /// Takes all signals that have arrived.
+    pub(super) fn take(&mut self) -> VecDeque<Arrived> {
+        self.hear();
+        std::mem::take(&mut self.heard)
+    }
+
+    /// Reads the signals that have arrived, and notes what they tell of a stop of this process.
+    pub(super) fn hear(&mut self) {
+        while self.heard.len() < MOST_SIGNALS {
+            let Ok(Some(arrived)) = self.signals.take() else { break };
+            self.awake.signalled(&arrived);
+            self.heard.push_back(arrived);
+        }
+    }
+}
+
 /// What tells of one round of the loop that this process may not have run.
 #[derive(Debug, Default)]
-pub(super) struct Awake {
+struct Awake {
     late: bool,
     /// Who asked this process to end, or anything else, last, and when that was read.
     asked: Option<(u32, Instant)>,
 }
 
 impl Awake {
-    /// A round begins: a wait is over that was to end at `due` at the latest.
-    pub(super) fn woke(&mut self, due: Option<Instant>) {
+    fn woke(&mut self, due: Option<Instant>) {
         let latest = due.and_then(|due| due.checked_add(OVERSLEPT));
         self.late = latest.is_some_and(|latest| Instant::now() > latest);
     }
 
-    /// A signal was read. SIGCONT stays to be read, though it is blocked, and tells that this
+    /// Takes in a signal. SIGCONT stays to be read, though it is blocked, and tells that this
     /// process may have been stopped: but for the one that a service manager sends to each process
     /// right after its stop signal, stopped or not (systemd.kill(5)).
-    pub(super) fn signalled(&mut self, arrived: &Arrived) {
+    fn signalled(&mut self, arrived: &Arrived) {
         if arrived.signal != SIGCONT {
             let is_sent = !arrived.is_from_kernel() && arrived.signal != SIGCHLD;
             self.asked = is_sent.then(|| (arrived.sender, Instant::now())).or(self.asked);
@@ -41,16 +102,6 @@ impl Awake {
             sender == arrived.sender && at.elapsed() < STOPS_WITHIN && !arrived.is_from_kernel()
         };
         self.late |= !self.asked.is_some_and(follows);
-    }
-
-    /// This process was stopped.
-    pub(super) fn was_stopped(&mut self) {
-        self.late = true;
-    }
-
-    /// Whether what this round has found may have happened long ago.
-    pub(super) fn is_late(&self) -> bool {
-        self.late
     }
 }
 
@@ -66,7 +117,7 @@ mod tests {
         for &(signal, sender) in signals {
             awake.signalled(&Arrived { signal, code: 0, sender, uid: 0, value: 0 });
         }
-        awake.is_late()
+        awake.late
     }
 
     #[test]
@@ -84,10 +135,10 @@ mod tests {
         let mut awake = Awake::default();
         let now = Instant::now();
         awake.woke(now.checked_add(Duration::from_secs(60)));
-        assert!(!awake.is_late());
+        assert!(!awake.late);
         awake.woke(now.checked_sub(Duration::from_secs(60)));
-        assert!(awake.is_late());
+        assert!(awake.late);
         awake.woke(None);
-        assert!(!awake.is_late(), "of one round");
+        assert!(!awake.late, "of one round");
     }
 }

@@ -10,8 +10,9 @@ use shmwarden::snapshot::processes;
 use shmwarden::sys::pidfd::PidFd;
 use shmwarden::sys::process::Ended;
 
-use super::super::ancestry;
-use super::{Event, Launcher, State};
+use super::Launcher;
+use super::phase::{Event, Phase};
+use crate::recording::ancestry;
 
 /// Longest wait for the parent to reap the server, so that the kernel tells how it ended.
 const FOR_PARENT: Duration = Duration::from_secs(1);
@@ -94,11 +95,13 @@ impl Launcher {
             if !ward.is_dead() {
                 return;
             }
-            ward.late = self.awake.is_late();
+            ward.late = self.inbox.is_late();
             let (pid, late) = (ward.process.pid, ward.late);
             ward.stage = Stage::Dead(Instant::now() + FOR_PARENT);
             // Dead, so the report is complete, whether the gate was open or not.
-            self.exec_error = self.exec_error.or(self.child.exec_error().map(|errno| errno as i32));
+            if let Some(errno) = self.job.child.exec_error() {
+                self.take(Event::NotExecuted(errno as i32));
+            }
             // At once: as long as it is a zombie, its pid is its own. What is found late may be a
             // next server's, and how it is now is not how it was left.
             if !late {
@@ -115,26 +118,16 @@ impl Launcher {
 
     /// Goes on with a server that COMMAND has left, or with what is to be done after its end.
     fn ward_ended(&mut self, ended: ProcessRef, how: Option<Ended>) {
-        if self.state != State::Daemonised {
-            self.ended = how;
-        }
-        let left = self.daemons();
-        let next = left.iter().find_map(|&pid| processes::by_pid(pid));
-        if let Some(process) = next {
+        let is_daemon = matches!(self.phase, Phase::Daemonised(_));
+        let left = if is_daemon { self.daemons() } else { self.daemons_after(how) };
+        if let Some(process) = left.iter().find_map(|&pid| processes::by_pid(pid)) {
             self.ward = Some(Ward::new(process, PidFd::open(process.pid).ok()));
         }
-        if self.state == State::Daemonised {
-            // Nobody's status but the daemon's own says how it ended.
-            (self.ended, self.daemon_ended) = (None, how);
-            if left.is_empty() {
-                self.take(Event::DaemonGone);
-            }
-        } else {
-            if how == Some(Ended::Exited(0)) && left.is_empty() {
-                self.name_who_may_go_on(ended);
-            }
-            self.take(Event::Ended(how, !left.is_empty()));
+        let left = !left.is_empty();
+        if how == Some(Ended::Exited(0)) && !left && !is_daemon {
+            self.name_who_may_go_on(ended);
         }
+        self.take(Event::Ended { how, left });
     }
 
     /// What COMMAND forked just before it ended was nobody's child when it was looked for, and so
@@ -142,7 +135,7 @@ impl Launcher {
     /// becomes none, and its next cluster runs the same file.
     fn name_who_may_go_on(&self, ended: ProcessRef) {
         let Some(book) = &self.book else { return };
-        let Some(run) = book.watch.run(&book.ledger) else { return };
+        let Some(run) = book.run() else { return };
         let known = |claim: &&Claim| claim.process == ended && claim.engine == EngineName::Generic;
         let Some(claim) = run.claims.iter().find(known) else { return };
         let Some(other) = ancestry::began_since(claim, &self.program) else { return };

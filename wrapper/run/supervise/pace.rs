@@ -12,26 +12,26 @@ const STEADY: Duration = Duration::from_millis(1100);
 const COST_FACTOR: u32 = 200;
 
 /// When to look next.
-#[derive(Debug)]
-pub(crate) struct Pace {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Pace {
     pause: Duration,
     next: Instant,
 }
 
 impl Pace {
     /// Begins densely.
-    pub(crate) fn start(now: Instant) -> Self {
+    pub(super) fn start(now: Instant) -> Self {
         Self { pause: FIRST, next: now + FIRST }
     }
 
     /// When the next look is due.
-    pub(crate) fn next(&self) -> Instant {
+    pub(super) fn next(&self) -> Instant {
         self.next
     }
 
     /// Notes a look that began at `began` and ended at `ended`. Pauses grow by a quarter each, so
     /// the dense phase ends by itself after about 30 looks and 5 seconds.
-    pub(crate) fn looked(&mut self, began: Instant, ended: Instant) {
+    pub(super) fn looked(&mut self, began: Instant, ended: Instant) {
         let grown = self.pause + self.pause / 4;
         self.pause = grown.min(STEADY);
         let cost = ended.saturating_duration_since(began);
@@ -40,7 +40,7 @@ impl Pace {
     }
 
     /// Whether the server may still be starting.
-    pub(crate) fn is_dense(&self) -> bool {
+    pub(super) fn is_dense(&self) -> bool {
         self.pause < STEADY
     }
 }
