@@ -43,7 +43,7 @@ pub fn decide_in(book: &Book, scene: &Scene<'_>) -> (Vec<Action>, Vec<i32>) {
     // What comes along is not in the ledger: nothing of its group goes.
     let mut strangers: BTreeMap<usize, String> = BTreeMap::new();
     for one in proposals.iter().skip(found.len()) {
-        if let (Some(leader), Some(identity)) = (one.leader, &one.identity) {
+        if let (Some(leader), identity) = (one.leader, &one.identity) {
             strangers.entry(leader).or_insert_with(|| identity.to_string());
         }
     }
@@ -132,7 +132,7 @@ fn removal(
 fn absent(at: usize, proposals: &[Proposal<'_>], look: &Snapshot) -> Absent {
     let Some(one) = proposals.get(at) else { return Absent::default() };
     let below = proposals.iter().filter(|other| one.role == Role::Main && other.leader == Some(at));
-    let all = std::iter::once(one).chain(below).filter_map(|one| one.identity.as_ref());
+    let all = std::iter::once(one).chain(below).map(|one| &one.identity);
     let names = all.flat_map(|identity| listed::names_in(identity, look)).collect();
     Absent { names, mount: look.place.shm_mount.clone() }
 }

@@ -1,5 +1,7 @@
 //! The objects of a look, of whatever kind, as one thing that a verdict can be about.
 
+use std::fmt;
+
 use super::tables::{ListedFile, Set, queue_identity};
 use super::{Snapshot, identity_of};
 use crate::object::Identity;
@@ -47,6 +49,13 @@ impl Kind {
     }
 }
 
+/// The object as [`Identity`] names it.
+impl fmt::Display for Subject<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.identity().fmt(f)
+    }
+}
+
 impl<'a> Subject<'a> {
     /// Every object of a look, by kind and in the order of the kernel's tables.
     pub fn all(look: &'a Snapshot) -> impl Iterator<Item = Self> {
@@ -68,15 +77,14 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// Returns the identity it is recognised by later; `None` where nothing tells it from a later
-    /// one.
+    /// Returns the identity it is recognised by later.
     #[must_use]
-    pub fn identity(self) -> Option<Identity> {
+    pub fn identity(self) -> Identity {
         match self {
-            Self::Shm(row) => Some(Identity::Shm(identity_of(row))),
-            Self::Sem(set) => Some(Identity::Sem(set.identity())),
-            Self::Msg(row) => Some(Identity::Msg(queue_identity(row))),
-            Self::Posix(file) => Some(Identity::Posix(file.identity.clone())),
+            Self::Shm(row) => Identity::Shm(identity_of(row)),
+            Self::Sem(set) => Identity::Sem(set.identity()),
+            Self::Msg(row) => Identity::Msg(queue_identity(row)),
+            Self::Posix(file) => Identity::Posix(file.identity.clone()),
         }
     }
 

@@ -17,7 +17,7 @@ use shmwarden::ledger::book::Tail;
 use shmwarden::ledger::compact;
 use shmwarden::ledger::file::{For, Ledger};
 use shmwarden::ledger::record::{Adopted, Record};
-use shmwarden::object::Place;
+use shmwarden::object::{Identity, Place};
 use shmwarden::snapshot::place;
 use shmwarden::sys::user;
 use shmwarden::{Error, Result};
@@ -72,7 +72,7 @@ pub(crate) fn run(args: &AdoptArgs, common: &Common) -> Ending {
 
 fn adopt(args: &AdoptArgs, common: &Common, asked: &Asked, path: &Path) -> Result<u8> {
     let mut found = unowned::find(asked, path)?;
-    let nothing = found.candidates.iter().all(|one| one.taken().is_none());
+    let nothing = found.candidates.iter().all(|one| !one.is_taken());
     if !args.dry_run && !nothing {
         if !args.yes {
             // Whoever answers sees it, wherever the result goes.
@@ -84,11 +84,12 @@ fn adopt(args: &AdoptArgs, common: &Common, asked: &Asked, path: &Path) -> Resul
         }
         let mut ledger = open(path, args.ledger.is_none())?;
         let before = std::mem::take(&mut found.candidates);
-        let shown: BTreeMap<_, _> = before.iter().map(|one| (one.number(), one.taken())).collect();
         found = unowned::find(asked, path)?;
         // Only what was shown is taken.
-        let was_shown = |now: &Candidate| shown.get(&now.number()) == Some(&now.taken());
-        found.candidates.retain(|now| now.taken().is_none() || was_shown(now));
+        let shown = before.iter().filter(|one| one.is_taken()).map(|one| &one.identity);
+        let shown: BTreeMap<String, &Identity> = shown.map(|one| (one.to_string(), one)).collect();
+        let was_shown = |now: &Identity| shown.get(&now.to_string()) == Some(&now);
+        found.candidates.retain(|now| !now.is_taken() || was_shown(&now.identity));
         record(&mut ledger, &found.candidates)?;
     }
     let printed = if common.json {
@@ -108,7 +109,7 @@ fn adopt(args: &AdoptArgs, common: &Common, asked: &Asked, path: &Path) -> Resul
 
 /// Asks at the terminal; anything but a yes is a no.
 fn confirmed(plan: &str, candidates: &[Candidate]) -> bool {
-    let count = candidates.iter().filter(|one| one.taken().is_some()).count();
+    let count = candidates.iter().filter(|one| one.is_taken()).count();
     let mut err = stderr().lock();
     let count = output::objects(count);
     let asked = write!(err, "{plan}Adopt {count}, for sweep to remove? [y/N] ");
@@ -169,13 +170,12 @@ fn open(path: &Path, is_default_place: bool) -> Result<Ledger> {
 fn record(ledger: &mut Ledger, candidates: &[Candidate]) -> Result<()> {
     let here: Place = place::here()?;
     ledger.note_place(here)?;
-    for one in candidates {
-        let Some(identity) = one.taken() else { continue };
+    for one in candidates.iter().filter(|one| one.is_taken()) {
         let adopted = Adopted {
             object: ledger.book.next_object(),
             how: one.how,
             role: one.role,
-            identity: identity.clone(),
+            identity: one.identity.clone(),
         };
         ledger.note(Record::Adopted(adopted))?;
     }

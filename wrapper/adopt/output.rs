@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use shmwarden::ledger::record::How;
-use shmwarden::object::Key;
+use shmwarden::object::Identity;
 use shmwarden::snapshot::subject::Kind;
 
 use super::args::KeyFamily;
@@ -36,12 +36,8 @@ pub(crate) fn document(
 
 fn object(one: &Candidate, dry_run: bool) -> Value {
     let (code, reason) = one.reason();
-    let key = one.key.map(|key| Key(key).to_string());
-    let fields: [(&str, Value); 10] = [
-        ("kind", one.kind.word().into()),
-        ("id", one.id.into()),
-        ("name", one.name.as_ref().map(|name| name.lossy()).into()),
-        ("key", key.into()),
+    let mut out = json::identity(&one.identity);
+    let fields: [(&str, Value); 6] = [
         ("bytes", one.bytes.into()),
         ("uid", one.uid.into()),
         ("outcome", outcome(one, dry_run).into()),
@@ -49,16 +45,12 @@ fn object(one: &Candidate, dry_run: bool) -> Value {
         ("reason", reason.into()),
         ("along", one.along.into()),
     ];
-    let mut out: Map<String, Value> =
-        fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    if let Some(bytes) = one.name.as_ref().and_then(json::name_bytes) {
-        out.insert("name_bytes".into(), bytes.into());
-    }
+    out.extend(fields.into_iter().map(|(name, value)| (name.to_owned(), value)));
     Value::Object(out)
 }
 
 fn outcome(one: &Candidate, dry_run: bool) -> &'static str {
-    match (one.taken().is_some(), dry_run) {
+    match (one.is_taken(), dry_run) {
         (true, true) => "would-adopt",
         (true, false) => "adopted",
         (false, _) => "refused",
@@ -69,7 +61,7 @@ fn outcome(one: &Candidate, dry_run: bool) -> &'static str {
 /// for or was named.
 pub(crate) fn text(all: &[Candidate], ledger: &Path, dry_run: bool, verbose: bool) -> String {
     let mut out = String::new();
-    let taken: Vec<&Candidate> = all.iter().filter(|one| one.taken().is_some()).collect();
+    let taken: Vec<&Candidate> = all.iter().filter(|one| one.is_taken()).collect();
     if !taken.is_empty() {
         groups(&taken).print(Style { headings: true, most: None, paint: None }, &mut out);
         out.push('\n');
@@ -77,7 +69,7 @@ pub(crate) fn text(all: &[Candidate], ledger: &Path, dry_run: bool, verbose: boo
     for one in all.iter().filter(|one| verbose || is_refused_by_name(one)) {
         let (_, reason) = one.reason();
         let bytes = one.bytes.map_or_else(String::new, |bytes| format!(", {}", text::size(bytes)));
-        let what = format!("{}{bytes}", name(one));
+        let what = format!("{}{bytes}", one.identity);
         out.push_str(&format!("{:<11} {what}: {reason}\n", outcome(one, dry_run)));
     }
     out.push_str(&total(all, ledger, dry_run));
@@ -134,22 +126,12 @@ fn ids(members: &[&Candidate]) -> String {
 }
 
 fn id(one: &Candidate) -> String {
-    match (one.id, &one.name) {
-        (Some(id), _) => id.to_string(),
-        (None, Some(name)) => format!("/{}", text::safe(&name.lossy())),
-        (None, None) => "-".to_owned(),
+    match &one.identity {
+        Identity::Shm(segment) => segment.id.to_string(),
+        Identity::Sem(set) => set.id.to_string(),
+        Identity::Msg(queue) => queue.id.to_string(),
+        Identity::Posix(file) => format!("/{}", text::safe(&file.name.lossy())),
     }
-}
-
-fn name(one: &Candidate) -> String {
-    let kind = match one.kind {
-        Kind::Shm => "segment ",
-        Kind::Sem => "semaphore set ",
-        Kind::Msg => "message queue ",
-        Kind::Posix => return format!("/dev/shm{}", id(one)),
-    };
-    let key = one.key.map_or_else(String::new, |key| format!(" (key {})", Key(key)));
-    format!("{kind}{}{key}", id(one))
 }
 
 /// A number of objects, in words.
@@ -159,7 +141,7 @@ pub(crate) fn objects(count: usize) -> String {
 
 /// Returns a line on how much is taken, and what comes next.
 pub(crate) fn total(all: &[Candidate], ledger: &Path, dry_run: bool) -> String {
-    let taken: Vec<&Candidate> = all.iter().filter(|one| one.taken().is_some()).collect();
+    let taken: Vec<&Candidate> = all.iter().filter(|one| one.is_taken()).collect();
     let ledger = text::safe(&ledger.to_string_lossy());
     if taken.is_empty() {
         return "nothing to adopt\n".to_owned();
@@ -174,13 +156,13 @@ pub(crate) fn total(all: &[Candidate], ledger: &Path, dry_run: bool) -> String {
 
 /// Checks that it was named and is refused: that is told by itself.
 fn is_refused_by_name(one: &Candidate) -> bool {
-    one.how == How::Named && one.taken().is_none()
+    one.how == How::Named && !one.is_taken()
 }
 
 /// Returns what was left alone of the rest, by reason.
 fn left(all: &[Candidate]) -> String {
     let mut reasons: BTreeMap<&'static str, (usize, Option<&Candidate>)> = BTreeMap::new();
-    for one in all.iter().filter(|one| one.taken().is_none() && !is_refused_by_name(one)) {
+    for one in all.iter().filter(|one| !one.is_taken() && !is_refused_by_name(one)) {
         let (code, _) = one.reason();
         let (count, example) = reasons.entry(code).or_default();
         *count += 1;
@@ -193,7 +175,7 @@ fn left(all: &[Candidate]) -> String {
     for (code, (count, example)) in reasons {
         let reason = example.map_or_else(String::new, |one| {
             let (_, reason) = one.reason();
-            format!("{}: {reason}", name(one))
+            format!("{}: {reason}", one.identity)
         });
         let more = if count > 1 { "e.g. " } else { "" };
         out.push_str(&format!("  {count:>5}  {code:<18} {more}{reason}\n"));

@@ -361,11 +361,7 @@ fn in_memory(pid: i32, file: &ShmFile) -> Option<Vec<u8>> {
 fn name_of(identity: &Identity) -> String {
     match identity {
         Identity::Posix(file) => format!("{}/{}", shm_files::DIRECTORY, file.name.lossy()),
-        Identity::Shm(segment) => {
-            format!("segment {} (key 0x{:08x})", segment.id, segment.key.0)
-        }
-        Identity::Sem(set) => format!("semaphore set {} (key 0x{:08x})", set.id, set.key.0),
-        Identity::Msg(queue) => format!("queue {} (key 0x{:08x})", queue.id, queue.key.0),
+        other => other.to_string(),
     }
 }
 

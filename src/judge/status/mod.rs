@@ -379,7 +379,7 @@ fn number_of_subject(subject: Subject<'_>) -> Number {
 
 /// Checks whether an identity is this object's.
 fn is(identity: &Identity, subject: Subject<'_>) -> bool {
-    subject.identity().is_some_and(|now| now.is(identity))
+    subject.identity().is(identity)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Scene;
 use crate::engine::postgres::{self, Header};
 use crate::judge::Reason;
-use crate::object::{Identity, Key};
+use crate::object::Identity;
 use crate::snapshot::subject::Subject;
 use crate::snapshot::tables::ListedFile;
 use crate::snapshot::{Seen, Snapshot};
@@ -208,16 +208,5 @@ fn is(identity: &Identity, subject: Subject<'_>) -> bool {
         (Identity::Shm(segment), Subject::Shm(row)) => segment.id == row.id,
         (Identity::Posix(known), Subject::Posix(file)) => known.name == file.name,
         _ => false,
-    }
-}
-
-/// An object as a reason names it.
-pub(super) fn name(subject: Subject<'_>) -> String {
-    let key = Key(subject.key().unwrap_or(0));
-    match (subject, subject.id().unwrap_or(0)) {
-        (Subject::Shm(_), id) => format!("segment {id} (key {key})"),
-        (Subject::Sem(_), id) => format!("semaphore set {id} (key {key})"),
-        (Subject::Msg(_), id) => format!("message queue {id} (key {key})"),
-        (Subject::Posix(file), _) => format!("/dev/shm/{}", file.name.lossy().escape_debug()),
     }
 }

@@ -223,7 +223,7 @@ impl<'a> Scene<'a> {
                 return Some(Reason::ListUnread("a segment".to_owned()));
             }
             let unread = self.lists.unread_of(&uids(subject))?;
-            let own = subject.identity().is_some_and(|own| own == *unread);
+            let own = subject.identity() == *unread;
             Some(if own { Reason::Unreadable } else { Reason::ListUnread(unread.to_string()) })
         };
         let young = || {

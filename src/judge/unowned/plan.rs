@@ -8,7 +8,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::lists::name;
 use super::{Reason, Scene, uids};
 use crate::engine::postgres;
 use crate::ledger::record::{How, Role};
@@ -31,7 +30,7 @@ pub struct Proposal<'a> {
     /// The object.
     pub subject: Subject<'a>,
     /// The identity it is recognised by.
-    pub identity: Option<Identity>,
+    pub identity: Identity,
     /// By a filter, or by its number or name.
     pub how: How,
     /// Its role for its server.
@@ -185,7 +184,7 @@ impl<'a> Planning<'a, '_> {
                 self.add(named, how, Role::Dynamic, Some(leader));
             } else if let Some(one) = self.proposals.get_mut(at) {
                 let foreign = Box::new(Reason::NotYours(named.owner().0));
-                one.against.get_or_insert(Reason::GroupStays(name(named), foreign));
+                one.against.get_or_insert(Reason::GroupStays(named.to_string(), foreign));
             }
         }
     }
@@ -197,11 +196,12 @@ impl<'a> Planning<'a, '_> {
             let why = match one.role {
                 Role::Control => {
                     let main = lists.leading_to(one.subject);
-                    main.map(|main| Reason::MainStays(name(Subject::Shm(main))))
+                    main.map(|main| Reason::MainStays(Subject::Shm(main).to_string()))
                 }
                 Role::Main => None,
                 Role::Dynamic | Role::Other => lists.naming(one.subject).map(|list| {
-                    let main = lists.leading_to_list(list).map(|main| name(Subject::Shm(main)));
+                    let main =
+                        lists.leading_to_list(list).map(|main| Subject::Shm(main).to_string());
                     let list = list.identity.to_string();
                     Reason::ListedByDead(list.clone(), main.unwrap_or(list))
                 }),
@@ -221,7 +221,7 @@ impl<'a> Planning<'a, '_> {
         };
         let deaths: Vec<Option<i64>> = self.proposals.iter().map(death).collect();
         for one in &mut self.proposals {
-            let Some(Identity::Posix(file)) = &one.identity else { continue };
+            let Identity::Posix(file) = &one.identity else { continue };
             let Some((changed, _)) = file.birth.only_changed() else { continue };
             match one.leader.and_then(|leader| deaths.get(leader).copied().flatten()) {
                 Some(death) if changed <= death => {}
@@ -262,7 +262,7 @@ impl<'a> Planning<'a, '_> {
                     uids(one.subject).iter().any(|uid| uids(subject).contains(uid))
                 };
                 if let Some(one) = one.filter(its) {
-                    let why = Reason::MayLead(name(subject), Box::new(against.clone()));
+                    let why = Reason::MayLead(subject.to_string(), Box::new(against.clone()));
                     one.against.get_or_insert(why);
                 }
             }
@@ -276,7 +276,7 @@ impl<'a> Planning<'a, '_> {
         for (at, one) in self.proposals.iter().enumerate() {
             if let Some(against) = &one.against {
                 let group = one.leader.unwrap_or(at);
-                stays.entry(group).or_insert_with(|| (name(one.subject), against.clone()));
+                stays.entry(group).or_insert_with(|| (one.subject.to_string(), against.clone()));
             }
         }
         for (at, one) in self.proposals.iter_mut().enumerate() {
