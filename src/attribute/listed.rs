@@ -1,6 +1,7 @@
 //! The objects that a server's own lists name, those that they should name and do not, and what has
 //! to be read for that. Pure.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::{Doubt, Found, Suspect, header_of, is_here, is_postgres, is_recorded, major};
@@ -8,7 +9,7 @@ use crate::engine::postgres;
 use crate::ledger::Book;
 use crate::ledger::book::{Recorded, Run, Standing};
 use crate::ledger::record::{End, How, ObjectSeen, Role};
-use crate::object::{Bytes, Identity, Key, ShmFile};
+use crate::object::{Bytes, FileRef, Identity, Key};
 use crate::snapshot::{Mapped, Seen, Snapshot, identity_of};
 use crate::sys::shm::MODE_DEST;
 
@@ -233,7 +234,14 @@ pub fn bearers(name: &Name, look: &Snapshot) -> Vec<Bearer> {
 
 /// Adds what looks like this server's dynamic shared memory, is used by nobody, and is listed
 /// nowhere: `dsm_create` makes the object before it lists it.
-pub(super) fn missing(book: &Book, run: &Run, look: &Snapshot, suspects: &mut Vec<Suspect>) {
+/// `mapped` is what any process maps.
+pub(super) fn missing(
+    book: &Book,
+    run: &Run,
+    look: &Snapshot,
+    mapped: &BTreeSet<FileRef>,
+    suspects: &mut Vec<Suspect>,
+) {
     let started = !matches!(run.end, Some((End::NotStarted(_), _)));
     if !is_postgres(book, run) || !started || run.ended_cleanly() {
         return;
@@ -243,7 +251,7 @@ pub(super) fn missing(book: &Book, run: &Run, look: &Snapshot, suspects: &mut Ve
         fits(file.uid)
             && postgres::is_posix_name(&file.name.0)
             && lived_in(run, file.birth.seconds())
-            && !is_mapped(file, look)
+            && !mapped.contains(&file.file)
     });
     let dynamic = [Role::Control, Role::Dynamic];
     let mut dynamic = dynamic.into_iter().flat_map(|role| book.with_role(run.start.run, role));
@@ -259,11 +267,22 @@ pub(super) fn missing(book: &Book, run: &Run, look: &Snapshot, suspects: &mut Ve
     let all = files
         .map(|file| Identity::Posix(file.clone()))
         .chain(rows.map(|row| Identity::Shm(identity_of(row))));
+    // A user may have hundreds of thousands: each is looked for by its number or name.
+    let mut known: BTreeSet<(i32, Vec<u8>)> =
+        suspects.iter().map(|suspect| number_of(&suspect.identity)).collect();
     for identity in all {
-        let known = suspects.iter().any(|suspect| suspect.identity == identity);
-        if !known && !is_recorded(book, &identity) {
+        if known.insert(number_of(&identity)) && !is_recorded(book, &identity) {
             suspects.push(Suspect { run: run.start.run, identity, doubt: Doubt::Unlisted });
         }
+    }
+}
+
+/// Returns what no two segments and files of one look have in common.
+fn number_of(identity: &Identity) -> (i32, Vec<u8>) {
+    match identity {
+        Identity::Shm(segment) => (segment.id, Vec::new()),
+        Identity::Posix(file) => (-1, file.name.0.clone()),
+        Identity::Sem(_) | Identity::Msg(_) => (-1, Vec::new()),
     }
 }
 
@@ -277,8 +296,17 @@ fn lived_in(run: &Run, seconds: i64) -> bool {
     seconds >= of(run.at) && run.end.as_ref().is_none_or(|(_, end)| seconds <= of(*end) + 1)
 }
 
-fn is_mapped(file: &ShmFile, look: &Snapshot) -> bool {
-    look.processes.seen().any(|process| process.mappings(Mapped::File(file.file)) > 0)
+/// Returns the files of `/dev/shm` that any process maps.
+pub(super) fn mapped(look: &Snapshot) -> BTreeSet<FileRef> {
+    let lists = look.processes.seen().filter_map(|process| match &process.maps {
+        Some(Seen::Here(list)) => Some(list),
+        Some(Seen::Gone | Seen::Denied) | None => None,
+    });
+    let files = lists.flatten().filter_map(|(object, _)| match object {
+        Mapped::File(file) => Some(*file),
+        Mapped::Segment(_) => None,
+    });
+    files.collect()
 }
 
 /// Control segments whose content has to be read.

@@ -90,8 +90,9 @@ pub fn after_death(book: &Book, look: &Snapshot) -> (Vec<ObjectSeen>, Vec<Suspec
             listed::by(book, run, object, look, &mut found, &mut suspects);
         }
     }
+    let mapped = listed::mapped(look);
     for run in runs_here(book, look) {
-        listed::missing(book, run, look, &mut suspects);
+        listed::missing(book, run, look, &mapped, &mut suspects);
     }
     (number(book, found), suspects)
 }

@@ -3,6 +3,7 @@
 //!
 //! It must never take a process for one that maps nothing because it could not be asked.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 
@@ -40,6 +41,19 @@ pub(super) struct Devices {
 /// segments.
 pub(super) type Maps = (Vec<(Mapped, u64)>, Vec<(i32, Key)>);
 
+/// The same while it is read: a process may map tens of thousands of objects.
+#[derive(Default)]
+struct Found {
+    counts: BTreeMap<Mapped, u64>,
+    keys: Vec<(i32, Key)>,
+}
+
+impl Found {
+    fn whole(self) -> Maps {
+        (self.counts.into_iter().collect(), self.keys)
+    }
+}
+
 /// The shared memory objects that a process maps, from the text of its maps.
 pub(super) fn by_text(pid: i32, devices: &Devices) -> Seen<Maps> {
     if devices.shm_unread {
@@ -47,13 +61,13 @@ pub(super) fn by_text(pid: i32, devices: &Devices) -> Seen<Maps> {
     }
     let raw = read::maps(pid).unwrap_or(Seen::Denied);
     raw.map(|raw| {
-        let mut found = Maps::default();
+        let mut found = Found::default();
         for mapping in maps::lines(&raw) {
             let device = (mapping.dev_major, mapping.dev_minor);
             let id = mapping.sysv_shmid_on(&devices.sysv);
             note(id.zip(mapping.sysv_key()), device, mapping.inode, devices, &mut found);
         }
-        found
+        found.whole()
     })
 }
 
@@ -72,14 +86,16 @@ pub(super) fn by_questions(pid: i32, devices: &Devices, segments_only: bool) -> 
 
 /// `None` where the kernel did not answer.
 fn ask(maps: &File, devices: &Devices, segments_only: bool) -> Option<Maps> {
-    let mut found = Maps::default();
+    let mut found = Found::default();
     let mut next = 0;
     loop {
         let vma = match vma::next_file(maps, next, segments_only) {
             Ok(vma) => vma,
-            Err(Errno::ENOENT) if next > 0 => return Some(found),
+            Err(Errno::ENOENT) if next > 0 => return Some(found.whole()),
             // Not even its program: it has no memory, and the text tells why.
-            Err(Errno::ENOENT) => return vma::next_file(maps, 0, false).ok().map(|_| found),
+            Err(Errno::ENOENT) => {
+                return vma::next_file(maps, 0, false).ok().map(|_| found.whole());
+            }
             Err(_) => return None,
         };
         next = vma.end;
@@ -103,7 +119,7 @@ fn note(
     (major, minor): Device,
     inode: u64,
     devices: &Devices,
-    (found, keys): &mut Maps,
+    found: &mut Found,
 ) {
     let dev = nix::libc::makedev(major, minor);
     let object = match segment {
@@ -111,12 +127,10 @@ fn note(
         None if inode != 0 && Some(dev) == devices.shm => Mapped::File(FileRef { dev, ino: inode }),
         None => return,
     };
-    match found.iter_mut().find(|(known, _)| *known == object) {
-        Some((_, count)) => *count += 1,
-        None => {
-            keys.extend(segment.map(|(id, key)| (id, Key(key))));
-            found.push((object, 1));
-        }
+    let count = found.counts.entry(object).or_default();
+    *count += 1;
+    if *count == 1 {
+        found.keys.extend(segment.map(|(id, key)| (id, Key(key))));
     }
 }
 

@@ -372,3 +372,22 @@ fn members_of_more_sets_than_a_server_has_are_not_asked_and_such_sets_stay() {
         assert_eq!(own["objects"][1]["outcome"], "would-adopt", "{own}");
     });
 }
+
+#[test]
+fn many_files_that_a_dead_server_may_have_made_take_no_time_by_the_square() {
+    sandbox::run(|| {
+        need_root("to sweep another's ledger");
+        let script =
+            "for (1 .. 60_000) { open(my $file, '>', '/dev/shm/PostgreSQL.' . 2 * $_) or die; }";
+        let made = User::Server.command("perl").args(["-e", script]).status().unwrap();
+        assert!(made.success());
+        let mut records = claims(User::Server, 1);
+        if let Some(Record::Claim(claim)) = records.last_mut() {
+            claim.engine = EngineName::Postgres;
+        }
+        write(User::Server, &directory(User::Server).join("a.ledger"), records);
+        let sweep = in_time(&["sweep", "--dry-run"]).expect_code(0);
+        assert!(sweep.stdout.contains("/dev/shm/PostgreSQL.120000"), "{:.500}", sweep.stdout);
+        in_time(&["list"]).expect_code(0);
+    });
+}
