@@ -9,6 +9,7 @@ mod exit;
 mod finding;
 mod history;
 mod host;
+mod interrupts;
 mod ledgers;
 mod log;
 mod output_file;

@@ -7,6 +7,7 @@ mod adopt_asked;
 mod adopt_sets;
 mod agreement;
 mod hostile;
+mod interrupted;
 mod ledgers;
 mod places;
 mod postgres;

@@ -13,6 +13,7 @@ use super::prometheus;
 use crate::cli::Common;
 use crate::exit::{self, Ending};
 use crate::host::{kernel, limit};
+use crate::interrupts::{Interrupts, Second};
 use crate::output_file;
 use crate::render;
 use crate::render::screen::Screen;
@@ -43,6 +44,7 @@ pub(crate) fn run(args: &ListArgs, common: &Common) -> Ending {
         }
     };
     let filter = Filter { args, owners };
+    let watch = args.watch.map(|pause| (pause, Interrupts::catch(Second::Ends)));
     loop {
         let status = match once(&filter, common) {
             Ok(Some(status)) => status,
@@ -50,9 +52,12 @@ pub(crate) fn run(args: &ListArgs, common: &Common) -> Ending {
             Ok(None) => return Ending::Status(0),
             Err(status) => return Ending::Status(status),
         };
-        match args.watch {
-            Some(pause) => std::thread::sleep(pause.max(Duration::from_millis(100))),
-            None => return Ending::Status(status),
+        let Some((pause, interrupts)) = &watch else {
+            return Ending::Status(status);
+        };
+        interrupts.pause(Duration::from_millis(100).max(*pause), &[]);
+        if let Some(signal) = interrupts.signal() {
+            return Ending::Signal(signal);
         }
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod args;
 pub(crate) mod output;
 pub(crate) mod swept;
 
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,7 @@ use shmwarden::{Error, Result};
 
 use crate::cli::Common;
 use crate::exit::{self, Ending};
+use crate::interrupts::{Interrupts, Second};
 use crate::ledgers::runs;
 use crate::ledgers::{self, Found, Named, Reach};
 use crate::render;
@@ -59,7 +61,7 @@ pub(crate) fn run(args: &SweepArgs, common: &Common) -> Ending {
     for path in &paths {
         all.push(sweep(path, args, &terms, &mut together));
     }
-    wait_for_held(&mut all, args, &terms);
+    let interrupted = wait_for_held(&mut all, args, &terms);
     let mut worst = found.status_of_hook();
     for swept in &mut all {
         if let Some(name) = args.name.as_deref().filter(|_| named) {
@@ -87,7 +89,7 @@ pub(crate) fn run(args: &SweepArgs, common: &Common) -> Ending {
         log::error!("cannot write the result: {error}");
         worst = exit::worse(worst, exit::FAILED);
     }
-    Ending::Status(worst)
+    interrupted.map_or(Ending::Status(worst), Ending::Signal)
 }
 
 /// The ledgers to sweep.
@@ -179,19 +181,28 @@ fn sweep(path: &Path, args: &SweepArgs, terms: &Terms, together: &mut Together) 
     Swept { path: path.to_owned(), instance, finding, status }
 }
 
-/// Sweeps those again of which something is held, as long as asked, without a lock meanwhile.
-fn wait_for_held(all: &mut [Swept], args: &SweepArgs, terms: &Terms) {
+/// Sweeps those again of which something is held, as long as asked, without a lock meanwhile;
+/// returns the signal that ended the wait, if one did.
+fn wait_for_held(all: &mut [Swept], args: &SweepArgs, terms: &Terms) -> Option<i32> {
+    if args.wait.is_zero() {
+        return None;
+    }
+    let interrupts = Interrupts::catch(Second::Ends);
     while terms.holders.is_none_or(|until| Instant::now() < until) {
         let reports = all.iter().filter_map(|swept| swept.held());
         let held: Vec<&Report> = reports.collect();
         if held.is_empty() {
-            return;
+            break;
         }
-        wait_for_holders(&held, terms.holders);
+        wait_for_holders(&held, terms.holders, &interrupts);
+        if interrupts.signal().is_some() {
+            break;
+        }
         for swept in all.iter_mut().filter(|swept| swept.held().is_some()) {
             *swept = sweep(&swept.path, args, terms, &mut Together::of(1));
         }
     }
+    interrupts.signal()
 }
 
 /// One pass over one ledger.
@@ -279,7 +290,7 @@ fn try_once(
     Ok(Finding::Settled(report))
 }
 
-fn wait_for_holders(reports: &[&Report], until: Option<Instant>) {
+fn wait_for_holders(reports: &[&Report], until: Option<Instant>, interrupts: &Interrupts) {
     let holders: Vec<PidFd> = reports
         .iter()
         .flat_map(|report| &report.objects)
@@ -290,15 +301,8 @@ fn wait_for_holders(reports: &[&Report], until: Option<Instant>) {
     // A detach without an exit gives no event: looked at again after a while.
     let soon = Instant::now() + PAUSE * 10;
     let soon = until.map_or(soon, |until| soon.min(until));
-    let mut fds: Vec<nix::poll::PollFd<'_>> = holders
-        .iter()
-        .map(|holder| {
-            nix::poll::PollFd::new(std::os::fd::AsFd::as_fd(holder), nix::poll::PollFlags::POLLIN)
-        })
-        .collect();
-    let left = soon.saturating_duration_since(Instant::now());
-    let timeout = nix::poll::PollTimeout::try_from(left).unwrap_or(nix::poll::PollTimeout::ZERO);
-    let _ = nix::poll::poll(&mut fds, timeout);
+    let fds: Vec<BorrowedFd<'_>> = holders.iter().map(AsFd::as_fd).collect();
+    interrupts.pause(soon.saturating_duration_since(Instant::now()), &fds);
 }
 
 fn status(finding: &Finding, args: &SweepArgs) -> u8 {

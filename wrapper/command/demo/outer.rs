@@ -42,7 +42,7 @@ pub(super) fn run(args: &DemoArgs, common: &Common) -> Ending {
 }
 
 fn told(args: &DemoArgs, common: &Common) -> Outcome<Ending> {
-    let interrupts = Interrupts::catch()?;
+    let interrupts = Interrupts::catch();
     let scratch = Scratch::create()?;
     let ground = Ground::best(scratch.path());
     let setting = Setting {

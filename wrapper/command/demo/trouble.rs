@@ -1,10 +1,9 @@
 //! Why the demo cannot go on: somebody wants it to end, or something failed.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::rc::Rc;
 
-use nix::libc::{SIGHUP, SIGINT, SIGTERM};
+use crate::interrupts::{self, Second};
 
 /// Why the demo cannot go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,33 +28,24 @@ fn sentence(doing: &str, error: &dyn fmt::Display) -> Trouble {
 
 /// The signal that asked the demo to end, if one did.
 #[derive(Debug, Clone)]
-pub(super) struct Interrupts(Arc<AtomicUsize>);
+pub(super) struct Interrupts(Option<Rc<interrupts::Interrupts>>);
 
 impl Interrupts {
     /// Where the kernel ends everything by itself: as PID 1 of a namespace of its own.
     pub(super) fn none() -> Self {
-        Self(Arc::new(AtomicUsize::new(0)))
+        Self(None)
     }
 
     /// From now on notes TERM, INT and HUP instead of ending.
-    pub(super) fn catch() -> Outcome<Self> {
-        let caught = Self::none();
-        for (signal, number) in [(SIGTERM, 15), (SIGINT, 2), (SIGHUP, 1)] {
-            // `nohup` and a shell's background jobs ignore some of them: let it stay so.
-            if shmwarden::sys::signals::is_ignored(signal) {
-                continue;
-            }
-            signal_hook::flag::register_usize(signal, Arc::clone(&caught.0), number)
-                .map_err(failed("cannot catch signals"))?;
-        }
-        Ok(caught)
+    pub(super) fn catch() -> Self {
+        Self(Some(Rc::new(interrupts::Interrupts::catch(Second::Waits))))
     }
 
     /// An error once a signal came.
     pub(super) fn check(&self) -> Outcome<()> {
-        match i32::try_from(self.0.load(Ordering::SeqCst)) {
-            Ok(0) | Err(_) => Ok(()),
-            Ok(signal) => Err(Trouble::Interrupted(signal)),
+        match self.0.as_ref().and_then(|interrupts| interrupts.signal()) {
+            Some(signal) => Err(Trouble::Interrupted(signal)),
+            None => Ok(()),
         }
     }
 }
