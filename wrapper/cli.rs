@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::exit::Ending;
-use crate::{adopt, command, completions, doctor, history, record, run, show, sweep, systemd};
+use crate::{adopt, completions, demo, doctor, history, record, run, show, sweep, systemd};
 
 /// Crash-safe clean-up of shared memory for database servers.
 #[derive(Debug, Parser)]
@@ -64,7 +64,7 @@ pub(crate) enum Command {
     /// The drop-in goes to stdout, what does not fit in the unit to stderr; nothing is changed.
     Systemd(systemd::args::SystemdArgs),
     /// Show a crash and its clean-up on this machine, in a scratch directory
-    Demo(DemoArgs),
+    Demo(demo::DemoArgs),
     /// Print the completion rules for a shell
     Completions(completions::CompletionsArgs),
 }
@@ -83,7 +83,7 @@ impl Command {
             Self::History(args) => history::run(args, common),
             Self::Systemd(args) => systemd::run(args, common),
             Self::Completions(args) => completions::run(args),
-            Self::Demo(args) => command::demo::run(args, common),
+            Self::Demo(args) => demo::run(args, common),
         }
     }
 }
@@ -142,20 +142,6 @@ pub(crate) struct LedgerArgs {
     /// Whether the default places are read although a ledger is named.
     #[arg(skip)]
     pub(crate) everywhere: bool,
-}
-
-/// Options of `demo`.
-#[derive(Debug, Args)]
-pub(crate) struct DemoArgs {
-    /// Use the built-in stand-in even where PostgreSQL is installed
-    #[arg(long)]
-    pub(crate) stand_in: bool,
-    /// A part that the demo runs in its own namespaces
-    #[arg(long, hide = true, value_name = "PART")]
-    pub(crate) part: Option<String>,
-    /// Arguments of that part
-    #[arg(last = true, hide = true)]
-    pub(crate) rest: Vec<OsString>,
 }
 
 /// `--engine`.

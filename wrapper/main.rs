@@ -2,8 +2,8 @@
 
 mod adopt;
 mod cli;
-mod command;
 mod completions;
+mod demo;
 mod doctor;
 mod exit;
 mod finding;
@@ -18,7 +18,6 @@ mod recording;
 mod render;
 mod run;
 mod show;
-mod stand_in;
 mod sweep;
 mod systemd;
 mod units;

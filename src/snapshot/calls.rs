@@ -10,7 +10,7 @@ use crate::engine::opengauss;
 use crate::error::Result;
 use crate::object::Identity;
 use crate::proc::read;
-use crate::sys::{msg, sem, server};
+use crate::sys::{msg, sem};
 
 impl Snapshot {
     /// Looks at sets and queues, with all that shows of their use where `of_interest` has their
@@ -155,8 +155,8 @@ pub fn look_at_everybody(waits: bool) -> Result<Snapshot> {
 fn marker(row: &sem::Row) -> Option<(i32, i32)> {
     let (members, mark) = (opengauss::SET_MEMBERS, opengauss::SET_MEMBERS - 1);
     let is_marked = row.members == u64::from(members.unsigned_abs())
-        && server::value(row.id, mark) == Ok(opengauss::SET_MAGIC);
-    let maker = || server::last_operator(row.id, mark).ok();
+        && sem::value(row.id, mark) == Ok(opengauss::SET_MAGIC);
+    let maker = || sem::last_operator(row.id, mark).ok();
     is_marked.then(maker).flatten().map(|pid| (row.id, pid))
 }
 

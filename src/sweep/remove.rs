@@ -1,7 +1,7 @@
 //! Carrying out a removal: intent, a last look, removal, a look afterwards, outcome.
 //!
 //! The only caller of `IPC_RMID` and of `unlink` in `/dev/shm` for what a server made; the demo's
-//! own segments are removed by `sys/taken.rs`. What may be removed is told by a [`Removal`], which
+//! own segments are removed by `sys/own.rs`. What may be removed is told by a [`Removal`], which
 //! only `judge` can make. The caller has the ledger's lock; the last look and the removal itself
 //! are made with the rights of the ledger's owner (`hands.rs`).
 

@@ -1,7 +1,7 @@
 //! System V semaphore sets: the table, one set, what its members tell of its use, its removal.
 //!
-//! `remove` is called from `sweep::remove`, and by `taken` for the demo's own sets. By number and
-//! not through glibc: its `semctl` hands `SEM_STAT_ANY` no buffer before 2.31.
+//! `remove` is called from `sweep::remove`. By number and not through glibc: its `semctl` hands
+//! `SEM_STAT_ANY` no buffer before 2.31.
 
 use std::mem::MaybeUninit;
 
@@ -178,6 +178,22 @@ pub fn operators(id: i32, count: u64) -> Result<Vec<i32>> {
     found.sort_unstable();
     found.dedup();
     Ok(found)
+}
+
+/// Returns the value of a member (`GETVAL`).
+///
+/// # Errors
+/// As [`members`].
+pub fn value(id: i32, member: i32) -> Result<i32> {
+    i32::try_from(ask(id, member, GETVAL)?).map_err(|_| Errno::EOVERFLOW)
+}
+
+/// Returns who operated a member last (`GETPID`).
+///
+/// # Errors
+/// As [`members`].
+pub fn last_operator(id: i32, member: i32) -> Result<i32> {
+    i32::try_from(ask(id, member, GETPID)?).map_err(|_| Errno::EOVERFLOW)
 }
 
 fn indices(count: u64) -> Result<std::ops::Range<i32>> {

@@ -1,7 +1,7 @@
 //! System V shared memory: the table, one segment, its first bytes, its removal.
 //!
-//! `remove` is called from `sweep::remove`, and by `taken` for the demo's own segments; a test of
-//! the layout holds that nobody else does.
+//! `remove` is called from `sweep::remove`, and by `own` for the demo's own segments; a test of the
+//! layout holds that nobody else does.
 
 use std::mem::MaybeUninit;
 
@@ -182,33 +182,23 @@ pub fn peek(id: i32, most_bytes: usize) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Creates a segment that must not exist yet (`IPC_CREAT | IPC_EXCL`); for the demo and tests.
+/// Creates a segment that must not exist yet (`IPC_CREAT | IPC_EXCL`), mode 0600.
 ///
 /// # Errors
 /// `EEXIST` where the key is taken, `ENOSPC`, `ENOMEM`, `EINVAL` at the limits (`shmget(2)`).
-pub fn create(key: i32, bytes: usize, mode: u32) -> Result<i32> {
-    let flags = libc::IPC_CREAT | libc::IPC_EXCL | i32::try_from(mode & 0o777).unwrap_or(0o600);
+pub(super) fn create(key: i32, bytes: usize) -> Result<i32> {
+    let flags = libc::IPC_CREAT | libc::IPC_EXCL | 0o600;
     // SAFETY: shmget touches no memory of this process.
     let id = check(unsafe { libc::shmget(key, bytes, flags) }.into())?;
     i32::try_from(id).map_err(|_| Errno::EOVERFLOW)
 }
 
-/// Attaches a segment and writes `bytes` at its start, then detaches; for the demo and tests.
+/// Attaches a segment until this process ends.
 ///
 /// # Errors
-/// `EINVAL` where the segment is smaller than `bytes`; what `shmat` says.
-pub fn poke(id: i32, bytes: &[u8]) -> Result<()> {
-    let row = stat(id)?.ok_or(Errno::EINVAL)?;
-    if (bytes.len() as u64) > row.bytes {
-        return Err(Errno::EINVAL);
-    }
-    // SAFETY: as in peek: the kernel chooses a free range.
+/// What `shmat` says.
+pub(super) fn attach_for_life(id: i32) -> Result<()> {
+    // SAFETY: as in peek: the kernel chooses a free range. Nobody is given its address.
     let start = unsafe { libc::shmat(id, std::ptr::null(), 0) };
-    if start as isize == -1 {
-        return Err(Errno::last());
-    }
-    // SAFETY: the mapping has at least bytes.len() bytes, checked above, and cannot overlap.
-    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), start.cast::<u8>(), bytes.len()) };
-    // SAFETY: start is what shmat gave, and no reference into the mapping is kept.
-    check(unsafe { libc::shmdt(start) }.into()).map(drop)
+    if start as isize == -1 { Err(Errno::last()) } else { Ok(()) }
 }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::stand_in::Options;
+use super::options::Options;
 
 /// Reads it, program name left out.
 pub(crate) fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Options, String> {

@@ -5,8 +5,9 @@ use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use shmwarden::engine::opengauss::{HEADER_BYTES, Header, SET_MAGIC, SET_MEMBERS, header_bytes};
-use shmwarden::sys::reclaim;
-use shmwarden::sys::server::{self, Attached, find_segment};
+use shmwarden::sys::sem;
+
+use super::calls::{self, Attached};
 
 /// The member that marks a set.
 const MARK: i32 = SET_MEMBERS - 1;
@@ -15,13 +16,13 @@ const MARK: i32 = SET_MEMBERS - 1;
 /// has it attached, and the key is tried again; what cannot be attached is left.
 pub(crate) fn segment(key: i32) -> bool {
     let Some(other) = another(key) else { return false };
-    let _ = reclaim::segment(other);
+    let _ = calls::remove_segment(other);
     true
 }
 
 /// `PGSharedMemoryAttach`: the segment under a key, if it may be attached and has the magic number.
 fn another(key: i32) -> Option<i32> {
-    let id = find_segment(key, HEADER_BYTES).ok()?;
+    let id = calls::find_segment(key, HEADER_BYTES).ok()?;
     let bytes = Attached::attach(id).ok()?.read(4);
     let ours = header_bytes(&Header { pid: 0, bytes: 0, dev: 0, ino: 0 });
     ours.starts_with(&bytes).then_some(id)
@@ -30,13 +31,13 @@ fn another(key: i32) -> Option<i32> {
 /// `IpcSemaphoreCreate`: what is under a key is removed where its mark is openGauss's and whoever
 /// set the mark is dead; whether it is gone.
 pub(crate) fn set(key: i32) -> bool {
-    left_over(key).is_some_and(|other| reclaim::set(other).is_ok())
+    left_over(key).is_some_and(|other| calls::remove_set(other).is_ok())
 }
 
 fn left_over(key: i32) -> Option<i32> {
-    let set = server::find_set(key, SET_MEMBERS).ok()?;
-    let marked = server::value(set, MARK).ok()? == SET_MAGIC;
-    let by = server::last_operator(set, MARK).ok().filter(|&pid| pid > 0)?;
+    let set = calls::find_set(key, SET_MEMBERS).ok()?;
+    let marked = sem::value(set, MARK).ok()? == SET_MAGIC;
+    let by = sem::last_operator(set, MARK).ok().filter(|&pid| pid > 0)?;
     let own = i32::try_from(std::process::id()).unwrap_or(0);
     let dead = by == own || kill(Pid::from_raw(by), None) == Err(Errno::ESRCH);
     (marked && dead).then_some(set)

@@ -1,5 +1,5 @@
-//! `shmwarden demo` from its first line to its last: with PostgreSQL and with the stand-in for an
-//! openGauss, as root and not, in namespaces of its own and in the machine's tables; interrupted.
+//! `shmwarden demo` from its first line to its last: with PostgreSQL and with its own stand-in, as
+//! root and not, in namespaces of its own and in the machine's tables; interrupted.
 
 mod interrupted;
 mod machine;

@@ -20,8 +20,6 @@ use crate::render::{places, text};
 const BAR: u64 = 8;
 /// Most leaks that are listed for people, by owner and instance.
 const MOST_LEAKS: usize = 25;
-/// Characters of a line of prose where no terminal says.
-const WIDTH: usize = 80;
 
 /// The document.
 pub(crate) fn document(checked: &Checked, shown: &Shown<'_>) -> Value {
@@ -75,10 +73,10 @@ pub(crate) fn text(checked: &Checked, shown: &Shown<'_>, screen: Screen, all: bo
     for finding in checked.findings.iter().filter(is_shown) {
         let level = finding.level.word();
         let head = screen.level(finding.level, format!("{level:<4}"));
-        let body = wrapped(&text::escaped(&finding.text), screen, 6);
+        let body = screen.wrapped(&text::escaped(&finding.text), 6);
         out.push_str(&format!("{head}  {body}\n"));
         if let Some(fix) = &finding.fix {
-            let fix = wrapped(&text::escaped(fix), screen, 9);
+            let fix = screen.wrapped(&text::escaped(fix), 9);
             out.push_str(&format!("      -> {fix}\n"));
         }
     }
@@ -95,7 +93,7 @@ pub(crate) fn text(checked: &Checked, shown: &Shown<'_>, screen: Screen, all: bo
         |next| format!("next: {}", text::escaped(next)),
     );
     out.push('\n');
-    out.push_str(&wrapped(&next, screen, 6));
+    out.push_str(&screen.wrapped(&next, 6));
     out.push('\n');
     out
 }
@@ -202,37 +200,16 @@ fn bar(percent: u64) -> String {
     format!("[{:<width$}]", "#".repeat(full), width = BAR as usize)
 }
 
-/// A paragraph, broken between words; the lines behind the first are indented.
-fn wrapped(text: &str, screen: Screen, indent: usize) -> String {
-    let width = screen.size.map_or(WIDTH, |(columns, _)| columns.clamp(40, 100));
-    let mut out = String::new();
-    let mut column = indent;
-    for word in text.split(' ') {
-        let length = word.chars().count();
-        if column > indent && column + 1 + length > width {
-            out.push('\n');
-            out.push_str(&" ".repeat(indent));
-            column = indent;
-        } else if column > indent {
-            out.push(' ');
-            column += 1;
-        }
-        out.push_str(word);
-        column += length;
-    }
-    out
-}
-
 /// A message explained, for people.
 pub(crate) fn explanation(answer: &Answer, screen: Screen) -> String {
-    let mut out = format!("{}\n", wrapped(&answer.means, screen, 0));
+    let mut out = format!("{}\n", screen.wrapped(&answer.means, 0));
     for (title, lines) in [("on this machine", &answer.here), ("what to do", &answer.run)] {
         if lines.is_empty() {
             continue;
         }
         out.push_str(&format!("\n{}\n", screen.bold(format!("{title}:"))));
         for line in lines {
-            out.push_str(&format!("  - {}\n", wrapped(line, screen, 4)));
+            out.push_str(&format!("  - {}\n", screen.wrapped(line, 4)));
         }
     }
     out

@@ -49,8 +49,8 @@ fn marked(claim: &Claim, look: &Snapshot) -> Vec<i32> {
     let is_own = |set: &&tables::Set| {
         let id = set.row.id;
         set.row.members == u64::from(opengauss::SET_MEMBERS.unsigned_abs())
-            && sys::server::value(id, mark) == Ok(magic)
-            && sys::server::last_operator(id, mark) == Ok(claim.process.pid)
+            && sys::sem::value(id, mark) == Ok(magic)
+            && sys::sem::last_operator(id, mark) == Ok(claim.process.pid)
     };
     look.sets.seen().filter(is_own).map(|set| set.row.id).collect()
 }

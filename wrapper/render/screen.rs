@@ -20,6 +20,8 @@ pub(crate) struct Screen {
 
 /// The size that a terminal without one is given.
 const USUAL: (usize, usize) = (80, 24);
+/// Characters of a line of prose where no terminal says.
+const WIDTH: usize = 80;
 
 impl Screen {
     /// Asks stdout; `NO_COLOR` as no-color.org has it.
@@ -60,6 +62,27 @@ impl Screen {
             Level::Warn => self.paint("33", text),
             Level::Ok => self.paint("32", text),
         }
+    }
+
+    /// Returns a paragraph, broken between words; the lines behind the first are indented.
+    pub(crate) fn wrapped(self, text: &str, indent: usize) -> String {
+        let width = self.size.map_or(WIDTH, |(columns, _)| columns.clamp(40, 100));
+        let mut out = String::new();
+        let mut column = indent;
+        for word in text.split(' ') {
+            let length = word.chars().count();
+            if column > indent && column + 1 + length > width {
+                out.push('\n');
+                out.push_str(&" ".repeat(indent));
+                column = indent;
+            } else if column > indent {
+                out.push(' ');
+                column += 1;
+            }
+            out.push_str(word);
+            column += length;
+        }
+        out
     }
 
     fn paint(self, code: &str, text: String) -> String {

@@ -1,4 +1,5 @@
-//! An older kernel, played by a filter: the calls that it lacks fail as they do there.
+//! An older or stricter kernel, played by a filter: the calls that it lacks or forbids fail as they
+//! do there.
 
 use std::process::Command;
 
@@ -37,6 +38,11 @@ pub const STAT_ANY: &[Rule] = &[
     rule(libc::SYS_semctl, Some((2, 20)), libc::EINVAL),
     rule(libc::SYS_msgctl, Some((1, 13)), libc::EINVAL),
 ];
+
+/// Namespaces, where nobody may make one.
+pub const UNSHARE: &[Rule] = &[rule(libc::SYS_unshare, None, libc::EPERM)];
+/// Mounts, which Ubuntu's AppArmor forbids in a user namespace that anybody may make.
+pub const MOUNT: &[Rule] = &[rule(libc::SYS_mount, None, libc::EACCES)];
 
 /// Installs the filter that its first arguments describe, and executes the rest.
 const SCRIPT: &str = r#"

@@ -6,8 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use shmwarden::sys::server;
 
+use super::calls;
 use super::complain;
 use super::options::message;
 use super::sets::Sets;
@@ -44,7 +44,7 @@ pub(crate) fn start(sets: &Sets, count: usize) -> Result<(), String> {
 
 fn use_one(set: i32, member: u16) {
     for by in [-1, 1] {
-        while let Err(errno) = server::operate(set, member, by) {
+        while let Err(errno) = calls::operate(set, member, by) {
             if ENDED.load(Ordering::SeqCst) {
                 return;
             }

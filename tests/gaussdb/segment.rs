@@ -4,10 +4,11 @@ use std::os::unix::fs::MetadataExt;
 
 use nix::errno::Errno;
 use shmwarden::engine::opengauss::{HEADER_BYTES, Header, header, header_bytes, keys};
-use shmwarden::sys::server::{Attached, OwnSegment, Pages};
 use shmwarden::sys::shm;
 
+use super::calls::{self, Attached, Pages};
 use super::options::{Options, message};
+use super::reclaim;
 
 /// How often one key is tried while others take and lose it.
 const RETRIES: usize = 3;
@@ -15,25 +16,25 @@ const RETRIES: usize = 3;
 /// The segment.
 pub(crate) struct Main {
     pub(crate) key: i32,
-    segment: OwnSegment,
+    pub(crate) id: i32,
     attached: Attached,
 }
 
 impl Main {
-    /// `PGSharedMemoryCreate`: under the first of its keys; where that is taken, `collided` may
-    /// free it, and else the next is tried.
-    pub(crate) fn create(options: &Options, collided: fn(i32) -> bool) -> Result<Self, String> {
+    /// `PGSharedMemoryCreate`: under the first of its keys; where that is taken and cannot be
+    /// reclaimed, under the next.
+    pub(crate) fn create(options: &Options) -> Result<Self, String> {
         let (bytes, pages) = size(options);
         for key in keys(options.port) {
             for _ in 0..=RETRIES {
-                match OwnSegment::create(key, bytes, pages) {
-                    Ok(segment) => return Self::fill(segment, key, options).map_err(message),
+                match calls::create_segment(key, bytes, pages) {
+                    Ok(id) => return Self::fill(id, key, options).map_err(message),
                     Err(Errno::EEXIST | Errno::EACCES | Errno::EIDRM) => {}
                     Err(errno) => {
                         return Err(format!("could not create shared memory segment: {errno}"));
                     }
                 }
-                if !collided(key) {
+                if !reclaim::segment(key) {
                     break;
                 }
             }
@@ -41,8 +42,8 @@ impl Main {
         Err("no key is free".to_owned())
     }
 
-    fn fill(segment: OwnSegment, key: i32, options: &Options) -> Result<Self, std::io::Error> {
-        let attached = Attached::attach(segment.id())?;
+    fn fill(id: i32, key: i32, options: &Options) -> Result<Self, std::io::Error> {
+        let attached = Attached::attach(id)?;
         let directory = std::fs::metadata(&options.data)?;
         attached.write(&header_bytes(&Header {
             pid: i32::try_from(std::process::id()).unwrap_or(0),
@@ -50,12 +51,7 @@ impl Main {
             dev: directory.dev(),
             ino: directory.ino(),
         }));
-        Ok(Main { key, segment, attached })
-    }
-
-    /// Its identifier.
-    pub(crate) fn id(&self) -> i32 {
-        self.segment.id()
+        Ok(Main { key, id, attached })
     }
 
     /// `IpcMemoryDetach`, where that was not cancelled, then `IpcMemoryDelete`.
@@ -63,7 +59,7 @@ impl Main {
         if detach_first {
             drop(self.attached);
         }
-        let _ = self.segment.remove();
+        let _ = calls::remove_segment(self.id);
     }
 }
 

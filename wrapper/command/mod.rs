@@ -1,3 +1,0 @@
-//! The story on this machine.
-
-pub(crate) mod demo;
