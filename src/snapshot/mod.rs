@@ -38,7 +38,7 @@ pub use table::Table;
 pub use tables::Tables;
 
 use crate::error::{Error, Result};
-use crate::object::{Bytes, Key, Segment};
+use crate::object::{Bytes, Key, Place, Segment};
 pub use crate::proc::Seen;
 pub use crate::proc::read::ticks_a_second;
 use crate::sys::msg;
@@ -255,7 +255,15 @@ fn from_text(row: crate::proc::sysvipc::ShmRow) -> Row {
 /// # Errors
 /// [`Error::Unsupported`] without System V IPC or `/proc`, [`Error::Io`].
 pub fn take(scope: Scope) -> Result<Snapshot> {
-    let mut tables = Tables::unread(place::here()?);
+    take_at(place::here()?, scope)
+}
+
+/// Looks once from the place where this process is.
+///
+/// # Errors
+/// As [`take`].
+pub fn take_at(here: Place, scope: Scope) -> Result<Snapshot> {
+    let mut tables = Tables::unread(here);
     // Processes before objects: what appears in between is then seen as unattached and unmapped
     // only if it was so at the end; a removal re-checks each object anyway.
     if scope.processes {

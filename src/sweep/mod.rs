@@ -77,7 +77,7 @@ pub fn once_of_several(
     if relies_on_a_dead_namespace(ledger, &place) {
         std::thread::sleep(NAMESPACE_DEATH);
     }
-    let look = look_at_directories(ledger, snapshot::take(scope_of_life(ledger))?);
+    let look = look_at_directories(ledger, snapshot::take_at(place, scope_of_life(ledger))?);
     let look = look_for_hidden(ledger, look);
     let life = judge::life::judge(&ledger.book, &look, policy);
     if let Life::Live(evidence) = &life {

@@ -32,23 +32,12 @@ pub(crate) fn shorten(ledger: &mut Ledger) {
     }
 }
 
-/// Notes where we are, and that a run of this launcher begins; written with the claim.
+/// Notes where we are, and that a run of this process begins, which launches a server or only
+/// records one; written with the claim.
 ///
 /// # Errors
 /// Where the kernel does not say where we are.
-pub(crate) fn begin(ledger: &mut Ledger, argv: &[Bytes]) -> Result<u64> {
-    begin_as(ledger, argv, false)
-}
-
-/// The same, of a server that this process only records.
-///
-/// # Errors
-/// What `/proc` says.
-pub(crate) fn begin_recorded(ledger: &mut Ledger, argv: &[Bytes]) -> Result<u64> {
-    begin_as(ledger, argv, true)
-}
-
-fn begin_as(ledger: &mut Ledger, argv: &[Bytes], recorded: bool) -> Result<u64> {
+pub(crate) fn begin(ledger: &mut Ledger, argv: &[Bytes], recorded: bool) -> Result<u64> {
     let here = place::here()?;
     ledger.note_place(here)?;
     let own = i32::try_from(std::process::id()).unwrap_or(0);

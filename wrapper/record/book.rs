@@ -132,7 +132,7 @@ pub(super) fn run_of(
     let words = read::cmdline(target.process.pid).here().unwrap_or_default();
     let words = words.strip_suffix(b"\0").unwrap_or(&words).split(|&byte| byte == 0);
     let words: Vec<Bytes> = words.map(|word| Bytes(word.to_vec())).collect();
-    Ok((runs::begin_recorded(ledger, &words).map_err(failed)?, None))
+    Ok((runs::begin(ledger, &words, true).map_err(failed)?, None))
 }
 
 fn claim_of(run: &Run, process: ProcessRef) -> Option<Claim> {

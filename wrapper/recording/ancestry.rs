@@ -121,6 +121,12 @@ impl Family {
 
     /// Every living process that descends from the server, the launcher's helper left out.
     pub(crate) fn members(&self, run: &Run, helper: Option<i32>) -> Vec<ProcessRef> {
+        // What is orphaned below the launcher becomes its child: without a child there is nobody.
+        let claimed = |claim: &Claim| processes::by_pid(claim.process.pid) == Some(claim.process);
+        let childless = || read::children(self.launcher).here().is_some_and(|all| all.is_empty());
+        if self.adopts_own_only() && childless() && !run.claims.iter().any(claimed) {
+            return Vec::new();
+        }
         let all: BTreeMap<i32, (ProcessRef, i32)> =
             pids().into_iter().filter_map(|pid| parent_of(pid).map(|found| (pid, found))).collect();
         let parents = |pid: i32| all.get(&pid).copied();

@@ -11,7 +11,7 @@ use shmwarden::ledger::book::Run;
 use shmwarden::ledger::record::{How, ObjectSeen, Role};
 use shmwarden::object::{Bytes, FileRef, Identity, ShmFile};
 use shmwarden::proc::read;
-use shmwarden::snapshot::{self, Mapped, Scope, Seen, Snapshot, place, shm_files};
+use shmwarden::snapshot::{self, Mapped, Scope, Seen, Snapshot, shm_files};
 
 use super::ancestry::Family;
 
@@ -44,8 +44,8 @@ pub(crate) struct GenericFiles {
 
 impl GenericFiles {
     /// Begins with what is there before the server runs.
-    pub(crate) fn start() -> Self {
-        let files = shm_files::all(place::shm_mount().as_deref()).unwrap_or_default();
+    pub(crate) fn start(mount: Option<&str>) -> Self {
+        let files = shm_files::all(mount).unwrap_or_default();
         let settled = files.into_iter().map(|file| (file.name.clone(), file)).collect();
         Self { changed: changed().unwrap_or_default(), settled, waiting: Vec::new() }
     }

@@ -59,6 +59,7 @@ pub(crate) struct Watch {
 impl Watch {
     /// Begins with what is there before the server runs.
     pub(crate) fn start(run: u64, auto: bool, rows: &[Row], family: Family) -> Self {
+        let mount = snapshot::place::shm_mount();
         Self {
             run,
             auto,
@@ -69,8 +70,8 @@ impl Watch {
             moved: segments::Moved::start(rows),
             looked_at: snapshot::boot_ticks(),
             header_tries: 0,
-            files: GenericFiles::start(),
-            mount: snapshot::place::shm_mount(),
+            files: GenericFiles::start(mount.as_deref()),
+            mount,
             calls: sets::Calls::start(),
             asked: users::Asked::default(),
             robbery: robbed::Robbery::start(),

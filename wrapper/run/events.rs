@@ -6,13 +6,9 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// Waits until a descriptor is readable or the time has come; whether any is.
-pub(crate) fn wait(descriptors: &[BorrowedFd<'_>], until: Option<Instant>) -> bool {
-    wait_also(descriptors, None, until)
-}
-
-/// The same, also until a descriptor is writable.
-pub(crate) fn wait_also(
+/// Waits until a descriptor is readable, or one is writable, or the time has come; returns whether
+/// any is.
+pub(crate) fn wait(
     readable: &[BorrowedFd<'_>],
     writable: Option<BorrowedFd<'_>>,
     until: Option<Instant>,

@@ -50,7 +50,7 @@ fn start(args: &RunArgs) -> Result<Launcher, Failure> {
     let inherited = events::open_descriptors();
     let wait = prepare::WAIT_FOR_SWEEP;
     let opened = prepare::ledger(&plan.ledger, plan.is_default, wait).and_then(|mut ledger| {
-        let run = ledgers::runs::begin(&mut ledger, &plan.argv)?;
+        let run = ledgers::runs::begin(&mut ledger, &plan.argv, false)?;
         Ok((ledger, run))
     });
     let ledger = ledger_or_none(opened, args)?;

@@ -22,7 +22,11 @@ use crate::cli::Orphans;
 /// Every process that holds a recorded object of a report, once; not who holds mere suspects.
 pub(crate) fn holders(report: &Report) -> Vec<Holder> {
     let recorded = report.objects.iter().filter(|object| object.recorded);
-    let mut all: Vec<Holder> = recorded.flat_map(|object| object.holders.clone()).collect();
+    once_each(recorded.flat_map(|object| object.holders.clone()).collect())
+}
+
+/// Returns each process once, in their order.
+pub(crate) fn once_each(mut all: Vec<Holder>) -> Vec<Holder> {
     all.sort_by_key(|holder| holder.process);
     all.dedup_by_key(|holder| holder.process);
     all

@@ -22,8 +22,10 @@ const PIDFD_VARIABLE: &str = "LISTEN_PIDFDID";
 /// # Errors
 /// The status to end with (126 or 127) and a sentence.
 pub(crate) fn resolve(command: &OsStr) -> Result<PathBuf, (u8, String)> {
-    let shown = command.to_string_lossy().escape_debug().to_string();
-    let not_found = |why: &str| Err((exit::NOT_FOUND, format!("cannot execute {shown}: {why}")));
+    let not_found = |why: &str| {
+        let shown = command.to_string_lossy();
+        Err((exit::NOT_FOUND, format!("cannot execute {}: {why}", shown.escape_debug())))
+    };
     if command.is_empty() {
         return not_found("the command is empty");
     }

@@ -2,7 +2,9 @@
 //! launcher was killed.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Stdio;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
@@ -68,29 +70,79 @@ fn a_daemon_pgpool_keeps_its_objects_though_its_launcher_was_killed() {
     sandbox::run(|| daemon_is_kept(&pgpool()));
 }
 
-/// The launcher goes on watching, since what is left may be the server, and says so.
-#[test]
-fn workers_that_outlive_a_daemons_main_process_are_named_and_nothing_is_removed() {
-    sandbox::run(|| {
+/// A daemon whose main process was killed, with what its launcher says.
+struct Beheaded {
+    subject: Subject,
+    launcher: Process,
+    main: i32,
+    workers: Vec<i32>,
+    log: PathBuf,
+}
+
+impl Beheaded {
+    /// Kills the main process once its workers were `prepared`.
+    fn start(options: &[&str], prepared: fn(&[i32])) -> Self {
         let subject = apache();
         let instance = Instance::new(subject.user);
         let log = sandbox::scratch().join("launcher.log");
-        let mut command = instance.run(&[], subject.words(Mode::Daemon));
+        let mut command = instance.run(options, subject.words(Mode::Daemon));
         command.stdin(Stdio::null()).stdout(Stdio::null());
-        let mut launcher = Process::spawn(command.stderr(fs::File::create(&log).unwrap()));
+        let launcher = Process::spawn(command.stderr(fs::File::create(&log).unwrap()));
         subject.wait_started((0, 0));
         wait_quiet(&instance);
         let main = subject.main();
         let workers = processes::descendants(main);
+        prepared(&workers);
         processes::kill(main, Signal::SIGKILL);
-        let said = || fs::read_to_string(&log).unwrap();
-        let sentence = format!("process {main}, which COMMAND had left as a daemon, died of sig");
-        wait_until("that is said", LONG, || said().contains(&sentence));
-        wait_until("a holder is named", LONG, || said().contains("still holds what is"));
-        assert!(workers.iter().all(|&pid| processes::lives(pid)) && launcher.is_running());
+        Self { subject, launcher, main, workers, log }
+    }
+
+    fn said(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    fn wait_named(&self) {
+        let sentence = format!("process {}, which COMMAND had left as a daemon, died", self.main);
+        wait_until("that is said", LONG, || self.said().contains(&sentence));
+        wait_until("a holder is named", LONG, || self.said().contains(HOLDS));
+    }
+}
+
+const HOLDS: &str = "still holds what is";
+
+/// The launcher goes on watching, since what is left may be the server, and says so.
+#[test]
+fn workers_that_outlive_a_daemons_main_process_are_named_and_nothing_is_removed() {
+    sandbox::run(|| {
+        let mut daemon = Beheaded::start(&[], |_| {});
+        daemon.wait_named();
+        let workers = &daemon.workers;
+        assert!(workers.iter().all(|&pid| processes::lives(pid)) && daemon.launcher.is_running());
         assert_eq!(there(), (1, 0));
-        subject.kill_left();
-        launcher.wait(LONG);
-        assert_eq!(there(), (0, 0), "{}", said());
+        daemon.subject.kill_left();
+        daemon.launcher.wait(LONG);
+        assert_eq!(there(), (0, 0), "{}", daemon.said());
+    });
+}
+
+/// Stopped, they act on SIGTERM only when they are continued.
+#[test]
+fn workers_that_outlive_a_daemons_main_process_are_named_and_asked_to_end_once_each() {
+    sandbox::run(|| {
+        let stop = |workers: &[i32]| {
+            workers.iter().for_each(|&pid| processes::kill(pid, Signal::SIGSTOP));
+        };
+        let mut daemon = Beheaded::start(&["--orphans", "term"], stop);
+        daemon.wait_named();
+        // They are looked for again each second.
+        std::thread::sleep(Duration::from_millis(2500));
+        let said = daemon.said();
+        let lines = |what: &str| said.lines().filter(|line| line.contains(what)).count();
+        assert_eq!(lines("which COMMAND had left as a daemon"), 1, "{said}");
+        assert!((1..=daemon.workers.len()).contains(&lines(HOLDS)), "{said}");
+        assert_eq!(lines("sent SIGTERM to the orphan"), lines(HOLDS), "{said}");
+        daemon.workers.iter().for_each(|&pid| processes::kill(pid, Signal::SIGCONT));
+        daemon.launcher.wait(LONG);
+        assert_eq!(there(), (0, 0), "{}", daemon.said());
     });
 }

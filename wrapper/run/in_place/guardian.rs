@@ -69,7 +69,7 @@ impl Guardian<'_> {
         let Self { args, plan, mut ledger, gated, pidfd, .. } = self;
         let process = claim::process(gated.pid)?;
         let run =
-            ledgers::runs::begin(&mut ledger, &plan.argv).map_err(|error| error.to_string())?;
+            ledgers::runs::begin(&mut ledger, &plan.argv, false).map_err(|e| e.to_string())?;
         let start = Start {
             program: plan.program.clone(),
             server: plan.server.clone(),

@@ -8,6 +8,7 @@ mod guardian;
 
 use std::convert::Infallible;
 use std::os::fd::RawFd;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -86,12 +87,11 @@ fn beside_guardian(
 ) -> Result<Errno, Failure> {
     let pid = i32::try_from(std::process::id()).unwrap_or(0);
     let pidfd = PidFd::open(pid).ok();
-    let without = |what: &str, ledger: &str| without_claim(args, what, ledger);
-    let path = ledger.path().display().to_string();
+    let without = |what: &str| without_claim(args, what, &plan.ledger);
     let (gated, mut waiting) = match gate::between(pid) {
         Ok(ends) => ends,
         Err(errno) => {
-            without(&format!("cannot make a pipe: {errno}"), &path)?;
+            without(&format!("cannot make a pipe: {errno}"))?;
             return Ok(program.execute_here());
         }
     };
@@ -106,12 +106,12 @@ fn beside_guardian(
     };
     let trouble = match heard {
         Heard::Durable => None,
-        Heard::NotDurable => Some("the claim could not be written".to_owned()),
-        Heard::Nobody => Some("the guardian has ended before the claim was written".to_owned()),
-        Heard::Nothing => Some("the claim was not written in time".to_owned()),
+        Heard::NotDurable => Some("the claim could not be written"),
+        Heard::Nobody => Some("the guardian has ended before the claim was written"),
+        Heard::Nothing => Some("the claim was not written in time"),
     };
     if let Some(trouble) = trouble {
-        without(&trouble, &path).inspect_err(|_| waiting.report(Errno::ECANCELED))?;
+        without(trouble).inspect_err(|_| waiting.report(Errno::ECANCELED))?;
     }
     let errno = program.execute_here();
     waiting.report(errno);
@@ -119,8 +119,8 @@ fn beside_guardian(
 }
 
 /// What `--if-ledger-fails` says of a start without a claim on disk.
-fn without_claim(args: &RunArgs, what: &str, ledger: &str) -> Result<(), Failure> {
-    let trouble = format!("{what} to the ledger {ledger}");
+fn without_claim(args: &RunArgs, what: &str, ledger: &Path) -> Result<(), Failure> {
+    let trouble = format!("{what} to the ledger {}", ledger.display());
     if args.if_ledger_fails == IfLedgerFails::Refuse {
         return Err((exit::RUN_FAILED, format!("{trouble}; the server is not started")));
     }

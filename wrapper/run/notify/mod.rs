@@ -145,7 +145,7 @@ impl Relay {
         self.send();
         while !self.queue.is_empty() && Instant::now() < until {
             let until = self.retry_at().unwrap_or(until).min(until);
-            events::wait_also(&[], self.writable(), Some(until));
+            events::wait(&[], self.writable(), Some(until));
             self.send();
         }
         if !self.queue.is_empty() {

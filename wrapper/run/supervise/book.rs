@@ -13,6 +13,7 @@ use shmwarden::snapshot::{self, Scope, processes};
 use shmwarden::sys::process::{self, Ended};
 use shmwarden::sys::shm::{self, Row};
 
+use super::super::orphans;
 use super::super::scribe::Scribe;
 use super::phase::Life;
 use crate::recording::ancestry::Family;
@@ -111,9 +112,9 @@ impl Book {
 
     /// Returns the claimed process of this pid, alive or unreaped, whose end is not noted.
     pub(super) fn claimed(&self, pid: i32) -> Option<ProcessRef> {
-        let process = processes::by_pid(pid)?;
-        let mut open = self.run()?.claims.iter().filter(|claim| claim.ended.is_none());
-        open.any(|claim| claim.process == process).then_some(process)
+        let open = self.run()?.claims.iter().filter(|claim| claim.ended.is_none());
+        let mut its = open.map(|claim| claim.process).filter(|process| process.pid == pid);
+        its.find(|&process| processes::by_pid(pid) == Some(process))
     }
 
     /// Returns what COMMAND has left behind to go on without it: claimed servers that live; where
@@ -236,10 +237,7 @@ impl Book {
         let makers: Vec<u32> = open().filter_map(|object| object.identity.call_creator()).collect();
         let look = look.with_calls(|uid| makers.contains(&uid));
         let all = open().flat_map(|object| judge::holders(&object.identity, &look, true));
-        let mut all: Vec<Holder> = all.filter(|h| members.contains(&h.process)).collect();
-        all.sort_by_key(|holder| holder.process);
-        all.dedup_by_key(|holder| holder.process);
-        all
+        orphans::once_each(all.filter(|holder| members.contains(&holder.process)).collect())
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) struct Inbox {
     signals: SignalFd,
     /// Read, and not yet acted on.
     heard: VecDeque<Arrived>,
-    awake: Awake,
+    pub(super) awake: Awake,
 }
 
 impl Inbox {
@@ -42,21 +42,6 @@ impl Inbox {
     /// Checks for signals that were read and not acted on.
     pub(super) fn has_heard(&self) -> bool {
         !self.heard.is_empty()
-    }
-
-    /// Begins a round: a wait is over that was to end at `due` at the latest.
-    pub(super) fn woke(&mut self, due: Option<Instant>) {
-        self.awake.woke(due);
-    }
-
-    /// Notes that this process was stopped.
-    pub(super) fn was_stopped(&mut self) {
-        self.awake.late = true;
-    }
-
-    /// Checks for what this round has found having perhaps happened long ago.
-    pub(super) fn is_late(&self) -> bool {
-        self.awake.late
     }
 
     /// Takes all signals that have arrived.
@@ -77,14 +62,16 @@ impl Inbox {
 
 /// What tells of one round of the loop that this process may not have run.
 #[derive(Debug, Default)]
-struct Awake {
-    late: bool,
+pub(super) struct Awake {
+    /// What this round has found may have happened long ago.
+    pub(super) late: bool,
     /// Who asked this process to end, or anything else, last, and when that was read.
     asked: Option<(u32, Instant)>,
 }
 
 impl Awake {
-    fn woke(&mut self, due: Option<Instant>) {
+    /// Begins a round: a wait is over that was to end at `due` at the latest.
+    pub(super) fn woke(&mut self, due: Option<Instant>) {
         let latest = due.and_then(|due| due.checked_add(OVERSLEPT));
         self.late = latest.is_some_and(|latest| Instant::now() > latest);
     }

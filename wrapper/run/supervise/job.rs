@@ -58,13 +58,12 @@ impl Job {
         let (command, signal) = (self.child.pid, arrived.signal);
         match way {
             Route::Dropped | Route::EndsWait => {}
-            Route::CommandUnlessContinued | Route::GroupUnlessContinued(_)
-                if self.was_continued() => {}
-            Route::Command | Route::CommandUnlessContinued => {
-                self.was_sent(command, signal, signals::pass_on(command, arrived));
-            }
-            Route::Group(group) | Route::GroupUnlessContinued(group) => {
+            Route::Command { unless_continued: true, .. } if self.was_continued() => {}
+            Route::Command { group: Some(group), .. } => {
                 self.was_sent(group, signal, signals::send(-group, signal));
+            }
+            Route::Command { group: None, .. } => {
+                self.was_sent(command, signal, signals::pass_on(command, arrived));
             }
             Route::Daemons => {
                 for &pid in daemons {

@@ -132,7 +132,7 @@ impl Linger {
                 self.next_count = Some(now + COUNT_EVERY);
                 if !self.named && self.name_at.is_some_and(|at| at <= now) {
                     self.named = true;
-                    effects.extend([Effect::Name, Effect::Deal]);
+                    effects.push(Effect::Name);
                 } else if self.named && terms.ends_survivors {
                     effects.push(Effect::Deal);
                 }
@@ -290,7 +290,7 @@ mod tests {
                 after(&[(objects(false), Duration::ZERO), early], &terms);
             assert_eq!((effects, linger.named), (vec![], false));
             let (linger, effects) = stays(linger.on(HELD, start + GRACE, &terms));
-            assert_eq!((effects, linger.named), (vec![Effect::Name, Effect::Deal], true));
+            assert_eq!((effects, linger.named), (vec![Effect::Name], true));
             assert!(linger.deadlines().iter().flatten().all(|one| one.0 != Deadline::Name));
             let again = stays(linger.on(HELD, start + GRACE * 2, &terms)).1;
             assert_eq!(again.contains(&Effect::Deal), ends_survivors);
@@ -305,7 +305,7 @@ mod tests {
         let events = [(objects(true), Duration::ZERO), (HELD, Duration::ZERO)];
         assert_eq!(after(&events[..1], &terms).1, [Effect::Settle]);
         let (linger, effects, start) = after(&events, &terms);
-        assert_eq!(effects, [Effect::Name, Effect::Deal]);
+        assert_eq!(effects, [Effect::Name]);
         assert!(linger.deadlines().contains(&Some((Deadline::Over, start))));
     }
 

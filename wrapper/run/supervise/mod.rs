@@ -117,7 +117,7 @@ impl Launcher {
                 log::error!("cannot claim the server: {why}");
                 self.take(Event::Written(false));
             }
-            _ => self.take(Event::Unclaimed),
+            _ => self.take(Event::Written(true)),
         }
     }
 
@@ -131,11 +131,11 @@ impl Launcher {
     pub(crate) fn guard(&mut self) {
         while !matches!(self.phase, Phase::Done { .. }) {
             let due = self.wait_for_events();
-            self.inbox.woke(due);
+            self.inbox.awake.woke(due);
             self.read_signals();
             self.read_gate();
             self.look_at_ward();
-            self.relay_notifications();
+            self.relay_notifications(false);
             if self.survivors.have_ended() {
                 self.take(Event::HolderEnded);
             }
@@ -180,7 +180,7 @@ impl Launcher {
             self.inbox.has_heard().then(Instant::now),
         ];
         let due = times.into_iter().flatten().chain(phase).min();
-        events::wait_also(&descriptors, relay.and_then(Relay::writable), due);
+        events::wait(&descriptors, relay.and_then(Relay::writable), due);
         due
     }
 
@@ -207,7 +207,7 @@ impl Launcher {
 
     fn read_gate(&mut self) {
         if self.phase.awaits_exec()
-            && events::wait(&[self.job.child.report()], Some(Instant::now()))
+            && events::wait(&[self.job.child.report()], None, Some(Instant::now()))
         {
             let error = self.job.child.exec_error();
             self.take(error.map_or(Event::Executed, |errno| Event::NotExecuted(errno as i32)));

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::super::notify::datagram::Kind;
-use super::super::notify::{Relay, status};
+use super::super::notify::status;
 use super::Launcher;
 use super::phase::{Life, Phase};
 use crate::cli::NotifyAccess;
@@ -18,9 +18,22 @@ use crate::recording::ancestry;
 const EXTENDED_BY: Duration = Duration::from_secs(15);
 
 impl Launcher {
-    /// Passes on what the server has sent.
-    pub(super) fn relay_notifications(&mut self) {
-        self.with_relay(|relay, launcher| relay.turn(|pid, kind| launcher.may_notify(pid, kind)));
+    /// Passes on what has come from whose notifications are passed on: up to a bound, or, at a
+    /// death, all that the dead process has sent while its pid is its own.
+    pub(super) fn relay_notifications(&mut self, at_death: bool) {
+        let Self { relay: Some(relay), job, phase, book, notify_access, .. } = self else { return };
+        let own = i32::try_from(std::process::id()).unwrap_or(0);
+        // COMMAND and claimed servers count only as long as they are not reaped.
+        let may_send = |pid: i32, kind: Kind| {
+            let descendants = *notify_access == NotifyAccess::All || kind == Kind::Barrier;
+            (pid == job.child.pid && phase.has_command())
+                || book.as_ref().is_some_and(|book| book.claimed(pid).is_some())
+                || (descendants && ancestry::descends_from(pid, own))
+        };
+        match at_death {
+            true => relay.drain(may_send),
+            false => relay.turn(may_send),
+        }
     }
 
     /// Says what the launcher waits for.
@@ -30,14 +43,9 @@ impl Launcher {
         self.say(format!("STATUS={text}\nEXTEND_TIMEOUT_USEC={extend}"));
     }
 
-    /// Takes what a process has sent that has ended and is not reaped yet.
-    pub(super) fn last_words(&mut self) {
-        self.with_relay(|relay, launcher| relay.drain(|pid, kind| launcher.may_notify(pid, kind)));
-    }
-
     /// Sends the last notifications of all.
     pub(super) fn end_relay(&mut self) {
-        self.last_words();
+        self.relay_notifications(true);
         if let Phase::Done { life, spoke: true, .. } = &self.phase {
             let text = status::over(life.end(), self.holders().as_deref());
             self.say(format!("STATUS={text}"));
@@ -55,22 +63,5 @@ impl Launcher {
 
     fn holders(&self) -> Option<Vec<String>> {
         Some(self.survivors.held_by()?.iter().map(status::name).collect())
-    }
-
-    /// Checks for a process whose notifications are passed on. Its pid is its own: COMMAND and
-    /// claimed servers count only as long as they are not reaped.
-    fn may_notify(&self, pid: i32, kind: Kind) -> bool {
-        let is_command = pid == self.job.child.pid && self.phase.has_command();
-        let descendants = self.notify_access == NotifyAccess::All || kind == Kind::Barrier;
-        let own = i32::try_from(std::process::id()).unwrap_or(0);
-        is_command || self.claims(pid) || (descendants && ancestry::descends_from(pid, own))
-    }
-
-    /// Works on the relay, if there is one, with the rest of the launcher to ask.
-    fn with_relay(&mut self, work: impl FnOnce(&mut Relay, &Self)) {
-        if let Some(mut relay) = self.relay.take() {
-            work(&mut relay, self);
-            self.relay = Some(relay);
-        }
     }
 }

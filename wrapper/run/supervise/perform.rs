@@ -16,21 +16,23 @@ impl Launcher {
     /// Performs an effect; returns what has happened by that.
     pub(super) fn perform(&mut self, effect: Effect) -> Option<Event> {
         match effect {
-            // A child that has died at the gate is told by SIGCHLD.
-            Effect::OpenGate => drop(self.job.child.open()),
-            Effect::GoWithoutClaim => {
-                log::error!("the server starts all the same, and no clean-up is promised");
-                self.job.child.is_not_durable();
+            Effect::OpenGate { durable } => {
+                if !durable {
+                    log::error!("the server starts all the same, and no clean-up is promised");
+                    self.job.child.is_not_durable();
+                }
+                // A child that has died at the gate is told by SIGCHLD.
+                let _ = self.job.child.open();
             }
             Effect::DropChild => self.drop_child(),
             Effect::Pass(arrived, way) => {
                 let daemons = if way == Route::Daemons { self.daemons() } else { Vec::new() };
                 self.job.pass(&arrived, way, &daemons);
             }
-            Effect::StopToo(signal) if self.job.stop_too(signal) => self.inbox.was_stopped(),
+            Effect::StopToo(signal) if self.job.stop_too(signal) => self.inbox.awake.late = true,
             Effect::StopToo(_) => {}
             Effect::NoteEnd(life) => {
-                let late = self.ward.as_ref().map_or(self.inbox.is_late(), Ward::is_late);
+                let late = self.ward.as_ref().map_or(self.inbox.awake.late, Ward::is_late);
                 let is_beside = self.ward.is_some();
                 self.book.as_mut()?.note_end(&life, late, is_beside);
             }
@@ -61,7 +63,10 @@ impl Launcher {
             Effect::Count => {
                 return Some(Event::Counted { attached: self.book.as_ref()?.is_attached() });
             }
-            Effect::Name => self.survivors.name(self.terms.linger),
+            Effect::Name => {
+                self.survivors.name(self.terms.linger);
+                self.survivors.deal(self.book.as_ref()?);
+            }
             Effect::Deal => self.survivors.deal(self.book.as_ref()?),
             Effect::Speak(life) => self.speak(&life),
             Effect::Report => self.survivors.report(),

@@ -72,9 +72,7 @@ impl Default for Phase {
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Event {
-    /// There is no ledger to claim the child in.
-    Unclaimed,
-    /// The helper at the ledger has ended; whether the disk took what it wrote.
+    /// The helper at the ledger has ended, if any was needed; whether the disk has it all.
     Written(bool),
     /// The program was executed.
     Executed,
@@ -126,10 +124,8 @@ pub(super) enum Deadline {
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// Let the child execute its program.
-    OpenGate,
-    /// Say that the claim is not on disk, before the gate is opened all the same.
-    GoWithoutClaim,
+    /// Let the child execute its program; all the same where its claim is not `durable`.
+    OpenGate { durable: bool },
     /// End the child, which waits at the gate and has executed nothing.
     DropChild,
     /// Send a signal on.
@@ -152,7 +148,7 @@ pub(super) enum Effect {
     Settle,
     /// Count who has them attached.
     Count,
-    /// Name the survivors.
+    /// Name the survivors, and deal with them.
     Name,
     /// Deal with the survivors as the command line says.
     Deal,
@@ -169,30 +165,58 @@ impl Phase {
     /// Returns what follows from an event.
     #[must_use]
     pub(super) fn on(self, event: Event, now: Instant, terms: &Terms) -> Step {
-        match (event, self) {
-            (Event::Signal(arrived, standing), phase) => {
+        use Effect::{DropChild, Look, OpenGate, Pass, Report, StopToo};
+        match (self, event) {
+            (phase, Event::Signal(arrived, standing)) => {
                 let way = route(&arrived, phase.listener(terms), &standing);
-                phase.on_signal(arrived, way)
+                match (way, phase) {
+                    (Route::Dropped, phase) => (phase, Vec::new()),
+                    (Route::EndsWait, Self::Lingering(linger)) => (linger.over(), vec![Report]),
+                    (way, phase) => (phase, vec![Pass(arrived, way)]),
+                }
             }
-            (Event::Due(deadline), phase) if !phase.is_due(deadline, now, terms) => {
-                (phase, Vec::new())
+            (phase, Event::Due(which)) if !phase.is_due(which, now, terms) => (phase, Vec::new()),
+            (Self::Daemonised(daemon), event) => daemon.on(event, now, terms),
+            (Self::Lingering(linger), event) => linger.on(event, now, terms),
+            (phase @ Self::Claiming { .. }, Event::Written(false))
+                if terms.refuse_without_claim =>
+            {
+                let life = phase.life();
+                (Self::Done { life, refused: true, spoke: false }, vec![DropChild])
             }
-            (event, Self::Daemonised(daemon)) => daemon.on(event, now, terms),
-            (event, Self::Lingering(linger)) => linger.on(event, now, terms),
-            (event, Self::Claiming { exec_error }) => claiming(exec_error, &event, now, terms),
-            (event, Self::Opening { exec_error, pace }) => {
-                opening(exec_error, pace, &event, now, terms)
+            (Self::Claiming { exec_error }, Event::Written(durable)) => {
+                (Self::Opening { exec_error, pace: Pace::start(now) }, vec![OpenGate { durable }])
             }
-            (event, Self::Running { server, pace }) => running(server, pace, &event, now, terms),
-            (_, phase @ Self::Done { .. }) => (phase, Vec::new()),
-        }
-    }
-
-    fn on_signal(self, arrived: Arrived, way: Route) -> Step {
-        match (way, self) {
-            (Route::Dropped, phase) => (phase, Vec::new()),
-            (Route::EndsWait, Self::Lingering(linger)) => (linger.over(), vec![Effect::Report]),
-            (way, phase) => (phase, vec![Effect::Pass(arrived, way)]),
+            // In place, where the process did not wait for its claim any longer.
+            (Self::Claiming { .. }, Event::NotExecuted(errno)) => {
+                (Self::Claiming { exec_error: Some(errno) }, Vec::new())
+            }
+            (Self::Opening { exec_error: None, pace }, Event::Executed) => {
+                (Self::Running { server: None, pace }, Vec::new())
+            }
+            (Self::Opening { pace, .. }, Event::NotExecuted(errno)) => {
+                (Self::Opening { exec_error: Some(errno), pace }, Vec::new())
+            }
+            (Self::Running { server, pace }, Event::Due(Deadline::Look)) => {
+                (Self::Running { server, pace }, vec![Look { dense: pace.is_dense() }])
+            }
+            (Self::Running { server, mut pace }, Event::Looked { began }) => {
+                pace.looked(began, now);
+                (Self::Running { server, pace }, Vec::new())
+            }
+            (Self::Running { pace, .. }, Event::ChildEnded { how, claimed: true, .. }) => {
+                (Self::Running { server: Some(how), pace }, Vec::new())
+            }
+            (Self::Running { server, pace }, Event::Ended { how, left: true }) => {
+                Daemon::begin(Life { exec_error: None, command: how, server }, pace)
+            }
+            (phase, Event::Ended { how, .. }) if phase.has_command() => {
+                Linger::begin(Life { command: how, ..phase.life() }, now, terms)
+            }
+            (phase, Event::Stopped(signal)) if phase.has_command() => {
+                (phase, vec![StopToo(signal)])
+            }
+            (phase, _) => (phase, Vec::new()),
         }
     }
 
@@ -256,74 +280,6 @@ impl Phase {
     }
 }
 
-fn claiming(exec_error: Option<i32>, event: &Event, now: Instant, terms: &Terms) -> Step {
-    let opening = Phase::Opening { exec_error, pace: Pace::start(now) };
-    match event {
-        Event::Unclaimed | Event::Written(true) => (opening, vec![Effect::OpenGate]),
-        Event::Written(false) if terms.refuse_without_claim => {
-            let life = Life { exec_error, ..Life::default() };
-            (Phase::Done { life, refused: true, spoke: false }, vec![Effect::DropChild])
-        }
-        Event::Written(false) => (opening, vec![Effect::GoWithoutClaim, Effect::OpenGate]),
-        // In place, where the process did not wait for its claim any longer.
-        Event::NotExecuted(errno) => (Phase::Claiming { exec_error: Some(*errno) }, Vec::new()),
-        Event::Stopped(signal) => (Phase::Claiming { exec_error }, vec![Effect::StopToo(*signal)]),
-        Event::Ended { how, .. } => {
-            Linger::begin(Life { exec_error, command: *how, server: None }, now, terms)
-        }
-        _ => (Phase::Claiming { exec_error }, Vec::new()),
-    }
-}
-
-fn opening(
-    exec_error: Option<i32>,
-    pace: Pace,
-    event: &Event,
-    now: Instant,
-    terms: &Terms,
-) -> Step {
-    match event {
-        Event::Executed if exec_error.is_none() => {
-            (Phase::Running { server: None, pace }, Vec::new())
-        }
-        Event::NotExecuted(errno) => {
-            (Phase::Opening { exec_error: Some(*errno), pace }, Vec::new())
-        }
-        Event::Stopped(signal) => {
-            (Phase::Opening { exec_error, pace }, vec![Effect::StopToo(*signal)])
-        }
-        Event::Ended { how, .. } => {
-            Linger::begin(Life { exec_error, command: *how, server: None }, now, terms)
-        }
-        _ => (Phase::Opening { exec_error, pace }, Vec::new()),
-    }
-}
-
-fn running(
-    mut server: Option<Ended>,
-    mut pace: Pace,
-    event: &Event,
-    now: Instant,
-    terms: &Terms,
-) -> Step {
-    let mut effects = Vec::new();
-    match event {
-        Event::Stopped(signal) => effects.push(Effect::StopToo(*signal)),
-        Event::ChildEnded { how, claimed: true, .. } => server = Some(*how),
-        Event::Due(Deadline::Look) => effects.push(Effect::Look { dense: pace.is_dense() }),
-        Event::Looked { began } => pace.looked(*began, now),
-        Event::Ended { how, left } => {
-            let life = Life { exec_error: None, command: *how, server };
-            return match left {
-                true => Daemon::begin(life, pace),
-                false => Linger::begin(life, now, terms),
-            };
-        }
-        _ => {}
-    }
-    (Phase::Running { server, pace }, effects)
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::{HashSet, VecDeque};
@@ -381,7 +337,6 @@ mod tests {
     fn events(now: Instant) -> Vec<Event> {
         use Deadline::{Count, Look, Name, NameDaemon, Over, Speak};
         let mut all = vec![
-            Event::Unclaimed,
             Event::Executed,
             Event::NotExecuted(2),
             Event::Stopped(SIGTSTP),
@@ -465,19 +420,16 @@ mod tests {
 
     #[test]
     fn these_and_no_other_events_lead_on() {
-        use Effect::{DropChild, Examine, FindDaemons, GoWithoutClaim, NoteEnd, OpenGate, Report};
+        use Effect::{DropChild, Examine, FindDaemons, NoteEnd, OpenGate, Report};
         for step in steps() {
             let refuses = step.terms.refuse_without_claim;
             let ends = vec![NoteEnd(step.to.life()), Examine];
             let expected = match (&step.from, &step.event) {
-                (Phase::Claiming { .. }, Event::Unclaimed | Event::Written(true)) => {
-                    Some((1, vec![OpenGate]))
-                }
                 (Phase::Claiming { .. }, Event::Written(false)) if refuses => {
                     Some((5, vec![DropChild]))
                 }
-                (Phase::Claiming { .. }, Event::Written(false)) => {
-                    Some((1, vec![GoWithoutClaim, OpenGate]))
+                (Phase::Claiming { .. }, Event::Written(durable)) => {
+                    Some((1, vec![OpenGate { durable: *durable }]))
                 }
                 (Phase::Opening { exec_error: None, .. }, Event::Executed) => Some((2, vec![])),
                 (Phase::Running { .. }, Event::Ended { left: true, .. }) => {
@@ -588,10 +540,11 @@ mod tests {
     #[test]
     fn the_gate_opens_once_and_not_without_a_claim_where_that_is_refused() {
         for step in steps() {
-            let opens = step.effects.contains(&Effect::OpenGate);
-            assert_eq!(opens, age(&step.from) == 0 && age(&step.to) == 1, "{step:?}");
-            let unclaimed = step.event == Event::Written(false);
-            assert!(!opens || !unclaimed || !step.terms.refuse_without_claim, "{step:?}");
+            let opens = |durable| step.effects.contains(&Effect::OpenGate { durable });
+            let opened = age(&step.from) == 0 && age(&step.to) == 1;
+            assert_eq!(opens(true) || opens(false), opened, "{step:?}");
+            assert!(!opens(true) || step.event == Event::Written(true), "{step:?}");
+            assert!(!opens(false) || !step.terms.refuse_without_claim, "{step:?}");
         }
     }
 

@@ -13,9 +13,10 @@ impl Launcher {
             if is_command {
                 self.read_gate();
             }
-            let claimed = !is_command && self.claims(pid);
+            let book = self.book.as_ref();
+            let claimed = !is_command && book.is_some_and(|book| book.claimed(pid).is_some());
             if is_command || claimed {
-                self.last_words();
+                self.relay_notifications(true);
                 self.last_look(pid);
             }
             let Ok(Some(how)) = process::reap(pid) else { break };
@@ -34,16 +35,11 @@ impl Launcher {
         self.take(Event::Reaped { left });
     }
 
-    /// Checks for a process that the ledger claims, alive or unreaped.
-    pub(super) fn claims(&self, pid: i32) -> bool {
-        self.book.as_ref().is_some_and(|book| book.claimed(pid).is_some())
-    }
-
     /// Looks at the tables while the pid of a process that has ended is still its own.
     pub(super) fn last_look(&mut self, pid: i32) {
         // It may have been stopped since this round's signals were read.
         self.inbox.hear();
-        let is_late = self.ward.is_none() && self.inbox.is_late();
+        let is_late = self.ward.is_none() && self.inbox.awake.late;
         let exec_error = self.phase.life().exec_error.filter(|_| pid == self.job.child.pid);
         match &mut self.book {
             Some(book) if is_late => book.late_look(pid),

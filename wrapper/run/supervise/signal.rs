@@ -42,14 +42,9 @@ pub(super) struct Standing {
 pub(super) enum Route {
     /// Nowhere: whoever it is for has it already, or nobody is there.
     Dropped,
-    /// To COMMAND alone.
-    Command,
-    /// To COMMAND, unless it was continued by this very signal, as a whole group is.
-    CommandUnlessContinued,
-    /// To the group that COMMAND has made: what a terminal or a shell sends is for all of a group.
-    Group(i32),
-    /// The same, unless COMMAND was continued by this very signal.
-    GroupUnlessContinued(i32),
+    /// To COMMAND; to the `group` that it has made, since what a terminal or a shell's `fg` sends
+    /// is for all of a group; not if it was continued by this very signal, as a whole group is.
+    Command { group: Option<i32>, unless_continued: bool },
     /// To each daemon.
     Daemons,
     /// It ends the wait for survivors: whoever stops the service wants it stopped.
@@ -81,19 +76,15 @@ pub(super) fn route(arrived: &Arrived, listener: Listener, standing: &Standing) 
     if !is_meant {
         return Route::Dropped;
     }
-    let is_sent_continuation = signal == SIGCONT && !arrived.is_from_kernel();
-    let for_group = arrived.is_from_kernel() || is_sent_continuation;
-    match (listener, own_group.filter(|_| for_group)) {
-        (Listener::Nobody, _) => Route::Dropped,
-        (Listener::Launcher, _) if is_stop(signal) => Route::EndsWait,
-        (Listener::Launcher, _) => Route::Dropped,
-        (Listener::Daemons, _) => Route::Daemons,
-        (Listener::Command, Some(group)) if is_sent_continuation => {
-            Route::GroupUnlessContinued(group)
+    match listener {
+        Listener::Command => {
+            let for_group = arrived.is_from_kernel() || signal == SIGCONT;
+            let unless_continued = signal == SIGCONT && !arrived.is_from_kernel();
+            Route::Command { group: own_group.filter(|_| for_group), unless_continued }
         }
-        (Listener::Command, Some(group)) => Route::Group(group),
-        (Listener::Command, None) if is_sent_continuation => Route::CommandUnlessContinued,
-        (Listener::Command, None) => Route::Command,
+        Listener::Daemons => Route::Daemons,
+        Listener::Launcher if is_stop(signal) => Route::EndsWait,
+        Listener::Launcher | Listener::Nobody => Route::Dropped,
     }
 }
 
@@ -150,11 +141,9 @@ mod tests {
             for standing in standings() {
                 for code in [SI_USER, SI_QUEUE] {
                     let one = arrived(signal, code, OTHER);
-                    let expected = match (signal, standing.own_group) {
-                        (SIGCONT, Some(group)) => Route::GroupUnlessContinued(group),
-                        (SIGCONT, None) => Route::CommandUnlessContinued,
-                        _ => Route::Command,
-                    };
+                    let unless_continued = signal == SIGCONT;
+                    let group = standing.own_group.filter(|_| unless_continued);
+                    let expected = Route::Command { group, unless_continued };
                     assert_eq!(route(&one, Listener::Command, &standing), expected, "{signal}");
                     assert_eq!(route(&one, Listener::Daemons, &standing), Route::Daemons);
                 }
@@ -184,14 +173,12 @@ mod tests {
         for signal in 1..=64 {
             for standing in standings() {
                 let one = arrived(signal, SI_KERNEL, 0);
-                let leads = standing.leads_session;
-                let expected = match (signal, standing.own_group) {
-                    (SIGALRM | SIGVTALRM | SIGPROF, Some(group)) => Route::Group(group),
-                    (SIGALRM | SIGVTALRM | SIGPROF, None) => Route::Command,
-                    (SIGHUP | SIGCONT | SIGINT | SIGQUIT | SIGTSTP | SIGWINCH, Some(group)) => {
-                        Route::Group(group)
-                    }
-                    (SIGHUP | SIGCONT, None) if leads => Route::Command,
+                let (leads, group) = (standing.leads_session, standing.own_group);
+                let sent = Route::Command { group, unless_continued: false };
+                let expected = match signal {
+                    SIGALRM | SIGVTALRM | SIGPROF => sent,
+                    SIGHUP | SIGCONT if leads || group.is_some() => sent,
+                    SIGINT | SIGQUIT | SIGTSTP | SIGWINCH if group.is_some() => sent,
                     _ => Route::Dropped,
                 };
                 assert_eq!(route(&one, Listener::Command, &standing), expected, "{signal}");

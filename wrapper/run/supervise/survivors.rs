@@ -170,7 +170,5 @@ fn held_by(report: &Report) -> Vec<Holder> {
             _ => None,
         }));
     }
-    found.sort_by_key(|holder| holder.process);
-    found.dedup_by_key(|holder| holder.process);
-    found
+    orphans::once_each(found)
 }
