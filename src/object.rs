@@ -340,25 +340,3 @@ pub struct Place {
     /// The file system at `/dev/shm`; none where there is no tmpfs.
     pub shm_mount: Option<String>,
 }
-
-/// The kind of a server, as far as clean-up is concerned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum EngineName {
-    /// Any program.
-    Generic,
-    /// PostgreSQL.
-    Postgres,
-    /// openGauss.
-    Opengauss,
-}
-
-impl fmt::Display for EngineName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Generic => "generic",
-            Self::Postgres => "postgres",
-            Self::Opengauss => "opengauss",
-        })
-    }
-}

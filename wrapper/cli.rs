@@ -4,9 +4,12 @@ pub(crate) mod help;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use shmwarden::engine::{ENGINES, Engine};
 
 use crate::exit::Ending;
 use crate::{adopt, completions, demo, doctor, history, record, run, show, sweep, systemd};
@@ -145,16 +148,29 @@ pub(crate) struct LedgerArgs {
 }
 
 /// `--engine`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EngineChoice {
-    /// By the name of the program that runs
+    /// By what runs.
     Auto,
-    /// Any server
-    Generic,
-    /// PostgreSQL 10 to 18
-    Postgres,
-    /// openGauss
-    Opengauss,
+    /// This one, whatever runs.
+    Named(Engine),
+}
+
+impl ValueEnum for EngineChoice {
+    fn value_variants<'a>() -> &'a [Self] {
+        static ALL: LazyLock<Vec<EngineChoice>> = LazyLock::new(|| {
+            let named = ENGINES.iter().copied().map(EngineChoice::Named);
+            std::iter::once(EngineChoice::Auto).chain(named).collect()
+        });
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::Auto => PossibleValue::new("auto").help("By the name of the program that runs"),
+            Self::Named(engine) => PossibleValue::new(engine.name).help(engine.help),
+        })
+    }
 }
 
 /// `--orphans`.

@@ -2,7 +2,6 @@
 //! them while the server lived; and which segments have to be attached for that. Pure.
 
 use super::{bears_claim, claim_of, is_here, runs_here, same_pids, seen_again, seen_with};
-use crate::engine::EngineName;
 use crate::ledger::Book;
 use crate::ledger::book::{Recorded, Run, Standing};
 use crate::ledger::copied::CopiedHeader;
@@ -46,9 +45,7 @@ pub fn headers_wanted(book: &Book, look: &Snapshot) -> Vec<i32> {
         Identity::Shm(segment) => {
             let claim = claim_of(book.runs.get(&object.run)?, segment.creator_pid)?;
             let row = look.segment(segment.id).here()?;
-            let may_be = claim.engine != EngineName::Generic
-                || object.role == Role::Main
-                || may_be_main(row);
+            let may_be = claim.engine.is_known() || object.role == Role::Main || may_be_main(row);
             (may_be && is_here(book, object, look)).then_some(segment.id)
         }
         _ => None,
@@ -71,7 +68,7 @@ pub fn headers_wanted(book: &Book, look: &Snapshot) -> Vec<i32> {
 /// Segments that bear a claimed pid, seen by nobody. A server of no known kind has no data
 /// directory that a header could name: none proves anything there.
 fn unseen(run: &Run, look: &Snapshot) -> Vec<i32> {
-    let known = run.claims.iter().filter(|claim| claim.engine != EngineName::Generic);
+    let known = run.claims.iter().filter(|claim| claim.engine.is_known());
     let of = known.flat_map(|claim| {
         let its = |row: &&Row| bears_claim(claim, row) && seen_with(claim, row.creator_uid);
         look.segments.seen().filter(its).map(|row| row.id).collect::<Vec<_>>()

@@ -4,8 +4,10 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{Doubt, Found, Suspect, header_of, is_here, is_postgres, is_recorded, major};
-use crate::engine::postgres;
+use super::{
+    Doubt, Found, Suspect, claim_of, header_of, is_here, is_recorded, lists_its_memory, major,
+};
+use crate::engine::{Engine, postgres};
 use crate::ledger::Book;
 use crate::ledger::book::{Recorded, Run, Standing};
 use crate::ledger::record::{End, How, ObjectSeen, Role};
@@ -95,9 +97,10 @@ fn control_handle(book: &Book, main: &Recorded, look: &Snapshot) -> Option<u32> 
     let Identity::Shm(segment) = &main.identity else {
         return None;
     };
-    let header = postgres::header(header_of(book, main, look)?)?;
-    let header = Some(header).filter(|header| header.pid == segment.creator_pid)?;
-    (header.control != 0).then_some(header.control)
+    let bytes = header_of(book, main, look)?;
+    let claim = book.runs.get(&main.run).and_then(|run| claim_of(run, segment.creator_pid));
+    let header = claim.map_or(Engine::GENERIC, |claim| claim.engine).main_header(bytes)?;
+    header.control.handle().filter(|_| header.pid == segment.creator_pid)
 }
 
 /// The handles that a control segment lists, as the server's major lays it out.
@@ -243,7 +246,7 @@ pub(super) fn missing(
     suspects: &mut Vec<Suspect>,
 ) {
     let started = !matches!(run.end, Some((End::NotStarted(_), _)));
-    if !is_postgres(book, run) || !started || run.ended_cleanly() {
+    if !lists_its_memory(book, run) || !started || run.ended_cleanly() {
         return;
     }
     let fits = |uid: u32| run.claims.iter().any(|claim| claim.uids.contains(&uid));

@@ -15,7 +15,6 @@ pub use header::{header_of, headers_wanted};
 pub use listed::controls_wanted;
 pub use proof::{bears_claim, seen_with, uid_fits};
 
-use crate::engine::{self, EngineName};
 use crate::ledger::Book;
 use crate::ledger::book::{Recorded, Run, Standing};
 use crate::ledger::copied::CopiedHeader;
@@ -114,7 +113,7 @@ pub fn roles(book: &Book, look: &Snapshot) -> Vec<ObjectSeen> {
         let Some((claim, bytes)) = claim.zip(bytes) else {
             continue;
         };
-        let main = engine::main_header(claim.engine, bytes);
+        let main = claim.engine.main_header(bytes);
         if main.is_some_and(|main| main.pid == segment.creator_pid) {
             let copy = CopiedHeader::of(claim.engine, segment.creator_pid, bytes);
             let seen = seen_again(object);
@@ -279,13 +278,16 @@ pub fn major(run: &Run, look: &Snapshot) -> Option<u32> {
     })
 }
 
-/// Checks that a run's server is a PostgreSQL, by its claims or by the header of a segment of its
-/// own.
+/// Checks that a run's server lists its memory as PostgreSQL does, by its claims; one of no known
+/// kind where a segment of its own has a header, which only a PostgreSQL's is taken for.
 #[must_use]
-pub fn is_postgres(book: &Book, run: &Run) -> bool {
-    let is = |engine| run.claims.iter().any(|claim| claim.engine == engine);
+pub fn lists_its_memory(book: &Book, run: &Run) -> bool {
     let has_main = || book.with_role(run.start.run, Role::Main).any(|main| book.is_open(main));
-    is(EngineName::Postgres) || (!is(EngineName::Opengauss) && has_main())
+    let mut known = run.claims.iter().filter(|claim| claim.engine.is_known()).peekable();
+    match known.peek() {
+        Some(_) => known.any(|claim| claim.engine.lists_its_memory),
+        None => has_main(),
+    }
 }
 
 /// Returns the time by which the server of a run was dead, in seconds since the epoch: the last

@@ -1,6 +1,5 @@
 //! The proofs that a segment which bears a claimed pid is the claimed process's own. Pure.
 
-use crate::engine;
 use crate::ledger::record::{Claim, How};
 use crate::snapshot::{Seen, Snapshot};
 use crate::sys::shm::{MODE_DEST, Row};
@@ -39,7 +38,7 @@ pub(super) fn written(claim: &Claim, row: &Row, look: &Snapshot) -> Option<How> 
     }
     let data = claim.data.as_ref();
     let bytes = look.headers.get(&row.id);
-    if let Some(header) = bytes.and_then(|bytes| engine::main_header(claim.engine, bytes)) {
+    if let Some(header) = bytes.and_then(|bytes| claim.engine.main_header(bytes)) {
         let same_directory =
             data.is_some_and(|data| (data.file.dev, data.file.ino) == (header.dev, header.ino));
         if header.pid == claim.process.pid && same_directory {

@@ -4,6 +4,28 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use super::{Engine, Facts, postgres};
+
+impl Engine {
+    /// Any program. Its main segment, if it has one, is taken for a PostgreSQL's, which may run
+    /// under another name.
+    pub const GENERIC: Self = Self::of(&Facts {
+        name: "generic",
+        title: "any server",
+        help: "Any server",
+        programs: &[],
+        data: None,
+        starts_server: |_| true,
+        main_header: postgres::main_header,
+        has_interlock: false,
+        has_one_segment: false,
+        lists_its_memory: false,
+        detaches_before_removal: false,
+        set_mark: None,
+        leaks_on_clean_exit: false,
+    });
+}
+
 /// The name of an instance from its data directory, escaped as `systemd-escape --path` does, or
 /// from the base name of its command.
 #[must_use]

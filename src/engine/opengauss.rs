@@ -4,8 +4,33 @@
 //! semaphores. Its `postmaster.pid` has PostgreSQL's first seven lines
 //! (`miscinit.cpp CreateLockFile`, `AddToDataDirLockFile`) and is read by the same parser.
 
+use super::{Control, Engine, Facts, MainHeader, SetMark, command_line};
+
+impl Engine {
+    /// openGauss. The immediate stop ends with status 0, leaves its sets and removes its segment
+    /// without a detach before (`postmaster.cpp`: `cancelSemphoreRelease`,
+    /// `cancelIpcMemoryDetach`); each of its sets bears a mark (`sysv_sema.cpp`).
+    pub const OPENGAUSS: Self = Self::of(&Facts {
+        name: "opengauss",
+        title: "openGauss",
+        help: "openGauss",
+        // MogDB's documentation has the last.
+        programs: &["gaussdb", "gauss", "mogdb"],
+        data: Some(command_line::DATA),
+        starts_server: command_line::starts_server,
+        main_header,
+        has_interlock: true,
+        has_one_segment: true,
+        lists_its_memory: false,
+        detaches_before_removal: false,
+        set_mark: Some(SetMark { members: SET_MEMBERS, value: SET_MAGIC }),
+        leaks_on_clean_exit: true,
+    });
+}
+
 /// Bytes of a segment's header that are looked at (`storage/pg_shmem.h PGShmemHeader`, 64-bit).
 pub const HEADER_BYTES: usize = 56;
+const _: () = assert!(HEADER_BYTES <= super::HEADER_BYTES);
 /// Members of a semaphore set (`sysv_sema.cpp`: `SEMAS_PER_SET` and one that marks the set).
 pub const SET_MEMBERS: i32 = 17;
 /// Value of the member that marks a set (`sysv_sema.cpp PGSemaMagic`).
@@ -48,6 +73,13 @@ pub fn header(bytes: &[u8]) -> Option<Header> {
         dev: long(bytes, 40)?,
         ino: long(bytes, 48)?,
     })
+}
+
+/// Reads the header as every server's is read.
+#[must_use]
+pub fn main_header(bytes: &[u8]) -> Option<MainHeader> {
+    let Header { pid, dev, ino, .. } = header(bytes)?;
+    Some(MainHeader { pid, dev, ino, control: Control::Never })
 }
 
 /// The header as a server writes it: for the stand-in and tests.

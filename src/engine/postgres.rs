@@ -8,10 +8,32 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::{Control, Engine, Facts, MainHeader, command_line};
 use crate::object::Bytes;
+
+impl Engine {
+    /// PostgreSQL. `sysv_shmem.c`: each process has the main segment attached; `dsm_impl.c`,
+    /// `sysv_shmem.c`: what is removed was unmapped before.
+    pub const POSTGRES: Self = Self::of(&Facts {
+        name: "postgres",
+        title: "PostgreSQL",
+        help: "PostgreSQL 10 to 18",
+        programs: &["postgres", "postmaster"],
+        data: Some(command_line::DATA),
+        starts_server: command_line::starts_server,
+        main_header,
+        has_interlock: true,
+        has_one_segment: false,
+        lists_its_memory: true,
+        detaches_before_removal: true,
+        set_mark: None,
+        leaks_on_clean_exit: false,
+    });
+}
 
 /// Bytes of a segment's header that are looked at (`storage/pg_shmem.h PGShmemHeader`, 64-bit).
 pub const HEADER_BYTES: usize = 56;
+const _: () = assert!(HEADER_BYTES <= super::HEADER_BYTES);
 /// Majors whose layouts are known.
 pub const MAJORS: std::ops::RangeInclusive<u32> = 10..=18;
 
@@ -59,6 +81,14 @@ pub fn header(bytes: &[u8]) -> Option<Header> {
         dev: u64_at(bytes, 40)?,
         ino: u64_at(bytes, 48)?,
     })
+}
+
+/// Reads the header as every server's is read.
+#[must_use]
+pub fn main_header(bytes: &[u8]) -> Option<MainHeader> {
+    let Header { pid, control, dev, ino } = header(bytes)?;
+    let control = if control == 0 { Control::Unnamed } else { Control::Handle(control) };
+    Some(MainHeader { pid, dev, ino, control })
 }
 
 /// Handles of the dynamic shared memory that a control segment lists, those inside the main

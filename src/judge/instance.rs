@@ -7,7 +7,7 @@ use super::usage::{Context, Use, Users};
 use super::{Class, Evidence, Life, Policy, Reason};
 use crate::attribute::sets::{queue_differs, set_differs};
 use crate::attribute::{self, Doubt, Suspect, differs};
-use crate::engine::{self, EngineName, postgres};
+use crate::engine::postgres;
 use crate::ledger::Book;
 use crate::ledger::book::{Recorded, Run, Standing};
 use crate::ledger::record::{How, Role};
@@ -222,7 +222,7 @@ pub(super) fn reason(
     }
     // Asked once a run: it takes a walk over all objects.
     let mut runs: BTreeSet<u64> = judged.iter().map(|(object, _)| object.run).collect();
-    runs.retain(|run| book.runs.get(run).is_some_and(|run| attribute::is_postgres(book, run)));
+    runs.retain(|run| book.runs.get(run).is_some_and(|run| attribute::lists_its_memory(book, run)));
     // What stays for a reason of its own is asked all the same: it leads to what would go.
     let here = |own: &Shown<'_>| {
         let class = own.against.as_ref().map(Reason::class);
@@ -304,7 +304,7 @@ pub fn clean_end(book: &Book, object: &Recorded, policy: &Policy) -> Option<Reas
     if policy.include_clean || object.standing == Standing::Intended {
         return None;
     }
-    let leaks = run.claims.iter().any(|claim| engine::leaks_on_clean_exit(claim.engine));
+    let leaks = run.claims.iter().any(|claim| claim.engine.leaks_on_clean_exit);
     if run.ended_cleanly() && !leaks {
         return Some(Reason::LeftClean);
     }
@@ -317,6 +317,6 @@ pub fn clean_end(book: &Book, object: &Recorded, policy: &Policy) -> Option<Reas
 /// and no segment of it was ever known for a main segment.
 #[must_use]
 pub fn is_generic(book: &Book, run: &Run) -> bool {
-    run.claims.iter().all(|claim| claim.engine == EngineName::Generic)
+    run.claims.iter().all(|claim| !claim.engine.is_known())
         && book.with_role(run.start.run, Role::Main).next().is_none()
 }

@@ -3,7 +3,7 @@
 use super::Policy;
 use super::evidence::{Evidence, Holder};
 use crate::attribute::is_here;
-use crate::engine::{self, EngineName, postgres};
+use crate::engine::{self, postgres};
 use crate::ledger::Book;
 use crate::ledger::book::{Recorded, Run, Standing};
 use crate::ledger::record::{Claim, How, Outcome, Role};
@@ -55,8 +55,7 @@ pub fn judge(book: &Book, look: &Snapshot, policy: &Policy) -> Life {
             }
             unseen = unseen.or_else(|| by_pid_file(claim, look));
             left.extend(left_of(book, run, claim, look, policy));
-            let survives_unseen =
-                claim.engine == EngineName::Generic && !look.sight.has_descendants();
+            let survives_unseen = !claim.engine.is_known() && !look.sight.has_descendants();
             left.extend(survives_unseen.then_some(Evidence::HiddenProcesses));
         }
         left.extend(launcher_of(book, run, look, policy));
@@ -125,7 +124,7 @@ pub fn is_over(book: &Book, run: &Run, look: &Snapshot) -> bool {
             .filter(|claim| claim.ended.is_none())
             .all(|claim| living(claim.process, look).is_none() && !is_hidden(claim.process, look));
     }
-    let has_interlock = run.server().is_some_and(|claim| engine::has_interlock(claim.engine));
+    let has_interlock = run.server().is_some_and(|claim| claim.engine.has_interlock);
     book.died_with_its_launcher(run) || (has_interlock && is_released(book, run.start.run, look))
 }
 
@@ -156,11 +155,11 @@ pub fn is_released(book: &Book, run: u64, look: &Snapshot) -> bool {
 #[must_use]
 pub fn is_engines_own(book: &Book, object: &Recorded, look: &Snapshot) -> bool {
     let Some(run) = book.runs.get(&object.run) else { return false };
-    if !run.server().is_some_and(|claim| engine::has_interlock(claim.engine)) {
+    if !run.server().is_some_and(|claim| claim.engine.has_interlock) {
         return false;
     }
     let claimed = |pid: i32| {
-        let engines = run.claims.iter().filter(|claim| engine::has_interlock(claim.engine));
+        let engines = run.claims.iter().filter(|claim| claim.engine.has_interlock);
         engines.map(|claim| claim.process.pid).any(|claimed| claimed == pid)
     };
     match &object.identity {
@@ -171,8 +170,8 @@ pub fn is_engines_own(book: &Book, object: &Recorded, look: &Snapshot) -> bool {
         // PostgreSQL's and openGauss's bear a mark: an openGauss that died while it made one has
         // left none.
         Identity::Sem(_) | Identity::Msg(_) => {
-            let gauss = run.claims.iter().any(|claim| claim.engine == EngineName::Opengauss);
-            object.creator.is_none() && (gauss || object.how != How::Watch)
+            let marks = run.claims.iter().any(|claim| claim.engine.set_mark.is_some());
+            object.creator.is_none() && (marks || object.how != How::Watch)
         }
         Identity::Posix(_) => false,
     }
@@ -274,10 +273,10 @@ fn left_of(
             continue;
         }
         if descends(process, &policy.descendants, look) {
-            if claim.engine == EngineName::Generic || is_server(claim, process) {
+            if !claim.engine.is_known() || is_server(claim, process) {
                 found.push(Evidence::Descends(holder()));
             }
-        } else if claim.engine == EngineName::Generic {
+        } else if !claim.engine.is_known() {
             if is_known_descendant(run, claim, process) || descends(process, &noted, look) {
                 found.push(Evidence::Descends(holder()));
             }
@@ -350,7 +349,7 @@ pub(super) fn bears_its_mark(book: &Book, object: &Recorded, set: &Set, look: &S
             Seen::Denied => false,
         },
     };
-    fits && run.claims.iter().any(|claim| engine::has_interlock(claim.engine))
+    fits && run.claims.iter().any(|claim| claim.engine.has_interlock)
 }
 
 /// Checks that nobody has the main segment of the object's server attached, which each of its
@@ -359,8 +358,7 @@ pub(super) fn bears_its_mark(book: &Book, object: &Recorded, set: &Set, look: &S
 pub(super) fn main_proves(book: &Book, object: &Recorded, look: &Snapshot) -> bool {
     let Some(run) = book.runs.get(&object.run) else { return false };
     let made = |pid: i32| {
-        let made =
-            |claim: &Claim| claim.engine == EngineName::Opengauss && claim.process.pid == pid;
+        let made = |claim: &Claim| claim.engine.has_one_segment && claim.process.pid == pid;
         run.claims.iter().any(made)
     };
     let mut mains = 0;

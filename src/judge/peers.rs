@@ -8,7 +8,6 @@ use std::path::Path;
 use super::access::{Access, Who};
 use super::{Action, Kept, Reason, differs, life};
 use crate::attribute::sets::{queue_differs, set_differs};
-use crate::engine;
 use crate::ledger::Book;
 use crate::ledger::book::{Recorded, Run};
 use crate::ledger::record::End;
@@ -138,7 +137,7 @@ fn may_live(book: &Book, run: &Run, look: &Snapshot) -> bool {
         return false;
     }
     if place.pid_namespace != look.place.pid_namespace {
-        let interlock = run.server().is_some_and(|claim| engine::has_interlock(claim.engine));
+        let interlock = run.server().is_some_and(|claim| claim.engine.has_interlock);
         // With its first process all of a namespace has died.
         let survives = !run.descendants.is_empty() && run.start.launcher.pid != 1 && !interlock;
         return run.end.is_none_or(|(end, _)| end == End::Unknown && survives);

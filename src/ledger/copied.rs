@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::engine::{self, EngineName, HEADER_BYTES, postgres};
+use crate::engine::{Control, Engine, HEADER_BYTES};
 
 /// The header of a main segment, in a ledger's line as hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,9 +14,9 @@ impl CopiedHeader {
     /// this process of such a server made, and nothing in it is still to come: PostgreSQL names its
     /// control segment some time after the rest, and never another one.
     #[must_use]
-    pub fn of(engine: EngineName, creator_pid: i32, bytes: &[u8]) -> Option<Self> {
-        let main = engine::main_header(engine, bytes)?;
-        let names_all = engine == EngineName::Opengauss || postgres::header(bytes)?.control != 0;
+    pub fn of(engine: Engine, creator_pid: i32, bytes: &[u8]) -> Option<Self> {
+        let main = engine.main_header(bytes)?;
+        let names_all = main.control != Control::Unnamed;
         let bytes = bytes.get(..HEADER_BYTES)?.try_into().ok()?;
         (main.pid == creator_pid && names_all).then_some(Self(bytes))
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::SystemTime;
 
 use super::copied::CopiedHeader;
-use super::record::{Claim, End, EngineName, How, Loss, Outcome, Role, RunStart};
+use super::record::{Claim, End, How, Loss, Outcome, Role, RunStart};
 use crate::object::{Identity, ProcessRef};
 use crate::snapshot::Clock;
 
@@ -42,7 +42,7 @@ impl Run {
     /// The claim of the server itself: the newest of a known engine, else COMMAND's.
     #[must_use]
     pub fn server(&self) -> Option<&Claim> {
-        let known = self.claims.iter().rev().find(|claim| claim.engine != EngineName::Generic);
+        let known = self.claims.iter().rev().find(|claim| claim.engine.is_known());
         known.or(self.claims.first())
     }
 

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::copied::CopiedHeader;
 use super::own_file::OwnFile;
+pub use crate::engine::Engine;
+pub use crate::object::Place;
 use crate::object::{Bytes, FileRef, Identity, ProcessRef};
-pub use crate::object::{EngineName, Place};
 
 /// The format that this program writes, and the newest that it reads.
 pub const VERSION: u64 = 3;
@@ -203,7 +204,7 @@ pub struct Claim {
     /// Its control group (`/proc/<pid>/cgroup`).
     pub control_group: Bytes,
     /// The kind of server.
-    pub engine: EngineName,
+    pub engine: Engine,
     /// Major version, where the engine has one and it was found.
     pub major: Option<u32>,
     /// Data directory, where the engine has one.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::tables::{Set, barred};
 use super::{Scope, Seen, Snapshot, Table, Tables, callers, processes, uses};
-use crate::engine::opengauss;
+use crate::engine::{ENGINES, SetMark};
 use crate::error::Result;
 use crate::object::Identity;
 use crate::proc::read;
@@ -150,14 +150,15 @@ pub fn look_at_everybody(waits: bool) -> Result<Snapshot> {
     Ok(Snapshot::of(look))
 }
 
-/// Returns who made the mark of a set that bears an openGauss's (`sysv_sema.cpp`), 0 where that
+/// Returns who made the mark of a set that bears a server's, 0 where that
 /// process is not visible here; `None` for any other set, and one that may not be asked.
 fn marker(row: &sem::Row) -> Option<(i32, i32)> {
-    let (members, mark) = (opengauss::SET_MEMBERS, opengauss::SET_MEMBERS - 1);
-    let is_marked = row.members == u64::from(members.unsigned_abs())
-        && sem::value(row.id, mark) == Ok(opengauss::SET_MAGIC);
-    let maker = || sem::last_operator(row.id, mark).ok();
-    is_marked.then(maker).flatten().map(|pid| (row.id, pid))
+    let bears = |mark: &SetMark| {
+        row.members == u64::from(mark.members.unsigned_abs())
+            && sem::value(row.id, mark.member()) == Ok(mark.value)
+    };
+    let mark = ENGINES.iter().filter_map(|engine| engine.set_mark).find(bears)?;
+    sem::last_operator(row.id, mark.member()).ok().map(|pid| (row.id, pid))
 }
 
 /// Returns who used any of these last, each pid once, without 0.

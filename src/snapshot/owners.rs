@@ -51,7 +51,7 @@ pub fn look(of_objects_in: Option<&Place>) -> Owners {
         if is_ours {
             owners.ours.push(pid);
         }
-        if !is_ours && engine::recognise(&path) == engine::EngineName::Generic {
+        if !is_ours && !engine::recognise(&path).is_known() {
             continue;
         }
         if let Ok(Seen::Here(status)) = read::status(pid) {

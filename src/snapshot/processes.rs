@@ -320,7 +320,7 @@ fn look_into(
         process.executable = read::exe_path(pid).unwrap_or(Seen::Denied);
     }
     let server = matches!(&process.executable, Seen::Here(path)
-        if engine::recognise(path) != engine::EngineName::Generic);
+        if engine::recognise(path).is_known());
     if server || matches!(process.executable, Seen::Denied) {
         process.cwd = read::cwd(pid).unwrap_or(Seen::Denied);
     }

@@ -29,7 +29,7 @@ use crate::judge::{self, Action, Evidence, Life, Policy, Reason};
 use crate::ledger::Ledger;
 use crate::ledger::book::Run;
 use crate::ledger::record::{End, Record, VERSION_OF_UNBORN};
-use crate::object::{EngineName, Identity, Place};
+use crate::object::{Identity, Place};
 use crate::snapshot::tables::ListedFile;
 use crate::snapshot::{self, Scope, Seen, Snapshot};
 
@@ -193,12 +193,9 @@ fn scope(ledger: &Ledger, look: &Snapshot) -> Scope {
             Seen::Denied => true,
         },
     });
-    // Files that no list of PostgreSQL's names are reported only where nobody maps them.
-    let lists = book
-        .runs
-        .values()
-        .flat_map(|run| &run.claims)
-        .any(|claim| claim.engine == EngineName::Postgres);
+    // Files that no list of the server's names are reported only where nobody maps them.
+    let lists =
+        book.runs.values().flat_map(|run| &run.claims).any(|claim| claim.engine.lists_its_memory);
     Scope { maps: maps || lists, ..scope_of_life(ledger) }
 }
 
@@ -206,9 +203,8 @@ fn scope(ledger: &Ledger, look: &Snapshot) -> Scope {
 /// groups only of services without a known server.
 fn scope_of_life(ledger: &Ledger) -> Scope {
     let mut claims = ledger.book.runs.values().flat_map(|run| &run.claims);
-    let control_groups = claims.any(|claim| {
-        claim.engine == EngineName::Generic && claim.control_group.0.ends_with(b".service")
-    });
+    let control_groups = claims
+        .any(|claim| !claim.engine.is_known() && claim.control_group.0.ends_with(b".service"));
     Scope { control_groups, ..shared::SCOPE }
 }
 

@@ -13,5 +13,6 @@ mod forsaken;
 mod gs_ctl;
 mod large;
 mod many;
+mod names;
 mod robbed;
 mod ways;

@@ -31,5 +31,6 @@ mod sets_make;
 mod sets_shared;
 mod sets_used;
 mod story;
+mod toy_engine;
 mod unborn;
 mod world;

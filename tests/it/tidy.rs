@@ -5,6 +5,7 @@ mod code;
 mod files;
 
 use files::{Source, all_sources, program_sources};
+use shmwarden::engine::ENGINES;
 
 /// The rooms of `src/`, leftmost first. A module imports from its own room and from those to its
 /// left, so data flows one way.
@@ -349,4 +350,20 @@ fn says(source: &Source, text: &str, words: &[&str]) -> Vec<String> {
     let lines = text.lines().zip(source.text.lines()).enumerate();
     let found = lines.filter(|(_, (code, _))| words.iter().any(|word| code::says(code, word)));
     found.map(|(index, (_, line))| format!("line {}: {}", index + 1, line.trim())).collect()
+}
+
+/// One file, one row: no kind of server has facts that are in no table.
+#[test]
+fn each_file_of_facts_is_in_the_table() {
+    let engines = program_sources().into_iter().filter(|one| one.path.starts_with("src/engine/"));
+    let facts: usize = engines.map(|one| one.production.matches("of(&Facts {").count()).sum();
+    assert_eq!(facts, ENGINES.len());
+    let mut words: Vec<&str> = ENGINES.iter().map(|engine| engine.name).collect();
+    words.sort_unstable();
+    words.dedup();
+    assert_eq!(words.len(), ENGINES.len(), "two engines of one word");
+    let programs: Vec<&str> = ENGINES.iter().flat_map(|engine| engine.programs).copied().collect();
+    for (at, program) in programs.iter().enumerate() {
+        assert!(!programs[at + 1..].contains(program), "{program} is two engines' program");
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use shmwarden::Error;
-use shmwarden::engine::{self, EngineName};
+use shmwarden::engine;
 use shmwarden::judge::status::leaks::{self as leaked, Leak};
 use shmwarden::judge::status::{Judged, Subject, Unlooked};
 use shmwarden::object::{FileRef, ProcessRef};
@@ -72,7 +72,7 @@ pub(crate) fn all(view: &View, shown: &Shown<'_>) -> Checked {
 /// The processes that are servers which are known.
 fn servers(view: &View) -> impl Iterator<Item = &Process> {
     view.look.processes.seen().filter(|process| match &process.executable {
-        Seen::Here(path) => engine::recognise(path) != EngineName::Generic,
+        Seen::Here(path) => engine::recognise(path).is_known(),
         Seen::Gone | Seen::Denied => false,
     })
 }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use shmwarden::attribute::sets::set_differs;
-use shmwarden::engine::{self, EngineName, postgres};
+use shmwarden::engine::{Engine, postgres};
 use shmwarden::ledger::Book;
 use shmwarden::ledger::book::{Recorded, Run};
 use shmwarden::ledger::record::{Loss, Role};
@@ -37,7 +37,7 @@ pub(crate) struct Keeper {
     /// The server.
     pub(crate) server: ProcessRef,
     /// Its kind.
-    pub(crate) engine: EngineName,
+    pub(crate) engine: Engine,
     major: Option<u32>,
     main: Option<Segment>,
     control: Option<Identity>,
@@ -83,7 +83,7 @@ pub(crate) enum Finding {
 #[derive(Debug, Clone)]
 pub(crate) struct Lost {
     pub(crate) server: ProcessRef,
-    pub(crate) engine: EngineName,
+    pub(crate) engine: Engine,
     pub(crate) identity: Option<Identity>,
     pub(crate) name: String,
     pub(crate) loss: Loss,
@@ -102,7 +102,7 @@ impl Keeper {
     /// Returns the server of a run that has not ended, where its engine's ways are known.
     pub(crate) fn of(book: &Book, run: &Run) -> Option<Self> {
         let claim = run.server().filter(|claim| claim.ended.is_none() && run.end.is_none())?;
-        if !engine::has_interlock(claim.engine) {
+        if !claim.engine.has_interlock {
             return None;
         }
         let mut keeper = Self {
@@ -253,7 +253,7 @@ impl Keeper {
         let mapped = matches!(suspect.proof, Proof::Mapped(_));
         match stat.state {
             b'S' => {}
-            b'R' | b'D' if waited && mapped && self.engine == EngineName::Postgres => {}
+            b'R' | b'D' if waited && mapped && self.engine.detaches_before_removal => {}
             _ => return Finding::Unclear,
         }
         match suspect.proof {
@@ -428,7 +428,7 @@ fn is_here(book: &Book, run: &Run, here: &Place) -> bool {
 
 /// Returns what happened to a server, with a few names.
 pub(crate) fn sentence<'a>(
-    engine: EngineName,
+    engine: Engine,
     server: i32,
     lost: impl Iterator<Item = (&'a str, Loss)> + Clone,
 ) -> String {
@@ -471,11 +471,11 @@ mod tests {
     fn a_sentence_says_what_was_done_to_each_and_never_grows_long() {
         let lost = [("/dev/shm/PostgreSQL.1", Loss::Removed), ("segment 5", Loss::Marked)];
         assert_eq!(
-            sentence(EngineName::Postgres, 7, lost.into_iter()),
+            sentence(Engine::POSTGRES, 7, lost.into_iter()),
             "the postgres server process 7 was robbed: someone else removed what it still uses: \
              /dev/shm/PostgreSQL.1, segment 5 (marked: it has no key any more)"
         );
         let many = std::iter::repeat_n(("x", Loss::Removed), 5000);
-        assert!(sentence(EngineName::Postgres, 7, many).ends_with("x and 4984 more"));
+        assert!(sentence(Engine::POSTGRES, 7, many).ends_with("x and 4984 more"));
     }
 }

@@ -3,7 +3,6 @@
 use shmwarden::Result;
 use shmwarden::attribute::living::Member;
 use shmwarden::attribute::living::calls::{Calls, calls};
-use shmwarden::engine::{EngineName, opengauss};
 use shmwarden::ledger::Ledger;
 use shmwarden::ledger::book::{MOST_DESCENDANTS, Recorded};
 use shmwarden::ledger::record::{Claim, ObjectSeen, Record};
@@ -40,17 +39,14 @@ pub(super) fn look(
     found
 }
 
-/// Of an openGauss, the sets whose mark it made.
+/// Returns the sets whose mark the server made, where servers of its kind mark theirs.
 fn marked(claim: &Claim, look: &Snapshot) -> Vec<i32> {
-    if claim.engine != EngineName::Opengauss {
-        return Vec::new();
-    }
-    let (mark, magic) = (opengauss::SET_MEMBERS - 1, opengauss::SET_MAGIC);
+    let Some(mark) = claim.engine.set_mark else { return Vec::new() };
     let is_own = |set: &&tables::Set| {
         let id = set.row.id;
-        set.row.members == u64::from(opengauss::SET_MEMBERS.unsigned_abs())
-            && sys::sem::value(id, mark) == Ok(magic)
-            && sys::sem::last_operator(id, mark) == Ok(claim.process.pid)
+        set.row.members == u64::from(mark.members.unsigned_abs())
+            && sys::sem::value(id, mark.member()) == Ok(mark.value)
+            && sys::sem::last_operator(id, mark.member()) == Ok(claim.process.pid)
     };
     look.sets.seen().filter(is_own).map(|set| set.row.id).collect()
 }

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use shmwarden::engine::EngineName;
 use shmwarden::proc::{maps, read};
 use shmwarden::snapshot::{self, Seen, place};
 
@@ -15,7 +14,7 @@ use crate::render::text::safe;
 /// # Errors
 /// The status to end with and a sentence.
 pub(super) fn look(target: &Target) -> Result<(), Failure> {
-    if target.process.pid != 1 || target.engine != EngineName::Generic || has_shared_memory() {
+    if target.process.pid != 1 || target.engine.is_known() || has_shared_memory() {
         return Ok(());
     }
     let inode = read::namespace_inode(1, "pid").ok().and_then(Seen::here);

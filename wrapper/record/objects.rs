@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use shmwarden::attribute::living::{self, Member};
 use shmwarden::attribute::{self, bears_claim};
-use shmwarden::engine::{self, EngineName};
+use shmwarden::engine::{self, Engine};
 use shmwarden::ledger::Ledger;
 use shmwarden::ledger::record::{Claim, DataDir, Record, Role};
 use shmwarden::object::{Identity, ProcessRef};
@@ -81,7 +81,7 @@ pub(super) fn note(
 /// # Errors
 /// [`Error::Io`] where it cannot be made: a server without a claim is not recorded.
 fn claimed(run: u64, target: &Target, known: Option<&Claim>) -> Result<Claim> {
-    let server = Server { engine: EngineName::Generic, auto: true, data: None, program: None };
+    let server = Server { engine: Engine::GENERIC, auto: true, data: None, program: None };
     let pid = target.process.pid;
     let failed = |why: String| {
         let process = PathBuf::from(format!("process {pid}"));
@@ -107,7 +107,7 @@ fn claimed(run: u64, target: &Target, known: Option<&Claim>) -> Result<Claim> {
 /// Reads the first bytes of what bears the server's pid, through its memory.
 fn read_headers(claim: &Claim, target: &Target, look: Snapshot) -> (Snapshot, Doubts) {
     let mut doubts = Doubts::default();
-    if target.engine == EngineName::Generic {
+    if !target.engine.is_known() {
         return (look, doubts);
     }
     let ids: Vec<i32> =

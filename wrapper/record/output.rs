@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde::Serialize;
-use shmwarden::engine::EngineName;
+use shmwarden::engine::Engine;
 use shmwarden::judge::status::{Judged, Subject};
 use shmwarden::ledger::record::Role;
 use shmwarden::ledger::{Book, Ledger};
@@ -22,7 +22,7 @@ pub(crate) struct Document<'a> {
     ledger: String,
     instance: &'a str,
     pid: i32,
-    engine: EngineName,
+    engine: Engine,
     objects: Vec<Object<'a>>,
 }
 
@@ -70,10 +70,9 @@ pub(crate) fn lines(
     look: &Snapshot,
 ) -> String {
     let name = text::safe(instance);
-    let engine = match target.engine {
-        EngineName::Generic => text::safe(&target.program.to_string_lossy()),
-        EngineName::Postgres => "PostgreSQL".to_owned(),
-        EngineName::Opengauss => "openGauss".to_owned(),
+    let engine = match target.engine.is_known() {
+        true => target.engine.title.to_owned(),
+        false => text::safe(&target.program.to_string_lossy()),
     };
     let own: Vec<_> = ledger.book.open_objects().filter(|object| object.run == run).collect();
     let bytes = own.iter().filter_map(|object| object.identity.bytes()).sum();

@@ -4,7 +4,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use shmwarden::engine::{self, EngineName};
+use shmwarden::engine::{self, Engine};
 use shmwarden::object::{Bytes, FileRef, ProcessRef};
 use shmwarden::proc::read::{self, FileId};
 use shmwarden::snapshot::{self, DataDirectory, Seen, data_dir, place, processes};
@@ -24,7 +24,7 @@ pub(crate) struct Target {
     pub(crate) process: ProcessRef,
     /// The owner that the ledger is to have: root where the server may act as root.
     pub(crate) owner: (u32, u32),
-    pub(crate) engine: EngineName,
+    pub(crate) engine: Engine,
     pub(crate) program: PathBuf,
     /// Its data directory, for an engine that has one.
     pub(crate) data: Option<DataDirectory>,
@@ -122,16 +122,14 @@ fn look_at(pid: i32, named: Option<DataDirectory>) -> Result<Target, Failure> {
     is_in_this_place(pid)?;
     is_no_part_of_us(pid, &program)?;
     let engine = engine::recognise(&program.path);
-    let data = match (engine, named) {
-        (EngineName::Generic, Some(directory)) => {
-            return Err(no_server_there(pid, &directory));
-        }
-        (EngineName::Generic, None) => {
+    let data = match (engine.data, named) {
+        (Some(_), named) => Some(of_server(pid, owner.0, engine, named)?),
+        (None, Some(directory)) => return Err(no_server_there(pid, &directory)),
+        (None, None) => {
             is_no_wrapper(pid, &program)?;
             is_no_fork(pid)?;
             None
         }
-        (_, named) => Some(of_server(pid, owner.0, engine, named)?),
     };
     Ok(Target { process, owner, engine, program: program.path, data, held })
 }
@@ -246,7 +244,7 @@ fn is_no_wrapper(pid: i32, program: &FileId) -> Result<(), Failure> {
     let children = read::children(pid).here().unwrap_or_default();
     let is_server = |child: &&i32| {
         let path = read::exe_path(**child).ok().and_then(Seen::here);
-        path.is_some_and(|path| engine::recognise(&path) != EngineName::Generic)
+        path.is_some_and(|path| engine::recognise(&path).is_known())
     };
     match children.iter().find(is_server) {
         Some(child) => Err((
@@ -285,7 +283,7 @@ fn is_no_fork(pid: i32) -> Result<(), Failure> {
 fn of_server(
     pid: i32,
     uid: u32,
-    engine: EngineName,
+    engine: Engine,
     named: Option<DataDirectory>,
 ) -> Result<DataDirectory, Failure> {
     let cwd = opened(read::cwd(pid).unwrap_or(Seen::Denied), pid, uid)?;
@@ -339,7 +337,7 @@ fn no_server_there(pid: i32, directory: &DataDirectory) -> Failure {
 #[cfg(test)]
 impl Target {
     /// A target for tests, which nobody has looked at.
-    pub(crate) fn literal(process: ProcessRef, engine: EngineName) -> Self {
+    pub(crate) fn literal(process: ProcessRef, engine: Engine) -> Self {
         let program = PathBuf::from("/usr/lib/postgresql/15/bin/postgres");
         Self { process, owner: (0, 0), engine, program, data: None, held: None }
     }

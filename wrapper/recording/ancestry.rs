@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use shmwarden::engine::{self, EngineName};
+use shmwarden::engine;
 use shmwarden::ledger::book::Run;
 use shmwarden::ledger::record::Claim;
 use shmwarden::object::ProcessRef;
@@ -114,7 +114,7 @@ impl Family {
     pub(crate) fn server_above(&self, pid: i32, run: &Run) -> Option<i32> {
         let is_server = |pid: &i32| {
             let path = read::exe_path(*pid).ok().and_then(Seen::here);
-            path.is_some_and(|path| engine::recognise(&path) != EngineName::Generic)
+            path.is_some_and(|path| engine::recognise(&path).is_known())
         };
         self.chain(pid, run, &parent_of).into_iter().rev().find(is_server)
     }

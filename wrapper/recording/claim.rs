@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use shmwarden::engine::{self, EngineName, MainHeader, postgres};
+use shmwarden::engine::{self, Engine, MainHeader, postgres};
 use shmwarden::ledger::record::{Claim, DataDir, Executable};
 use shmwarden::object::{Bytes, FileRef, ProcessRef};
 use shmwarden::proc::Seen;
@@ -22,7 +22,7 @@ const PAUSES_MS: [u64; 4] = [1, 4, 10, 25];
 #[derive(Debug, Clone)]
 pub(crate) struct Server {
     /// What kind of server.
-    pub(crate) engine: EngineName,
+    pub(crate) engine: Engine,
     /// Whether the kind may change when the program that runs turns out to be another.
     pub(crate) auto: bool,
     /// Its data directory, if it has one.
@@ -40,14 +40,12 @@ impl Server {
     ) -> Self {
         let engine = match choice {
             EngineChoice::Auto => engine::recognise(program),
-            EngineChoice::Generic => EngineName::Generic,
-            EngineChoice::Postgres => EngineName::Postgres,
-            EngineChoice::Opengauss => EngineName::Opengauss,
+            EngineChoice::Named(engine) => engine,
         };
         let cwd = std::env::current_dir().or_else(|_| std::env::current_dir());
         let cwd = cwd.unwrap_or_else(|_| PathBuf::from("/"));
-        let pgdata = std::env::var_os("PGDATA");
-        let data = engine::data_directory(engine, command, pgdata.as_deref(), &cwd);
+        let variable = engine.data.and_then(|data| std::env::var_os(data.variable));
+        let data = engine.data_directory(command, variable.as_deref(), &cwd);
         let program = Some(program.to_owned());
         Self { engine, auto: choice == EngineChoice::Auto, data, program }
     }
@@ -145,7 +143,7 @@ pub(crate) fn again(old: &Claim, auto: bool) -> Result<Option<Claim>, String> {
     claim.uids.sort_unstable();
     claim.uids.dedup();
     let found = engine::recognise(&file.path);
-    if auto && found != EngineName::Generic && claim.engine == EngineName::Generic {
+    if auto && found.is_known() && !claim.engine.is_known() {
         claim.engine = found;
         claim.data = data_of_running(pid, found);
     }
@@ -175,14 +173,15 @@ pub(crate) fn with_directory(old: &Claim, header: &MainHeader) -> Option<Claim> 
 
 /// The data directory that a running server's arguments or environment name. Nothing is read from
 /// a disk: the header of its main segment will tell where this is wrong.
-pub(crate) fn data_of_running(pid: i32, engine: EngineName) -> Option<DataDir> {
+pub(crate) fn data_of_running(pid: i32, engine: Engine) -> Option<DataDir> {
     use std::os::unix::ffi::OsStringExt;
     let line = read::cmdline(pid).here()?;
     let args = line.split(|&byte| byte == 0);
     let args: Vec<OsString> = args.map(|arg| OsString::from_vec(arg.to_vec())).collect();
-    let pgdata = read::environ_var(pid, "PGDATA").here().flatten().map(OsString::from_vec);
+    let variable = read::environ_var(pid, engine.data?.variable).here().flatten();
+    let variable = variable.map(OsString::from_vec);
     let cwd = read::cwd(pid).ok()?.here()?;
-    let path = engine::data_directory(engine, &args, pgdata.as_deref(), &cwd.path)?;
+    let path = engine.data_directory(&args, variable.as_deref(), &cwd.path)?;
     let facts = files::facts_remembered(path.to_str()?).ok()?;
     let file = FileRef { dev: facts.dev, ino: facts.ino };
     Some(DataDir { path: Bytes::from(path.as_path()), file })

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use shmwarden::Result;
 use shmwarden::attribute;
-use shmwarden::engine::{self, EngineName, MainHeader, postgres};
+use shmwarden::engine::{self, Engine, MainHeader, postgres};
 use shmwarden::ledger::Ledger;
 use shmwarden::ledger::copied::CopiedHeader;
 use shmwarden::ledger::record::{How, ObjectSeen, Record, Role};
@@ -24,9 +24,8 @@ impl Watch {
     /// Reads the server's header, through its memory, until it is there, is copied and, of a
     /// PostgreSQL, names the control segment.
     pub(super) fn read_header(&mut self, ledger: &mut Ledger, rows: &[Row]) -> Result<()> {
-        let has_control = self.is(ledger, EngineName::Postgres);
-        let has_header = has_control || self.is(ledger, EngineName::Opengauss);
-        if !has_header || self.header_tries > HEADER_TRIES {
+        let has_control = self.has(ledger, |engine| engine.lists_its_memory);
+        if !self.has(ledger, |engine| engine.has_interlock) || self.header_tries > HEADER_TRIES {
             return Ok(());
         }
         let Some(run) = ledger.book.runs.get(&self.run) else {
@@ -46,7 +45,7 @@ impl Watch {
         if main_known && all_copied && listed {
             return Ok(());
         }
-        let engines: BTreeMap<i32, EngineName> =
+        let engines: BTreeMap<i32, Engine> =
             run.claims.iter().map(|claim| (claim.process.pid, claim.engine)).collect();
         self.header_tries += 1;
         for seen in ours {
@@ -60,7 +59,7 @@ impl Watch {
             let Some(bytes) = contents::of_living(pid, id, engine::HEADER_BYTES) else {
                 continue;
             };
-            let header = engine::main_header(engine, &bytes).filter(|header| header.pid == pid);
+            let header = engine.main_header(&bytes).filter(|header| header.pid == pid);
             let Some(header) = header else {
                 continue;
             };
@@ -71,8 +70,7 @@ impl Watch {
                 let role = Role::Main;
                 ledger.note(Record::Object(ObjectSeen { role, header: copy, ..seen }))?;
             }
-            let control = postgres::header(&bytes).map_or(0, |header| header.control);
-            if control != 0 {
+            if let Some(control) = header.control.handle() {
                 self.note_control(ledger, control, maker, rows)?;
             }
         }

@@ -20,7 +20,7 @@ use fresh::{Appeared, Maker, Undecided};
 use generic_files::GenericFiles;
 use shmwarden::Result;
 use shmwarden::attribute;
-use shmwarden::engine::{self, EngineName};
+use shmwarden::engine::Engine;
 use shmwarden::ledger::Ledger;
 use shmwarden::ledger::book::{Recorded, Run};
 use shmwarden::ledger::record::{Claim, How, ObjectSeen, Record, Role};
@@ -104,7 +104,9 @@ impl Watch {
         self.learn_listed(ledger, &rows, appeared);
         self.note_used(ledger, &rows)?;
         self.look_at_calls(ledger, &rows, false)?;
-        if self.is(ledger, EngineName::Generic) && !self.is(ledger, EngineName::Postgres) {
+        if self.has(ledger, |engine| !engine.is_known())
+            && !self.has(ledger, |engine| engine.lists_its_memory)
+        {
             if let (Some(run), Some(mount)) = (ledger.book.runs.get(&self.run), &self.mount) {
                 let run = run.clone();
                 for seen in self.files.look(&ledger.book, &run, mount, &self.family)? {
@@ -233,7 +235,7 @@ impl Watch {
             return Ok(());
         };
         // Where the server is claimed, what has lost it as its parent is a backend, no server.
-        let known = |c: &Claim| c.process.pid == top || c.engine != EngineName::Generic;
+        let known = |c: &Claim| c.process.pid == top || c.engine.is_known();
         // Dead and unreaped, its backends are the launcher's children already; beside a server, it
         // may be reaped as well.
         let beside = self.family.is_beside();
@@ -241,7 +243,7 @@ impl Watch {
         if run.claims.iter().any(|claim| known(claim) && lives(claim)) {
             return Ok(());
         }
-        let server = Server { engine: EngineName::Generic, auto: true, data: None, program: None };
+        let server = Server { engine: Engine::GENERIC, auto: true, data: None, program: None };
         // What bore its pid at an earlier look may be older than the process itself.
         let older: Vec<Row> =
             rows.iter().filter(|row| self.known.contains(&number(row))).cloned().collect();
@@ -292,7 +294,7 @@ impl Watch {
         let alive = run.claims.iter().filter(|claim| claim.ended.is_none());
         let claimed: Vec<i32> = alive.map(|claim| claim.process.pid).collect();
         // An engine tests another's segment for life by attaching it, which is no use of it.
-        let engine = run.claims.iter().any(|claim| engine::has_interlock(claim.engine));
+        let engine = run.claims.iter().any(|claim| claim.engine.has_interlock);
         let attached = rows.iter().filter(|row| row.nattch > 0 && claimed.contains(&row.last_pid));
         let moved = moved.into_iter().filter(|_| !engine);
         for row in attached.chain(moved) {
@@ -312,10 +314,10 @@ impl Watch {
         Ok(())
     }
 
-    /// Whether a process of this kind is claimed.
-    fn is(&self, ledger: &Ledger, engine: EngineName) -> bool {
+    /// Checks that a process of such a kind is claimed.
+    fn has(&self, ledger: &Ledger, is_such: impl Fn(Engine) -> bool) -> bool {
         let run = ledger.book.runs.get(&self.run);
-        run.is_some_and(|run| run.claims.iter().any(|claim| claim.engine == engine))
+        run.is_some_and(|run| run.claims.iter().any(|claim| is_such(claim.engine)))
     }
 
     fn note(

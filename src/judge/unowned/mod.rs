@@ -16,7 +16,7 @@ pub use plan::{Plan, Proposal, Wish, plan};
 use super::Reason;
 use super::access::{Access, Who};
 use super::usage::{Context, Users};
-use crate::engine::{self, EngineName, postgres};
+use crate::engine::{self, postgres};
 use crate::ledger::record::How;
 use crate::snapshot::callers::Caller;
 use crate::snapshot::subject::Subject;
@@ -151,7 +151,7 @@ impl<'a> Scene<'a> {
         let access = Access::of(subject);
         let server = |process: &Process| {
             let is_server = match &process.executable {
-                Seen::Here(path) => engine::has_interlock(engine::recognise(path)),
+                Seen::Here(path) => engine::recognise(path).has_interlock,
                 Seen::Gone => false,
                 Seen::Denied => true,
             };
@@ -171,10 +171,8 @@ impl<'a> Scene<'a> {
     fn is_proven_dead(&self, subject: Subject<'_>) -> bool {
         let Subject::Shm(row) = subject else { return false };
         let Some(start) = self.look.headers.get(&row.id) else { return false };
-        let engines = [EngineName::Postgres, EngineName::Opengauss];
-        let headers = engines.into_iter().filter_map(|kind| engine::main_header(kind, start));
-        let mut of_creator = headers.filter(|header| header.pid == row.creator_pid);
-        of_creator.next().is_some() && self.may_look_into(subject)
+        let mut headers = engine::interlocks_in(start);
+        headers.any(|header| header.pid == row.creator_pid) && self.may_look_into(subject)
     }
 
     /// Returns what shows that somebody could want an object; each of it is waived by its name.

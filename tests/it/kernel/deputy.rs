@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::fcntl::{Flock, FlockArg};
+use shmwarden::engine::Engine;
 use shmwarden::ledger::line;
 use shmwarden::ledger::record::{Claim, DataDir, Entry, Header, Record, RunStart, VERSION};
-use shmwarden::object::{Bytes, EngineName, FileRef, ProcessRef};
+use shmwarden::object::{Bytes, FileRef, ProcessRef};
 use shmwarden::snapshot::place;
 
 use super::instance::{Instance, need_root, state};
@@ -137,7 +138,7 @@ fn claims(user: User, count: i32) -> Vec<Record> {
         group: 1,
         session: 1,
         control_group: Bytes::default(),
-        engine: EngineName::Generic,
+        engine: Engine::GENERIC,
         major: None,
         data: None,
         executable: None,
@@ -254,7 +255,7 @@ fn a_data_directory_that_does_not_answer_delays_nobody_and_its_server_counts_as_
             let mut records = claims(User::Server, 1);
             if let Some(Record::Claim(claim)) = records.last_mut() {
                 let file = FileRef { dev: 1, ino: 1 };
-                claim.engine = EngineName::Postgres;
+                claim.engine = Engine::POSTGRES;
                 claim.data = Some(DataDir { path: Bytes::from(data.as_path()), file });
             }
             write(User::Server, &theirs.join(format!("{number}.ledger")), records);
@@ -383,7 +384,7 @@ fn many_files_that_a_dead_server_may_have_made_take_no_time_by_the_square() {
         assert!(made.success());
         let mut records = claims(User::Server, 1);
         if let Some(Record::Claim(claim)) = records.last_mut() {
-            claim.engine = EngineName::Postgres;
+            claim.engine = Engine::POSTGRES;
         }
         write(User::Server, &directory(User::Server).join("a.ledger"), records);
         let sweep = in_time(&["sweep", "--dry-run"]).expect_code(0);

@@ -38,7 +38,12 @@ pub fn data_directory(user: User) -> PathBuf {
 
 /// The command line of a server.
 pub fn words(data: &Path, port: u16, settings: &[&str]) -> Vec<String> {
-    let program = warden::gaussdb();
+    words_called("gaussdb", data, port, settings)
+}
+
+/// The same, of one whose program has this name.
+pub fn words_called(name: &str, data: &Path, port: u16, settings: &[&str]) -> Vec<String> {
+    let program = warden::gaussdb_called(name);
     let mut words = vec![program.to_str().unwrap().to_owned()];
     words.extend(["-D", data.to_str().unwrap(), "-p", &port.to_string()].map(str::to_owned));
     words.extend(settings.iter().flat_map(|setting| ["-c".to_owned(), (*setting).to_owned()]));
@@ -73,7 +78,8 @@ impl Gauss {
         below.extend(processes::descendants(outermost.pid()));
         let is_server = |pid: &i32| {
             let path = fs::read_link(format!("/proc/{pid}/exe"));
-            path.is_ok_and(|path| path.ends_with("gaussdb"))
+            let warden = warden::binary();
+            path.is_ok_and(|path| path.parent() == warden.parent() && path != warden)
         };
         let pid = below.into_iter().find(is_server).expect("the server");
         Gauss { outermost, pid, data }

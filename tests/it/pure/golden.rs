@@ -10,7 +10,7 @@ mod samples;
 
 use std::collections::BTreeSet;
 
-use shmwarden::engine::EngineName;
+use shmwarden::engine::Engine;
 use shmwarden::judge::Reason;
 use shmwarden::judge::status::Status;
 use shmwarden::judge::usage;
@@ -52,7 +52,7 @@ fn each_word_of_a_document_is_as_it_was() {
         How::Adopted,
         How::Named,
     ];
-    let engines = [EngineName::Generic, EngineName::Postgres, EngineName::Opengauss];
+    let engines = [Engine::GENERIC, Engine::POSTGRES, Engine::OPENGAUSS];
     let said = |what: &'static str, word: String| (what, word);
     let verdicts = Status::ALL.map(|verdict| said("verdict", verdict.word().to_owned()));
     let kinds = Kind::ALL.map(|kind| said("kind", kind.word().to_owned()));

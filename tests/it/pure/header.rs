@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use shmwarden::attribute::{self, header, header_of, headers_wanted};
-use shmwarden::engine::{EngineName, opengauss, postgres};
+use shmwarden::engine::{Engine, opengauss, postgres};
 use shmwarden::judge::Policy;
 use shmwarden::ledger::book::Tail;
 use shmwarden::ledger::compact::rewrite;
@@ -109,9 +109,9 @@ fn a_copy_that_no_such_server_wrote_is_not_believed() {
 fn an_opengauss_has_no_control_segment_to_wait_for() {
     let gauss = opengauss::Header { pid: SERVER.pid, bytes: 1, dev: DATA.dev, ino: DATA.ino };
     let bytes = opengauss::header_bytes(&gauss);
-    let copy = CopiedHeader::of(EngineName::Opengauss, SERVER.pid, &bytes);
+    let copy = CopiedHeader::of(Engine::OPENGAUSS, SERVER.pid, &bytes);
     assert_eq!(copy, Some(copy_of(&bytes)));
-    let of = Claim { engine: EngineName::Opengauss, ..claim(1) };
+    let of = Claim { engine: Engine::OPENGAUSS, ..claim(1) };
     assert!(is_believed(&story(of, main_with(copy)), &unread()));
 }
 
@@ -232,7 +232,7 @@ proptest! {
         if known && bytes.len() >= 8 {
             bytes[..8].copy_from_slice(&main_header(SERVER.pid, 0, DATA)[..8]);
         }
-        let engine = if gauss { EngineName::Opengauss } else { EngineName::Postgres };
+        let engine = if gauss { Engine::OPENGAUSS } else { Engine::POSTGRES };
         if let Some(copy) = CopiedHeader::of(engine, SERVER.pid, &bytes) {
             prop_assert_eq!(copy.as_bytes(), &bytes[..56]);
             let names = postgres::header(&bytes).is_some_and(|header| header.control != 0);

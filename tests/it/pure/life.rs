@@ -4,7 +4,7 @@
 use shmwarden::engine::postgres::PidFile;
 use shmwarden::judge::life::judge;
 use shmwarden::judge::{Evidence, Life, Policy};
-use shmwarden::ledger::record::{Claim, DataDir, End, EngineName, ObjectSeen, Record, Role};
+use shmwarden::ledger::record::{Claim, DataDir, End, Engine, ObjectSeen, Record, Role};
 use shmwarden::object::{Bytes, FileRef, ProcessRef};
 use shmwarden::snapshot::{Process, Seen, Snapshot, Table};
 
@@ -372,7 +372,7 @@ fn two_servers_of_one_user_side_by_side_do_not_keep_each_other_alive() {
 fn a_data_directory_is_known_by_device_and_inode_and_not_by_its_path() {
     let moved = Claim {
         data: Some(DataDir { path: Bytes(b"/mnt/moved".to_vec()), file: FileRef { ..DATA } }),
-        engine: EngineName::Postgres,
+        engine: Engine::POSTGRES,
         ..claim(1)
     };
     let life = life_with(moved, vec![postgres(9000, 9000)]);

@@ -7,7 +7,7 @@ use shmwarden::ledger::OwnFile;
 use shmwarden::ledger::copied::CopiedHeader;
 use shmwarden::ledger::line::{self, Bad};
 use shmwarden::ledger::record::{
-    Adopted, Claim, DataDir, End, EngineName, Entry, Executable, Header, How, Loss, ObjectSeen,
+    Adopted, Claim, DataDir, End, Engine, Entry, Executable, Header, How, Loss, ObjectSeen,
     Outcome, Record, Role, RunStart,
 };
 use shmwarden::object::{Birth, Bytes, FileRef, Identity, Key, Place, ProcessRef, Queue, Segment};
@@ -121,11 +121,8 @@ fn any_run() -> impl Strategy<Value = Record> {
 }
 
 fn any_claim() -> impl Strategy<Value = Record> {
-    let engine = prop_oneof![
-        Just(EngineName::Generic),
-        Just(EngineName::Postgres),
-        Just(EngineName::Opengauss)
-    ];
+    let engine =
+        prop_oneof![Just(Engine::GENERIC), Just(Engine::POSTGRES), Just(Engine::OPENGAUSS)];
     let ids = || prop::collection::vec(any::<i32>(), 0..3);
     let lists = (prop::collection::vec(any::<u32>(), 0..3), ids(), ids(), ids());
     let place = prop::option::of((any_bytes(), any_file_ref()));

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use shmwarden::ledger::OwnFile;
 use shmwarden::ledger::record::{
-    Claim, DataDir, End, EngineName, Executable, Header, How, ObjectSeen, Place, Record, Role,
+    Claim, DataDir, End, Engine, Executable, Header, How, ObjectSeen, Place, Record, Role,
     RunStart, VERSION,
 };
 use shmwarden::object::{Birth, Bytes, FileRef, Identity, Key, ProcessRef, Segment, ShmFile};
@@ -99,7 +99,7 @@ pub fn claim(run: u64) -> Claim {
         group: SERVER.pid,
         session: LAUNCHER.pid,
         control_group: bytes("/system.slice/postgresql.service"),
-        engine: EngineName::Postgres,
+        engine: Engine::POSTGRES,
         major: Some(15),
         data: Some(DataDir { path: bytes("/srv/data"), file: DATA }),
         executable: Some(Executable {
@@ -117,7 +117,7 @@ pub fn claim(run: u64) -> Claim {
 
 /// The claim of a server of which nothing is known.
 pub fn generic(run: u64) -> Claim {
-    Claim { engine: EngineName::Generic, major: None, data: None, ..claim(run) }
+    Claim { engine: Engine::GENERIC, major: None, data: None, ..claim(run) }
 }
 
 /// The claimed server was seen alive.

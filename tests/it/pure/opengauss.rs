@@ -4,7 +4,7 @@ use shmwarden::attribute;
 use shmwarden::attribute::living::Member;
 use shmwarden::attribute::living::calls::calls;
 use shmwarden::engine::opengauss::{Header, header_bytes};
-use shmwarden::engine::{EngineName, MainHeader, main_header};
+use shmwarden::engine::{Control, Engine, MainHeader};
 use shmwarden::ledger::record::{Claim, Role};
 use shmwarden::snapshot::Table;
 use shmwarden::snapshot::tables::Set;
@@ -16,7 +16,7 @@ use super::make::{
 use super::story::Story;
 
 fn gauss() -> Claim {
-    Claim { engine: EngineName::Opengauss, major: None, ..make::claim(1) }
+    Claim { engine: Engine::OPENGAUSS, major: None, ..make::claim(1) }
 }
 
 fn header() -> Vec<u8> {
@@ -26,14 +26,18 @@ fn header() -> Vec<u8> {
 
 #[test]
 fn each_server_is_read_as_it_writes() {
-    let known = Some(MainHeader { pid: SERVER.pid, dev: DATA.dev, ino: DATA.ino });
+    let with =
+        |control| Some(MainHeader { pid: SERVER.pid, dev: DATA.dev, ino: DATA.ino, control });
+    let (gauss, known) = (with(Control::Never), with(Control::Handle(77)));
     let postgres = make::main_header(SERVER.pid, 77, DATA);
-    assert_eq!(main_header(EngineName::Opengauss, &header()), known);
-    assert_eq!(main_header(EngineName::Postgres, &postgres), known);
-    assert_eq!(main_header(EngineName::Generic, &postgres), known);
-    assert_eq!(main_header(EngineName::Opengauss, &postgres), None);
-    assert_eq!(main_header(EngineName::Postgres, &header()), None);
-    assert_eq!(main_header(EngineName::Generic, &header()), None);
+    assert_eq!(Engine::OPENGAUSS.main_header(&header()), gauss);
+    assert_eq!(Engine::POSTGRES.main_header(&postgres), known);
+    assert_eq!(Engine::GENERIC.main_header(&postgres), known);
+    let unnamed = make::main_header(SERVER.pid, 0, DATA);
+    assert_eq!(Engine::POSTGRES.main_header(&unnamed), with(Control::Unnamed));
+    assert_eq!(Engine::OPENGAUSS.main_header(&postgres), None);
+    assert_eq!(Engine::POSTGRES.main_header(&header()), None);
+    assert_eq!(Engine::GENERIC.main_header(&header()), None);
 }
 
 #[test]
@@ -46,7 +50,7 @@ fn a_main_segment_of_an_opengauss_asks_for_no_major_version_of_postgresql() {
         assert_eq!(roles.iter().any(|seen| seen.role == Role::Main), is_main);
     }
     let story = Story::of(gauss()).object(1, Role::Main, shm(&segment(0)));
-    assert!(!attribute::is_postgres(&story.book, &story.book.runs[&1]));
+    assert!(!attribute::lists_its_memory(&story.book, &story.book.runs[&1]));
 }
 
 /// The set of a living server, as the kernel shows it.

@@ -1,7 +1,7 @@
 //! Why an object is kept: a test for each reason, with how much of the instance it keeps.
 
 use shmwarden::judge::{self, Life, Policy, Reason};
-use shmwarden::ledger::record::{Claim, End, EngineName, How, ObjectSeen, Record, Role};
+use shmwarden::ledger::record::{Claim, End, Engine, How, ObjectSeen, Record, Role};
 use shmwarden::object::{FileRef, Identity, Key, ProcessRef, Segment};
 use shmwarden::snapshot::opened::Opened;
 use shmwarden::snapshot::{Mapped, Process, Seen, Sight, Table};
@@ -337,7 +337,7 @@ fn what_the_next_start_finds_is_left_where_nobody_saw_a_generic_server_end() {
     // It was seen to crash.
     assert_eq!(codes(&recorded(generic(1)).end(1, End::Signal(9)), &usual), all);
     // What an engine leaves is known.
-    let gauss = Claim { engine: EngineName::Opengauss, ..generic(1) };
+    let gauss = Claim { engine: Engine::OPENGAUSS, ..generic(1) };
     for claim in [gauss, claim(1)] {
         let engine = claim.engine;
         let codes = codes(&recorded(claim).end(1, End::Unknown), &usual);
@@ -354,7 +354,7 @@ fn every_other_end_is_cleaned_up_after() {
 
 #[test]
 fn a_server_that_leaks_on_a_clean_exit_is_cleaned_up_after_status_0() {
-    let gauss = Claim { engine: EngineName::Opengauss, ..generic(1) };
+    let gauss = Claim { engine: Engine::OPENGAUSS, ..generic(1) };
     let left = |claim| {
         let story = Story::of(claim).object(1, Role::Other, shm(&segment(0))).end(1, End::Exit(0));
         let mut look = look();

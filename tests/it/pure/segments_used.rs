@@ -5,7 +5,7 @@ use std::path::Path;
 
 use shmwarden::engine::postgres::{self, HEADER_BYTES};
 use shmwarden::judge::{self, PeerWord, Reason};
-use shmwarden::ledger::record::{Claim, End, EngineName, How, Record, Role, RunStart};
+use shmwarden::ledger::record::{Claim, End, Engine, How, Record, Role, RunStart};
 use shmwarden::ledger::{Book, OwnFile};
 use shmwarden::object::{Identity, Key, ProcessRef, Segment};
 use shmwarden::snapshot::{Process, Snapshot, Table, ticks_a_second};
@@ -104,7 +104,7 @@ fn an_engines_segment_goes_by_its_nattch_alone() {
     assert_eq!(crashed.reason(1), None);
     crashed.look.change(|look| look.segments.rows_mut()[0].nattch = 1);
     assert_eq!(crashed.reason(1), Some(Reason::Attached(1)));
-    let gauss = dead(Claim { engine: EngineName::Opengauss, ..claim(1) });
+    let gauss = dead(Claim { engine: Engine::OPENGAUSS, ..claim(1) });
     assert_ne!(code(&gauss, &with(used(USER, 3), vec![started(USER, 2)])), "last-user-lives");
 }
 

@@ -1,7 +1,7 @@
 //! Sets and queues that others than their server may use, by key and mode, and strangers that were
 //! seen to use one.
 
-use shmwarden::engine::EngineName;
+use shmwarden::engine::Engine;
 use shmwarden::ledger::record::{Claim, End, Header, Record, Role};
 use shmwarden::ledger::{Book, compact};
 use shmwarden::object::{Identity, Key, ProcessRef, Segment, SemaphoreSet};
@@ -157,7 +157,7 @@ fn an_older_ledger_names_no_stranger_and_what_is_not_there_has_none() {
 
 /// An openGauss with a set of its own; `open` is the key of its segment.
 fn gauss(segment: &Segment, end: End) -> Story {
-    let claim = Claim { engine: EngineName::Opengauss, ..generic(1) };
+    let claim = Claim { engine: Engine::OPENGAUSS, ..generic(1) };
     Story::of(claim)
         .object(1, Role::Other, Identity::Sem(set()))
         .object(2, Role::Main, shm(segment))

@@ -56,7 +56,12 @@ pub fn binary() -> PathBuf {
 
 /// The stand-in for an openGauss, likewise; `/proc/PID/exe` of it ends with this name.
 pub fn gaussdb() -> PathBuf {
-    copy_of("gaussdb", env!("CARGO_BIN_EXE_gaussdb"))
+    gaussdb_called("gaussdb")
+}
+
+/// The same under another name, as openGauss is sold under.
+pub fn gaussdb_called(name: &str) -> PathBuf {
+    copy_of(name, env!("CARGO_BIN_EXE_gaussdb"))
 }
 
 fn copy_of(name: &str, original: &str) -> PathBuf {

@@ -12,7 +12,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use shmwarden::engine;
 use shmwarden::ledger::Ledger;
 use shmwarden::sys::gate::{self, Heard, Program};
 use shmwarden::sys::pidfd::PidFd;
@@ -53,7 +52,7 @@ fn become_server(args: &RunArgs) -> Result<Infallible, Failure> {
     let mask = signals::mask().map_err(|errno| (exit::RUN_FAILED, errno.to_string()))?;
     let program = program::build(&plan.program, &args.command, mask);
     let program = program.map_err(|why| (exit::RUN_FAILED, why))?;
-    let ledger = match engine::starts_server(plan.server.engine, &args.command) {
+    let ledger = match plan.server.engine.starts_server(&args.command) {
         true => ledger_or_none(open(&plan, until - FOR_CLAIM), args)?,
         false => None,
     };

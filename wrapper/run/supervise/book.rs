@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use nix::libc::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV};
-use shmwarden::engine::EngineName;
 use shmwarden::judge::{self, Holder};
 use shmwarden::ledger::Ledger;
 use shmwarden::ledger::book::{MOST_DESCENDANTS, Run};
@@ -126,7 +125,7 @@ impl Book {
         let alive = open.map(|claim| claim.process).filter(|&one| processes::lives(one));
         let claimed: Vec<i32> =
             alive.map(|process| process.pid).filter(|&pid| Some(pid) != reaped).collect();
-        let known = run.claims.iter().any(|claim| claim.engine != EngineName::Generic);
+        let known = run.claims.iter().any(|claim| claim.engine.is_known());
         if !claimed.is_empty() || known || command != Some(Ended::Exited(0)) {
             return claimed;
         }
@@ -156,7 +155,7 @@ impl Book {
     /// not tell them by their parents any more. Before the end is noted.
     fn note_who_is_left(&mut self) {
         let claims = self.run().map(|run| run.claims.as_slice()).unwrap_or_default();
-        if claims.iter().any(|claim| claim.engine != EngineName::Generic) {
+        if claims.iter().any(|claim| claim.engine.is_known()) {
             return;
         }
         let alive = self.members().into_iter().filter(|&process| processes::lives(process));

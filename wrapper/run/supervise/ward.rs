@@ -4,7 +4,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use shmwarden::ledger::record::{Claim, EngineName};
+use shmwarden::ledger::record::Claim;
 use shmwarden::object::ProcessRef;
 use shmwarden::snapshot::processes;
 use shmwarden::sys::pidfd::PidFd;
@@ -136,7 +136,7 @@ impl Launcher {
     fn name_who_may_go_on(&self, ended: ProcessRef) {
         let Some(book) = &self.book else { return };
         let Some(run) = book.run() else { return };
-        let known = |claim: &&Claim| claim.process == ended && claim.engine == EngineName::Generic;
+        let known = |claim: &&Claim| claim.process == ended && !claim.engine.is_known();
         let Some(claim) = run.claims.iter().find(known) else { return };
         let Some(other) = ancestry::began_since(claim, &self.program) else { return };
         log::warn!(

@@ -121,7 +121,7 @@ fn record_is_as_it_was() {
     let view = scene::view();
     let shown = Shown::of(&view, true);
     let judged = view.judge();
-    let target = Target::literal(make::SERVER, shmwarden::engine::EngineName::Postgres);
+    let target = Target::literal(make::SERVER, shmwarden::engine::Engine::POSTGRES);
     let own = record::output::of_run(&view.accounts[1].book, 1, &judged);
     let ledger = Path::new("/var/lib/shmwarden/web.ledger");
     let document = record::output::Document::new(ledger, "web", &target, &own, &shown);

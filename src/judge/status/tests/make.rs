@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use crate::judge::status::{Account, Judged, Status, statuses};
 use crate::ledger::Book;
 use crate::ledger::record::{
-    Claim, End, EngineName, Entry, Header, How, ObjectSeen, Record, Role, RunStart, VERSION,
+    Claim, End, Engine, Entry, Header, How, ObjectSeen, Record, Role, RunStart, VERSION,
 };
 use crate::object::{Birth, Bytes, FileRef, Identity, Place, ProcessRef, ShmFile};
 use crate::snapshot::opened::Opened;
@@ -220,7 +220,7 @@ impl Story {
             group: SERVER.pid,
             session: 7,
             control_group: Bytes::default(),
-            engine: EngineName::Generic,
+            engine: Engine::GENERIC,
             major: None,
             data: None,
             executable: None,

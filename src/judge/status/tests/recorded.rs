@@ -5,7 +5,7 @@ use super::make::{
     server, with, words,
 };
 use crate::judge::status::{Account, Status, statuses};
-use crate::ledger::record::{End, EngineName, How, Record, Role};
+use crate::ledger::record::{End, Engine, How, Record, Role};
 use crate::object::{Identity, Place, ProcessRef};
 use crate::snapshot::{Mapped, Table, identity_of};
 use crate::sys::shm::MODE_DEST;
@@ -53,7 +53,7 @@ fn what_may_be_on_a_list_that_only_sweep_reads_is_no_orphan() {
     let list = Identity::Shm(identity_of(&control));
     let story = Story::begin().recorded_as(Role::Control, list);
     let mut story = story.ended(End::Signal(9));
-    story.0.runs.get_mut(&1).unwrap().claims[0].engine = EngineName::Postgres;
+    story.0.runs.get_mut(&1).unwrap().claims[0].engine = Engine::POSTGRES;
     let look = with(vec![control, listed], vec![]);
     let expected = [(Status::Stale, "dead"), (Status::Unrecorded, "perhaps-listed")];
     assert_eq!(words(&story, &look), expected);

@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use shmwarden::engine::postgres::{self, PidFile};
+use shmwarden::engine::{
+    self,
+    postgres::{self, PidFile},
+};
 use shmwarden::judge::Policy;
 use shmwarden::ledger::peers::Peer;
 use shmwarden::ledger::record::{self, Header, ObjectSeen, Record, RunStart};
 use shmwarden::ledger::{Book, Entry, OwnFile};
 use shmwarden::object::{
-    Birth, Bytes, EngineName, FileRef, Identity, Key, Place, ProcessRef, Queue, Segment,
-    SemaphoreSet, ShmFile,
+    Birth, Bytes, FileRef, Identity, Key, Place, ProcessRef, Queue, Segment, SemaphoreSet, ShmFile,
 };
 use shmwarden::proc::read::FileId;
 use shmwarden::snapshot::callers::Caller;
@@ -435,9 +437,9 @@ fn claim(run: u64, one: Claim) -> record::Claim {
         session: one.session,
         control_group: bytes(one.control_group),
         engine: match one.engine {
-            Engine::Generic => EngineName::Generic,
-            Engine::Postgres => EngineName::Postgres,
-            Engine::Opengauss => EngineName::Opengauss,
+            Engine::Generic => engine::Engine::GENERIC,
+            Engine::Postgres => engine::Engine::POSTGRES,
+            Engine::Opengauss => engine::Engine::OPENGAUSS,
         },
         major: one.major,
         data,

@@ -3,7 +3,6 @@
 //! Nothing here may lead to its deletion while a server, or a process of one, works there: the file
 //! is what keeps two servers from one data directory.
 
-use shmwarden::object::EngineName;
 use shmwarden::proc::Seen;
 use shmwarden::snapshot::Process;
 
@@ -151,7 +150,7 @@ fn servers(scene: &Scene<'_>) -> Vec<String> {
 }
 
 fn is_server(process: &Process) -> bool {
-    let known = |path| shmwarden::engine::recognise(path) != EngineName::Generic;
+    let known = |path| shmwarden::engine::recognise(path).is_known();
     match &process.executable {
         Seen::Here(path) => known(path),
         // What may not be looked into still has a name.
