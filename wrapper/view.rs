@@ -187,7 +187,7 @@ impl View {
     fn wants_maps(&self) -> bool {
         let hangs = |one: &Judged<'_>| {
             let left = matches!(one.verdict, Status::Held | Status::Stale | Status::Left);
-            let perhaps = matches!(one.why, Reason::PerhapsMapped(_));
+            let perhaps = matches!(one.why, Reason::PerhapsMapped(_) | Reason::Unasked);
             one.subject.kind() == Kind::Posix && (left || perhaps)
         };
         let files = self.look.files.seen().next().is_some();
@@ -215,7 +215,7 @@ impl View {
         let files = judged.iter().filter(|one| {
             matches!(one.verdict, Status::Orphan | Status::Idle)
                 || matches!(one.why, Reason::PidsElsewhere | Reason::UserUnread(_))
-                || matches!(one.why, Reason::PerhapsMapped(_) | Reason::AnyFile)
+                || matches!(one.why, Reason::PerhapsMapped(_) | Reason::Unasked | Reason::AnyFile)
         });
         let files = files.filter_map(|one| match one.subject {
             Subject::Posix(file) => Some(file.identity.clone()),

@@ -7,7 +7,7 @@ use crate::ledger::book::{Recorded, Run, Standing};
 use crate::ledger::copied::CopiedHeader;
 use crate::ledger::record::{How, ObjectSeen, Role};
 use crate::object::Identity;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Seen, Snapshot};
 use crate::sys::shm::Row;
 
 /// The multiple that PostgreSQL rounds the length of its shared memory up to (`ipci.c`).
@@ -82,6 +82,22 @@ fn may_be_main(row: &Row) -> bool {
     let has_length = row.bytes == crate::engine::HEADER_BYTES as u64
         || (row.bytes >= LEAST_BYTES && row.bytes % ROUNDED_TO == 0);
     row.key != 0 && row.mode & 0o777 == RIGHTS && has_length
+}
+
+/// Checks for a segment of a server of no known kind that may be a PostgreSQL's main segment, and
+/// of which that could not be read.
+#[must_use]
+pub fn is_unread(book: &Book, object: &Recorded, look: &Snapshot) -> bool {
+    let Identity::Shm(segment) = &object.identity else { return false };
+    let claim = book.runs.get(&object.run).and_then(|run| claim_of(run, segment.creator_pid));
+    let generic = claim.is_some_and(|claim| !claim.engine.is_known());
+    let unread = || look.unread_lists.iter().any(|known| known.has_number_of(&object.identity));
+    generic
+        && match look.segment(segment.id) {
+            Seen::Here(row) => may_be_main(row) && unread(),
+            Seen::Gone => false,
+            Seen::Denied => true,
+        }
 }
 
 /// Returns main segments whose header this look has read and the ledger has no copy of: the same

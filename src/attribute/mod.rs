@@ -73,6 +73,14 @@ pub fn created_by_claimed(
     number(book, new.map(|identity| (run.start.run, how, Role::Other, identity)).collect())
 }
 
+/// Returns what a look after the death of every server of a ledger adds to it, and what it only
+/// suggests: first what tells the role of an object, then what follows from that.
+#[must_use]
+pub fn proven(book: &Book, look: &Snapshot) -> (Vec<ObjectSeen>, Vec<Suspect>) {
+    let roles = roles(book, look);
+    if roles.is_empty() { after_death(book, look) } else { (roles, Vec::new()) }
+}
+
 /// Returns what a look after the death of every server of a ledger adds to it.
 #[must_use]
 pub fn after_death(book: &Book, look: &Snapshot) -> (Vec<ObjectSeen>, Vec<Suspect>) {

@@ -217,19 +217,26 @@ pub(super) fn reason(
     if let Some((object, _)) = elsewhere {
         return Some(Reason::ListedStays(object.identity.to_string()));
     }
-    if policy.only_looks {
-        return None;
-    }
     // Asked once a run: it takes a walk over all objects.
-    let mut runs: BTreeSet<u64> = judged.iter().map(|(object, _)| object.run).collect();
-    runs.retain(|run| book.runs.get(run).is_some_and(|run| attribute::lists_its_memory(book, run)));
+    let runs: BTreeSet<u64> = judged.iter().map(|(object, _)| object.run).collect();
+    let lists =
+        |run: &u64| book.runs.get(run).is_some_and(|run| attribute::lists_its_memory(book, run));
+    let (runs, others): (BTreeSet<u64>, BTreeSet<u64>) = runs.into_iter().partition(lists);
+    let mut generic = judged.iter().filter(|(object, _)| others.contains(&object.run));
+    if let Some((object, _)) =
+        generic.find(|(object, _)| attribute::header::is_unread(book, object, look))
+    {
+        let what =
+            format!("whether {} is a PostgreSQL's main segment is not known", object.identity);
+        return Some(Reason::UnknownLayout(what));
+    }
     // What stays for a reason of its own is asked all the same: it leads to what would go.
     let here = |own: &Shown<'_>| {
         let class = own.against.as_ref().map(Reason::class);
         !matches!(class, Some(Class::Gone | Class::Elsewhere))
     };
     let left = judged.iter().filter(|(object, own)| here(own) && runs.contains(&object.run));
-    let mut unknown = left.filter_map(|(object, _)| not_understood(book, object, look));
+    let mut unknown = left.filter_map(|(object, _)| not_understood(book, object, look, policy));
     unknown.next().map(Reason::UnknownLayout)
 }
 
@@ -248,7 +255,13 @@ pub(super) fn unseen_user(book: &Book, life: &Life, object: &Recorded) -> Option
 
 /// Returns what is not known of a PostgreSQL, whose main segment must go last and whose lists must
 /// be complete.
-fn not_understood(book: &Book, object: &Recorded, look: &Snapshot) -> Option<String> {
+fn not_understood(
+    book: &Book,
+    object: &Recorded,
+    look: &Snapshot,
+    policy: &Policy,
+) -> Option<String> {
+    let unread = |what: String| (!policy.only_looks).then_some(what);
     let run = book.runs.get(&object.run)?;
     match attribute::major(run, look) {
         None => return Some("the major version of the server is not known".to_owned()),
@@ -261,7 +274,7 @@ fn not_understood(book: &Book, object: &Recorded, look: &Snapshot) -> Option<Str
         (_, Role::Control) => {
             let same = |known: &Identity| known.has_number_of(&object.identity);
             match look.controls.iter().find(|(known, _)| same(known)) {
-                None => Some("its control segment could not be read".to_owned()),
+                None => unread("its control segment could not be read".to_owned()),
                 Some((_, bytes)) => postgres::listed(bytes, attribute::major(run, look)).err(),
             }
         }
@@ -272,11 +285,17 @@ fn not_understood(book: &Book, object: &Recorded, look: &Snapshot) -> Option<Str
                 return None;
             }
             let Some(bytes) = attribute::header_of(book, object, look) else {
-                return Some(format!("the header of segment {} could not be read", segment.id));
+                return unread(format!("the header of segment {} could not be read", segment.id));
             };
             let header = postgres::header(bytes);
-            if object.role == Role::Main && header.is_none() {
+            let is_main = header.is_some_and(|header| header.pid == segment.creator_pid);
+            if object.role == Role::Main && !is_main {
                 return Some("its main segment does not begin as one does".to_owned());
+            }
+            // What leads to a list, and is not known to, would go before what that names.
+            if object.role == Role::Other && (header.is_some() || postgres::is_control(bytes)) {
+                let what = "begins as a main or control segment, and is not known as one";
+                return Some(format!("segment {} {what}", segment.id));
             }
             let names_control = header.is_some_and(|header| header.control != 0);
             let mount = book.places.get(object.place).map(|place| &place.shm_mount);

@@ -3,11 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Absent, Action, Kept, Reason, Users, instance};
+use super::{Absent, Action, Kept, Reason};
 use crate::attribute::is_here;
 use crate::attribute::listed::{self, Bearer, Name};
 use crate::ledger::Book;
-use crate::ledger::book::Recorded;
 use crate::ledger::record::Role;
 use crate::object::Identity;
 use crate::snapshot::Snapshot;
@@ -20,15 +19,20 @@ pub(super) fn keep_with_what_they_name(
     verdicts: Vec<Action>,
 ) -> Vec<Action> {
     let named = listed::names(book, look);
-    if named.is_empty() {
-        return verdicts;
-    }
     let going = Going::of(&verdicts);
     let mut stays: BTreeMap<u64, String> = BTreeMap::new();
     for list in &named {
         if let Some(name) = list.names.iter().find(|name| !going.takes(name, look)) {
             stays.entry(list.run).or_insert_with(|| name.to_string());
         }
+    }
+    // Nor goes what leads to a list that stays, where its header was not read.
+    let kept = verdicts.iter().filter_map(|verdict| match verdict {
+        Action::Keep(kept) => book.objects.get(&kept.object?),
+        Action::Remove(_) | Action::Forget(_) => None,
+    });
+    for list in kept.filter(|list| list.role == Role::Control && is_here(book, list, look)) {
+        stays.entry(list.run).or_insert_with(|| list.identity.to_string());
     }
     let run_of = |object: u64| book.objects.get(&object).map(|object| object.run);
     let of_list = |role| matches!(role, Role::Main | Role::Control);
@@ -54,39 +58,6 @@ pub(super) fn keep_with_what_they_name(
         other => other,
     };
     verdicts.into_iter().map(judge).collect()
-}
-
-/// Returns for each run something that its lists name and that stays, as far as they were read:
-/// for who only looks, and cannot have read what leads to the lists.
-#[must_use]
-pub fn staying(book: &Book, users: &Users<'_>) -> BTreeMap<u64, String> {
-    let look = users.look();
-    let mut stays = BTreeMap::new();
-    let goes = |object: &Recorded| instance::shown(book, object, users).against.is_none();
-    let takes = |bearer: &Bearer| match bearer {
-        Bearer::Object(identity @ Identity::Shm(segment)) => {
-            let mut same = book.segments_of(segment.id).filter(|object| object.is_open());
-            same.any(|object| object.identity.is(identity) && goes(object))
-        }
-        Bearer::Object(identity) => {
-            book.open_objects().any(|object| object.identity.is(identity) && goes(object))
-        }
-        Bearer::Unknown => false,
-    };
-    for list in listed::names(book, look) {
-        let names = list.names.iter();
-        let mut left = names.filter(|name| !listed::bearers(name, look).iter().all(takes));
-        if let Some(name) = left.next() {
-            stays.entry(list.run).or_insert_with(|| name.to_string());
-        }
-    }
-    // What leads to a list that stays is not read here.
-    for list in book.open_objects().filter(|object| object.role == Role::Control) {
-        if is_here(book, list, look) && !goes(list) {
-            stays.entry(list.run).or_insert_with(|| list.identity.to_string());
-        }
-    }
-    stays
 }
 
 /// The objects that are to be removed, by number and name.

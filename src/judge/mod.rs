@@ -20,7 +20,6 @@ pub use crate::attribute::differs;
 pub use evidence::{Evidence, Holder};
 pub use instance::{against, clean_end, is_generic, is_named_for_good};
 pub use life::Life;
-pub use lists::staying;
 pub use peers::{PeerWord, may_be_shared, spare_used_elsewhere, used_elsewhere};
 pub use reason::{Class, Reason};
 pub use removal::{Absent, CallState, Removal};
@@ -50,7 +49,7 @@ pub struct Policy {
     pub starting: bool,
     /// Processes that are not the instance's: the caller and its helpers.
     pub exempt: Vec<i32>,
-    /// Nothing is removed, and what takes the lock to read was not read: `list` and `who`.
+    /// Nothing is removed, and what takes the lock to read may not have been read: `list`, `who`.
     pub only_looks: bool,
     /// Directories with the ledgers of other instances, which may use what would be removed.
     pub beside: Vec<PathBuf>,
@@ -65,6 +64,21 @@ pub enum Action {
     Keep(Kept),
     /// It is no more: note that.
     Forget(Recorded),
+}
+
+impl Action {
+    /// Returns what goes, or would if the caller took what was left on purpose, too: number and
+    /// identity.
+    #[must_use]
+    pub fn goes(&self) -> Option<(u64, &Identity)> {
+        match self {
+            Self::Remove(removal) => Some((removal.object(), removal.identity())),
+            Self::Keep(kept) if kept.reason.class() == Class::Left => {
+                Some((kept.object?, &kept.identity))
+            }
+            Self::Keep(_) | Self::Forget(_) => None,
+        }
+    }
 }
 
 /// An object that stays.
@@ -122,8 +136,9 @@ pub fn decide_by(
             .or_else(|| common.clone())
             .or_else(|| instance::unseen_user(book, life, object))
             .or_else(|| instance::unproven(object))
-            .or_else(|| clean_end(book, object, policy))
-            .or_else(|| shown.others.clone());
+            .or_else(|| shown.others.clone())
+            // Last what the caller may waive: then nothing else speaks against it.
+            .or_else(|| clean_end(book, object, policy));
         actions.push(match reason {
             Some(Reason::Gone) => Action::Forget((*object).clone()),
             Some(reason) => {
@@ -137,9 +152,7 @@ pub fn decide_by(
             }
         });
     }
-    if !policy.only_looks {
-        actions = lists::keep_with_what_they_name(book, look, actions);
-    }
+    actions = lists::keep_with_what_they_name(book, look, actions);
     actions.extend(suspects.iter().map(|suspect| {
         let identity = suspect.identity.clone();
         let holders = holders_by(users, &identity, false);

@@ -159,7 +159,8 @@ fn may_live(book: &Book, run: &Run, look: &Snapshot) -> bool {
 /// Checks whether somebody lives who may run a server whose ledger a user owns.
 fn has_process(uid: u32, look: &Snapshot) -> bool {
     let is_other = |process: &Process| process.process.pid != look.pid;
-    uid == 0 || look.sight != Sight::Everybody || look.living_of(uid).any(is_other)
+    let unseen = look.sight != Sight::Everybody || !look.hidden.is_empty();
+    uid == 0 || unseen || look.living_of(uid).any(is_other)
 }
 
 /// Keeps what a living instance of another ledger uses, or may.
@@ -171,15 +172,16 @@ pub fn spare_used_elsewhere(
 ) {
     let mut spared: BTreeMap<u64, String> = BTreeMap::new();
     for verdict in verdicts.iter_mut() {
-        let Action::Remove(removal) = verdict else { continue };
-        let shared =
-            book.objects.get(&removal.object()).is_some_and(|o| may_be_shared(book, o, look));
+        let Some((object, identity)) = verdict.goes() else { continue };
+        let shared = book.objects.get(&object).is_some_and(|o| may_be_shared(book, o, look));
         let reason = match shared {
-            true => used_elsewhere(book, removal.identity(), peers.iter().copied(), look),
+            true => used_elsewhere(book, identity, peers.iter().copied(), look),
             false => None,
         };
         if let Some(reason) = reason {
-            if removal.is_adopted() {
+            if let Action::Remove(removal) = verdict
+                && removal.is_adopted()
+            {
                 spared.entry(removal.group()).or_insert_with(|| removal.identity().to_string());
             }
             keep(verdict, reason);
@@ -195,10 +197,10 @@ pub fn spare_used_elsewhere(
     }
 }
 
-/// Turns a removal into what is kept.
+/// Turns what goes into what is kept.
 fn keep(verdict: &mut Action, reason: Reason) {
-    if let Action::Remove(removal) = verdict {
-        let (object, identity) = (Some(removal.object), removal.identity().clone());
+    if let Some((object, identity)) = verdict.goes() {
+        let (object, identity) = (Some(object), identity.clone());
         *verdict = Action::Keep(Kept { object, identity, reason, holders: Vec::new() });
     }
 }

@@ -99,6 +99,9 @@ reasons! {
     /// This process may have the file mapped, and may not be looked into.
     PerhapsMapped(by: Holder) = "perhaps-mapped", Used:
         "{by} may have it mapped, and may not be looked into";
+    /// Nobody was asked who has the file open or locked.
+    Unasked = "perhaps-mapped", Used:
+        "it was not looked for who has it open or locked, and somebody may have";
     /// Threads wait for the set or queue: their number.
     Waited(n: u64) = "waited-for", Used: "{} for it", threads_wait(*n);
     /// This process waits for the set or queue.

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use nix::libc::{O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK, O_PATH};
 
-use super::{Seen, Snapshot, Tables, memory, shm_files};
+use super::{Seen, Snapshot, Tables, identity_of, memory, shm_files};
 use crate::engine::postgres;
 use crate::object::{Identity, ShmFile};
 use crate::proc::{maps, read};
@@ -151,8 +151,9 @@ impl Snapshot {
         self.beside(|look| {
             let mut room = Room::beside(look);
             for row in &rows {
-                if let Ok(bytes) = look.read_unattached(row.id, row, most_bytes) {
-                    look.headers.insert(row.id, bytes);
+                match look.read_unattached(row.id, row, most_bytes) {
+                    Ok(bytes) => drop(look.headers.insert(row.id, bytes)),
+                    Err(_) => look.unread_lists.push(Identity::Shm(identity_of(row))),
                 }
             }
             for (list, row) in of_lists {

@@ -42,12 +42,9 @@ impl<'a> Beside<'a> {
         look: Snapshot,
     ) -> Snapshot {
         let book = &ledger.book;
-        let shared = |verdict: &Action| match verdict {
-            Action::Remove(removal) => {
-                let object = book.objects.get(&removal.object());
-                object.is_some_and(|object| judge::may_be_shared(book, object, &look))
-            }
-            Action::Keep(_) | Action::Forget(_) => false,
+        let shared = |verdict: &Action| {
+            let object = verdict.goes().and_then(|(object, _)| book.objects.get(&object));
+            object.is_some_and(|object| judge::may_be_shared(book, object, &look))
         };
         if !verdicts.iter().any(shared) {
             return look;

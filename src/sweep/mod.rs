@@ -289,16 +289,11 @@ fn attribute_all(
     going: &BTreeSet<i32>,
 ) -> Result<(Snapshot, Vec<attribute::Suspect>)> {
     let mut suspects = Vec::new();
-    for _ in 0..6 {
+    for _ in 0..10 {
         look = read_contents(ledger, look, going)?;
-        let roles = attribute::roles(&ledger.book, &look);
-        let promoted = !roles.is_empty();
-        for seen in roles {
-            ledger.note(Record::Object(seen))?;
-        }
-        let (found, doubtful) = attribute::after_death(&ledger.book, &look);
-        suspects = doubtful;
-        let more = promoted || !found.is_empty();
+        let found;
+        (found, suspects) = attribute::proven(&ledger.book, &look);
+        let more = !found.is_empty();
         for seen in found {
             ledger.note(Record::Object(seen))?;
         }

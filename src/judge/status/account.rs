@@ -12,7 +12,7 @@ use crate::object::{Identity, Place, ProcessRef};
 use crate::snapshot::Snapshot;
 
 /// Rounds in which what is found leads to more.
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 10;
 
 /// A ledger as a listing takes it.
 #[derive(Debug)]
@@ -49,16 +49,24 @@ impl Account {
     #[must_use]
     pub fn new(book: Book, look: &Snapshot, locked_by: Option<i32>, own: i32) -> Self {
         let policy = Policy { exempt: vec![own], ..Policy::default() };
-        let life = match (life::judge(&book, look, &policy), may_live_in_container(&book, look)) {
+        let judge = |book: &Book| match life::judge(book, look, &policy) {
             // `judge` is made for who has the lock, which shows the death of a container.
-            (Life::Dead(_), Some(run)) => Life::Unseen(Evidence::OtherPids { run }),
-            (life, _) => life,
+            dead @ Life::Dead(_) => match may_live_in_container(book, look) {
+                Some(run) => Life::Unseen(Evidence::OtherPids { run }),
+                None => dead,
+            },
+            life => life,
         };
+        let life = judge(&book);
         let at_work = launcher(&book, look).or(locked_by);
         let (suspects, source) = (Vec::new(), (PathBuf::new(), 0));
         let has_unread_list = false;
         let mut account = Self { book, life, at_work, suspects, has_unread_list, source };
         account.attribute(look);
+        // Which segment is the main one may only be known now.
+        if !account.lives() {
+            account.life = judge(&account.book);
+        }
         account
     }
 
@@ -82,23 +90,29 @@ impl Account {
             return;
         }
         for _ in 0..ROUNDS {
-            let (mut found, suspects) = attribute::after_death(&self.book, look);
+            let (mut found, suspects) = match self.lives() {
+                true => attribute::after_death(&self.book, look),
+                false => attribute::proven(&self.book, look),
+            };
             if self.lives() {
                 found.retain(|seen| seen.how == How::Listed);
                 let new = self.of_living(look);
                 found = if new.is_empty() { found } else { new };
-            } else {
+            }
+            // Of what is not sure to live something may be left without proof, as of the dead.
+            let by = |by: &Evidence| by.holder().is_some_and(|holder| holder.uid.is_some());
+            if !matches!(&self.life, Life::Live(evidence) if by(evidence)) {
                 self.suspects = suspects;
             }
             if found.is_empty() {
                 break;
             }
-            for (object, seen) in (self.book.next_object()..).zip(found) {
+            for seen in found {
                 let entry = Entry {
                     seq: self.book.seq + 1,
                     at: look.now,
                     forks: None,
-                    record: Record::Object(ObjectSeen { object, ..seen }),
+                    record: Record::Object(seen),
                 };
                 // What may not follow is left to the one who writes the ledger.
                 if self.book.apply(&entry).is_err() {

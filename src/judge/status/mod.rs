@@ -20,11 +20,10 @@ use super::access::{Access, Who};
 use super::instance;
 use super::unowned::{Plan, Scene, Wish, plan};
 use super::{
-    Action, Class, Life, PeerWord, Policy, Reason, adopted, decide_by, doubt, lists,
-    spare_used_elsewhere,
+    Action, Class, Life, PeerWord, Policy, Reason, adopted, decide_by, doubt, spare_used_elsewhere,
 };
 use crate::attribute::Doubt;
-use crate::ledger::record::{How, Role};
+use crate::ledger::record::How;
 use crate::object::Identity;
 use crate::snapshot::Snapshot;
 
@@ -149,15 +148,15 @@ pub fn statuses<'a>(
     unlooked: &[Unlooked],
 ) -> Vec<Judged<'a>> {
     let scene = Scene::of_everybody(look, &[look.pid]);
-    let words = Words::of(accounts, &scene);
-    let mut planned = planned(&scene, &words, accounts);
+    let words = Words::of(accounts, unlooked, &scene);
+    let planned = planned(&scene, &words, accounts, unlooked);
     let judged = Subject::all(look).map(|subject| {
         if let Some(Word { status, why, account, object }) = words.on(subject, accounts) {
             let account = Some(account);
             return Judged { subject, verdict: status, why, account, object, unlooked: None };
         }
-        let against = match &mut planned {
-            Some(planned) => planned.next().unwrap_or(Some(Reason::UseUnseen)),
+        let against = match &planned {
+            Some(planned) => planned.get(&number_of_subject(subject)).cloned().flatten(),
             None => scene.against_alone(subject),
         };
         let (verdict, why) = of_no_ledger(&scene, subject, against);
@@ -175,23 +174,31 @@ pub fn statuses<'a>(
     judged.collect()
 }
 
-/// Returns what speaks against taking each object that no ledger knows, in their order, where some
-/// belong together: as `adopt` plans by filter, without looking into any.
+/// Returns what speaks against taking each object that no ledger knows, where some belong together:
+/// as `adopt` plans by filter, without looking into any.
 fn planned(
     scene: &Scene<'_>,
     words: &Words,
     accounts: &[Account],
-) -> Option<std::vec::IntoIter<Option<Reason>>> {
+    unlooked: &[Unlooked],
+) -> Option<BTreeMap<Number, Option<Reason>>> {
     if !scene.has_groups() {
         return None;
     }
-    let unowned = Subject::all(scene.look()).filter(|one| words.on(*one, accounts).is_none());
+    let word = |subject| words.on(subject, accounts).filter(|word| word.status != Status::Changed);
+    let unowned = Subject::all(scene.look()).filter(|one| word(*one).is_none());
     let wishes: Vec<Wish<'_>> =
         unowned.map(|subject| Wish { subject, how: How::Adopted }).collect();
-    let Plan { proposals, .. } = plan(scene, &wishes, Some(Duration::ZERO), &|_| None);
-    // What comes along was not asked for.
-    let against = proposals.into_iter().take(wishes.len()).map(|one| one.against);
-    Some(against.collect::<Vec<_>>().into_iter())
+    let prior = |subject| {
+        if let Some(word) = word(subject) {
+            return Some(Reason::Recorded(word.why.to_string()));
+        }
+        let place = unlooked.iter().find(|one| !one.is_barred() && one.concerns(subject))?;
+        let certain = scene.against_alone(subject).filter(|why| !why.is_waived_by_name());
+        certain.or_else(|| Some(Reason::LedgerUnread(place.place.clone())))
+    };
+    let Plan { proposals, .. } = plan(scene, &wishes, Some(Duration::ZERO), &prior);
+    Some(proposals.into_iter().map(|one| (number_of_subject(one.subject), one.against)).collect())
 }
 
 /// Returns the status of an object that no ledger knows.
@@ -210,7 +217,9 @@ fn of_no_ledger(
         // Its creator is dead, or that would be said.
         (Some(why @ Reason::UserLives(..)), Some(_)) => (Status::Idle, why),
         // Whether somebody maps it hangs on a look that is worth it only then.
-        (Some(why @ Reason::PerhapsMapped(_)), _) if !scene.has_descriptors(subject) => {
+        (Some(why @ (Reason::PerhapsMapped(_) | Reason::Unasked)), _)
+            if !scene.has_descriptors(subject) =>
+        {
             (Status::Unrecorded, scene.wanted(subject).unwrap_or(why))
         }
         (Some(why), _) => (Status::Unrecorded, why),
@@ -225,19 +234,25 @@ struct Words {
 }
 
 impl Words {
-    fn of(accounts: &[Account], scene: &Scene<'_>) -> Self {
+    fn of(accounts: &[Account], unlooked: &[Unlooked], scene: &Scene<'_>) -> Self {
         let mut words =
             Self { own: BTreeMap::new(), used: BTreeMap::new(), suspects: BTreeMap::new() };
         for index in 0..accounts.len() {
-            words.take_in(index, accounts, scene);
+            words.take_in(index, accounts, unlooked, scene);
         }
         words
     }
 
-    fn take_in(&mut self, index: usize, accounts: &[Account], scene: &Scene<'_>) {
+    fn take_in(
+        &mut self,
+        index: usize,
+        accounts: &[Account],
+        unlooked: &[Unlooked],
+        scene: &Scene<'_>,
+    ) {
         let Some(account) = accounts.get(index) else { return };
         let (book, here) = (&account.book, &scene.look().place);
-        for (identity, word) in of_account(index, accounts, scene) {
+        for (identity, word) in of_account(index, accounts, unlooked, scene) {
             self.own.entry(number_of(&identity)).or_default().push(word);
         }
         for (run, identity) in &book.used {
@@ -277,22 +292,23 @@ impl Words {
         if let Some((index, _)) = used.find(|(at, identity)| is_it(identity) && may_use(*at)) {
             return Some(word(Status::Used, Reason::Used, *index));
         }
-        if let Some(changed) = best {
-            return Some(changed.clone());
-        }
         let mut suspects = self.suspects.get(&number).into_iter().flatten();
-        let (index, _, why, unread) =
-            suspects.find(|(at, identity, ..)| is_it(identity) && has_a_say(*at))?;
-        let why = match why {
-            Doubt::Unlisted if *unread => Reason::PerhapsListed,
-            why => doubt(*why),
-        };
-        Some(word(Status::Unrecorded, why, *index))
+        let suspect = suspects.find(|(at, identity, ..)| is_it(identity) && has_a_say(*at));
+        let suspect = suspect.map(|(index, _, why, unread)| match why {
+            Doubt::Unlisted if *unread => word(Status::Unrecorded, Reason::PerhapsListed, *index),
+            why => word(Status::Unrecorded, doubt(*why), *index),
+        });
+        suspect.or_else(|| best.cloned())
     }
 }
 
 /// Returns what a ledger says of the objects that it has and that are here.
-fn of_account(index: usize, accounts: &[Account], scene: &Scene<'_>) -> Vec<(Identity, Word)> {
+fn of_account(
+    index: usize,
+    accounts: &[Account],
+    unlooked: &[Unlooked],
+    scene: &Scene<'_>,
+) -> Vec<(Identity, Word)> {
     let Some(account) = accounts.get(index) else { return Vec::new() };
     let (book, look) = (&account.book, scene.look());
     let word = |status, why, object| Word { status, why, account: index, object };
@@ -301,7 +317,7 @@ fn of_account(index: usize, accounts: &[Account], scene: &Scene<'_>) -> Vec<(Ide
         (Life::Live(evidence), _) => Reason::Live(evidence.clone()),
         (_, Some(pid)) => Reason::AtWork(pid),
         (Life::Unseen(evidence), _) => Reason::Unseen(evidence.clone()),
-        (Life::Dead(_), None) => return of_dead(index, account, accounts, scene),
+        (Life::Dead(_), None) => return of_dead(index, account, accounts, unlooked, scene),
     };
     let open = book.open_objects().filter_map(|object| {
         let word = match instance::present(book, object, look) {
@@ -320,30 +336,27 @@ fn of_dead(
     index: usize,
     account: &Account,
     accounts: &[Account],
+    unlooked: &[Unlooked],
     scene: &Scene<'_>,
 ) -> Vec<(Identity, Word)> {
     let (book, users) = (&account.book, scene.users());
     let policy = Policy { only_looks: true, ..Policy::default() };
     let mut actions = match book.is_of_adopted() {
         true => adopted::decide_in(book, scene).0,
-        false => decide_by(book, users, &account.life, &[], &policy),
+        false => decide_by(book, users, &account.life, &account.suspects, &policy),
     };
-    let foreign = account.suspects.iter().find(|one| one.doubt == Doubt::Foreign);
-    let stays = lists::staying(book, users);
     let others = accounts.iter().enumerate().filter(|(at, _)| *at != index);
-    let others: Vec<PeerWord<'_>> = others.map(|(_, account)| account.as_peer()).collect();
+    let others = others.map(|(_, account)| account.as_peer());
+    let others: Vec<PeerWord<'_>> =
+        others.chain(unlooked.iter().filter_map(Unlooked::as_peer)).collect();
     spare_used_elsewhere(&mut actions, book, &others, users.look());
     let judged = actions.into_iter().filter_map(|action| {
         let (object, identity, why) = match action {
             Action::Forget(_) => return None,
-            Action::Keep(kept) => (kept.object, kept.identity, kept.reason),
+            // A suspect is none of its objects.
+            Action::Keep(kept) => (Some(kept.object?), kept.identity, kept.reason),
             Action::Remove(removal) => {
-                let object = book.objects.get(&removal.object());
-                let listed = object.filter(|one| matches!(one.role, Role::Main | Role::Control));
-                let listed = listed.and_then(|one| stays.get(&one.run)).cloned();
-                let foreign = || foreign.map(|one| one.identity.to_string());
-                let done = if removal.is_adopted() { Reason::Adopted } else { Reason::Dead };
-                let why = listed.or_else(foreign).map_or(done, Reason::ListedStays);
+                let why = if removal.is_adopted() { Reason::Adopted } else { Reason::Dead };
                 (Some(removal.object()), removal.identity().clone(), why)
             }
         };

@@ -1,8 +1,11 @@
 //! Places where ledgers may be and that could not be looked at: of what may be recorded there it
 //! must never be said that it is in no ledger. Pure.
 
+use std::path::Path;
+
 use super::Subject;
-use crate::judge::access::Access;
+use crate::judge::PeerWord;
+use crate::judge::access::{Access, Who};
 
 /// A place that could not be looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,14 +30,24 @@ pub enum Whose {
 }
 
 impl Unlooked {
-    /// Checks whether a ledger there could have a say on an object.
+    /// Checks whether a ledger there could have a say on an object: its owner may remove it, or
+    /// use it.
     #[must_use]
     pub fn concerns(&self, subject: Subject<'_>) -> bool {
-        let has_a_say = |uid| Access::of(subject).is_removable_by(uid);
+        let access = Access::of(subject);
+        let has_a_say = |uid| access.is_removable_by(uid);
         match self.whose {
             Whose::Anybody | Whose::RootsAlone => true,
-            Whose::User(uid) => has_a_say(uid),
+            Whose::User(uid) => has_a_say(uid) || access.lets_in(Who::user(uid)),
             Whose::OthersThan(uid) => !has_a_say(uid),
+        }
+    }
+
+    /// Returns a ledger there as one whose word on an object could not be read.
+    pub(super) fn as_peer(&self) -> Option<PeerWord<'_>> {
+        match self.whose {
+            Whose::User(uid) => Some(PeerWord { path: Path::new(&self.place), uid, book: None }),
+            Whose::Anybody | Whose::OthersThan(_) | Whose::RootsAlone => None,
         }
     }
 

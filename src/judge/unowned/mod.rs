@@ -53,7 +53,7 @@ impl<'a> Scene<'a> {
     /// Checks whether a server's list or header was read, by which objects belong together: then
     /// each is judged by a plan, and not alone.
     pub(super) fn has_groups(&self) -> bool {
-        !self.lists.is_empty()
+        !self.lists.is_empty() || !self.look.headers.is_empty()
     }
 
     /// Returns what speaks against taking one object by a filter, where nothing belongs together.
@@ -217,10 +217,12 @@ impl<'a> Scene<'a> {
             list.map(|list| Reason::Listed(list.identity.to_string()))
         };
         let unread = || {
-            if !self.look.segments.is_whole() && plan::is_perhaps_listed(subject) {
+            if !self.look.segments.is_whole() {
                 return Some(Reason::ListUnread("a segment".to_owned()));
             }
-            let unread = self.lists.unread_of(&uids(subject))?;
+            // A main segment is on no list.
+            let on_none = self.lists.main(subject).is_some();
+            let unread = self.lists.unread_of(&uids(subject)).filter(|_| !on_none)?;
             let own = subject.identity() == *unread;
             Some(if own { Reason::Unreadable } else { Reason::ListUnread(unread.to_string()) })
         };

@@ -241,7 +241,7 @@ impl<'a> Planning<'a, '_> {
             let alone = taken && one.leader.is_none() && self.min_age.is_some();
             if alone && one.role != Role::Main && is_perhaps_listed(one.subject) {
                 users.extend(uids(one.subject).into_iter().map(|uid| (uid, one.how)));
-                lists.extend(Some(at).filter(|_| one.role == Role::Control));
+                lists.push((at, one.role == Role::Control));
             }
         }
         let mut unread = Vec::new();
@@ -256,8 +256,11 @@ impl<'a> Planning<'a, '_> {
                 unread.push(row.id);
                 continue;
             };
-            for &at in &lists {
-                let one = self.proposals.get_mut(at);
+            // Where that is for want of sight it may lead to whatever a filter takes.
+            let wanted = self.scene.wanted(subject).filter(|_| how != How::Named);
+            let unseen = matches!(wanted, Some(Reason::PidsElsewhere));
+            for &(at, is_list) in &lists {
+                let one = self.proposals.get_mut(at).filter(|_| is_list || unseen);
                 let its = |one: &&mut Proposal<'_>| {
                     uids(one.subject).iter().any(|uid| uids(subject).contains(uid))
                 };

@@ -139,7 +139,7 @@ impl Kind {
     }
 
     /// Checks that it is a doubt about others than the server, who never showed: it counts after
-    /// all that the object and its server show.
+    /// what the object and its server show.
     #[must_use]
     pub fn is_of_others(self) -> bool {
         matches!(self, Self::MayUse | Self::OthersUnseen)
@@ -251,6 +251,7 @@ impl<'a> Use<'a> {
             }
             Kind::Shared => Reason::SharedWith(self.by.holder()),
             Kind::Creator => Reason::CreatorLives(self.by.holder()),
+            Kind::MayMap if self.by.pid().is_none() => Reason::Unasked,
             Kind::MayMap => Reason::PerhapsMapped(self.by.holder()),
             Kind::MayWait if recorded => Reason::PerhapsWaited(self.by.holder()),
             Kind::MayWait => Reason::PerhapsBlocked(self.by.holder()),

@@ -378,7 +378,7 @@ impl<'a> Users<'a> {
             return (!first && !noted.is_empty()).then_some(Use::doubt(Kind::LastUserUnseen));
         }
         let lives = |known: &crate::object::ProcessRef| {
-            self.living.get(&known.pid).copied().filter(|process| process.process == *known)
+            self.living.get(&known.pid).copied().filter(|process| process.may_be(*known))
         };
         if let Some(process) = noted.iter().find_map(lives) {
             return Some(Use::by(Kind::Shared, By::Process(process), 0));

@@ -102,11 +102,12 @@ fn what_has_no_key_goes_by_who_used_it() {
 }
 
 #[test]
-fn what_a_clean_exit_left_says_so_first() {
+fn what_others_could_use_says_so_before_it_was_left_for_that_is_waived_by_an_option() {
     let mut look = with(both(), process(STRANGER.pid, STRANGER.start));
     look.change(|look| look.callers = Table::Whole(vec![of_uid(UID)]));
     let left = recorded().end(1, End::Exit(0));
-    assert_eq!(codes_of(&left, &look), ("left-clean", "left-clean"));
+    assert_eq!(codes_of(&left, &look), STAYS);
+    assert_eq!(codes_of(&left, &both()), ("left-clean", "left-clean"));
     let asked = super::sets_make::codes_when_asked(&left, &look);
     assert_eq!(asked, STAYS, "asked for or not");
 }

@@ -53,7 +53,8 @@ fn what_may_be_on_a_list_that_only_sweep_reads_is_no_orphan() {
     let list = Identity::Shm(identity_of(&control));
     let story = Story::begin().recorded_as(Role::Control, list);
     let mut story = story.ended(End::Signal(9));
-    story.0.runs.get_mut(&1).unwrap().claims[0].engine = Engine::POSTGRES;
+    let claim = &mut story.0.runs.get_mut(&1).unwrap().claims[0];
+    (claim.engine, claim.major) = (Engine::POSTGRES, Some(15));
     let look = with(vec![control, listed], vec![]);
     let expected = [(Status::Stale, "dead"), (Status::Unrecorded, "perhaps-listed")];
     assert_eq!(words(&story, &look), expected);

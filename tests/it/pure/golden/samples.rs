@@ -42,8 +42,9 @@ complete!(
 complete!(
     every_reason_has_a_sample, reasons, Reason:
     Dead, Adopted, CreatorDead(_), NoUser, Named, Belongs, Gone, Live(_), Unseen(_), AtWork(_),
-    Attached(_), Dest, Mapped(_), Opened(_), Locked, PerhapsMapped(_), Waited(_), Blocked(_),
-    PerhapsWaited(_), PerhapsBlocked(_), LastUserLives(_), SharedWith(_), InstanceHeld(_),
+    Attached(_), Dest, Mapped(_), Opened(_), Locked, PerhapsMapped(_), Unasked, Waited(_),
+    Blocked(_), PerhapsWaited(_), PerhapsBlocked(_), LastUserLives(_), SharedWith(_),
+    InstanceHeld(_),
     OrphanLives(_), LeftClean, LeftUnseen, OtherBoot, OtherIpcNamespace, OtherMount, Changed(_),
     Suspect(_), LedgerUnread(_), UserLives(..), UserUnread(_), Hidden, PidsElsewhere,
     CreatorUnseen(_), ListElsewhere(_), AnyFile, UseUnseen, LastUserUnseen, CreatorLives(_),
@@ -226,6 +227,7 @@ fn of_use() -> Vec<Reason> {
         Reason::Opened(holder()),
         Reason::Locked,
         Reason::PerhapsMapped(holder()),
+        Reason::Unasked,
         Reason::Waited(1),
         Reason::Waited(2),
         Reason::Blocked(holder()),

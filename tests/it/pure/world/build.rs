@@ -158,7 +158,8 @@ pub fn read(look: &mut Snapshot, thing: &Thing) {
                 let start = bytes.iter().copied().take(postgres::HEADER_BYTES).collect();
                 later(look, |look| look.headers.insert(thing.id, start));
             }
-            if postgres::is_control(bytes) {
+            let read = look.controls.iter().any(|(other, _)| *other == known);
+            if postgres::is_control(bytes) && !read {
                 later(look, |look| look.controls.push((known, bytes.clone())));
             }
         }
@@ -167,6 +168,9 @@ pub fn read(look: &mut Snapshot, thing: &Thing) {
 
 /// Adds what may be a list and cannot be read.
 pub fn add_unread(look: &mut Snapshot, thing: &Thing) {
+    if look.unread_lists.contains(&identity(thing)) {
+        return;
+    }
     later(look, |look| look.unread_lists.push(identity(thing)));
 }
 
@@ -180,15 +184,6 @@ pub fn read_list(look: &mut Snapshot, thing: &Thing) {
     let known = identity(thing);
     if !look.controls.iter().any(|(other, _)| *other == known) {
         later(look, |look| look.controls.push((known, whole)));
-    }
-}
-
-/// Adds the lists that another look has read.
-pub fn add_lists(look: &mut Snapshot, lists: &[(Identity, Vec<u8>)]) {
-    for list in lists {
-        if !look.controls.iter().any(|(known, _)| *known == list.0) {
-            later(look, |look| look.controls.push(list.clone()));
-        }
     }
 }
 

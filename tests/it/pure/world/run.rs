@@ -25,6 +25,8 @@ const MIN_AGE: Duration = Duration::from_secs(3600);
 pub struct Swept {
     pub state: &'static str,
     pub actions: Vec<Action>,
+    /// What it was told by.
+    pub look: Snapshot,
 }
 
 /// An object as a line names it.
@@ -117,23 +119,13 @@ pub fn sweep(world: &World, at: usize) -> Swept {
     };
     if matches!(seen, Life::Live(_) | Life::Unseen(_)) {
         let actions = judge::decide(&book, &look, &seen, &[], &policy);
-        return Swept { state, actions };
+        return Swept { state, actions, look };
     }
-    for thing in &world.things {
-        match thing.kind {
-            Kind::Shm if thing.nattch == 0 => {
-                build::read(&mut look, thing);
-                build::read_list(&mut look, thing);
-            }
-            Kind::Posix => build::read_list(&mut look, thing),
-            _ => {}
-        }
-    }
-    let suspects = attribute_all(&mut book, &look);
+    let suspects = attribute_all(world, &mut book, &mut look);
     let seen = life::judge(&book, &look, &policy);
     let mut actions = judge::decide(&book, &look, &seen, &suspects, &policy);
     spare(&mut actions, &book, &build::peers(world, at), &look);
-    Swept { state, actions }
+    Swept { state, actions, look }
 }
 
 fn spare(actions: &mut [Action], book: &Book, peers: &[Peer], look: &Snapshot) {
@@ -156,10 +148,17 @@ fn close(book: &mut Book, look: &Snapshot) {
     }
 }
 
-/// Records what is proven, until nothing new is, and gives back what is only suspected.
-fn attribute_all(book: &mut Book, look: &Snapshot) -> Vec<Suspect> {
+/// Reads what is wanted and records what is proven, until nothing new is, and gives back what is
+/// only suspected.
+fn attribute_all(world: &World, book: &mut Book, look: &mut Snapshot) -> Vec<Suspect> {
     let mut suspects = Vec::new();
     for _ in 0..ROUNDS {
+        read_unattached(world, look, &attribute::headers_wanted(book, look));
+        for list in attribute::controls_wanted(book, look) {
+            let is_it = |thing: &&Thing| build::identity(thing).has_number_of(&list);
+            world.things.iter().filter(is_it).for_each(|thing| build::read_list(look, thing));
+        }
+        let look = &*look;
         for again in attribute::roles(book, look) {
             note(book, look, Record::Object(again));
         }
@@ -179,7 +178,7 @@ fn note(book: &mut Book, look: &Snapshot, record: Record) {
 }
 
 fn sweep_adopted(world: &World, at: usize, book: Book) -> Swept {
-    let mut look = complete(world);
+    let mut look = complete(world, build::snapshot(world));
     let mut actions = Vec::new();
     for _ in 0..ROUNDS {
         let unread;
@@ -191,18 +190,19 @@ fn sweep_adopted(world: &World, at: usize, book: Book) -> Swept {
         actions.clear();
     }
     spare(&mut actions, &book, &build::peers(world, at), &look);
-    Swept { state: "adopted", actions }
+    Swept { state: "adopted", actions, look }
 }
 
 /// A look with all that can be read without attaching anything.
-fn complete(world: &World) -> Snapshot {
-    let mut look = build::snapshot(world);
+fn complete(world: &World, mut look: Snapshot) -> Snapshot {
     for thing in &world.things {
         match thing.kind {
-            Kind::Shm if thing.nattch > 0 => match is_mapped_here(world, thing) {
-                true => build::read(&mut look, thing),
-                false => build::add_unread(&mut look, thing),
-            },
+            Kind::Shm if thing.nattch > 0 && world.segments_were_read => {
+                match is_mapped_here(world, thing) {
+                    true => build::read(&mut look, thing),
+                    false => build::add_unread(&mut look, thing),
+                }
+            }
             Kind::Posix if thing.name.starts_with("PostgreSQL.") => {
                 build::read(&mut look, thing);
             }
@@ -281,39 +281,50 @@ pub struct Adopting<'a> {
     world: &'a World,
     look: Snapshot,
     prior: BTreeMap<Number, Reason>,
+    min_age: Duration,
 }
 
 impl<'a> Adopting<'a> {
     pub fn of(world: &'a World) -> Self {
-        let listing = listing(world);
-        let accounts = accounts(world, &listing);
-        let mut look = complete(world);
-        build::add_lists(&mut look, &listing.controls);
-        let judged = status::statuses(&look, &accounts, &unlooked(world));
+        Self { min_age: MIN_AGE, ..Self::by(world, &listing(world)) }
+    }
+
+    /// The same of whatever age, where this was looked at before.
+    pub fn by(world: &'a World, listing: &Snapshot) -> Self {
+        let accounts = accounts(world, listing);
+        let look = complete(world, listing.clone());
+        let judged = status::statuses(listing, &accounts, &unlooked(world));
         let unlooked = unlooked(world);
         let against =
             |one: &Judged<'_>| Some((number(one.subject), against(one, &accounts, &unlooked)?));
         let prior = judged.iter().filter_map(against).collect();
-        Self { world, look, prior }
+        Self { world, look, prior, min_age: Duration::ZERO }
     }
 
     /// What a filter that takes all makes of each object.
     pub fn by_filter(&self) -> Vec<(Number, &'static str)> {
         let all: Vec<Number> = Subject::all(&self.look).map(number).collect();
-        self.ask(&all, How::Adopted)
+        self.ask(&all, How::Adopted).0
+    }
+
+    /// A look with all that `adopt` reads for a filter that takes all.
+    pub fn read(world: &World) -> Snapshot {
+        let adopting = Adopting::by(world, &listing(world));
+        let all: Vec<Number> = Subject::all(&adopting.look).map(number).collect();
+        adopting.ask(&all, How::Adopted).1
     }
 
     /// What becomes of each object where it alone is named, itself and then what comes along.
     pub fn by_name(&self) -> Vec<(Number, Vec<&'static str>)> {
         let all = Subject::all(&self.look).map(number);
         let of = |number: Number| {
-            let codes = self.ask(std::slice::from_ref(&number), How::Named);
+            let (codes, _) = self.ask(std::slice::from_ref(&number), How::Named);
             (number, codes.into_iter().map(|(_, code)| code).collect())
         };
         all.map(of).collect()
     }
 
-    fn ask(&self, wanted: &[Number], how: How) -> Vec<(Number, &'static str)> {
+    fn ask(&self, wanted: &[Number], how: How) -> (Vec<(Number, &'static str)>, Snapshot) {
         let known = |subject: Subject<'_>| self.prior.get(&number(subject)).cloned();
         let wanted: BTreeSet<&Number> = wanted.iter().collect();
         let mut read = None;
@@ -322,15 +333,16 @@ impl<'a> Adopting<'a> {
             let scene = Scene::of(look, &[self.world.pid]);
             let wishes = Subject::all(look).filter(|one| wanted.contains(&number(*one)));
             let wishes: Vec<Wish<'_>> = wishes.map(|subject| Wish { subject, how }).collect();
-            let Plan { proposals, unread } = plan(&scene, &wishes, Some(MIN_AGE), &known);
+            let Plan { proposals, unread } = plan(&scene, &wishes, Some(self.min_age), &known);
             if unread.is_empty() {
-                return proposals.iter().map(|one| (number(one.subject), code(one))).collect();
+                let codes = proposals.iter().map(|one| (number(one.subject), code(one)));
+                return (codes.collect(), look.clone());
             }
             let mut more = look.clone();
             read_unattached(self.world, &mut more, &unread);
             read = Some(more);
         }
-        Vec::new()
+        (Vec::new(), self.look.clone())
     }
 }
 

@@ -366,6 +366,7 @@ impl Maker {
             let mut thing = self.thing(Kind::Shm, 0x00f4_0001, origin);
             let (_, dev, ino) = data_of(server.at);
             let bytes = content::main_of_postgres(server.server.0, 0, (dev, ino));
+            (thing.mode, thing.bytes) = (0o600, bytes.len() as u64);
             thing.content = Content::Bytes(bytes);
             let now = self.record(writing, server, thing, (Role::Other, How::Claim, None));
             self.keep(server, now, 50);

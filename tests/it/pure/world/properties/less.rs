@@ -7,8 +7,8 @@ use shmwarden::judge::Action;
 
 use super::super::dice::Dice;
 use super::super::run::{self, Adopting, Number, number_of};
-use super::super::{Content, Kind, Look, Sight, Thing, World};
-use super::Broken;
+use super::super::{Content, Engine, Kind, Look, Says, Sight, Thing, World};
+use super::{Broken, promises, uses};
 
 /// A way to know less: its name, and what it does to the world; false where there is nothing to
 /// know less of.
@@ -209,11 +209,72 @@ pub fn adds(seed: u64, world: &World, tries: usize) -> Vec<Broken> {
             let before = whole.get(of).map_or("nothing", String::as_str);
             let command = of.0.split(' ').next().unwrap();
             // What goes with others has their reason.
-            if before != *now && !matches!(before, "instance-held" | "listed-stays") {
+            if before == *now || matches!(before, "instance-held" | "listed-stays") {
+                continue;
+            }
+            let by_filter = fates(&less).remove(&("adopt".to_owned(), of.1.clone()));
+            let wanted = tells_main_segment(world, of, before)
+                || lists_anothers(world, of, before)
+                || advises(before)
+                || knows_better(way, command, by_filter.as_deref())
+                || tells_nothing(world, way, before);
+            if !wanted {
                 let before = if now == "forget" { "whatever" } else { before };
                 broken.push((format!("{way}: {command} {before} {now}"), format!("{of:?}")));
             }
         }
     }
     broken
+}
+
+/// The unattached main segment of an engine tells that nobody uses what is its server's, whoever
+/// can be seen: then nobody is asked, and a process that is seen there all the same keeps it.
+fn tells_main_segment(world: &World, (command, _): &(String, Number), before: &str) -> bool {
+    let at = command.strip_prefix("sweep ").and_then(|at| at.parse::<usize>().ok());
+    let Some(ledger) = at.and_then(|at| world.ledgers.get(at)) else { return false };
+    let claims = ledger.lines.iter().filter_map(|line| match &line.says {
+        Says::Claim { claim, .. } if claim.engine != Engine::Generic => Some(claim.process.0),
+        _ => None,
+    });
+    let claims: Vec<i32> = claims.collect();
+    let is_its = |one: &&Thing| one.kind == Kind::Shm && claims.contains(&one.creator_pid);
+    let recorded = ledger.lines.iter().filter_map(|line| match &line.says {
+        Says::Object { thing, .. } => Some(thing),
+        _ => None,
+    });
+    let unattached = |one: &Thing| {
+        let mut now = world.things.iter().filter(|now| (now.kind, now.id) == (one.kind, one.id));
+        now.all(|now| now.nattch == 0)
+    };
+    let mut its = recorded.chain(&world.things).filter(is_its);
+    matches!(before, "mapped" | "orphan-lives") && its.any(unattached)
+}
+
+/// A server's list names what its own user made. Of another user's object that it names as well a
+/// list that was not read says nothing.
+fn lists_anothers(world: &World, (_, number): &(String, Number), before: &str) -> bool {
+    let Some(thing) = uses::thing(world, number) else { return false };
+    let lists = world.things.iter().filter(|list| {
+        let creator = (thing.kind != Kind::Posix).then_some(thing.creator_uid);
+        let of_another = thing.uid != list.uid && creator != Some(list.uid);
+        of_another && promises::names(world, &promises::number_of_thing(list)).contains(number)
+    });
+    matches!(before, "listed" | "recorded") && lists.count() > 0
+}
+
+/// What a dead server's list names nobody uses: that it comes along with the main segment is
+/// advice, which is not given where the list was not read.
+fn advises(before: &str) -> bool {
+    before == "listed-by-dead"
+}
+
+/// A ledger that was not read keeps an object from every filter; who names it knows better.
+fn knows_better(way: &str, command: &str, by_filter: Option<&str>) -> bool {
+    way == "ledger not read" && command == "name" && by_filter != Some("no-user")
+}
+
+/// A ledger that was not read counts only for what lets its owner in: root is let in by no mode.
+fn tells_nothing(world: &World, way: &str, before: &str) -> bool {
+    let elsewhere = matches!(before, "used-elsewhere" | "earlier-stays");
+    way == "ledger not read" && elsewhere && world.ledgers.iter().any(|one| one.owner == 0)
 }

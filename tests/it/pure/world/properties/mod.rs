@@ -1,7 +1,5 @@
-//! What holds in every world, whatever of it can be seen.
-//!
-//! Where something does not hold yet it is a line of `known.txt`: a difference that has none fails,
-//! and so does a line that is no longer so. `SHMWARDEN_WORLDS` says how many worlds are tried.
+//! What holds in every world, whatever of it can be seen. A difference that is meant is a function
+//! of its property, which says why. `SHMWARDEN_WORLDS` says how many worlds are tried.
 
 mod agree;
 mod less;
@@ -16,9 +14,6 @@ use shmwarden::judge::Action;
 use super::run::{self, Number, number_of};
 use super::{World, world};
 
-/// What does not hold yet, one a line: property, kind, and a world in which it is so.
-const KNOWN: &str = include_str!("known.txt");
-
 /// What does not hold: a kind, and what it is about.
 pub type Broken = (String, String);
 
@@ -32,7 +27,7 @@ fn removals(world: &World, at: usize) -> BTreeSet<Number> {
 }
 
 /// What of a property does not hold in a world.
-fn broken_in(property: &str, seed: u64) -> Vec<Broken> {
+pub fn broken_in(property: &str, seed: u64) -> Vec<Broken> {
     let world = sound::sound(world(seed));
     match property {
         "uses" => uses::used_and_taken(&world),
@@ -45,48 +40,20 @@ fn broken_in(property: &str, seed: u64) -> Vec<Broken> {
     }
 }
 
-/// What of a property does not hold in so many worlds: by kind how often, and where first.
-pub fn broken(property: &str, count: u64) -> BTreeMap<String, (u64, u64, String)> {
-    let mut all: BTreeMap<String, (u64, u64, String)> = BTreeMap::new();
-    for seed in 0..count {
-        for (kind, detail) in broken_in(property, seed) {
-            all.entry(kind).or_insert((0, seed, detail)).0 += 1;
-        }
-    }
-    all
-}
-
-/// The lines of `known.txt` on a property: the kind, and a world in which it is so.
-fn known(property: &str) -> BTreeMap<&'static str, u64> {
-    let lines = KNOWN.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
-    let line = |line: &'static str| {
-        let mut words = line.split(" | ");
-        let (of, kind, seed) = (words.next()?, words.next()?, words.next()?);
-        (of == property).then(|| (kind, seed.parse().unwrap()))
-    };
-    lines.filter_map(line).collect()
-}
-
-/// Fails for what does not hold and is not known, and for what is known and holds.
+/// Fails for what does not hold: each kind with how often, and a world in which it is so.
 fn holds(property: &str, worlds: u64) {
     let count = std::env::var("SHMWARDEN_WORLDS").ok().and_then(|count| count.parse().ok());
-    let known = known(property);
-    let mut wrong = Vec::new();
-    for (kind, (times, seed, detail)) in broken(property, count.unwrap_or(worlds)) {
-        if !known.contains_key(kind.as_str()) {
-            wrong.push(format!("+ {property} | {kind} | {seed} | {times} times, {detail}"));
+    let mut wrong: BTreeMap<String, (u64, u64, String)> = BTreeMap::new();
+    for seed in 0..count.unwrap_or(worlds) {
+        for (kind, detail) in broken_in(property, seed) {
+            wrong.entry(kind).or_insert((0, seed, detail)).0 += 1;
         }
     }
-    for (kind, seed) in &known {
-        if !broken_in(property, *seed).iter().any(|(found, _)| found == kind) {
-            wrong.push(format!("- {property} | {kind} | {seed}"));
-        }
-    }
-    assert!(
-        wrong.is_empty(),
-        "\n{}\n+ does not hold, - holds now: delete the line of known.txt",
-        wrong.join("\n")
-    );
+    let line = |(kind, (times, seed, detail)): (&String, &(u64, u64, String))| {
+        format!("{kind}: {times} times, first in world {seed}, {detail}")
+    };
+    let wrong: Vec<String> = wrong.iter().map(line).collect();
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
 #[test]

@@ -196,7 +196,7 @@ fn differs(world: &World, known: &Thing, now: &Thing, place: &Where) -> Option<&
 }
 
 /// What a list names, or a main segment, of what is there: by the bytes themselves.
-fn names(world: &World, number: &Number) -> Vec<Number> {
+pub fn names(world: &World, number: &Number) -> Vec<Number> {
     let Some(Thing { content: Content::Bytes(bytes), kind, .. }) = uses::thing(world, number)
     else {
         return Vec::new();
@@ -242,6 +242,6 @@ fn names_another(thing: &Thing) -> bool {
     thing.kind == Kind::Shm && pid != Some(thing.creator_pid)
 }
 
-fn number_of_thing(thing: &Thing) -> Number {
+pub fn number_of_thing(thing: &Thing) -> Number {
     (thing.kind, thing.id, thing.name.clone())
 }

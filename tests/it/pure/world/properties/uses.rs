@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 
 use super::super::generate::BOOT;
 use super::super::run::{Adopting, Number};
-use super::super::{Engine, How, Kind, Ledger, Look, Mapped, Named, Process, Says, Sight, Thing};
+use super::super::{
+    Content, Engine, How, Kind, Ledger, Look, Mapped, Named, Process, Says, Sight, Thing,
+};
 use super::super::{Where, World};
-use super::{Broken, removals};
+use super::{Broken, promises, removals};
 
 /// What keeps an object that is not an engine's own, whoever else may be left.
 fn use_of(world: &World, thing: &Thing) -> Option<&'static str> {
@@ -207,10 +209,30 @@ fn taken(world: &World, number: &Number, how: How) -> Option<Broken> {
         living(world).any(its).then_some("its user lives")
     };
     let sight = || (world.sight != Sight::Everybody).then_some("users unseen");
+    let users = || users().filter(|_| !is_proven_dead(world, thing));
     let by_filter = || (how == How::Adopted).then(|| users().or_else(sight)).flatten();
     let why = use_of(world, thing).or(creator).or_else(by_filter)?;
     let word = if how == How::Adopted { "adopted" } else { "named" };
     Some((format!("{word}: {why}"), format!("{number:?}")))
+}
+
+/// What its server's main segment leads to, and that itself, is nobody's whose header names its own
+/// creator, which is dead: a filter takes it though a process of its users lives (`idle`).
+fn is_proven_dead(world: &World, thing: &Thing) -> bool {
+    let number = promises::number_of_thing(thing);
+    let leads = |main: &Thing| {
+        let lists = promises::names(world, &promises::number_of_thing(main));
+        lists.contains(&number)
+            || lists.iter().any(|list| promises::names(world, list).contains(&number))
+    };
+    let is_dead = |main: &&Thing| {
+        let Content::Bytes(bytes) = &main.content else { return false };
+        let at = |at: usize| Some(i32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+        let names = at(0) == Some(679_834_894) && [at(4), at(8)].contains(&Some(main.creator_pid));
+        main.kind == Kind::Shm && main.nattch == 0 && main.mode & 0o077 == 0 && names
+    };
+    let mut mains = world.things.iter().filter(is_dead);
+    mains.any(|main| promises::number_of_thing(main) == number || leads(main))
 }
 
 /// Checks for a stranger of a set or queue that lives.
