@@ -70,7 +70,7 @@ pub fn headers_wanted(book: &Book, look: &Snapshot) -> Vec<i32> {
 fn unseen(run: &Run, look: &Snapshot) -> Vec<i32> {
     let known = run.claims.iter().filter(|claim| claim.engine.is_known());
     let of = known.flat_map(|claim| {
-        let its = |row: &&Row| bears_claim(claim, row) && seen_with(claim, row.creator_uid);
+        let its = |row: &&Row| bears_claim(claim, row) && seen_with(claim, row.perm.creator_uid);
         look.segments.seen().filter(its).map(|row| row.id).collect::<Vec<_>>()
     });
     of.collect()
@@ -81,7 +81,7 @@ fn unseen(run: &Run, look: &Snapshot) -> Vec<i32> {
 fn may_be_main(row: &Row) -> bool {
     let has_length = row.bytes == crate::engine::HEADER_BYTES as u64
         || (row.bytes >= LEAST_BYTES && row.bytes % ROUNDED_TO == 0);
-    row.key != 0 && row.mode & 0o777 == RIGHTS && has_length
+    row.perm.key != 0 && row.perm.mode & 0o777 == RIGHTS && has_length
 }
 
 /// Checks for a segment of a server of no known kind that may be a PostgreSQL's main segment, and

@@ -116,8 +116,8 @@ fn with_handle(handle: u32, look: &Snapshot) -> Vec<(Identity, u32)> {
     let key = postgres::sysv_key(handle);
     let file = look.file(&name.0).here().map(|file| &file.identity);
     let file = file.map(|file| (Identity::Posix(file.clone()), file.uid));
-    let rows = look.segments.seen().filter(|row| row.key == key && key != 0);
-    let rows = rows.map(|row| (Identity::Shm(identity_of(row)), row.creator_uid));
+    let rows = look.segments.seen().filter(|row| row.perm.key == key && key != 0);
+    let rows = rows.map(|row| (Identity::Shm(identity_of(row)), row.perm.creator_uid));
     file.into_iter().chain(rows).collect()
 }
 
@@ -227,7 +227,7 @@ pub fn bearers(name: &Name, look: &Snapshot) -> Vec<Bearer> {
             Seen::Gone | Seen::Denied => vec![Bearer::Unknown],
         },
         Name::Key(key) => {
-            let rows = look.segments.seen().filter(|row| row.key == key.0);
+            let rows = look.segments.seen().filter(|row| row.perm.key == key.0);
             let found = rows.map(|row| Bearer::Object(Identity::Shm(identity_of(row))));
             let unread = look.segments.missing().map(|_| Bearer::Unknown);
             found.chain(unread).collect()
@@ -261,8 +261,8 @@ pub(super) fn missing(
     let uses_sysv = dynamic.any(|object| matches!(object.identity, Identity::Shm(_)));
     let rows = look.segments.seen().filter(|row| {
         uses_sysv
-            && fits(row.creator_uid)
-            && (row.key, row.nattch, row.mode & MODE_DEST) == (row.key.max(1), 0, 0)
+            && fits(row.perm.creator_uid)
+            && (row.perm.key, row.nattch, row.perm.mode & MODE_DEST) == (row.perm.key.max(1), 0, 0)
             && row.creator_pid != 0
             && look.process(row.creator_pid).here().is_none()
             && lived_in(run, row.ctime)

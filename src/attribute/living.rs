@@ -60,7 +60,7 @@ pub fn created(
         if is_recorded(book, &identity) {
             continue;
         }
-        let lived = seen_with(claim, row.creator_uid) && (known || server.made(row));
+        let lived = seen_with(claim, row.perm.creator_uid) && (known || server.made(row));
         let lived = lived.then_some(How::Claim);
         match written(claim, row, look).or(lived) {
             Some(how) => found.push((claim.run, how, Role::Other, identity)),
@@ -79,13 +79,13 @@ pub fn created_below(
     look: &Snapshot,
 ) -> Vec<ObjectSeen> {
     let mut all: Vec<(Found, ProcessRef)> = Vec::new();
-    for row in look.segments.seen().filter(|row| row.mode & MODE_DEST == 0) {
+    for row in look.segments.seen().filter(|row| row.perm.mode & MODE_DEST == 0) {
         let maker = descendants.iter().find(|member| member.process.pid == row.creator_pid);
         let Some(maker) = maker.filter(|maker| maker.made(row)) else { continue };
         let identity = Identity::Shm(identity_of(row));
         let own = look.process(maker.process.pid).here().and_then(|process| process.uids);
-        let own = own.is_some_and(|uids| uids.contains(&row.creator_uid));
-        if (own || seen_with(claim, row.creator_uid)) && !is_recorded(book, &identity) {
+        let own = own.is_some_and(|uids| uids.contains(&row.perm.creator_uid));
+        if (own || seen_with(claim, row.perm.creator_uid)) && !is_recorded(book, &identity) {
             all.push(((claim.run, How::Watch, Role::Other, identity), maker.process));
         }
     }

@@ -213,13 +213,13 @@ pub fn is_here(book: &Book, object: &Recorded, look: &Snapshot) -> bool {
 #[must_use]
 pub fn differs(known: &Segment, row: &Row, same_pids: bool) -> Option<&'static str> {
     // IPC_RMID on an attached segment makes its key 0 (ipc/shm.c do_shm_rmid).
-    let key_fits = row.key == known.key.0 || row.mode & MODE_DEST != 0;
+    let key_fits = row.perm.key == known.key.0 || row.perm.mode & MODE_DEST != 0;
     let checks = [
         (row.id == known.id, "id"),
         (key_fits, "key"),
         (row.bytes == known.bytes, "size"),
-        (row.creator_uid == known.creator_uid, "creator uid"),
-        (row.creator_gid == known.creator_gid, "creator gid"),
+        (row.perm.creator_uid == known.creator_uid, "creator uid"),
+        (row.perm.creator_gid == known.creator_gid, "creator gid"),
         (row.ctime == known.ctime, "change time"),
         (!same_pids || row.creator_pid == known.creator_pid, "creator pid"),
     ];

@@ -22,9 +22,9 @@ pub fn seen_with(claim: &Claim, uid: u32) -> bool {
 pub fn bears_claim(claim: &Claim, row: &Row) -> bool {
     claim.ended.is_none()
         && row.creator_pid == claim.process.pid
-        && uid_fits(claim, row.creator_uid)
+        && uid_fits(claim, row.perm.creator_uid)
         && !claim.before.contains(&row.id)
-        && row.mode & MODE_DEST == 0
+        && row.perm.mode & MODE_DEST == 0
 }
 
 /// Returns what proves that a segment which bears a claimed pid is the claimed process's own, where
@@ -33,7 +33,7 @@ pub fn bears_claim(claim: &Claim, row: &Row) -> bool {
 /// The age of the pid is no such proof: the pid may have been given out again, since nothing counts
 /// the clones that fail, and each takes a number.
 pub(super) fn written(claim: &Claim, row: &Row, look: &Snapshot) -> Option<How> {
-    if !seen_with(claim, row.creator_uid) {
+    if !seen_with(claim, row.perm.creator_uid) {
         return None;
     }
     let data = claim.data.as_ref();
@@ -47,7 +47,7 @@ pub(super) fn written(claim: &Claim, row: &Row, look: &Snapshot) -> Option<How> 
     }
     let directory = data.and_then(|data| look.data_dir(&data.path));
     if let Some(Seen::Here(file)) = directory.map(|directory| &directory.pid_file) {
-        if file.pid == claim.process.pid && file.segment == Some((row.key, row.id)) {
+        if file.pid == claim.process.pid && file.segment == Some((row.perm.key, row.id)) {
             return Some(How::PidFile);
         }
     }

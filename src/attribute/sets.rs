@@ -18,10 +18,10 @@ use crate::sys::{msg, sem};
 pub fn set_differs(known: &SemaphoreSet, row: &sem::Row) -> Option<&'static str> {
     first_difference(&[
         (row.id == known.id, "id"),
-        (row.key == known.key.0, "key"),
+        (row.perm.key == known.key.0, "key"),
         (row.members == known.nsems, "number of semaphores"),
-        (row.creator_uid == known.creator_uid, "creator uid"),
-        (row.creator_gid == known.creator_gid, "creator gid"),
+        (row.perm.creator_uid == known.creator_uid, "creator uid"),
+        (row.perm.creator_gid == known.creator_gid, "creator gid"),
     ])
 }
 
@@ -31,9 +31,9 @@ pub fn set_differs(known: &SemaphoreSet, row: &sem::Row) -> Option<&'static str>
 pub fn queue_differs(known: &Queue, row: &msg::Row) -> Option<&'static str> {
     first_difference(&[
         (row.id == known.id, "id"),
-        (row.key == known.key.0, "key"),
-        (row.creator_uid == known.creator_uid, "creator uid"),
-        (row.creator_gid == known.creator_gid, "creator gid"),
+        (row.perm.key == known.key.0, "key"),
+        (row.perm.creator_uid == known.creator_uid, "creator uid"),
+        (row.perm.creator_gid == known.creator_gid, "creator gid"),
     ])
 }
 

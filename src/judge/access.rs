@@ -4,6 +4,7 @@
 use crate::snapshot::Process;
 use crate::snapshot::callers::Caller;
 use crate::snapshot::subject::Subject;
+use crate::sys::IpcPerm;
 
 /// The rights of an object, by which the kernel decides who may use it.
 #[derive(Debug, Clone, Copy)]
@@ -69,11 +70,22 @@ impl Access {
     /// Returns whom an object lets in.
     #[must_use]
     pub fn of(subject: Subject<'_>) -> Self {
-        let owner = subject.owner();
-        let creator = subject.creator().unwrap_or(owner);
-        let is_of_ipc = !matches!(subject, Subject::Posix(_));
-        let mode = subject.permissions();
-        Self { uids: [owner.0, creator.0], gids: [owner.1, creator.1], mode, is_of_ipc }
+        match subject.perm() {
+            Ok(perm) => Self::of_ipc(perm),
+            Err(file) => {
+                Self { gids: [file.facts.gid; 2], ..Self::of_file(file.facts.uid, file.facts.mode) }
+            }
+        }
+    }
+
+    /// Returns whom the row of a System V object lets in.
+    fn of_ipc(perm: &IpcPerm) -> Self {
+        Self {
+            uids: [perm.uid, perm.creator_uid],
+            gids: [perm.gid, perm.creator_gid],
+            mode: perm.mode,
+            is_of_ipc: true,
+        }
     }
 
     /// Returns whom a file lets in, of whose group nothing is known.

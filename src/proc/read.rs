@@ -14,7 +14,7 @@ use nix::sys::stat::{major, minor};
 
 use super::maps::{Device, USUAL_SYSV_DEVICE};
 use super::mountinfo::{self, Mount};
-use super::sysvipc::{self, ShmTable};
+use super::sysvipc::{self, ShmRow};
 use super::{Malformed, Seen, system};
 use crate::sys::signals::exists;
 
@@ -58,15 +58,10 @@ pub fn mountinfo() -> io::Result<Vec<Mount>> {
 
 /// All of `/proc/sysvipc/shm`; `NotFound` where the kernel has no System V IPC, or /proc is a
 /// subset.
-pub fn sysvipc_shm() -> io::Result<ShmTable> {
+pub fn sysvipc_shm() -> io::Result<Vec<ShmRow>> {
     let path = "/proc/sysvipc/shm";
     let bytes = whole(path, LARGE).map_err(|error| at(path, error))?;
-    let table = sysvipc::parse_shm(&bytes).map_err(malformed)?;
-    match table.bad_lines.is_empty() {
-        true => Ok(table),
-        // What a line that is not understood stands for would seem to be gone.
-        false => Err(malformed(Malformed::quoting(path, "a line that is no segment", &bytes))),
-    }
+    sysvipc::parse_shm(&bytes).map_err(malformed)
 }
 
 /// The devices on which this kernel keeps System V segments: one for ordinary pages and one for
@@ -182,7 +177,7 @@ mod tests {
     fn this_machine_s_own_tables_are_read() {
         assert_eq!(boot_id().unwrap().len(), 36);
         assert!(mountinfo().unwrap().iter().any(|mount| mount.mount_point == b"/proc"));
-        assert!(sysvipc_shm().unwrap().bad_lines.is_empty());
+        assert!(sysvipc_shm().is_ok());
         assert!(sysv_devices().iter().all(|&(major, _)| major == 0));
     }
 

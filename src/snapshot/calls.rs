@@ -19,7 +19,7 @@ impl Snapshot {
     pub fn with_calls(self, of_interest: impl Fn(u32) -> bool) -> Self {
         let mut look = self.into_tables();
         if look.sets.is_whole() {
-            let wanted = |set: &Set| set.members.is_none() && of_interest(set.row.creator_uid);
+            let wanted = |set: &Set| set.members.is_none() && of_interest(set.row.perm.creator_uid);
             let asked = &mut look.members_asked;
             for set in look.sets.rows_mut().iter_mut().filter(|set| wanted(set)) {
                 *set = Set::among(set.row.clone(), asked);
@@ -30,11 +30,12 @@ impl Snapshot {
         if !look.queues.is_whole() {
             look.read_queues();
         }
-        let sets = look.sets.seen().filter(|set| of_interest(set.row.creator_uid));
-        let queues = look.queues.seen().filter(|row| of_interest(row.creator_uid));
+        let sets = look.sets.seen().filter(|set| of_interest(set.row.perm.creator_uid));
+        let queues = look.queues.seen().filter(|row| of_interest(row.perm.creator_uid));
         let last = last_users(sets.clone(), queues.clone());
         let marked: Vec<(i32, i32)> = sets.clone().filter_map(|set| marker(&set.row)).collect();
-        let mut keys = sets.clone().map(|set| set.row.key).chain(queues.clone().map(|q| q.key));
+        let mut keys =
+            sets.clone().map(|set| set.row.perm.key).chain(queues.clone().map(|q| q.perm.key));
         let has_key = keys.any(|key| key != 0);
         let has_some = sets.count() + queues.count() > 0;
         look.marked.extend(marked);

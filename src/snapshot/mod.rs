@@ -201,10 +201,10 @@ pub fn row_of(table: &[Row], id: i32) -> Option<&Row> {
 pub fn identity_of(row: &Row) -> Segment {
     Segment {
         id: row.id,
-        key: Key(row.key),
+        key: Key(row.perm.key),
         bytes: row.bytes,
-        creator_uid: row.creator_uid,
-        creator_gid: row.creator_gid,
+        creator_uid: row.perm.creator_uid,
+        creator_gid: row.perm.creator_gid,
         creator_pid: row.creator_pid,
         ctime: row.ctime,
     }
@@ -224,30 +224,7 @@ pub fn segments() -> Result<Vec<Row>> {
     }
     let table = crate::proc::read::sysvipc_shm()
         .map_err(Error::io("cannot read", std::path::Path::new("/proc/sysvipc/shm")))?;
-    if let Some(line) = table.bad_lines.first() {
-        let why = format!("line {line} of /proc/sysvipc/shm cannot be understood");
-        return Err(Error::Unsupported(why));
-    }
-    Ok(table.rows.into_iter().map(from_text).collect())
-}
-
-fn from_text(row: crate::proc::sysvipc::ShmRow) -> Row {
-    Row {
-        id: row.id,
-        key: row.key,
-        mode: row.perms,
-        bytes: row.bytes,
-        uid: row.uid,
-        gid: row.gid,
-        creator_uid: row.cuid,
-        creator_gid: row.cgid,
-        creator_pid: row.cpid,
-        last_pid: row.lpid,
-        nattch: row.nattch,
-        atime: row.atime,
-        dtime: row.dtime,
-        ctime: row.ctime,
-    }
+    Ok(table.into_iter().map(|one| one.row).collect())
 }
 
 /// Looks once. Data directories, headers and control segments are added by whoever needs them.

@@ -79,12 +79,12 @@ fn is_ours(path: &Path) -> bool {
 /// Owners and creators of every object of this place that is listed.
 fn of_objects(here: &Place) -> Result<BTreeSet<u32>> {
     let mut uids = BTreeSet::new();
-    super::segments()?.iter().for_each(|row| uids.extend([row.uid, row.creator_uid]));
+    super::segments()?.iter().for_each(|row| uids.extend([row.perm.uid, row.perm.creator_uid]));
     // What cannot be listed has no verdict that anybody could have a say on.
     let sets = sem::table().unwrap_or_default();
-    sets.iter().for_each(|row| uids.extend([row.uid, row.creator_uid]));
+    sets.iter().for_each(|row| uids.extend([row.perm.uid, row.perm.creator_uid]));
     let queues = msg::table().unwrap_or_default();
-    queues.iter().for_each(|row| uids.extend([row.uid, row.creator_uid]));
+    queues.iter().for_each(|row| uids.extend([row.perm.uid, row.perm.creator_uid]));
     shm_files::each(here.shm_mount.as_deref(), |_, _, facts| {
         uids.insert(facts.uid);
     })?;

@@ -5,7 +5,7 @@ use std::fmt;
 use super::tables::{ListedFile, Set, queue_identity};
 use super::{Snapshot, identity_of};
 use crate::object::Identity;
-use crate::sys::{msg, shm};
+use crate::sys::{IpcPerm, msg, shm};
 
 /// An object of a look.
 #[derive(Debug, Clone, Copy)]
@@ -99,49 +99,42 @@ impl<'a> Subject<'a> {
         }
     }
 
+    /// Key and rights; or the file, which has an owner and a mode only.
+    ///
+    /// # Errors
+    /// The file.
+    pub fn perm(self) -> Result<&'a IpcPerm, &'a ListedFile> {
+        match self {
+            Self::Shm(row) => Ok(&row.perm),
+            Self::Sem(set) => Ok(&set.row.perm),
+            Self::Msg(row) => Ok(&row.perm),
+            Self::Posix(file) => Err(file),
+        }
+    }
+
     /// Its key, where it has one.
     #[must_use]
     pub fn key(self) -> Option<i32> {
-        match self {
-            Self::Shm(row) => Some(row.key),
-            Self::Sem(set) => Some(set.row.key),
-            Self::Msg(row) => Some(row.key),
-            Self::Posix(_) => None,
-        }
+        self.perm().ok().map(|perm| perm.key)
     }
 
     /// User and group of its owner.
     #[must_use]
     pub fn owner(self) -> (u32, u32) {
-        match self {
-            Self::Shm(row) => (row.uid, row.gid),
-            Self::Sem(set) => (set.row.uid, set.row.gid),
-            Self::Msg(row) => (row.uid, row.gid),
-            Self::Posix(file) => (file.facts.uid, file.facts.gid),
-        }
+        self.perm()
+            .map_or_else(|file| (file.facts.uid, file.facts.gid), |perm| (perm.uid, perm.gid))
     }
 
     /// User and group of its creator; a file has an owner only.
     #[must_use]
     pub fn creator(self) -> Option<(u32, u32)> {
-        match self {
-            Self::Shm(row) => Some((row.creator_uid, row.creator_gid)),
-            Self::Sem(set) => Some((set.row.creator_uid, set.row.creator_gid)),
-            Self::Msg(row) => Some((row.creator_uid, row.creator_gid)),
-            Self::Posix(_) => None,
-        }
+        self.perm().ok().map(|perm| (perm.creator_uid, perm.creator_gid))
     }
 
     /// Permission bits.
     #[must_use]
     pub fn permissions(self) -> u32 {
-        let mode = match self {
-            Self::Shm(row) => row.mode & 0o777,
-            Self::Sem(set) => set.row.mode & 0o777,
-            Self::Msg(row) => row.mode & 0o777,
-            Self::Posix(file) => file.facts.mode,
-        };
-        mode & 0o7777
+        self.perm().map_or_else(|file| file.facts.mode & 0o7777, |perm| perm.mode & 0o777)
     }
 
     /// Size in bytes; of a queue, of the messages in it; a set has none.

@@ -38,10 +38,10 @@ pub struct MembersAsked(BTreeMap<u32, u64>);
 impl MembersAsked {
     /// Takes in the members of a set that is to be asked; whether they may be.
     fn take_in(&mut self, row: &sem::Row) -> bool {
-        if row.creator_uid == 0 || !user::is_root() {
+        if row.perm.creator_uid == 0 || !user::is_root() {
             return true;
         }
-        let asked = self.0.entry(row.creator_uid).or_default();
+        let asked = self.0.entry(row.perm.creator_uid).or_default();
         *asked = asked.saturating_add(row.members);
         *asked <= MOST_MEMBERS
     }
@@ -71,10 +71,10 @@ impl Set {
 pub fn set_identity(row: &sem::Row) -> SemaphoreSet {
     SemaphoreSet {
         id: row.id,
-        key: Key(row.key),
+        key: Key(row.perm.key),
         nsems: row.members,
-        creator_uid: row.creator_uid,
-        creator_gid: row.creator_gid,
+        creator_uid: row.perm.creator_uid,
+        creator_gid: row.perm.creator_gid,
         ctime: row.ctime,
     }
 }
@@ -84,9 +84,9 @@ pub fn set_identity(row: &sem::Row) -> SemaphoreSet {
 pub fn queue_identity(row: &msg::Row) -> Queue {
     Queue {
         id: row.id,
-        key: Key(row.key),
-        creator_uid: row.creator_uid,
-        creator_gid: row.creator_gid,
+        key: Key(row.perm.key),
+        creator_uid: row.perm.creator_uid,
+        creator_gid: row.perm.creator_gid,
         ctime: row.ctime,
     }
 }
@@ -233,11 +233,11 @@ impl Tables {
         if scope.resident {
             match read::sysvipc_shm() {
                 Ok(table) => {
-                    let rows = table.rows.into_iter();
+                    let rows = table.into_iter();
                     // Of huge pages Linux 6.18 counts 512 times as much as there is.
                     let resident =
-                        |row: &ShmRow| row.rss.min(row.bytes.saturating_add(4095) & !4095);
-                    self.resident = Some(rows.map(|row| (row.id, resident(&row))).collect());
+                        |one: &ShmRow| one.rss.min(one.row.bytes.saturating_add(4095) & !4095);
+                    self.resident = Some(rows.map(|one| (one.row.id, resident(&one))).collect());
                 }
                 Err(error) => self.tell(format!("cannot tell what is resident: {error}")),
             }
@@ -249,7 +249,7 @@ impl Tables {
         let asked = &mut self.members_asked;
         self.sets = match sem::table() {
             Ok(rows) => {
-                let with_members = |row: sem::Row| match of_interest(row.creator_uid) {
+                let with_members = |row: sem::Row| match of_interest(row.perm.creator_uid) {
                     true => Set::among(row, asked),
                     false => Set { row, members: None },
                 };

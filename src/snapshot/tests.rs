@@ -5,18 +5,13 @@ use super::tables::{ListedFile, Set};
 use super::{LastUser, Process, Seen, Sight, Snapshot, Table, Tables, place, row_of};
 use crate::object::{Birth, Bytes, FileRef, ProcessRef, ShmFile};
 use crate::sys::files::FileFacts;
-use crate::sys::{msg, sem, shm};
+use crate::sys::{IpcPerm, msg, sem, shm};
 
 fn row(id: i32) -> shm::Row {
     shm::Row {
         id,
-        key: 0,
-        mode: 0o600,
+        perm: IpcPerm { key: 0, mode: 0o600, uid: 0, gid: 0, creator_uid: 0, creator_gid: 0 },
         bytes: 1,
-        uid: 0,
-        gid: 0,
-        creator_uid: 0,
-        creator_gid: 0,
         creator_pid: 1,
         last_pid: 1,
         nattch: 0,
@@ -29,12 +24,7 @@ fn row(id: i32) -> shm::Row {
 fn set(id: i32) -> Set {
     let row = sem::Row {
         id,
-        key: 0,
-        mode: 0o600,
-        uid: 0,
-        gid: 0,
-        creator_uid: 0,
-        creator_gid: 0,
+        perm: IpcPerm { key: 0, mode: 0o600, uid: 0, gid: 0, creator_uid: 0, creator_gid: 0 },
         members: 1,
         otime: 0,
         ctime: 0,
@@ -45,12 +35,7 @@ fn set(id: i32) -> Set {
 fn queue(id: i32) -> msg::Row {
     msg::Row {
         id,
-        key: 0,
-        mode: 0o600,
-        uid: 0,
-        gid: 0,
-        creator_uid: 0,
-        creator_gid: 0,
+        perm: IpcPerm { key: 0, mode: 0o600, uid: 0, gid: 0, creator_uid: 0, creator_gid: 0 },
         messages: 0,
         bytes: 0,
         last_sender: 0,

@@ -250,7 +250,7 @@ fn still_there(absent: &Absent) -> Option<String> {
         return Some(first.to_string());
     }
     let Ok(rows) = snapshot::segments() else { return Some(first.to_string()) };
-    let keys: BTreeSet<i32> = rows.iter().map(|row| row.key).collect();
+    let keys: BTreeSet<i32> = rows.iter().map(|row| row.perm.key).collect();
     let is_gone = |name: &&Name| match name {
         Name::File(name) => shm_files::is_absent(&name.0),
         Name::Key(key) => !keys.contains(&key.0),
@@ -361,7 +361,7 @@ fn look_at_segment(segment: &Segment, seen: &shm::Row, same_pids: bool) -> Optio
             if let Some(what) = differs(segment, &row, same_pids) {
                 return Some(Told::is_anothers(what));
             }
-            if row.nattch > 0 || row.mode & MODE_DEST != 0 {
+            if row.nattch > 0 || row.perm.mode & MODE_DEST != 0 {
                 return Some(Told::Attached(row.nattch));
             }
             // Not raced: that is what was marked and goes on the last detach.
@@ -377,7 +377,7 @@ fn take_segment(segment: &Segment) -> Told {
     }
     // shmctl(2): on an attached segment IPC_RMID only marks it, and this is the only way to know.
     match shm::left(segment.id) {
-        Ok(Some(row)) if row.mode & MODE_DEST != 0 && row.bytes == segment.bytes => {
+        Ok(Some(row)) if row.perm.mode & MODE_DEST != 0 && row.bytes == segment.bytes => {
             let detail = format!(
                 "somebody attached it between the look and the removal (nattch {}): \
                  it goes on the last detach",

@@ -32,6 +32,7 @@ pub mod user;
 pub mod vma;
 
 use nix::errno::Errno;
+pub use table::IpcPerm;
 
 /// The result of a system call: what it gave, or its errno.
 pub type Result<T> = std::result::Result<T, Errno>;

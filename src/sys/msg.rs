@@ -6,7 +6,8 @@ use std::mem::MaybeUninit;
 
 use nix::errno::Errno;
 
-use super::{Result, check, table};
+use super::table::{self, IpcPerm};
+use super::{Result, check};
 
 /// `MSG_STAT_ANY` (`linux/msg.h`, since 4.17): like `MSG_STAT`, without a permission check.
 const MSG_STAT_ANY: libc::c_int = 13;
@@ -20,18 +21,8 @@ const MSG_INFO: libc::c_int = 12;
 pub struct Row {
     /// The identifier.
     pub id: i32,
-    /// The key.
-    pub key: i32,
-    /// Permission bits.
-    pub mode: u32,
-    /// Owner.
-    pub uid: u32,
-    /// Group of the owner.
-    pub gid: u32,
-    /// Creator.
-    pub creator_uid: u32,
-    /// Group of the creator.
-    pub creator_gid: u32,
+    /// Key and rights.
+    pub perm: IpcPerm,
     /// Messages that wait in it.
     pub messages: u64,
     /// Bytes in those messages.
@@ -108,12 +99,7 @@ fn row(id: i32, ds: MaybeUninit<libc::msqid_ds>) -> Row {
     #[allow(clippy::unnecessary_cast)] // the widths differ between architectures
     Row {
         id,
-        key: ds.msg_perm.__key,
-        mode: ds.msg_perm.mode as u32,
-        uid: ds.msg_perm.uid,
-        gid: ds.msg_perm.gid,
-        creator_uid: ds.msg_perm.cuid,
-        creator_gid: ds.msg_perm.cgid,
+        perm: IpcPerm::of(&ds.msg_perm),
         messages: ds.msg_qnum as u64,
         bytes: ds.__msg_cbytes as u64,
         last_sender: ds.msg_lspid,

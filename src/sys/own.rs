@@ -33,7 +33,8 @@ impl OwnSegment {
     /// Returns it as it is now, where it is still there.
     #[must_use]
     pub fn now(&self) -> Option<Row> {
-        let facts = |row: &Row| (row.key, row.bytes, row.creator_uid, row.creator_pid, row.ctime);
+        let facts =
+            |row: &Row| (row.perm.key, row.bytes, row.perm.creator_uid, row.creator_pid, row.ctime);
         let now = shm::stat(self.0.id).ok().flatten();
         now.filter(|now| facts(now) == facts(&self.0))
     }

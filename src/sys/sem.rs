@@ -7,7 +7,8 @@ use std::mem::MaybeUninit;
 
 use nix::errno::Errno;
 
-use super::{Result, check, table};
+use super::table::{self, IpcPerm};
+use super::{Result, check};
 
 /// `SEM_STAT_ANY` (`linux/sem.h`, since 4.17): like `SEM_STAT`, without a permission check.
 const SEM_STAT_ANY: libc::c_int = 20;
@@ -27,18 +28,8 @@ const GETZCNT: libc::c_int = 15;
 pub struct Row {
     /// The identifier.
     pub id: i32,
-    /// The key.
-    pub key: i32,
-    /// Permission bits.
-    pub mode: u32,
-    /// Owner.
-    pub uid: u32,
-    /// Group of the owner.
-    pub gid: u32,
-    /// Creator.
-    pub creator_uid: u32,
-    /// Group of the creator.
-    pub creator_gid: u32,
+    /// Key and rights.
+    pub perm: IpcPerm,
     /// Semaphores in the set.
     pub members: u64,
     /// Last `semop`, seconds since the epoch; 0 for never.
@@ -120,12 +111,7 @@ fn row(id: i32, ds: MaybeUninit<libc::semid_ds>) -> Row {
     #[allow(clippy::unnecessary_cast)] // the widths differ between architectures
     Row {
         id,
-        key: ds.sem_perm.__key,
-        mode: ds.sem_perm.mode as u32,
-        uid: ds.sem_perm.uid,
-        gid: ds.sem_perm.gid,
-        creator_uid: ds.sem_perm.cuid,
-        creator_gid: ds.sem_perm.cgid,
+        perm: IpcPerm::of(&ds.sem_perm),
         members: ds.sem_nsems as u64,
         otime: ds.sem_otime as i64,
         ctime: ds.sem_ctime as i64,

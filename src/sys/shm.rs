@@ -7,7 +7,8 @@ use std::mem::MaybeUninit;
 
 use nix::errno::Errno;
 
-use super::{Result, check, table};
+use super::table::{self, IpcPerm};
+use super::{Result, check};
 
 /// `SHM_STAT_ANY` (`linux/shm.h`, since 4.17): like `SHM_STAT`, without a permission check.
 const SHM_STAT_ANY: libc::c_int = 15;
@@ -28,20 +29,11 @@ pub const MODE_HUGETLB: u32 = 0o4000;
 pub struct Row {
     /// The identifier.
     pub id: i32,
-    /// The key; 0 (`IPC_PRIVATE`) also for a segment that is marked for destruction.
-    pub key: i32,
-    /// Permission bits with [`MODE_DEST`], [`MODE_LOCKED`].
-    pub mode: u32,
+    /// Key and rights: the key is 0 (`IPC_PRIVATE`) also where it is marked for destruction, the
+    /// mode has [`MODE_DEST`] and [`MODE_LOCKED`] too.
+    pub perm: IpcPerm,
     /// Size in bytes.
     pub bytes: u64,
-    /// Owner.
-    pub uid: u32,
-    /// Group of the owner.
-    pub gid: u32,
-    /// Creator.
-    pub creator_uid: u32,
-    /// Group of the creator.
-    pub creator_gid: u32,
     /// Process that created it.
     pub creator_pid: i32,
     /// Process of the last `shmat`, `shmdt` or fork.
@@ -94,18 +86,11 @@ fn by_id(id: i32) -> Result<Row> {
 fn row(id: i32, ds: MaybeUninit<libc::shmid_ds>) -> Row {
     // SAFETY: the call succeeded, so the structure is filled in; it was zeroed before.
     let ds = unsafe { ds.assume_init() };
-    #[allow(clippy::unnecessary_cast)] // the width of mode differs between architectures
-    let mode = ds.shm_perm.mode as u32;
     #[allow(clippy::unnecessary_cast)]
     Row {
         id,
-        key: ds.shm_perm.__key,
-        mode,
+        perm: IpcPerm::of(&ds.shm_perm),
         bytes: ds.shm_segsz as u64,
-        uid: ds.shm_perm.uid,
-        gid: ds.shm_perm.gid,
-        creator_uid: ds.shm_perm.cuid,
-        creator_gid: ds.shm_perm.cgid,
         creator_pid: ds.shm_cpid,
         last_pid: ds.shm_lpid,
         nattch: ds.shm_nattch as u64,

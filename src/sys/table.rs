@@ -5,6 +5,38 @@ use nix::errno::Errno;
 
 use super::Result;
 
+/// The key of an object, and whom the kernel lets use it (`struct ipc_perm`, `svipc(7)`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IpcPerm {
+    /// The key.
+    pub key: i32,
+    /// Permission bits, and flags of the kind's own above them.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group of the owner.
+    pub gid: u32,
+    /// Creator.
+    pub creator_uid: u32,
+    /// Group of the creator.
+    pub creator_gid: u32,
+}
+
+impl IpcPerm {
+    pub(super) fn of(perm: &libc::ipc_perm) -> Self {
+        #[allow(clippy::unnecessary_cast)] // the width of mode differs between architectures
+        let mode = perm.mode as u32;
+        Self {
+            key: perm.__key,
+            mode,
+            uid: perm.uid,
+            gid: perm.gid,
+            creator_uid: perm.cuid,
+            creator_gid: perm.cgid,
+        }
+    }
+}
+
 /// Every row from index 0 to the highest, in that order; what is free in between is left out.
 ///
 /// A kernel, or a filter, without the call answers as if each index were free; `count` says then

@@ -83,7 +83,7 @@ impl Taken {
         match subject {
             Subject::Shm(row) => {
                 let pages = row.bytes.div_ceil(page_bytes.max(1));
-                let huge_pages = if row.mode & MODE_HUGETLB == 0 { 0 } else { pages };
+                let huge_pages = if row.perm.mode & MODE_HUGETLB == 0 { 0 } else { pages };
                 Self { pages, huge_pages, bytes: row.bytes, ..one }
             }
             Subject::Sem(set) => Self { semaphores: set.row.members, ..one },

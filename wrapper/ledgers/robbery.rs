@@ -212,7 +212,7 @@ impl Keeper {
             return Vec::new();
         };
         let keys: BTreeSet<i32> = held.into_iter().take(MOST).map(postgres::sysv_key).collect();
-        let listed = rows.iter().filter(|row| keys.contains(&row.key));
+        let listed = rows.iter().filter(|row| keys.contains(&row.perm.key));
         listed.map(identity_of).collect()
     }
 
@@ -315,10 +315,12 @@ impl Keeper {
 fn loss_of(identity: &Identity) -> Option<Loss> {
     match identity {
         Identity::Shm(segment) => match shm::stat(segment.id).ok()? {
-            Some(row) if row.bytes != segment.bytes || row.creator_uid != segment.creator_uid => {
+            Some(row)
+                if row.bytes != segment.bytes || row.perm.creator_uid != segment.creator_uid =>
+            {
                 Some(Loss::Removed)
             }
-            Some(row) if row.mode & MODE_DEST != 0 => Some(Loss::Marked),
+            Some(row) if row.perm.mode & MODE_DEST != 0 => Some(Loss::Marked),
             Some(_) => None,
             None => Some(Loss::Removed),
         },

@@ -194,7 +194,7 @@ fn descendants(server: ProcessRef, look: &Snapshot) -> impl Iterator<Item = &Pro
 fn makers(server: ProcessRef, claim: &Claim, look: &Snapshot) -> Vec<Member> {
     let made = |pid: i32| {
         let fits = |uid: u32| attribute::uid_fits(claim, uid);
-        look.segments.seen().any(|row| row.creator_pid == pid && fits(row.creator_uid))
+        look.segments.seen().any(|row| row.creator_pid == pid && fits(row.perm.creator_uid))
     };
     let below = descendants(server, look).filter(|process| made(process.process.pid));
     let members = below.map(|process| member(process.process, look));

@@ -78,7 +78,7 @@ impl Watch {
         if creator.start > appeared.seen {
             return Maker::Never;
         }
-        let proven = self.is_creator(creator, appeared.before, |uid| uid == row.creator_uid);
+        let proven = self.is_creator(creator, appeared.before, |uid| uid == row.perm.creator_uid);
         match proven && self.family.descends(creator.pid, run) {
             true => Maker::Ours(creator),
             false => Maker::Unproven,
@@ -110,18 +110,22 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
+    use shmwarden::sys::IpcPerm;
+
     use super::*;
 
     fn row(id: i32) -> Row {
         Row {
             id,
-            key: 7,
-            mode: 0o600,
+            perm: IpcPerm {
+                key: 7,
+                mode: 0o600,
+                uid: 101,
+                gid: 101,
+                creator_uid: 101,
+                creator_gid: 101,
+            },
             bytes: 4096,
-            uid: 101,
-            gid: 101,
-            creator_uid: 101,
-            creator_gid: 101,
             creator_pid: 4711,
             last_pid: 4711,
             nattch: 0,

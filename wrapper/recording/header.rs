@@ -109,7 +109,7 @@ impl Watch {
             }
         }
         let key = postgres::sysv_key(handle);
-        for row in rows.iter().filter(|row| row.key == key && fits(row.creator_uid)) {
+        for row in rows.iter().filter(|row| row.perm.key == key && fits(row.perm.creator_uid)) {
             let identity = Identity::Shm(identity_of(row));
             let known = ledger.book.open_objects().find(|object| object.identity == identity);
             match known.map(attribute::seen_again) {

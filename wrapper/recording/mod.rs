@@ -206,7 +206,7 @@ impl Watch {
             return Ok(true);
         }
         // The server may yet become that user.
-        if !run.claims.iter().any(|claim| attribute::uid_fits(claim, row.creator_uid)) {
+        if !run.claims.iter().any(|claim| attribute::uid_fits(claim, row.perm.creator_uid)) {
             return Ok(false);
         }
         match self.maker(row, &run, appeared) {
@@ -336,7 +336,7 @@ impl Watch {
 }
 
 fn number(row: &Row) -> Number {
-    (row.id, row.key, row.creator_pid)
+    (row.id, row.perm.key, row.creator_pid)
 }
 
 /// Whether a process is there, alive or unreaped: its pid is its own.

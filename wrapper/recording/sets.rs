@@ -71,9 +71,9 @@ pub(crate) fn before(claim: &Claim) -> (Vec<i32>, Vec<i32>) {
     const MOST: usize = 20_000;
     let fits = |uid| attribute::uid_fits(claim, uid);
     let sets = sem::table().unwrap_or_default().into_iter();
-    let sets = sets.filter(|row| fits(row.creator_uid)).map(|row| row.id);
+    let sets = sets.filter(|row| fits(row.perm.creator_uid)).map(|row| row.id);
     let queues = msg::table().unwrap_or_default().into_iter();
-    let queues = queues.filter(|row| fits(row.creator_uid)).map(|row| row.id);
+    let queues = queues.filter(|row| fits(row.perm.creator_uid)).map(|row| row.id);
     (sets.take(MOST).collect(), queues.take(MOST).collect())
 }
 
@@ -129,13 +129,13 @@ impl Watch {
         let mut found = Vec::new();
         let mut others = Vec::new();
         for row in sets.iter().filter(|row| is_new(Number::Set(row.id))) {
-            match fits(row.creator_uid) {
+            match fits(row.perm.creator_uid) {
                 true => found.push(New::set(row)),
                 false => others.push(Number::Set(row.id)),
             }
         }
         for row in queues.iter().filter(|row| is_new(Number::Queue(row.id))) {
-            match fits(row.creator_uid) {
+            match fits(row.perm.creator_uid) {
                 true => found.push(New::queue(row)),
                 false => others.push(Number::Queue(row.id)),
             }

@@ -152,7 +152,7 @@ pub(crate) fn status(subject: Subject<'_>) -> Vec<&'static str> {
         return Vec::new();
     };
     let words = [(MODE_DEST, "dest"), (MODE_LOCKED, "locked"), (MODE_HUGETLB, "hugetlb")];
-    let set = words.into_iter().filter(|(bit, _)| row.mode & bit != 0);
+    let set = words.into_iter().filter(|(bit, _)| row.perm.mode & bit != 0);
     set.map(|(_, word)| word).collect()
 }
 

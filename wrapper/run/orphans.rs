@@ -37,9 +37,9 @@ pub(crate) fn once_each(mut all: Vec<Holder>) -> Vec<Holder> {
 fn owners(book: &Book, run: &Run) -> BTreeSet<u32> {
     let open = book.open_objects().filter(|object| object.run == run.start.run);
     let owner = |object: &Recorded| match &object.identity {
-        Identity::Shm(known) => shm::stat(known.id).ok().flatten().map(|row| row.uid),
-        Identity::Sem(known) => sem::stat(known.id).ok().flatten().map(|row| row.uid),
-        Identity::Msg(known) => msg::stat(known.id).ok().flatten().map(|row| row.uid),
+        Identity::Shm(known) => shm::stat(known.id).ok().flatten().map(|row| row.perm.uid),
+        Identity::Sem(known) => sem::stat(known.id).ok().flatten().map(|row| row.perm.uid),
+        Identity::Msg(known) => msg::stat(known.id).ok().flatten().map(|row| row.perm.uid),
         Identity::Posix(known) => Some(known.uid),
     };
     open.filter_map(owner).collect()

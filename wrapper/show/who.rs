@@ -170,7 +170,7 @@ fn is_meant(target: &Target, subject: Subject<'_>, view: &View) -> bool {
 /// still name it.
 fn bears(subject: Subject<'_>, key: i32, view: &View) -> bool {
     let had = match subject {
-        Subject::Shm(row) if row.mode & MODE_DEST != 0 => view.look.keys.get(&row.id),
+        Subject::Shm(row) if row.perm.mode & MODE_DEST != 0 => view.look.keys.get(&row.id),
         _ => None,
     };
     subject.key() == Some(key) || had.is_some_and(|had| had.0 == key)

@@ -69,8 +69,8 @@ const FAMILY: i32 = 100;
 /// keys that look the same.
 fn port(subject: Subject<'_>) -> Option<String> {
     let key = match subject {
-        Subject::Shm(row) => row.key,
-        Subject::Sem(set) => set.row.key,
+        Subject::Shm(row) => row.perm.key,
+        Subject::Sem(set) => set.row.perm.key,
         Subject::Msg(_) | Subject::Posix(_) => return None,
     };
     let port = opengauss::port_hint(key).filter(|&port| port >= 1024 && key % 1000 <= FAMILY)?;
@@ -104,21 +104,22 @@ fn heading(one: &Judged<'_>, shown: &Shown<'_>) -> String {
     let what = match subject {
         Subject::Shm(row) => {
             let first = shown.view.look.keys.get(&row.id);
-            let first = first.filter(|first| first.0 != row.key && row.mode & MODE_DEST != 0);
+            let first =
+                first.filter(|first| first.0 != row.perm.key && row.perm.mode & MODE_DEST != 0);
             let first = first.map_or_else(String::new, |key| format!(", made under {key}"));
-            let dest = if row.mode & MODE_DEST == 0 { "" } else { ", dest" };
-            let key = Key(row.key);
+            let dest = if row.perm.mode & MODE_DEST == 0 { "" } else { ", dest" };
+            let key = Key(row.perm.key);
             format!("segment {} (key {key}{first}){size}, nattch {}{dest}", row.id, row.nattch)
         }
         Subject::Sem(set) => {
-            let (row, key) = (&set.row, Key(set.row.key));
+            let (row, key) = (&set.row, Key(set.row.perm.key));
             let waiters = set.members.as_ref().map(|members| members.waiters);
             let waiters = waiters.map_or("unknown".to_owned(), |waiters| waiters.to_string());
             let members = row.members;
             format!("semaphore set {} (key {key}), {members} semaphores, waiters {waiters}", row.id)
         }
         Subject::Msg(row) => {
-            let key = Key(row.key);
+            let key = Key(row.perm.key);
             format!("message queue {} (key {key}){size} in {} messages", row.id, row.messages)
         }
         Subject::Posix(file) => format!("/dev/shm/{}{size}", text::escaped(&file.name.lossy())),

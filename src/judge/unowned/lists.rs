@@ -50,7 +50,7 @@ impl<'a> Lists<'a> {
             }
         }
         for row in look.segments.seen() {
-            lists.keys.entry(row.key).or_default().push(row);
+            lists.keys.entry(row.perm.key).or_default().push(row);
         }
         for (id, start) in &look.headers {
             let row = look.segment(*id);
@@ -70,7 +70,7 @@ impl<'a> Lists<'a> {
             let users = match identity {
                 Identity::Posix(file) => vec![file.uid],
                 Identity::Shm(segment) => {
-                    let owner = look.segment(segment.id).here().map(|row| row.uid);
+                    let owner = look.segment(segment.id).here().map(|row| row.perm.uid);
                     owner.into_iter().chain([segment.creator_uid]).collect()
                 }
                 Identity::Sem(_) | Identity::Msg(_) => Vec::new(),
@@ -197,7 +197,7 @@ impl<'a> Lists<'a> {
 /// The handles that an object may have.
 fn handles(subject: Subject<'_>) -> Vec<u32> {
     match subject {
-        Subject::Shm(row) => postgres::handles_of_key(row.key),
+        Subject::Shm(row) => postgres::handles_of_key(row.perm.key),
         Subject::Posix(file) => postgres::handle_of_name(&file.name.0).into_iter().collect(),
         Subject::Sem(_) | Subject::Msg(_) => Vec::new(),
     }

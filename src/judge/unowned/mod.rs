@@ -114,7 +114,7 @@ impl<'a> Scene<'a> {
             }
         }
         for row in look.segments.seen().filter(|row| row.creator_pid == 0) {
-            scene.elsewhere.extend([row.uid, row.creator_uid]);
+            scene.elsewhere.extend([row.perm.uid, row.perm.creator_uid]);
         }
         scene.lists = Lists::of(&scene);
         scene
@@ -158,7 +158,7 @@ impl<'a> Scene<'a> {
             is_server && !process.ended && access.lets_in(Who::process(process))
         };
         // Servers make theirs for their own user alone; what others can write into proves nothing.
-        row.key != 0
+        row.perm.key != 0
             && subject.permissions() & 0o077 == 0
             && self.in_use(subject).is_none()
             && self.look.sight.is_everybody()

@@ -246,8 +246,9 @@ impl<'a> Planning<'a, '_> {
         }
         let mut unread = Vec::new();
         // A main segment has a key; what cannot be one is not attached for a look.
-        let alone =
-            |row: &&Row| row.nattch == 0 && row.key != 0 && !look.headers.contains_key(&row.id);
+        let alone = |row: &&Row| {
+            row.nattch == 0 && row.perm.key != 0 && !look.headers.contains_key(&row.id)
+        };
         for row in look.segments.seen().filter(alone).filter(|_| !users.is_empty()) {
             let subject = Subject::Shm(row);
             let wanted = uids(subject).iter().find_map(|uid| users.get(uid).copied());
@@ -312,7 +313,7 @@ impl<'a> Planning<'a, '_> {
 /// Checks that a list, or what one names, can look like this object.
 pub(super) fn is_perhaps_listed(subject: Subject<'_>) -> bool {
     match subject {
-        Subject::Shm(row) => row.key != 0,
+        Subject::Shm(row) => row.perm.key != 0,
         Subject::Posix(file) => postgres::is_posix_name(&file.name.0),
         Subject::Sem(_) | Subject::Msg(_) => false,
     }

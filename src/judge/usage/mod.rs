@@ -115,7 +115,7 @@ impl<'a> Users<'a> {
 
     fn of_segment(&self, row: &Row, context: Context<'_>) -> Vec<Use<'a>> {
         let mut found = Vec::new();
-        if row.mode & MODE_DEST != 0 {
+        if row.perm.mode & MODE_DEST != 0 {
             found.push(Use::somebody(Kind::Dest, row.nattch));
         }
         if row.nattch > 0 {
@@ -166,7 +166,7 @@ impl<'a> Users<'a> {
     /// nobody lives whom its mode lets in, there is no such server.
     fn segment_used_since(&self, book: &Book, object: &Recorded, row: &Row) -> Option<Use<'a>> {
         let run = book.runs.get(&object.run)?;
-        if row.last_pid == self.look.pid || row.key == 0 || row.last_use() == 0 {
+        if row.last_pid == self.look.pid || row.perm.key == 0 || row.last_use() == 0 {
             return None;
         }
         let strangers = book.strangers.get(&object.number);

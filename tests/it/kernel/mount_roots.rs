@@ -85,7 +85,7 @@ fn a_neighbour_that_tested_the_main_segment_does_not_keep_it() {
         processes::kill(backend, Signal::SIGKILL);
         let last = || {
             let table = shmwarden::proc::read::sysvipc_shm().unwrap();
-            table.rows.iter().find(|row| row.id == main).map(|row| row.lpid)
+            table.iter().find(|one| one.row.id == main).map(|one| one.row.last_pid)
         };
         wait_until("the neighbour has tested it", SOON, || last() == Some(neighbour));
         let swept = instance.sweep(&[]).expect_code(0);

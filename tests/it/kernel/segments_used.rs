@@ -68,7 +68,7 @@ fn server(user: User, instance: &Instance, mode: u32) -> (Asked, i32) {
 
 fn last_pid(id: i32) -> i32 {
     let table = shmwarden::proc::read::sysvipc_shm().unwrap();
-    table.rows.iter().find(|row| row.id == id).unwrap().lpid
+    table.iter().find(|one| one.row.id == id).unwrap().row.last_pid
 }
 
 /// What `list --json` says of the only segment.

@@ -9,6 +9,7 @@ use shmwarden::ledger::record::{Adopted, How, Outcome, Record, Role};
 use shmwarden::object::{Identity, Place, Segment};
 use shmwarden::snapshot::callers::Caller;
 use shmwarden::snapshot::{Process, Snapshot, Table};
+use shmwarden::sys::IpcPerm;
 use shmwarden::sys::shm::Row;
 
 use super::make::{
@@ -204,7 +205,10 @@ fn whom_its_mode_lets_in_and_who_came_during_a_long_sweep_counts() {
     let uids = Some([OTHER_UID; 4]);
     let callers = [Caller { pid: 60, uids, groups: Some(vec![]), same_ipc: Some(true) }];
     let code = |mode: u32, exempt: &[i32]| {
-        let seen = CallState::Segment(Row { mode, ..row(&segment(7)) });
+        let seen = CallState::Segment(Row {
+            perm: IpcPerm { mode, ..row(&segment(7)).perm },
+            ..row(&segment(7))
+        });
         let reason = adopted::lets_others_in(&seen, &callers, exempt);
         reason.map_or("", |reason| reason.code())
     };

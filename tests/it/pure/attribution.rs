@@ -8,6 +8,7 @@ use shmwarden::engine::postgres::PidFile;
 use shmwarden::ledger::record::{Claim, End, How, ObjectSeen, Record, Role};
 use shmwarden::object::{FileRef, ProcessRef, Segment};
 use shmwarden::snapshot::{Seen, Snapshot, Table};
+use shmwarden::sys::IpcPerm;
 use shmwarden::sys::shm::{MODE_DEST, Row};
 
 use super::make::{
@@ -180,7 +181,10 @@ fn what_bore_the_pid_before_the_fork_is_not_ours() {
 
 #[test]
 fn the_creators_uid_is_the_servers_own_unless_it_began_as_root() {
-    let theirs = Row { creator_uid: OTHER_UID, ..row(&segment(0)) };
+    let theirs = Row {
+        perm: IpcPerm { creator_uid: OTHER_UID, ..row(&segment(0)).perm },
+        ..row(&segment(0))
+    };
     let root = |uids: &[u32]| Claim { uids: uids.to_vec(), ..generic(1) };
     assert!(!bears_claim(&root(&[UID]), &theirs));
     assert!(bears_claim(&root(&[UID, OTHER_UID]), &theirs));
@@ -190,9 +194,13 @@ fn the_creators_uid_is_the_servers_own_unless_it_began_as_root() {
 
 #[test]
 fn the_present_owner_of_a_segment_is_no_proof_and_no_obstacle() {
-    let given_away = Row { uid: OTHER_UID, ..row(&segment(0)) };
+    let given_away =
+        Row { perm: IpcPerm { uid: OTHER_UID, ..row(&segment(0)).perm }, ..row(&segment(0)) };
     assert!(bears_claim(&generic(1), &given_away));
-    let given_to_us = Row { uid: UID, creator_uid: OTHER_UID, ..row(&segment(0)) };
+    let given_to_us = Row {
+        perm: IpcPerm { uid: UID, creator_uid: OTHER_UID, ..row(&segment(0)).perm },
+        ..row(&segment(0))
+    };
     assert!(!bears_claim(&generic(1), &given_to_us));
 }
 
@@ -204,7 +212,8 @@ fn a_segment_of_an_invisible_creator_is_nobodys() {
 
 #[test]
 fn what_goes_on_the_last_detach_is_left_to_the_kernel() {
-    let dest = Row { mode: MODE_DEST, ..row(&segment(0)) };
+    let dest =
+        Row { perm: IpcPerm { mode: MODE_DEST, ..row(&segment(0)).perm }, ..row(&segment(0)) };
     assert!(!bears_claim(&generic(1), &dest));
 }
 

@@ -5,6 +5,7 @@ use shmwarden::judge::{Action, Evidence, Policy, Reason};
 use shmwarden::ledger::record::{End, Record, Role};
 use shmwarden::object::Identity;
 use shmwarden::snapshot::{Mapped, Process, Seen, Table};
+use shmwarden::sys::IpcPerm;
 use shmwarden::sys::shm::Row;
 
 use super::make::{
@@ -171,7 +172,10 @@ fn a_run_that_was_dead_before_another_pid_namespace_is_recognised_there() {
 
 #[test]
 fn a_used_object_is_never_judged() {
-    let theirs = Row { creator_uid: OTHER_UID, ..row(&segment(3)) };
+    let theirs = Row {
+        perm: IpcPerm { creator_uid: OTHER_UID, ..row(&segment(3)).perm },
+        ..row(&segment(3))
+    };
     let story = Story::of(generic(1))
         .then(Record::Used {
             run: 1,

@@ -12,6 +12,7 @@ use shmwarden::ledger::record::{Claim, End, How, ObjectSeen, Record, Role};
 use shmwarden::ledger::{Book, line};
 use shmwarden::object::{Identity, Key, Segment};
 use shmwarden::snapshot::{Snapshot, Table};
+use shmwarden::sys::IpcPerm;
 
 use super::make::{
     CONTROL_HANDLE, Change, DATA, SERVER, claim, files, generic, in_ipc, in_pids, look,
@@ -198,7 +199,8 @@ fn only_a_segment_has_a_header() {
 fn a_generic_servers_segment_is_attached_only_where_it_may_be_a_postgresqls() {
     let wanted = |now: &Segment, mode: u32| {
         let story = Story::of(generic(1)).object(1, Role::Other, shm(now));
-        let of_row = shmwarden::sys::shm::Row { mode, ..row(now) };
+        let of_row =
+            shmwarden::sys::shm::Row { perm: IpcPerm { mode, ..row(now).perm }, ..row(now) };
         let look = look().with(|look| look.segments = Table::Whole(vec![of_row]));
         !headers_wanted(&story.book, &look).is_empty()
     };

@@ -45,10 +45,10 @@ fn a_segment_with_every_part_of_its_identity_is_removed() {
 fn a_segment_that_differs_in_one_part_of_its_identity_is_another_one() {
     type Change = fn(&mut Row);
     let changes: [(&str, Change); 6] = [
-        ("key", |row| row.key += 1),
+        ("key", |row| row.perm.key += 1),
         ("size", |row| row.bytes += 1),
-        ("creator uid", |row| row.creator_uid = OTHER_UID),
-        ("creator gid", |row| row.creator_gid = GID + 1),
+        ("creator uid", |row| row.perm.creator_uid = OTHER_UID),
+        ("creator gid", |row| row.perm.creator_gid = GID + 1),
         ("change time", |row| row.ctime += 1),
         ("creator pid", |row| row.creator_pid += 1),
     ];
@@ -57,7 +57,7 @@ fn a_segment_that_differs_in_one_part_of_its_identity_is_another_one() {
     }
     assert_eq!(with_row(|row| row.ctime -= 1), Some(Reason::Changed("change time")));
     assert_eq!(with_row(|row| row.creator_pid = 0), Some(Reason::Changed("creator pid")));
-    assert_eq!(with_row(|row| row.key = 0), Some(Reason::Changed("key")));
+    assert_eq!(with_row(|row| row.perm.key = 0), Some(Reason::Changed("key")));
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn a_segment_of_another_id_says_nothing_of_the_recorded_one() {
 #[test]
 fn the_present_owner_and_mode_are_no_part_of_a_segments_identity() {
     let chowned = with_row(|row| {
-        (row.uid, row.gid, row.mode) = (OTHER_UID, GID + 1, 0o666 | MODE_LOCKED);
+        (row.perm.uid, row.perm.gid, row.perm.mode) = (OTHER_UID, GID + 1, 0o666 | MODE_LOCKED);
         row.last_pid = 1;
     });
     assert_eq!(chowned, None);
@@ -79,9 +79,11 @@ fn the_present_owner_and_mode_are_no_part_of_a_segments_identity() {
 
 #[test]
 fn a_segment_that_is_marked_for_destruction_has_lost_its_key_and_nothing_else() {
-    let dest = with_row(|row| (row.key, row.mode, row.nattch) = (0, 0o600 | MODE_DEST, 1));
+    let dest =
+        with_row(|row| (row.perm.key, row.perm.mode, row.nattch) = (0, 0o600 | MODE_DEST, 1));
     assert_eq!(dest, Some(Reason::Dest));
-    let other = with_row(|row| (row.key, row.mode, row.bytes) = (0, 0o600 | MODE_DEST, 1));
+    let other =
+        with_row(|row| (row.perm.key, row.perm.mode, row.bytes) = (0, 0o600 | MODE_DEST, 1));
     assert_eq!(other, Some(Reason::Changed("size")));
 }
 

@@ -5,6 +5,7 @@ use shmwarden::attribute::{self, Doubt, Suspect, controls_wanted, headers_wanted
 use shmwarden::ledger::record::{Claim, End, How, Record, Role};
 use shmwarden::object::{Birth, Identity, Segment, ShmFile};
 use shmwarden::snapshot::{Mapped, Process, Seen, Snapshot, Table};
+use shmwarden::sys::IpcPerm;
 use shmwarden::sys::shm::{MODE_DEST, Row};
 
 use super::make::{
@@ -218,8 +219,11 @@ fn a_control_segment_whose_id_is_anothers_by_now_is_not_read() {
     let story = only_main().object(2, Role::Control, shm(&control));
     let mut look = look();
     look.change(|look| {
-        look.segments =
-            Table::Whole(vec![Row { ctime: control.ctime + 60, key: 0x1234, ..row(&control) }])
+        look.segments = Table::Whole(vec![Row {
+            perm: IpcPerm { key: 0x1234, ..row(&control).perm },
+            ctime: control.ctime + 60,
+            ..row(&control)
+        }])
     });
     assert_eq!(controls_wanted(&story.book, &look), []);
 }
@@ -232,7 +236,11 @@ fn a_list_under_an_id_that_is_anothers_by_now_is_not_followed() {
     let mut look = with_main(0);
     look.change(|look| look.segments.add(row(&theirs)));
     look.change(|look| {
-        look.segments.add(Row { ctime: control.ctime + 60, key: 0x1234, ..row(&control) })
+        look.segments.add(Row {
+            perm: IpcPerm { key: 0x1234, ..row(&control).perm },
+            ctime: control.ctime + 60,
+            ..row(&control)
+        })
     });
     look.change(|look| {
         look.controls = vec![(shm(&control), control_list(true, &[DYNAMIC_HANDLE]))]
@@ -268,8 +276,8 @@ fn what_looks_like_an_unlisted_dynamic_segment_is_only_a_suspect() {
     let made = Segment { ctime: seconds(4), ..by_backend(8, 7) };
     assert_eq!(suspected(vec![], vec![row(&made)]), [shm(&made)]);
     let attached = Row { nattch: 1, ..row(&made) };
-    let dest = Row { mode: MODE_DEST, ..row(&made) };
-    let private = Row { key: 0, ..row(&made) };
+    let dest = Row { perm: IpcPerm { mode: MODE_DEST, ..row(&made).perm }, ..row(&made) };
+    let private = Row { perm: IpcPerm { key: 0, ..row(&made).perm }, ..row(&made) };
     let invisible = Row { creator_pid: 0, ..row(&made) };
     for row in [attached, dest, private, invisible] {
         assert_eq!(suspected(vec![], vec![row]), []);

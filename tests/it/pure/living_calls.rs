@@ -18,8 +18,8 @@ const STRANGER: i32 = 8000;
 /// The two of [`both`] without keys, of a server that began in the second in which they were made.
 fn private() -> Snapshot {
     let mut look = both();
-    look.change(|look| look.sets.rows_mut()[0].row.key = 0);
-    look.change(|look| look.queues.rows_mut()[0].key = 0);
+    look.change(|look| look.sets.rows_mut()[0].row.perm.key = 0);
+    look.change(|look| look.queues.rows_mut()[0].perm.key = 0);
     look
 }
 
@@ -138,8 +138,8 @@ fn what_a_living_descendant_used_is_the_servers_and_names_that_descendant() {
 #[test]
 fn what_is_another_users_is_not_its_own() {
     let mut look = private();
-    look.change(|look| look.sets.rows_mut()[0].row.creator_uid = OTHER_UID);
-    look.change(|look| look.queues.rows_mut()[0].creator_uid = OTHER_UID);
+    look.change(|look| look.sets.rows_mut()[0].row.perm.creator_uid = OTHER_UID);
+    look.change(|look| look.queues.rows_mut()[0].perm.creator_uid = OTHER_UID);
     assert_eq!(Asked::new().counts(&look), [0, 0, 2]);
 }
 

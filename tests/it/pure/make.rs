@@ -16,6 +16,7 @@ use shmwarden::snapshot::opened::Opened;
 use shmwarden::snapshot::tables::{ListedFile, MembersAsked};
 use shmwarden::snapshot::uses::Waits;
 use shmwarden::snapshot::{DataDirectory, Process, Seen, Sight, Snapshot, Table, Tables};
+use shmwarden::sys::IpcPerm;
 use shmwarden::sys::files::FileFacts;
 use shmwarden::sys::shm::Row;
 
@@ -192,13 +193,15 @@ pub fn seen(object: u64, role: Role, identity: Identity) -> ObjectSeen {
 pub fn row(segment: &Segment) -> Row {
     Row {
         id: segment.id,
-        key: segment.key.0,
-        mode: 0o600,
+        perm: IpcPerm {
+            key: segment.key.0,
+            mode: 0o600,
+            uid: segment.creator_uid,
+            gid: segment.creator_gid,
+            creator_uid: segment.creator_uid,
+            creator_gid: segment.creator_gid,
+        },
         bytes: segment.bytes,
-        uid: segment.creator_uid,
-        gid: segment.creator_gid,
-        creator_uid: segment.creator_uid,
-        creator_gid: segment.creator_gid,
         creator_pid: segment.creator_pid,
         last_pid: 0,
         nattch: 0,

@@ -8,6 +8,7 @@ use shmwarden::engine::{Control, Engine, MainHeader};
 use shmwarden::ledger::record::{Claim, Role};
 use shmwarden::snapshot::Table;
 use shmwarden::snapshot::tables::Set;
+use shmwarden::sys::IpcPerm;
 use shmwarden::sys::sem::{Members, Row};
 
 use super::make::{
@@ -57,12 +58,14 @@ fn a_main_segment_of_an_opengauss_asks_for_no_major_version_of_postgresql() {
 fn set() -> Set {
     let row = Row {
         id: 3,
-        key: 0x00f4_2401,
-        mode: 0o600,
-        uid: UID,
-        gid: GID,
-        creator_uid: UID,
-        creator_gid: GID,
+        perm: IpcPerm {
+            key: 0x00f4_2401,
+            mode: 0o600,
+            uid: UID,
+            gid: GID,
+            creator_uid: UID,
+            creator_gid: GID,
+        },
         members: 17,
         otime: seconds(30),
         ctime: seconds(20),
@@ -87,7 +90,7 @@ fn a_set_is_a_living_opengausss_own_by_its_mark() {
         change(&mut set);
         is_own(set, &[3], seconds(10))
     };
-    assert!(!with(|set| set.row.creator_uid = OTHER_UID));
+    assert!(!with(|set| set.row.perm.creator_uid = OTHER_UID));
     assert!(!with(|set| set.members = None));
     assert!(!with(|set| set.members.as_mut().unwrap().operators.push(77)), "somebody uses it");
 }

@@ -13,7 +13,7 @@ use shmwarden::snapshot::tables::Set;
 use shmwarden::snapshot::uses::{Found, Waits, WaitsFor};
 use shmwarden::snapshot::{Mapped, Process, Seen, Sight, Snapshot, Table};
 use shmwarden::sys::shm::{MODE_DEST, Row};
-use shmwarden::sys::{msg, sem};
+use shmwarden::sys::{IpcPerm, msg, sem};
 
 use super::make::{
     CONTROL_HANDLE, Change, DATA, DYNAMIC_HANDLE, OTHER_UID, SERVER, UID, control_list, file,
@@ -105,7 +105,7 @@ fn a_process_of_its_owner_or_creator_keeps_it_from_every_filter() {
     look.change(|look| look.processes.add(of_user(50, UID)));
     assert_eq!(both(&look, 7), ["user-lives", ""]);
     let mut look = one();
-    change_row(&mut look, 7, |row| row.uid = OTHER_UID);
+    change_row(&mut look, 7, |row| row.perm.uid = OTHER_UID);
     assert_eq!(both(&look, 7), ["user-lives", ""]);
     // One of four places is enough.
     let mut look = one();
@@ -150,7 +150,7 @@ fn what_a_dead_servers_main_segment_leads_to_is_taken_though_its_user_lives() {
     assert!(all(&other).0.iter().all(|one| !one.2.is_empty()));
     // Nor does what others could have written.
     let mut open = look.clone();
-    change_row(&mut open, 7, |row| row.mode = 0o660);
+    change_row(&mut open, 7, |row| row.perm.mode = 0o660);
     assert!(all(&open).0.iter().all(|one| !one.2.is_empty()));
     let server = Seen::Here("/usr/lib/postgresql/15/bin/postgres".into());
     let mut running = look.clone();
@@ -172,11 +172,11 @@ fn caller(groups: &[u32]) -> Caller {
 fn whom_its_mode_lets_in_keeps_a_segment_from_every_filter() {
     let beside = |mode: u32, caller: Caller| {
         let mut look = one();
-        change_row(&mut look, 7, |row| row.mode = mode);
+        change_row(&mut look, 7, |row| row.perm.mode = mode);
         look.change(|look| look.callers = Table::Whole(vec![caller]));
         both(&look, 7)
     };
-    let gid = one().segments.seen().next().unwrap().gid;
+    let gid = one().segments.seen().next().unwrap().perm.gid;
     assert_eq!(beside(0o600, caller(&[gid])), ["", ""]);
     assert_eq!(beside(0o666, caller(&[])), ["user-lives", ""]);
     assert_eq!(beside(0o660, caller(&[gid])), ["user-lives", ""]);
@@ -237,7 +237,7 @@ fn what_is_in_use_is_refused_whoever_names_it() {
     let mut look = one();
     change_row(&mut look, 7, |row| row.nattch = 1);
     assert_eq!(both(&look, 7), ["attached"; 2]);
-    change_row(&mut look, 7, |row| row.mode |= MODE_DEST);
+    change_row(&mut look, 7, |row| row.perm.mode |= MODE_DEST);
     assert_eq!(both(&look, 7), ["dest"; 2]);
     let mut look = one();
     look.change(|look| look.processes.add(of_user(SERVER.pid, OTHER_UID)));
@@ -266,7 +266,7 @@ fn what_the_kernel_would_not_let_the_caller_remove_is_refused() {
     let mut look = one();
     look.change(|look| look.uid = OTHER_UID);
     assert_eq!(both(&look, 7), ["not-yours"; 2]);
-    change_row(&mut look, 7, |row| row.uid = OTHER_UID);
+    change_row(&mut look, 7, |row| row.perm.uid = OTHER_UID);
     assert_eq!(both(&look, 7)[1], "");
 }
 
@@ -321,11 +321,17 @@ fn a_list_that_nobody_maps_is_a_living_servers_if_an_attached_main_segment_leads
 fn what_may_be_a_list_and_cannot_be_read_refuses_all_of_its_users() {
     let mut look = one();
     let closed = Segment { creator_uid: OTHER_UID, ..segment(8) };
-    look.change(|look| look.segments.add(Row { uid: UID, nattch: 1, ..row(&closed) }));
+    look.change(|look| {
+        look.segments.add(Row {
+            perm: IpcPerm { uid: UID, ..row(&closed).perm },
+            nattch: 1,
+            ..row(&closed)
+        })
+    });
     assert_eq!(both(&look, 7), ["", ""]);
     look.change(|look| look.unread_lists.push(Identity::Shm(closed.clone())));
     assert_eq!(both(&look, 7), ["list-unread"; 2], "its owner");
-    change_row(&mut look, 8, |row| row.uid = OTHER_UID);
+    change_row(&mut look, 8, |row| row.perm.uid = OTHER_UID);
     assert_eq!(both(&look, 7), ["", ""], "another's");
     look.change(|look| look.unread_lists.push(Identity::Posix(file("PostgreSQL.1", 1))));
     assert_eq!(both(&look, 7), ["list-unread"; 2]);
@@ -484,7 +490,7 @@ fn a_list_named_by_its_number_is_taken_when_no_unread_segment_can_lead_to_it() {
     look.change(|look| look.headers.remove(&5));
     change_row(&mut look, 5, |row| row.ctime = seconds(2 * 3600 + 10 - 60));
     assert_eq!(judged(&look), ("may-lead", vec![]));
-    change_row(&mut look, 5, |row| row.uid = OTHER_UID);
+    change_row(&mut look, 5, |row| row.perm.uid = OTHER_UID);
     let stranger = Segment { creator_uid: OTHER_UID, ..segment(5) };
     change_row(&mut look, 5, |now| *now = Row { ctime: now.ctime, ..row(&stranger) });
     assert_eq!(judged(&look), ("", vec![]), "another user's");
@@ -598,12 +604,14 @@ fn set_in(
 ) -> Option<&'static str> {
     let row = sem::Row {
         id: 3,
-        key: 5,
-        mode: 0o600,
-        uid: UID,
-        gid: UID,
-        creator_uid: UID,
-        creator_gid: UID,
+        perm: IpcPerm {
+            key: 5,
+            mode: 0o600,
+            uid: UID,
+            gid: UID,
+            creator_uid: UID,
+            creator_gid: UID,
+        },
         members: 17,
         otime,
         ctime: seconds(10),
@@ -643,12 +651,14 @@ fn a_set_or_queue_whose_last_user_is_hidden_counts_as_used() {
 fn queue() -> msg::Row {
     msg::Row {
         id: 3,
-        key: 5,
-        mode: 0o600,
-        uid: UID,
-        gid: UID,
-        creator_uid: UID,
-        creator_gid: UID,
+        perm: IpcPerm {
+            key: 5,
+            mode: 0o600,
+            uid: UID,
+            gid: UID,
+            creator_uid: UID,
+            creator_gid: UID,
+        },
         messages: 0,
         bytes: 0,
         last_sender: 4712,
@@ -675,7 +685,7 @@ fn a_queue_with_a_living_user_or_somebody_who_waits_is_in_use() {
     let waits = |blocked, unasked| Some(Waits { blocked, unasked });
     look.change(|look| look.waits = waits(vec![], vec![900]));
     assert_eq!(of(&look, &row), None, "900 may not open it");
-    let open = msg::Row { mode: 0o666, ..row.clone() };
+    let open = msg::Row { perm: IpcPerm { mode: 0o666, ..row.perm }, ..row.clone() };
     assert_eq!(of(&look, &open), Some("perhaps-blocked-on"));
     let blocked = |pid, what| Found { pid, what, times: 1 };
     let both = vec![blocked(900, WaitsFor::Set(3)), blocked(1, WaitsFor::Queue(3))];

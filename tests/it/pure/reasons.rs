@@ -5,6 +5,7 @@ use shmwarden::ledger::record::{Claim, End, Engine, How, ObjectSeen, Record, Rol
 use shmwarden::object::{FileRef, Identity, Key, ProcessRef, Segment};
 use shmwarden::snapshot::opened::Opened;
 use shmwarden::snapshot::{Mapped, Process, Seen, Sight, Table};
+use shmwarden::sys::IpcPerm;
 use shmwarden::sys::shm::{MODE_DEST, Row};
 
 use super::make::{
@@ -107,8 +108,11 @@ fn mapped_keeps_everything_though_one_file_alone_is_mapped() {
 fn dest_keeps_everything_while_a_destroyed_segment_is_still_attached() {
     let mut crashed = crashed();
     crashed.look.change(|look| {
-        look.segments.rows_mut()[0] =
-            Row { key: 0, mode: 0o600 | MODE_DEST, nattch: 1, ..row(&crashed.main) }
+        look.segments.rows_mut()[0] = Row {
+            perm: IpcPerm { key: 0, mode: 0o600 | MODE_DEST, ..row(&crashed.main).perm },
+            nattch: 1,
+            ..row(&crashed.main)
+        }
     });
     assert_eq!(crashed.reason(1), Some(Reason::Dest));
     assert!(matches!(crashed.reason(3), Some(Reason::InstanceHeld(_))));

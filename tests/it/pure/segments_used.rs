@@ -9,6 +9,7 @@ use shmwarden::ledger::record::{Claim, End, Engine, How, Record, Role, RunStart}
 use shmwarden::ledger::{Book, OwnFile};
 use shmwarden::object::{Identity, Key, ProcessRef, Segment};
 use shmwarden::snapshot::{Process, Snapshot, Table, ticks_a_second};
+use shmwarden::sys::IpcPerm;
 use shmwarden::sys::shm::Row;
 
 use super::make::{
@@ -124,12 +125,12 @@ fn what_a_stranger_used_last_stays_while_one_lives_who_may() {
     let elsewhere = with(late(0, 3), neighbour()).with(|look| look.place = in_pids("id:99"));
     assert_eq!(code(&story, &elsewhere), "used-since");
     assert_eq!(code(&story, &with(late(SERVER.pid, 3), neighbour())), "removed", "its own");
-    let private = Row { key: 0, ..late(USER, 3) };
+    let private = Row { perm: IpcPerm { key: 0, ..late(USER, 3).perm }, ..late(USER, 3) };
     let unnamed = dead_with(generic(1), Segment { key: Key(0), ..segment(0) });
     assert_eq!(code(&unnamed, &with(private, neighbour())), "removed", "nobody finds it");
     let other = || vec![Process { uids: Some([OTHER_UID; 4]), ..started(USER + 1, 2) }];
     assert_eq!(code(&story, &with(late(USER, 3), other())), "removed");
-    let open = Row { mode: 0o666, ..late(USER, 3) };
+    let open = Row { perm: IpcPerm { mode: 0o666, ..late(USER, 3).perm }, ..late(USER, 3) };
     assert_eq!(code(&story, &with(open, other())), "used-since");
     let set =
         with(late(USER, 0), neighbour()).with(|look| look.clock_ahead_ms = ahead_ms() + 60_000);
@@ -228,8 +229,10 @@ fn a_living_instances_ledger_keeps_what_it_has_as_used() {
     let later = Process { process: started(SERVER.pid, 900).process, ..server };
     assert!(!says(&peer(None), UID, &with(used(USER, 3), vec![later])), "another process");
     assert!(!says(&peer(None), OTHER_UID, &alive), "whose owner may not attach it");
-    let open =
-        with(Row { mode: 0o666, ..used(USER, 3) }, alive.processes.seen().cloned().collect());
+    let open = with(
+        Row { perm: IpcPerm { mode: 0o666, ..used(USER, 3).perm }, ..used(USER, 3) },
+        alive.processes.seen().cloned().collect(),
+    );
     assert!(says(&peer(None), OTHER_UID, &open));
     let another =
         with(Row { bytes: 1, ..used(USER, 3) }, alive.processes.seen().cloned().collect());
@@ -283,7 +286,10 @@ fn a_copy_of_the_ledger_is_no_other_instance_and_the_ledger_is_one_to_its_copy()
 #[test]
 fn another_ledgers_claim_counts_where_its_owner_may_remove_it() {
     let server = Process { process: SERVER, ..process(SERVER.pid, SERVER.start) };
-    let open = with(Row { mode: 0o666, ..used(USER, 3) }, vec![server]);
+    let open = with(
+        Row { perm: IpcPerm { mode: 0o666, ..used(USER, 3).perm }, ..used(USER, 3) },
+        vec![server],
+    );
     let story = Story::of(generic(1)).object(1, Role::Other, shm(&segment(0)));
     assert!(elsewhere(Some(&story), UID, &open).is_some());
     assert!(elsewhere(Some(&story), OTHER_UID, &open).is_none());
@@ -293,7 +299,8 @@ fn another_ledgers_claim_counts_where_its_owner_may_remove_it() {
 fn an_unread_ledger_counts_for_what_lets_its_owner_in_while_one_of_its_lives() {
     let other = || vec![Process { uids: Some([OTHER_UID; 4]), ..started(USER + 1, 2) }];
     let closed = with(used(USER, 3), other());
-    let open = with(Row { mode: 0o666, ..used(USER, 3) }, other());
+    let open =
+        with(Row { perm: IpcPerm { mode: 0o666, ..used(USER, 3).perm }, ..used(USER, 3) }, other());
     assert!(elsewhere(None, OTHER_UID, &closed).is_none());
     assert!(elsewhere(None, 0, &closed).is_none(), "its mode does not let root in");
     let reason = elsewhere(None, OTHER_UID, &open).unwrap();

@@ -42,17 +42,17 @@ fn a_queue_says_what_is_lost_with_it() {
 fn a_set_that_differs_in_one_part_of_its_identity_is_another_one() {
     type Change = fn(&mut sem::Row);
     let changes: [(&str, Change); 4] = [
-        ("key", |row| row.key += 1),
+        ("key", |row| row.perm.key += 1),
         ("number of semaphores", |row| row.members += 1),
-        ("creator uid", |row| row.creator_uid = OTHER_UID),
-        ("creator gid", |row| row.creator_gid += 1),
+        ("creator uid", |row| row.perm.creator_uid = OTHER_UID),
+        ("creator gid", |row| row.perm.creator_gid += 1),
     ];
     for (what, change) in changes {
         let look = with_set(|set| change(&mut set.row));
         assert_eq!(reason(&crashed().book, &look, 1), Some(Reason::Changed(what)));
     }
     assert_eq!(set_code(&with_set(|set| set.row.id += 1)), "gone");
-    let chowned = |set: &mut Set| (set.row.uid, set.row.mode) = (OTHER_UID, 0o666);
+    let chowned = |set: &mut Set| (set.row.perm.uid, set.row.perm.mode) = (OTHER_UID, 0o666);
     assert_eq!(set_code(&with_set(chowned)), "removed");
 }
 
@@ -60,9 +60,9 @@ fn a_set_that_differs_in_one_part_of_its_identity_is_another_one() {
 fn a_queue_that_differs_in_one_part_of_its_identity_is_another_one() {
     type Change = fn(&mut msg::Row);
     let changes: [(&str, Change); 3] = [
-        ("key", |row| row.key += 1),
-        ("creator uid", |row| row.creator_uid = OTHER_UID),
-        ("creator gid", |row| row.creator_gid += 1),
+        ("key", |row| row.perm.key += 1),
+        ("creator uid", |row| row.perm.creator_uid = OTHER_UID),
+        ("creator gid", |row| row.perm.creator_gid += 1),
     ];
     for (what, change) in changes {
         assert_eq!(reason(&crashed().book, &with_queue(change), 2), Some(Reason::Changed(what)));
@@ -145,7 +145,7 @@ fn what_nobody_saw_appear_is_a_suspect_and_no_object() {
     assert!(codes(before, &both()).is_empty(), "there before the server was");
     let mut others = both();
     others.change(|look| look.sets.rows_mut()[0].members = Some(operated_by(&[8000])));
-    others.change(|look| look.queues.rows_mut()[0].creator_uid = OTHER_UID);
+    others.change(|look| look.queues.rows_mut()[0].perm.creator_uid = OTHER_UID);
     assert!(codes(generic(1), &others).is_empty());
     let (found, suspects) = attribute::after_death(&Story::of(generic(1)).book, &both());
     assert_eq!(found, []);

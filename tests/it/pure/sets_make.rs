@@ -7,7 +7,7 @@ use shmwarden::object::{Identity, Key, ProcessRef, Queue, SemaphoreSet};
 use shmwarden::snapshot::tables::{Set, queue_identity};
 use shmwarden::snapshot::{Process, Snapshot, Table};
 use shmwarden::sys::sem::Members;
-use shmwarden::sys::{msg, sem};
+use shmwarden::sys::{IpcPerm, msg, sem};
 
 use super::make::{Change, GID, SERVER, UID, generic, look, seconds};
 use super::story::{Story, reason, reason_among, settle};
@@ -30,12 +30,14 @@ pub fn set() -> SemaphoreSet {
 pub fn set_now() -> Set {
     let row = sem::Row {
         id: 3,
-        key: 0x00f4_2401,
-        mode: 0o600,
-        uid: UID,
-        gid: GID,
-        creator_uid: UID,
-        creator_gid: GID,
+        perm: IpcPerm {
+            key: 0x00f4_2401,
+            mode: 0o600,
+            uid: UID,
+            gid: GID,
+            creator_uid: UID,
+            creator_gid: GID,
+        },
         members: 17,
         otime: seconds(30),
         ctime: seconds(20),
@@ -50,12 +52,14 @@ pub fn operated_by(operators: &[i32]) -> Members {
 pub fn queue_now() -> msg::Row {
     msg::Row {
         id: 5,
-        key: 0x00f4_2402,
-        mode: 0o600,
-        uid: UID,
-        gid: GID,
-        creator_uid: UID,
-        creator_gid: GID,
+        perm: IpcPerm {
+            key: 0x00f4_2402,
+            mode: 0o600,
+            uid: UID,
+            gid: GID,
+            creator_uid: UID,
+            creator_gid: GID,
+        },
         messages: 2,
         bytes: 700,
         last_sender: SERVER.pid,

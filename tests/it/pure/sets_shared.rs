@@ -32,8 +32,8 @@ fn of_uid(uid: u32) -> Caller {
 fn beside(other: Caller, mode: u32) -> (&'static str, &'static str) {
     let mut look = with(both(), process(STRANGER.pid, STRANGER.start));
     look.change(|look| look.callers = Table::Whole(vec![other]));
-    look.change(|look| look.sets.rows_mut()[0].row.mode = mode);
-    look.change(|look| look.queues.rows_mut()[0].mode = mode);
+    look.change(|look| look.sets.rows_mut()[0].row.perm.mode = mode);
+    look.change(|look| look.queues.rows_mut()[0].perm.mode = mode);
     codes_of(&crashed(), &look)
 }
 
@@ -68,7 +68,7 @@ fn what_is_roots_stays_while_another_process_of_roots_lives() {
     let code = |callers: Vec<Caller>| {
         let mut look = with(both(), process(STRANGER.pid, STRANGER.start));
         look.change(|look| look.callers = Table::Whole(callers));
-        look.change(|look| look.sets.rows_mut()[0].row.uid = 0);
+        look.change(|look| look.sets.rows_mut()[0].row.perm.uid = 0);
         set_code(&look)
     };
     assert_eq!(code(vec![of_uid(0)]), "others-may-use");
@@ -95,7 +95,7 @@ fn what_has_no_key_goes_by_who_used_it() {
         Story::of(generic(1)).object(1, Role::Other, Identity::Sem(known)).end(1, End::Signal(9));
     let mut look = with(both(), process(STRANGER.pid, STRANGER.start));
     look.change(|look| look.callers = Table::Whole(vec![of_uid(UID)]));
-    look.change(|look| look.sets.rows_mut()[0].row.key = 0);
+    look.change(|look| look.sets.rows_mut()[0].row.perm.key = 0);
     assert_eq!(reason(&story.book, &look, 1), None);
     look.change(|look| look.sets.rows_mut()[0].members = Some(operated_by(&[STRANGER.pid])));
     assert_eq!(reason(&story.book, &look, 1).unwrap().code(), "last-user-lives");

@@ -108,7 +108,7 @@ fn who_may_not_be_asked_counts_as_a_user() {
 #[test]
 fn a_process_that_may_wait_for_a_queue_and_may_not_be_asked_keeps_it() {
     let unasked = |uid, mode| {
-        let mut look = with_queue(|row| row.mode = mode);
+        let mut look = with_queue(|row| row.perm.mode = mode);
         let waits = Waits { blocked: vec![], unasked: vec![8000] };
         look.change(|look| look.waits = Some(waits));
         let other = Process { uids: Some([uid; 4]), ..closed(8000, "client") };

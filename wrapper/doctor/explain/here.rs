@@ -51,7 +51,7 @@ impl Scene<'_> {
                 let key_now = one.subject.key();
                 let is_marked = match one.subject {
                     // `SHM_DEST`: marked as destroyed, its key reads 0.
-                    Subject::Shm(row) => row.mode & 0o1000 != 0 && key_now == Some(0),
+                    Subject::Shm(row) => row.perm.mode & 0o1000 != 0 && key_now == Some(0),
                     _ => false,
                 };
                 one.subject.id() == Some(id) && (key_now == key || is_marked)
@@ -119,17 +119,17 @@ impl Scene<'_> {
             Subject::Shm(row) => format!(
                 "segment {} (key {}) is there: {size}of {owner}, nattch {}",
                 row.id,
-                hex(row.key),
+                hex(row.perm.key),
                 row.nattch
             ),
             Subject::Sem(set) => format!(
                 "semaphore set {} (key {}) is there: {} semaphores, of {owner}",
                 set.row.id,
-                hex(set.row.key),
+                hex(set.row.perm.key),
                 set.row.members
             ),
             Subject::Msg(row) => {
-                format!("queue {} (key {}) is there: of {owner}", row.id, hex(row.key))
+                format!("queue {} (key {}) is there: of {owner}", row.id, hex(row.perm.key))
             }
             Subject::Posix(file) => {
                 format!("/dev/shm/{} is there: {size}of {owner}", (self.safe)(&file.name.lossy()))

@@ -14,9 +14,9 @@ use shmwarden::snapshot::tables::{ListedFile, Set};
 use shmwarden::snapshot::uses::{Found, Waits, WaitsFor};
 use shmwarden::snapshot::{Mapped, Process, Seen, Table};
 use shmwarden::sys::files::FileFacts;
-use shmwarden::sys::msg;
 use shmwarden::sys::sem::{self, Members};
 use shmwarden::sys::shm::{MODE_DEST, MODE_LOCKED, Row};
+use shmwarden::sys::{IpcPerm, msg};
 
 use super::make::{self, Change};
 use super::story::{Crashed, Story, crashed};
@@ -102,9 +102,17 @@ fn segments(main: &Segment) -> Vec<Row> {
     let of_root = Segment { creator_uid: 0, creator_gid: 0, ..make::segment(4) };
     vec![
         make::row(main),
-        Row { nattch: 1, mode: MODE_LOCKED | 0o640, ..make::row(&of(LIVING, 1)) },
+        Row {
+            perm: IpcPerm { mode: MODE_LOCKED | 0o640, ..make::row(&of(LIVING, 1)).perm },
+            nattch: 1,
+            ..make::row(&of(LIVING, 1))
+        },
         Row { nattch: 3, ..make::row(&private(2)) },
-        Row { key: 0, mode: MODE_DEST | 0o600, nattch: 1, ..make::row(&make::segment(3)) },
+        Row {
+            perm: IpcPerm { key: 0, mode: MODE_DEST | 0o600, ..make::row(&make::segment(3)).perm },
+            nattch: 1,
+            ..make::row(&make::segment(3))
+        },
         Row { nattch: 1, creator_pid: USER.pid, ..make::row(&of_root) },
         make::row(&Segment { creator_pid: 4999, ..make::segment(5) }),
         Row { nattch: 1, ..make::row(&of(OUTLIVED, 6)) },
@@ -191,12 +199,14 @@ fn listed(file: &ShmFile) -> ListedFile {
 fn set() -> Set {
     let row = sem::Row {
         id: 3,
-        key: 0x00f4_2403,
-        mode: 0o600,
-        uid: make::UID,
-        gid: make::GID,
-        creator_uid: make::UID,
-        creator_gid: make::GID,
+        perm: IpcPerm {
+            key: 0x00f4_2403,
+            mode: 0o600,
+            uid: make::UID,
+            gid: make::GID,
+            creator_uid: make::UID,
+            creator_gid: make::GID,
+        },
         members: 17,
         otime: make::seconds(20),
         ctime: make::seconds(10),
@@ -208,12 +218,14 @@ fn set() -> Set {
 fn queue() -> msg::Row {
     msg::Row {
         id: 4,
-        key: 0x00f4_2404,
-        mode: 0o600,
-        uid: make::UID,
-        gid: make::GID,
-        creator_uid: make::UID,
-        creator_gid: make::GID,
+        perm: IpcPerm {
+            key: 0x00f4_2404,
+            mode: 0o600,
+            uid: make::UID,
+            gid: make::GID,
+            creator_uid: make::UID,
+            creator_gid: make::GID,
+        },
         messages: 2,
         bytes: 300,
         last_sender: USER.pid,

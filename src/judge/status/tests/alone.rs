@@ -5,8 +5,8 @@ use super::make::{
 };
 use crate::judge::status::Status::{Idle, Orphan, Unrecorded};
 use crate::snapshot::{Mapped, Seen, Sight, Snapshot, Table};
-use crate::sys::msg;
 use crate::sys::shm::{MODE_DEST, Row};
+use crate::sys::{IpcPerm, msg};
 
 fn and(mut look: Snapshot, process: crate::snapshot::Process) -> Snapshot {
     look.change(|look| look.processes.add(process));
@@ -37,7 +37,7 @@ fn a_creator_that_may_live_makes_no_orphan() {
 fn what_is_attached_or_marked_is_no_orphan() {
     let attached = Row { nattch: 2, ..row(1) };
     assert_eq!(alone(&with(vec![attached], vec![])), (Unrecorded, "attached"));
-    let dest = Row { mode: MODE_DEST, nattch: 1, ..row(1) };
+    let dest = Row { perm: IpcPerm { mode: MODE_DEST, ..row(1).perm }, nattch: 1, ..row(1) };
     assert_eq!(alone(&with(vec![dest], vec![])), (Unrecorded, "dest"));
 }
 
@@ -98,12 +98,14 @@ fn a_set_is_in_use_by_waiters_and_by_its_last_operator() {
 fn a_queue_is_in_use_by_its_last_sender_and_receiver() {
     let queue = |last_sender, stime| msg::Row {
         id: 1,
-        key: 5,
-        mode: 0o600,
-        uid: UID,
-        gid: UID,
-        creator_uid: UID,
-        creator_gid: UID,
+        perm: IpcPerm {
+            key: 5,
+            mode: 0o600,
+            uid: UID,
+            gid: UID,
+            creator_uid: UID,
+            creator_gid: UID,
+        },
         messages: 1,
         bytes: 10,
         last_sender,

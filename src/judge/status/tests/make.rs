@@ -13,6 +13,7 @@ use crate::snapshot::opened::Opened;
 use crate::snapshot::tables::{ListedFile, MembersAsked, Set};
 use crate::snapshot::uses::Waits;
 use crate::snapshot::{Mapped, Process, Seen, Sight, Snapshot, Table, Tables, identity_of};
+use crate::sys::IpcPerm;
 use crate::sys::files::FileFacts;
 use crate::sys::sem::{self, Members};
 use crate::sys::shm::Row;
@@ -117,13 +118,15 @@ pub(super) fn server() -> Process {
 pub(super) fn row(id: i32) -> Row {
     Row {
         id,
-        key: 0x00f4_2401,
-        mode: 0o600,
+        perm: IpcPerm {
+            key: 0x00f4_2401,
+            mode: 0o600,
+            uid: UID,
+            gid: UID,
+            creator_uid: UID,
+            creator_gid: UID,
+        },
         bytes: 4096,
-        uid: UID,
-        gid: UID,
-        creator_uid: UID,
-        creator_gid: UID,
         creator_pid: SERVER.pid,
         last_pid: SERVER.pid,
         nattch: 0,
@@ -137,12 +140,14 @@ pub(super) fn row(id: i32) -> Row {
 pub(super) fn set(operators: &[i32]) -> Set {
     let row = sem::Row {
         id: 3,
-        key: 0,
-        mode: 0o600,
-        uid: UID,
-        gid: UID,
-        creator_uid: UID,
-        creator_gid: UID,
+        perm: IpcPerm {
+            key: 0,
+            mode: 0o600,
+            uid: UID,
+            gid: UID,
+            creator_uid: UID,
+            creator_gid: UID,
+        },
         members: 17,
         otime: 1_799_999_000,
         ctime: 1_799_999_000,

@@ -8,6 +8,7 @@ use crate::judge::status::{Account, Status, statuses};
 use crate::ledger::record::{End, Engine, How, Record, Role};
 use crate::object::{Identity, Place, ProcessRef};
 use crate::snapshot::{Mapped, Table, identity_of};
+use crate::sys::IpcPerm;
 use crate::sys::shm::MODE_DEST;
 
 #[test]
@@ -48,8 +49,12 @@ fn what_may_be_a_dead_servers_is_not_offered_as_an_orphan() {
 
 #[test]
 fn what_may_be_on_a_list_that_only_sweep_reads_is_no_orphan() {
-    let control = crate::sys::shm::Row { key: 9, ..row(1) };
-    let listed = crate::sys::shm::Row { key: 10, creator_pid: 77, ..row(2) };
+    let control = crate::sys::shm::Row { perm: IpcPerm { key: 9, ..row(1).perm }, ..row(1) };
+    let listed = crate::sys::shm::Row {
+        perm: IpcPerm { key: 10, ..row(2).perm },
+        creator_pid: 77,
+        ..row(2)
+    };
     let list = Identity::Shm(identity_of(&control));
     let story = Story::begin().recorded_as(Role::Control, list);
     let mut story = story.ended(End::Signal(9));
@@ -67,7 +72,11 @@ fn while_one_object_is_held_all_of_the_instance_stay() {
     let look = with(vec![row(1), held], vec![]);
     let expected = [(Status::Held, "instance-held"), (Status::Held, "attached")];
     assert_eq!(words(&story, &look), expected);
-    let dest = crate::sys::shm::Row { mode: 0o600 | MODE_DEST, key: 0, nattch: 1, ..row(2) };
+    let dest = crate::sys::shm::Row {
+        perm: IpcPerm { mode: 0o600 | MODE_DEST, key: 0, ..row(2).perm },
+        nattch: 1,
+        ..row(2)
+    };
     let look = with(vec![dest], vec![]);
     assert_eq!(words(&story, &look), [(Status::Held, "dest")]);
 }

@@ -7,6 +7,7 @@ use crate::judge::status::{Account, Status, Unlooked, Whose, statuses};
 use crate::ledger::record::End;
 use crate::object::Identity;
 use crate::snapshot::{Snapshot, Table, identity_of};
+use crate::sys::IpcPerm;
 use crate::sys::shm::Row;
 
 fn unlooked(whose: Whose) -> Unlooked {
@@ -40,7 +41,8 @@ fn a_users_place_casts_doubt_on_that_users_objects_alone() {
     let (verdict, code, text) = said(&look, &[], Whose::User(UID + 1));
     assert_eq!((verdict, code), (Status::Orphan, "creator-dead"));
     assert!(text.starts_with("in no ledger; "), "{text}");
-    let of_creator = Row { uid: UID + 2, creator_uid: UID + 1, ..row(1) };
+    let of_creator =
+        Row { perm: IpcPerm { uid: UID + 2, creator_uid: UID + 1, ..row(1).perm }, ..row(1) };
     let (_, code, _) = said(&with(vec![of_creator], vec![]), &[], Whose::User(UID + 1));
     assert_eq!(code, "ledger-unread");
 }
@@ -83,7 +85,7 @@ fn what_a_ledger_says_of_objects_that_its_owner_could_not_remove_counts_for_noth
 #[test]
 fn the_word_of_a_user_on_what_is_used_counts_where_he_may_use_it() {
     let code = |mode: u32| {
-        let look = with(vec![Row { mode, ..row(1) }], vec![]);
+        let look = with(vec![Row { perm: IpcPerm { mode, ..row(1).perm }, ..row(1) }], vec![]);
         let mut account = Story::begin().ended(End::Signal(9)).account(&look);
         account.book.used.push((1, Identity::Shm(identity_of(&row(1)))));
         account.source = (PathBuf::from("/home/u/a.ledger"), UID + 1);

@@ -10,7 +10,7 @@ use shmwarden::attribute::sets::{queue_differs, set_differs};
 use shmwarden::judge::{Evidence, Holder, Reason, differs};
 use shmwarden::object::{Identity, ProcessRef, Queue, SemaphoreSet};
 use shmwarden::snapshot::Sight;
-use shmwarden::sys::{msg, sem, shm::Row};
+use shmwarden::sys::{IpcPerm, msg, sem, shm::Row};
 
 use super::make;
 
@@ -89,12 +89,14 @@ fn listed_file() -> String {
 fn set_row() -> sem::Row {
     sem::Row {
         id: 3,
-        key: 0x00f4_2403,
-        mode: 0o600,
-        uid: make::UID,
-        gid: make::GID,
-        creator_uid: make::UID,
-        creator_gid: make::GID,
+        perm: IpcPerm {
+            key: 0x00f4_2403,
+            mode: 0o600,
+            uid: make::UID,
+            gid: make::GID,
+            creator_uid: make::UID,
+            creator_gid: make::GID,
+        },
         members: 17,
         otime: 0,
         ctime: make::seconds(10),
@@ -104,12 +106,14 @@ fn set_row() -> sem::Row {
 fn queue_row() -> msg::Row {
     msg::Row {
         id: 4,
-        key: 0x00f4_2404,
-        mode: 0o600,
-        uid: make::UID,
-        gid: make::GID,
-        creator_uid: make::UID,
-        creator_gid: make::GID,
+        perm: IpcPerm {
+            key: 0x00f4_2404,
+            mode: 0o600,
+            uid: make::UID,
+            gid: make::GID,
+            creator_uid: make::UID,
+            creator_gid: make::GID,
+        },
         messages: 0,
         bytes: 0,
         last_sender: 0,
@@ -141,27 +145,27 @@ fn differences() -> BTreeSet<&'static str> {
     let known = make::segment(0);
     let row = make::row(&known);
     let rows = [
-        Row { key: 1, ..row.clone() },
+        Row { perm: IpcPerm { key: 1, ..row.perm }, ..row.clone() },
         Row { bytes: 1, ..row.clone() },
-        Row { creator_uid: 1, ..row.clone() },
-        Row { creator_gid: 1, ..row.clone() },
+        Row { perm: IpcPerm { creator_uid: 1, ..row.perm }, ..row.clone() },
+        Row { perm: IpcPerm { creator_gid: 1, ..row.perm }, ..row.clone() },
         Row { creator_pid: 1, ..row.clone() },
         Row { ctime: 1, ..row.clone() },
     ];
     let segments = rows.iter().map(|row| differs(&known, row, true));
     let row = set_row();
     let rows = [
-        sem::Row { key: 1, ..row.clone() },
+        sem::Row { perm: IpcPerm { key: 1, ..row.perm }, ..row.clone() },
         sem::Row { members: 1, ..row.clone() },
-        sem::Row { creator_uid: 1, ..row.clone() },
-        sem::Row { creator_gid: 1, ..row.clone() },
+        sem::Row { perm: IpcPerm { creator_uid: 1, ..row.perm }, ..row.clone() },
+        sem::Row { perm: IpcPerm { creator_gid: 1, ..row.perm }, ..row.clone() },
     ];
     let sets = rows.iter().map(|row| set_differs(&known_set(), row));
     let row = queue_row();
     let rows = [
-        msg::Row { key: 1, ..row.clone() },
-        msg::Row { creator_uid: 1, ..row.clone() },
-        msg::Row { creator_gid: 1, ..row.clone() },
+        msg::Row { perm: IpcPerm { key: 1, ..row.perm }, ..row.clone() },
+        msg::Row { perm: IpcPerm { creator_uid: 1, ..row.perm }, ..row.clone() },
+        msg::Row { perm: IpcPerm { creator_gid: 1, ..row.perm }, ..row.clone() },
     ];
     let queues = rows.iter().map(|row| queue_differs(&known_queue(), row));
     let all: Vec<Option<&'static str>> = segments.chain(sets).chain(queues).collect();

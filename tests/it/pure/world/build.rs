@@ -23,7 +23,7 @@ use shmwarden::snapshot::uses::{Found, Waits, WaitsFor};
 use shmwarden::snapshot::{self, DataDirectory, Seen, Snapshot, Table, Tables};
 use shmwarden::sys::files::FileFacts;
 use shmwarden::sys::sem::Members;
-use shmwarden::sys::{msg, sem, shm};
+use shmwarden::sys::{IpcPerm, msg, sem, shm};
 
 use super::{
     Claim, Content, End, Engine, How, Kind, Ledger, Line, Look, Mapped, Named, Outcome, Process,
@@ -247,13 +247,15 @@ fn listed(thing: &Thing) -> ListedFile {
 fn segment(thing: &Thing) -> shm::Row {
     shm::Row {
         id: thing.id,
-        key: if thing.is_dest { 0 } else { thing.key },
-        mode: thing.mode | if thing.is_dest { shm::MODE_DEST } else { 0 },
+        perm: IpcPerm {
+            key: if thing.is_dest { 0 } else { thing.key },
+            mode: thing.mode | if thing.is_dest { shm::MODE_DEST } else { 0 },
+            uid: thing.uid,
+            gid: thing.gid,
+            creator_uid: thing.creator_uid,
+            creator_gid: thing.creator_gid,
+        },
         bytes: thing.bytes,
-        uid: thing.uid,
-        gid: thing.gid,
-        creator_uid: thing.creator_uid,
-        creator_gid: thing.creator_gid,
         creator_pid: thing.creator_pid,
         last_pid: thing.users[0],
         nattch: thing.nattch,
@@ -266,12 +268,14 @@ fn segment(thing: &Thing) -> shm::Row {
 fn set(thing: &Thing) -> Set {
     let row = sem::Row {
         id: thing.id,
-        key: thing.key,
-        mode: thing.mode,
-        uid: thing.uid,
-        gid: thing.gid,
-        creator_uid: thing.creator_uid,
-        creator_gid: thing.creator_gid,
+        perm: IpcPerm {
+            key: thing.key,
+            mode: thing.mode,
+            uid: thing.uid,
+            gid: thing.gid,
+            creator_uid: thing.creator_uid,
+            creator_gid: thing.creator_gid,
+        },
         members: thing.bytes,
         otime: thing.times[0],
         ctime: thing.ctime,
@@ -284,12 +288,14 @@ fn set(thing: &Thing) -> Set {
 fn queue(thing: &Thing) -> msg::Row {
     msg::Row {
         id: thing.id,
-        key: thing.key,
-        mode: thing.mode,
-        uid: thing.uid,
-        gid: thing.gid,
-        creator_uid: thing.creator_uid,
-        creator_gid: thing.creator_gid,
+        perm: IpcPerm {
+            key: thing.key,
+            mode: thing.mode,
+            uid: thing.uid,
+            gid: thing.gid,
+            creator_uid: thing.creator_uid,
+            creator_gid: thing.creator_gid,
+        },
         messages: 2,
         bytes: thing.bytes,
         last_sender: thing.users[0],
