@@ -56,10 +56,15 @@ fn from_live_to_stale(settings: &[(&str, &str)]) {
     let left = list();
     assert_eq!(left.len(), running.len());
     // A list in a file is read; one in a segment would have to be attached, so what it names and
-    // the launcher had not written down yet may be stale.
+    // the launcher had not written down yet may be stale, and so may what a session made and
+    // another, which no look saw, used last.
     let in_file = settings.iter().all(|(name, _)| *name != "dynamic_shared_memory_type");
     let is_known = |one: &Value| one["verdict"] == "stale";
-    let may_be = |one: &Value| !in_file && one["reason_code"] == "perhaps-listed";
+    let may_be = |one: &Value| {
+        let of_session = one["creator"]["pid"] != server;
+        let reason = &one["reason_code"];
+        !in_file && (reason == "perhaps-listed" || (of_session && reason == "used-since"))
+    };
     assert!(left.iter().all(|one| is_known(one) || may_be(one)), "{left:#?}");
     assert!(left.iter().any(is_known));
 

@@ -6,8 +6,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
+
 use super::matrix::Kind;
-use crate::support::processes::Process;
+use crate::support::processes::{self, Process};
 use crate::support::skip::skip_without_strace;
 use crate::support::waiting::wait_until;
 
@@ -94,11 +96,7 @@ impl Hold {
         let mut strace = Command::new("strace");
         strace.args(more).args(self.options(file)).arg("-p").arg(pid.to_string());
         let process = Process::spawn(strace.stdin(Stdio::null()).stderr(Stdio::null()));
-        wait_until("strace is attached", PATIENCE, || {
-            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-            let tracer = format!("TracerPid:\t{}\n", process.pid());
-            status.contains(&tracer)
-        });
+        wait_until("strace is attached", PATIENCE, || tracer_of(pid) == Some(process.pid()));
         process
     }
 
@@ -116,4 +114,18 @@ impl Hold {
             text.lines().any(is_it)
         });
     }
+}
+
+/// Ends what holds a process and everything below it: their calls go on at once, and are not
+/// traced any more.
+pub fn let_go(pid: i32) {
+    let tracers = processes::descendants(pid).into_iter().chain([pid]).filter_map(tracer_of);
+    tracers.for_each(|tracer| processes::kill(tracer, Signal::SIGKILL));
+}
+
+/// Returns the pid of a process's tracer, if it has one.
+pub fn tracer_of(pid: i32) -> Option<i32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:\t"))?;
+    tracer.parse().ok().filter(|tracer| *tracer != 0)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::asked::Asked;
 use super::instance::{Instance, need_to_look_into_others, outcomes};
 use super::sets::KEY;
-use super::sets_raced::{Crash, INTENT, said};
+use super::sets_raced::{Crash, INTENT, said_when_let_go};
 use crate::database::strace::{Hold, Point};
 use crate::support::holders::{self, NUMBERS};
 use crate::support::objects::{segment, segments, shm_files};
@@ -24,7 +24,7 @@ fn who_attaches_between_decision_and_removal_keeps_the_segment() {
         let crash = crashed();
         let sweep = crash.sweep_held(Point::After, INTENT, "intent");
         let holder = holders::attach(User::Server, crash.id);
-        let (code, object) = said(sweep);
+        let (code, object) = said_when_let_go(sweep);
         assert_eq!((code, &object["outcome"]), (Some(0), &"kept".into()), "{object}");
         assert_eq!(object["reason_code"], "attached", "{object}");
         assert_eq!((crash.instance.count("intent"), crash.instance.count("outcome")), (1, 1));
@@ -47,7 +47,7 @@ fn who_attaches_just_before_the_removal_is_reported_and_keeps_the_memory() {
         let (sweep, file) = crash.sweep_traced(&hold);
         hold.wait(&file);
         let holder = holders::attach(User::Server, crash.id);
-        let (code, object) = said(sweep);
+        let (code, object) = said_when_let_go(sweep);
         assert_eq!((code, &object["outcome"]), (Some(74), &"raced".into()), "{object}");
         assert!(object["reason"].as_str().unwrap().contains("last detach"), "{object}");
         assert_eq!(object["holders"][0]["pid"], holder.pid());
@@ -82,7 +82,7 @@ fn who_maps_a_file_between_decision_and_removal_keeps_it() {
         assert_eq!(left.len(), 1);
         let sweep = crash.sweep_held(Point::After, INTENT, "intent");
         let holder = holders::map(User::Server, "mapped");
-        let (code, object) = said(sweep);
+        let (code, object) = said_when_let_go(sweep);
         assert_eq!((code, &object["outcome"]), (Some(0), &"kept".into()), "{object}");
         assert_eq!(object["reason_code"], "mapped", "{object}");
         assert_eq!(object["holders"][0]["pid"], holder.pid(), "{object}");

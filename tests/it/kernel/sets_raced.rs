@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::asked::Asked;
 use super::instance::{Instance, SOON, outcomes};
 use super::sets::wait_blocked;
-use crate::database::strace::{Hold, Point};
+use crate::database::strace::{Hold, Point, let_go};
 use crate::support::calls::{is_queue, is_set};
 use crate::support::holders;
 use crate::support::objects::segment;
@@ -47,17 +47,15 @@ impl Crash {
         Crash { instance, id }
     }
 
-    /// A sweep that is held at this write to the ledger, long enough for a process to start and
-    /// wait for something.
+    /// A sweep that is held at this write to the ledger until it is let go.
     pub fn sweep_held(&self, point: Point, line: u32, says: &'static str) -> Process {
-        let held = Duration::from_secs(6);
-        let hold = Hold { calls: "pwrite64", point, when: Some(line), says, held };
+        let hold = Hold { when: Some(line), says, ..Hold::first("pwrite64", point) };
         let (sweep, file) = self.sweep_traced(&hold);
         hold.wait(&file);
         sweep
     }
 
-    /// A sweep under `strace`, and what that writes.
+    /// A sweep under `strace`, whose parent it is not, and what that writes.
     pub fn sweep_traced(&self, hold: &Hold) -> (Process, PathBuf) {
         let file = sandbox::scratch().join(format!("strace{}{}", hold.calls, self.id));
         User::Server.own(&{
@@ -67,7 +65,9 @@ impl Crash {
         let mut words =
             warden::prefix(&["sweep", "--json", "--include-clean", self.instance.path()]);
         words.pop();
-        let mut command = hold.command(User::Server.command("strace"), &file, &words);
+        let mut strace = User::Server.command("strace");
+        strace.arg("-D");
+        let mut command = hold.command(strace, &file, &words);
         let sweep = Process::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()));
         (sweep, file)
     }
@@ -81,11 +81,17 @@ pub fn said(mut sweep: Process) -> (Option<i32>, Value) {
     (sweep.wait(SOON).code(), document["ledgers"][0]["objects"][0].clone())
 }
 
+/// The same of one that was held.
+pub fn said_when_let_go(sweep: Process) -> (Option<i32>, Value) {
+    let_go(sweep.pid());
+    said(sweep)
+}
+
 fn kill(sweep: &Process) {
-    for pid in processes::descendants(sweep.pid()) {
-        processes::kill(pid, Signal::SIGKILL);
-        processes::wait_end(pid, SOON);
-    }
+    let all = [processes::descendants(sweep.pid()), vec![sweep.pid()]].concat();
+    all.iter().for_each(|&pid| processes::kill(pid, Signal::SIGKILL));
+    let_go(sweep.pid());
+    all.iter().for_each(|&pid| processes::wait_end(pid, SOON));
 }
 
 #[test]
@@ -96,7 +102,7 @@ fn a_waiter_that_appears_between_decision_and_removal_is_reported_and_keeps_the_
         let mut waiter = Asked::stranger(User::Server);
         waiter.tell(&format!("op({}, 1, -1)", crash.id));
         wait_blocked(waiter.pid(), "sem");
-        let (code, object) = said(sweep);
+        let (code, object) = said_when_let_go(sweep);
         assert_eq!((code, &object["outcome"]), (Some(74), &"raced".into()), "{object}");
         assert_eq!(object["holders"][0]["pid"], waiter.pid());
         assert!(is_set(crash.id) && processes::lives(waiter.pid()));
@@ -114,7 +120,7 @@ fn a_receiver_that_appears_between_decision_and_removal_is_reported_and_keeps_th
         let mut receiver = Asked::stranger(User::Server);
         receiver.tell(&format!("my $m; msgrcv({}, $m, 100, 7, 0)", crash.id));
         wait_blocked(receiver.pid(), "msg");
-        let (code, object) = said(sweep);
+        let (code, object) = said_when_let_go(sweep);
         assert_eq!((code, &object["outcome"]), (Some(74), &"raced".into()), "{object}");
         assert!(is_queue(crash.id) && processes::lives(receiver.pid()));
         drop(receiver);
@@ -131,7 +137,7 @@ fn who_uses_a_set_between_decision_and_removal_is_reported_and_keeps_it() {
         let sweep = crash.sweep_held(Point::After, INTENT, "intent");
         let mut user = Asked::stranger(User::Server);
         user.ask(&format!("op({}, 0, -1)", crash.id));
-        let (code, object) = said(sweep);
+        let (code, object) = said_when_let_go(sweep);
         assert_eq!((code, &object["outcome"]), (Some(74), &"raced".into()), "{object}");
         assert!(is_set(crash.id));
         drop(user);
@@ -147,7 +153,7 @@ fn who_uses_a_queue_between_decision_and_removal_is_reported_and_keeps_it() {
         let sweep = crash.sweep_held(Point::After, INTENT, "intent");
         let mut user = Asked::stranger(User::Server);
         user.ask(&format!("put({}, 'more')", crash.id));
-        let (code, object) = said(sweep);
+        let (code, object) = said_when_let_go(sweep);
         assert_eq!((code, &object["outcome"]), (Some(74), &"raced".into()), "{object}");
         assert_eq!(object["holders"][0]["pid"], user.pid());
         assert!(is_queue(crash.id));
@@ -262,7 +268,7 @@ fn who_attaches_a_segment_between_decision_and_removal_keeps_it_as_it_is() {
         let before = segment(crash.id).unwrap();
         let sweep = crash.sweep_held(Point::After, INTENT, "intent");
         let holder = holders::attach(User::Server, crash.id);
-        let (code, object) = said(sweep);
+        let (code, object) = said_when_let_go(sweep);
         assert_eq!((code, &object["outcome"]), (Some(0), &"kept".into()), "{object}");
         let now = segment(crash.id).unwrap();
         assert_eq!((now.key, now.mode, now.nattch), (before.key, before.mode, 1));
