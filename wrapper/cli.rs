@@ -167,7 +167,8 @@ impl ValueEnum for EngineChoice {
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
         Some(match self {
-            Self::Auto => PossibleValue::new("auto").help("By the name of the program that runs"),
+            Self::Auto => PossibleValue::new("auto")
+                .help("By the name of the program that runs, or by what it writes"),
             Self::Named(engine) => PossibleValue::new(engine.name).help(engine.help),
         })
     }

@@ -17,6 +17,7 @@ impl Engine {
         data: None,
         starts_server: |_| true,
         main_header: postgres::main_header,
+        known_by_header: false,
         has_interlock: false,
         has_one_segment: false,
         lists_its_memory: false,

@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::object::FileRef;
+
 /// Every kind of server that this program knows, in the order in which people are told of them.
 pub const ENGINES: &[Engine] = &[Engine::GENERIC, Engine::POSTGRES, Engine::OPENGAUSS];
 
@@ -37,6 +39,9 @@ pub struct Facts {
     pub starts_server: fn(&[OsString]) -> bool,
     /// Reads what its main segment begins with; `None` where that is no header, or none yet.
     pub main_header: fn(&[u8]) -> Option<MainHeader>,
+    /// Its header is nobody else's, so that a server whose program has another name is known by it.
+    /// Not PostgreSQL's: what was made of that has the same header and other lists.
+    pub known_by_header: bool,
     /// It keeps its main segment attached in each of its processes for life, so that nattch 0 on it
     /// proves that none lives.
     pub has_interlock: bool,
@@ -179,6 +184,17 @@ pub fn recognise_among(engines: &[Engine], executable: &Path) -> Engine {
     let name = name.strip_suffix(b" (deleted)").unwrap_or(name);
     let is_its = |engine: &&Engine| engine.programs.iter().any(|its| its.as_bytes() == name);
     engines.iter().find(is_its).copied().unwrap_or(Engine::GENERIC)
+}
+
+/// Returns the kind of server that the header of a segment shows its maker to be, whatever its
+/// program is called: it names this process, and the directory that the process works in.
+#[must_use]
+pub fn known_by_header(bytes: &[u8], pid: i32, works_in: FileRef) -> Option<Engine> {
+    let is_its = |header: MainHeader| {
+        header.pid == pid && FileRef { dev: header.dev, ino: header.ino } == works_in
+    };
+    let mut engines = ENGINES.iter().copied().filter(|engine| engine.known_by_header);
+    engines.find(|engine| engine.main_header(bytes).is_some_and(is_its))
 }
 
 /// Returns what a segment begins with as each server that keeps its main segment attached reads it.

@@ -19,6 +19,7 @@ impl Engine {
         data: Some(command_line::DATA),
         starts_server: command_line::starts_server,
         main_header,
+        known_by_header: true,
         has_interlock: true,
         has_one_segment: true,
         lists_its_memory: false,

@@ -22,6 +22,7 @@ impl Engine {
         data: Some(command_line::DATA),
         starts_server: command_line::starts_server,
         main_header,
+        known_by_header: false,
         has_interlock: true,
         has_one_segment: false,
         lists_its_memory: true,

@@ -1,5 +1,7 @@
 //! Does anything of the instance live? Pure; what cannot be seen counts as alive.
 
+use std::os::unix::ffi::OsStrExt;
+
 use super::Policy;
 use super::evidence::{Evidence, Holder};
 use crate::attribute::is_here;
@@ -7,7 +9,7 @@ use crate::engine::{self, postgres};
 use crate::ledger::Book;
 use crate::ledger::book::{Recorded, Run, Standing};
 use crate::ledger::record::{Claim, How, Outcome, Role};
-use crate::object::{Bytes, Identity, ProcessRef};
+use crate::object::{Identity, ProcessRef};
 use crate::snapshot::tables::Set;
 use crate::snapshot::{Process, Seen, Snapshot};
 
@@ -223,7 +225,7 @@ fn is_server(claim: &Claim, process: &Process) -> bool {
             let same = claim
                 .executable
                 .as_ref()
-                .is_some_and(|known| Bytes::from(path.as_path()) == known.path);
+                .is_some_and(|known| is_same_program(path.as_os_str().as_bytes(), &known.path.0));
             same || engine::recognise(path) == claim.engine
         }
         Seen::Gone => false,
@@ -234,6 +236,15 @@ fn is_server(claim: &Claim, process: &Process) -> bool {
         _ => true,
     };
     program && directory
+}
+
+/// Checks that two paths are of one program: after an upgrade the kernel shows the file that a
+/// process runs as "gaussdb (deleted)".
+fn is_same_program(one: &[u8], other: &[u8]) -> bool {
+    fn bare(path: &[u8]) -> &[u8] {
+        path.strip_suffix(b" (deleted)").unwrap_or(path)
+    }
+    bare(one) == bare(other)
 }
 
 /// Checks that a process that may not be looked into bears the name of the server's program.

@@ -53,6 +53,11 @@ pub struct Process {
 }
 
 impl Process {
+    /// Reads which directory it works in.
+    pub(super) fn add_directory(&mut self) {
+        self.cwd = read::cwd(self.process.pid).unwrap_or(Seen::Denied);
+    }
+
     /// Returns a process of which nothing but the pid could be read.
     #[must_use]
     pub fn unread(pid: i32) -> Self {
@@ -322,7 +327,7 @@ fn look_into(
     let server = matches!(&process.executable, Seen::Here(path)
         if engine::recognise(path).is_known());
     if server || matches!(process.executable, Seen::Denied) {
-        process.cwd = read::cwd(pid).unwrap_or(Seen::Denied);
+        process.add_directory();
     }
     if scope.control_groups {
         process.control_group = Some(read::cgroup(pid).map(Bytes));

@@ -5,8 +5,9 @@
 //! an object after the death, under the lock. Nobody else writes into a look.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
-use super::{DataDirectory, Scope, Snapshot, Tables, callers, data_dir, opened};
+use super::{DataDirectory, Process, Scope, Seen, Snapshot, Tables, callers, data_dir, opened};
 use super::{processes, uses};
 use crate::error::Result;
 use crate::object::{Bytes, Identity, ProcessRef, ShmFile};
@@ -54,6 +55,24 @@ impl Snapshot {
         };
         let found: Vec<i32> = claimed.iter().filter(hidden).map(|known| known.pid).collect();
         self.beside(|look| look.hidden.extend(found))
+    }
+
+    /// Reads which directory each process of these programs works in, where that was not read:
+    /// their names tell nobody that they are servers.
+    #[must_use]
+    pub fn with_directories_of(self, programs: &[&Path]) -> Self {
+        let is_due = |process: &Process| {
+            let runs = |path: &PathBuf| programs.contains(&path.as_path());
+            let its = matches!(&process.executable, Seen::Here(path) if runs(path));
+            its && !process.ended && process.cwd == Seen::Gone
+        };
+        if !self.processes.seen().any(is_due) {
+            return self;
+        }
+        let mut look = self.into_tables();
+        let rows = look.processes.rows_mut().iter_mut();
+        rows.filter(|row| is_due(row)).for_each(Process::add_directory);
+        Self::of(look)
     }
 
     /// Looks for who has these files open, and which of them are locked; what was found of others

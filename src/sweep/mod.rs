@@ -208,11 +208,12 @@ fn scope_of_life(ledger: &Ledger) -> Scope {
     Scope { control_groups, ..shared::SCOPE }
 }
 
-/// Asks the kernel for claimed processes that `/proc` does not show (`hidepid`).
+/// Asks the kernel for claimed processes that `/proc` does not show (`hidepid`), and for the
+/// directories of those whose program has a name that nobody knows.
 #[must_use]
 pub fn look_for_hidden(ledger: &Ledger, look: Snapshot) -> Snapshot {
     let claimed = wanted::claimed(&ledger.book, &look);
-    look.with_claimed(&claimed)
+    look.with_claimed(&claimed).with_directories_of(&wanted::renamed_programs(&ledger.book))
 }
 
 /// Looks at sets and queues, and at the use of those whose creator may be one of the ledger's; only

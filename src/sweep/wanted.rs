@@ -1,8 +1,12 @@
 //! The questions of a ledger to a look: pure, and answered by the stages of a look.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use crate::attribute;
+use crate::engine;
 use crate::judge;
 use crate::ledger::Book;
 use crate::ledger::book::Recorded;
@@ -19,6 +23,16 @@ pub fn claimed(book: &Book, look: &Snapshot) -> Vec<ProcessRef> {
     let runs = book.open_runs().filter(|run| is_here(run.place));
     let open = runs.flat_map(|run| &run.claims).filter(|claim| claim.ended.is_none());
     open.map(|claim| claim.process).collect()
+}
+
+/// Returns the programs of servers that are known by what they wrote, and not by their names.
+#[must_use]
+pub fn renamed_programs(book: &Book) -> Vec<&Path> {
+    let known = book.runs.values().flat_map(|run| &run.claims);
+    let known = known.filter(|claim| claim.engine.is_known());
+    let programs = known.filter_map(|claim| claim.executable.as_ref());
+    let programs = programs.map(|program| Path::new(OsStr::from_bytes(&program.path.0)));
+    programs.filter(|program| !engine::recognise(program).is_known()).collect()
 }
 
 /// The creators whose sets and queues have to be looked at.

@@ -3,12 +3,13 @@
 use shmwarden::Result;
 use shmwarden::attribute::living::Member;
 use shmwarden::attribute::living::calls::{Calls, calls};
+use shmwarden::engine::SetMark;
 use shmwarden::ledger::Ledger;
 use shmwarden::ledger::book::{MOST_DESCENDANTS, Recorded};
 use shmwarden::ledger::record::{Claim, ObjectSeen, Record};
 use shmwarden::object::{Identity, ProcessRef};
 use shmwarden::snapshot::{Snapshot, processes, tables};
-use shmwarden::sys;
+use shmwarden::sys::sem;
 
 /// Most objects of others that one pass notes as used.
 pub(super) const MOST_USED: usize = 1000;
@@ -42,13 +43,15 @@ pub(super) fn look(
 /// Returns the sets whose mark the server made, where servers of its kind mark theirs.
 fn marked(claim: &Claim, look: &Snapshot) -> Vec<i32> {
     let Some(mark) = claim.engine.set_mark else { return Vec::new() };
-    let is_own = |set: &&tables::Set| {
-        let id = set.row.id;
-        set.row.members == u64::from(mark.members.unsigned_abs())
-            && sys::sem::value(id, mark.member()) == Ok(mark.value)
-            && sys::sem::last_operator(id, mark.member()) == Ok(claim.process.pid)
-    };
+    let is_own = |set: &&tables::Set| bears(&set.row, mark, claim.process.pid);
     look.sets.seen().filter(is_own).map(|set| set.row.id).collect()
+}
+
+/// Checks that a set bears a mark that this process made.
+pub(super) fn bears(set: &sem::Row, mark: SetMark, pid: i32) -> bool {
+    set.members == u64::from(mark.members.unsigned_abs())
+        && sem::value(set.id, mark.member()) == Ok(mark.value)
+        && sem::last_operator(set.id, mark.member()) == Ok(pid)
 }
 
 /// Writes down what was found, and who of the server may have used it; gives back what is in doubt.

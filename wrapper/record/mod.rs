@@ -5,6 +5,7 @@ pub(crate) mod args;
 mod book;
 mod calls;
 mod init;
+mod kind;
 mod objects;
 pub(crate) mod output;
 pub(crate) mod target;

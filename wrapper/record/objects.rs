@@ -92,6 +92,9 @@ fn claimed(run: u64, target: &Target, known: Option<&Claim>) -> Result<Claim> {
         None => claim::of(run, pid, &server, &[]).map_err(failed)?,
     };
     let mut claim = claim::again(&first, true).map_err(failed)?.unwrap_or(first);
+    if !claim.engine.is_known() {
+        claim.engine = target.engine;
+    }
     if let Some((directory, file)) = target.data.as_ref().and_then(|d| Some((d, d.file?))) {
         let path = directory.path.clone();
         let same = claim.data.as_ref().is_some_and(|data| data.file == file);

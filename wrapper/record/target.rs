@@ -13,6 +13,7 @@ use shmwarden::sys::user::{self, Acting};
 
 use super::Failure;
 use super::args::RecordArgs;
+use super::kind;
 use crate::exit;
 use crate::ledgers;
 use crate::recording::claim;
@@ -100,7 +101,7 @@ fn server_in(path: &Path, directory: &DataDirectory) -> Result<i32, Failure> {
 }
 
 /// A data directory, looked at with the rights of its owner where the caller is root.
-fn directory(path: &Path) -> Result<DataDirectory, Failure> {
+pub(super) fn directory(path: &Path) -> Result<DataDirectory, Failure> {
     let owner = std::fs::metadata(path).ok().map(|found| (found.uid(), found.gid()));
     let acting = match owner.filter(|owner| user::effective() == 0 && owner.0 != 0) {
         Some((uid, gid)) => Some(Acting::start(uid, gid).map_err(|errno| {
@@ -121,7 +122,7 @@ fn look_at(pid: i32, named: Option<DataDirectory>) -> Result<Target, Failure> {
     let program = opened(program, pid, owner.0)?;
     is_in_this_place(pid)?;
     is_no_part_of_us(pid, &program)?;
-    let engine = engine::recognise(&program.path);
+    let engine = kind::of(process, &program.path);
     let data = match (engine.data, named) {
         (Some(_), named) => Some(of_server(pid, owner.0, engine, named)?),
         (None, Some(directory)) => return Err(no_server_there(pid, &directory)),

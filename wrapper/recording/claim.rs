@@ -154,6 +154,18 @@ pub(crate) fn again(old: &Claim, auto: bool) -> Result<Option<Claim>, String> {
     Ok((still && claim != *old).then_some(claim))
 }
 
+/// Returns the claim of a server that is known for its kind by what it wrote and not by its
+/// program's name, with the directory that it works in; `None` where the process has ended.
+pub(crate) fn known_as(engine: Engine, old: &Claim) -> Option<Claim> {
+    let pid = old.process.pid;
+    let cwd = read::cwd(pid).ok()?.here()?;
+    let file = FileRef { dev: cwd.dev, ino: cwd.ino };
+    let told = data_of_running(pid, engine).filter(|data| data.file == file);
+    let data = told.unwrap_or_else(|| DataDir { path: Bytes::from(cwd.path.as_path()), file });
+    let still = process(pid).is_ok_and(|now| now == old.process);
+    still.then(|| Claim { engine, data: Some(data), major: None, ..old.clone() })
+}
+
 /// The claim with the data directory that a server's header names, which its own working directory
 /// then is (`miscinit.c ChangeToDataDir`); `None` where it has it already, or that does not fit.
 ///

@@ -7,6 +7,7 @@ mod fresh;
 mod generic_files;
 mod header;
 mod last;
+pub(crate) mod renamed;
 mod robbed;
 mod segments;
 pub(crate) mod sets;
@@ -47,6 +48,7 @@ pub(crate) struct Watch {
     /// When the last look began, in clock ticks since boot.
     looked_at: u64,
     header_tries: u32,
+    looked_for_header: renamed::Looked,
     files: GenericFiles,
     mount: Option<String>,
     calls: sets::Calls,
@@ -70,6 +72,7 @@ impl Watch {
             moved: segments::Moved::start(rows),
             looked_at: snapshot::boot_ticks(),
             header_tries: 0,
+            looked_for_header: renamed::Looked::default(),
             files: GenericFiles::start(mount.as_deref()),
             mount,
             calls: sets::Calls::start(),
@@ -100,6 +103,7 @@ impl Watch {
         if appeared {
             self.header_tries = 0;
         }
+        self.recognise(ledger, &rows)?;
         self.read_header(ledger, &rows)?;
         self.learn_listed(ledger, &rows, appeared);
         self.note_used(ledger, &rows)?;
@@ -243,18 +247,10 @@ impl Watch {
         if run.claims.iter().any(|claim| known(claim) && lives(claim)) {
             return Ok(());
         }
-        let server = Server { engine: Engine::GENERIC, auto: true, data: None, program: None };
         // What bore its pid at an earlier look may be older than the process itself.
         let older: Vec<Row> =
             rows.iter().filter(|row| self.known.contains(&number(row))).cloned().collect();
-        let first = claim::of(self.run, top, &server, &older).map(|mut claim| {
-            if let Some(command) = run.claims.first() {
-                claim.sets_before.clone_from(&command.sets_before);
-                claim.queues_before.clone_from(&command.queues_before);
-            }
-            claim
-        });
-        match first.and_then(|first| claim::again(&first, true)) {
+        match self.claim_below(run, top, &older) {
             Ok(Some(claim)) => ledger.note(Record::Claim(claim)),
             Ok(None) => Ok(()),
             Err(why) => {
@@ -262,6 +258,22 @@ impl Watch {
                 Ok(())
             }
         }
+    }
+
+    /// Makes the claim of a server that COMMAND has started; `older` bore its pid before it.
+    fn claim_below(
+        &self,
+        run: &Run,
+        pid: i32,
+        older: &[Row],
+    ) -> std::result::Result<Option<Claim>, String> {
+        let server = Server { engine: Engine::GENERIC, auto: true, data: None, program: None };
+        let mut first = claim::of(self.run, pid, &server, older)?;
+        if let Some(command) = run.claims.first() {
+            first.sets_before.clone_from(&command.sets_before);
+            first.queues_before.clone_from(&command.queues_before);
+        }
+        claim::again(&first, true)
     }
 
     /// Looks again at what runs, under which user ids (entrypoint scripts, gosu, setpriv).

@@ -1,13 +1,16 @@
-//! An openGauss under the name that it is sold under: cleaned up after as a `gaussdb` is.
+//! An openGauss under the name that it is sold under, or one that nobody knows: cleaned up after as
+//! a `gaussdb` is.
 
 use nix::sys::signal::Signal;
 
-use super::gauss::{Gauss, PORT, data_directory, words_called};
-use crate::kernel::instance::Instance;
+use super::gauss::{Gauss, PORT, assert_works, data_directory, words_called};
+use crate::kernel::instance::{Instance, SOON};
 use crate::support::calls::sets;
 use crate::support::objects::segments;
 use crate::support::sandbox;
 use crate::support::user::User;
+use crate::support::waiting::wait_until;
+use crate::support::warden;
 
 /// Ends after which a server has left something: killed; with status 0 all sets; with status 0
 /// everything.
@@ -20,6 +23,82 @@ fn left() -> (usize, usize) {
 #[test]
 fn a_mogdb_is_an_opengauss() {
     sandbox::run(|| leaves_nothing("mogdb"));
+}
+
+#[test]
+fn a_server_of_an_unknown_name_is_an_opengauss_by_its_header() {
+    sandbox::run(|| leaves_nothing("omegadb"));
+}
+
+#[test]
+fn so_is_one_that_a_script_has_started() {
+    sandbox::run(|| {
+        let instance = Instance::new(User::Server);
+        let data = data_directory(User::Server);
+        let mut line = ["sh", "-c", r#""$@"; exit $?"#, "sh"].map(str::to_owned).to_vec();
+        line.extend(words_called("omegadb", &data, PORT, &[]));
+        let mut server = Gauss::spawn(instance.run(&["--linger=0s"], &line), data);
+        wait_known(&instance);
+        server.end(Signal::SIGUSR1);
+        assert_eq!(left(), (0, 0), "{}", ledger(&instance));
+    });
+}
+
+/// While another server of the same program and user lives, of which nothing is touched.
+#[test]
+fn its_neighbour_of_the_same_name_keeps_everything() {
+    sandbox::run(|| {
+        let data = data_directory(User::Server);
+        let words = words_called("omegadb", &data, PORT + 1, &[]);
+        let mut command = User::Server.command(&words[0]);
+        command.args(&words[1..]);
+        let neighbour = Gauss::spawn(command, data);
+        let theirs = neighbour.belongings();
+        let instance = Instance::new(User::Server);
+        let mut server = under(&instance, "omegadb");
+        server.end(Signal::SIGUSR1);
+        assert_eq!(left(), (1, 3), "{}", ledger(&instance));
+        assert_works(&neighbour, &theirs.1);
+        assert_eq!(neighbour.belongings(), theirs);
+    });
+}
+
+#[test]
+fn the_kind_that_was_given_stays() {
+    sandbox::run(|| {
+        let instance = Instance::new(User::Server);
+        let data = data_directory(User::Server);
+        let words = words_called("omegadb", &data, PORT, &[]);
+        let options = ["--linger=0s", "--engine=generic"];
+        let mut server = Gauss::spawn(instance.run(&options, &words), data);
+        instance.wait_recorded(4);
+        assert_eq!(server.end(Signal::SIGUSR1).code(), Some(0));
+        assert_eq!(left(), (1, 3), "{}", ledger(&instance));
+        assert!(!ledger(&instance).contains(r#""engine":"opengauss""#));
+    });
+}
+
+/// By `--pid`, and by its data directory.
+#[test]
+fn one_that_is_recorded_while_it_runs_is_known_too() {
+    sandbox::run(|| {
+        for by_pid in [true, false] {
+            let data = data_directory(User::Server);
+            let words = words_called("omegadb", &data, PORT, &[]);
+            let mut command = User::Server.command(&words[0]);
+            command.args(&words[1..]);
+            let mut server = Gauss::spawn(command, data);
+            let instance = Instance::new(User::Server);
+            let (pid, data) = (server.pid().to_string(), server.data().to_str().unwrap());
+            let which = if by_pid { ["--pid", &pid] } else { ["--data", data] };
+            let record = [&["record", "--json", "--ledger", instance.path()], &which[..]].concat();
+            let record = warden::answer(User::Server, &record).expect_code(0).json();
+            assert_eq!(record["engine"], "opengauss", "{record}");
+            server.end(Signal::SIGUSR1);
+            let sweep = instance.sweep(&[]).expect_code(0);
+            assert_eq!(left(), (0, 0), "{sweep:?}");
+        }
+    });
 }
 
 /// Under a launcher that sees its end, and by a sweep after the death of both.
@@ -44,9 +123,15 @@ fn under(instance: &Instance, name: &str) -> Gauss {
     let server =
         Gauss::spawn(instance.run(&["--linger=0s"], &words_called(name, &data, PORT, &[])), data);
     instance.wait_recorded(5);
-    let ledger = ledger(instance);
-    assert!(ledger.contains(r#""engine":"opengauss""#), "{ledger}");
+    wait_known(instance);
     server
+}
+
+fn wait_known(instance: &Instance) {
+    let is_known = || ledger(instance).contains(r#""engine":"opengauss""#);
+    wait_until("the ledger knows it for an openGauss", SOON, is_known);
+    let is_copied = || ledger(instance).contains(r#""header":""#);
+    wait_until("its header is copied", SOON, is_copied);
 }
 
 fn ledger(instance: &Instance) -> String {

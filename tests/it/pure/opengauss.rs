@@ -4,8 +4,9 @@ use shmwarden::attribute;
 use shmwarden::attribute::living::Member;
 use shmwarden::attribute::living::calls::calls;
 use shmwarden::engine::opengauss::{Header, header_bytes};
-use shmwarden::engine::{Control, Engine, MainHeader};
+use shmwarden::engine::{Control, Engine, MainHeader, known_by_header};
 use shmwarden::ledger::record::{Claim, Role};
+use shmwarden::object::FileRef;
 use shmwarden::snapshot::Table;
 use shmwarden::snapshot::tables::Set;
 use shmwarden::sys::IpcPerm;
@@ -39,6 +40,23 @@ fn each_server_is_read_as_it_writes() {
     assert_eq!(Engine::OPENGAUSS.main_header(&postgres), None);
     assert_eq!(Engine::POSTGRES.main_header(&header()), None);
     assert_eq!(Engine::GENERIC.main_header(&header()), None);
+}
+
+/// Under whatever name; what a process has not written of itself and of the directory that it works
+/// in makes it none. A PostgreSQL's header never does.
+#[test]
+fn a_program_of_any_name_is_an_opengauss_by_its_header_alone() {
+    let elsewhere = FileRef { ino: DATA.ino + 1, ..DATA };
+    let postgres = make::main_header(SERVER.pid, 77, DATA);
+    for (bytes, pid, works_in, known) in [
+        (&header(), SERVER.pid, DATA, Some(Engine::OPENGAUSS)),
+        (&header(), SERVER.pid + 1, DATA, None),
+        (&header(), SERVER.pid, elsewhere, None),
+        (&header()[..20].to_vec(), SERVER.pid, DATA, None),
+        (&postgres, SERVER.pid, DATA, None),
+    ] {
+        assert_eq!(known_by_header(bytes, pid, works_in), known, "{pid} {works_in:?}");
+    }
 }
 
 #[test]
