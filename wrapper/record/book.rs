@@ -15,8 +15,7 @@ use shmwarden::proc::read;
 use shmwarden::snapshot::{Snapshot, place, processes};
 use shmwarden::sys::user;
 
-use super::{Failure, failed, target::Target};
-use crate::exit;
+use super::{refusal::Refusal, target::Target};
 use crate::ledgers::{directory, runs};
 use crate::render::text::safe;
 
@@ -30,14 +29,14 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Opens the ledger of a server, makes it where it is missing, locks and reads it.
 ///
 /// # Errors
-/// The status to end with and a sentence.
-pub(super) fn open(path: &Path, target: &Target, is_default: bool) -> Result<Ledger, Failure> {
+/// A refusal.
+pub(super) fn open(path: &Path, target: &Target, is_default: bool) -> Result<Ledger, Refusal> {
     if is_default {
-        directory::make(path).map_err(failed)?;
+        directory::make(path)?;
     }
     let mut ledger = locked(path, target)?;
-    let tail = ledger.read().map_err(failed)?;
-    runs::refuse_adopted(&ledger).map_err(failed)?;
+    let tail = ledger.read()?;
+    runs::refuse_adopted(&ledger)?;
     let aside = match tail {
         Tail::Clean => None,
         Tail::Torn => {
@@ -47,11 +46,11 @@ pub(super) fn open(path: &Path, target: &Target, is_default: bool) -> Result<Led
         Tail::Damaged { line, why } => {
             Some(("damaged", Error::Damaged { path: path.to_owned(), line, why }))
         }
-        Tail::NotALedger => return Err(failed(Error::NotALedger { path: path.to_owned() })),
+        Tail::NotALedger => return Err(Error::NotALedger { path: path.to_owned() }.into()),
         Tail::Newer(version) => Some(("newer", Error::newer(path, version))),
     };
     if let Some((what, error)) = aside {
-        let aside = ledger.set_aside(what).map_err(failed)?;
+        let aside = ledger.set_aside(what)?;
         log::error!("{error}; it is kept as {}, and a fresh one begins", aside.display());
         ledger = locked(path, target)?;
     } else if compact::is_due(&ledger) {
@@ -60,32 +59,22 @@ pub(super) fn open(path: &Path, target: &Target, is_default: bool) -> Result<Led
     Ok(ledger)
 }
 
-fn locked(path: &Path, target: &Target) -> Result<Ledger, Failure> {
-    let began = Instant::now();
+fn locked(path: &Path, target: &Target) -> Result<Ledger, Refusal> {
+    let (began, shown) = (Instant::now(), path.display().to_string());
     loop {
-        let ledger = Ledger::open_for(path, target.owner).map_err(failed)?;
-        let (owner, its) = (ledger.owner().0, target.owner.0);
-        if owner != its && owner != user::effective() {
-            let why = format!(
-                "the ledger {} belongs to user {owner}, and the server is user {its}'s: what is \
-                 removed for a ledger is removed with its owner's rights; name another one",
-                path.display()
-            );
-            return Err((exit::PERMISSION, why));
+        let ledger = Ledger::open_for(path, target.owner)?;
+        let (owner, uid) = (ledger.owner().0, target.owner.0);
+        if owner != uid && owner != user::effective() {
+            return Err(Refusal::ForeignLedger { ledger: shown, owner, uid });
         }
-        if ledger.try_lock().map_err(failed)? {
+        if ledger.try_lock()? {
             return Ok(ledger);
         }
         let runner = runs::runner(path);
         let patience = if runner.is_some() { WAIT_FOR_RECORD } else { WAIT_FOR_SWEEP };
         if began.elapsed() >= patience {
             let who = runner.unwrap_or_else(|| "another process has locked it".to_owned());
-            let why = format!(
-                "the ledger {} is in use: {who}; a server that is watched over needs no record, \
-                 another one needs another ledger",
-                path.display()
-            );
-            return Err((exit::LIVE, why));
+            return Err(Refusal::LedgerInUse { ledger: shown, who });
         }
         std::thread::sleep(PAUSE);
     }
@@ -95,14 +84,14 @@ fn locked(path: &Path, target: &Target) -> Result<Ledger, Failure> {
 /// are dead are noted as ended; what they left is left to `sweep`.
 ///
 /// # Errors
-/// The status to end with and a sentence: above all where another server of the ledger lives.
+/// A refusal: above all where another server of the ledger lives.
 pub(super) fn run_of(
     ledger: &mut Ledger,
     target: &Target,
     look: &Snapshot,
-) -> Result<(u64, Option<Claim>), Failure> {
+) -> Result<(u64, Option<Claim>), Refusal> {
     let book = &ledger.book;
-    let here = place::here().map_err(failed)?;
+    let here = place::here()?;
     let of_these_pids = |run: &&Run| {
         let known = book.places.get(run.place);
         known.is_some_and(|known| {
@@ -115,38 +104,27 @@ pub(super) fn run_of(
     if let Some(run) = alive.first() {
         let claim = claim_of(run, target.process).ok_or_else(|| taken(ledger.path(), run))?;
         if book.places.get(run.place) != Some(&here) {
-            let why = format!(
-                "process {} was recorded in {} under another /dev/shm or IPC namespace; it cannot \
-                 be recorded anew as long as it lives",
-                target.process.pid,
-                ledger.path().display()
-            );
-            return Err((exit::UNSUPPORTED, why));
+            let shown = ledger.path().display().to_string();
+            return Err(Refusal::OtherPlace { pid: target.process.pid, ledger: shown });
         }
         return Ok((run.start.run, Some(claim)));
     }
     let dead: Vec<u64> = dead.iter().map(|run| run.start.run).collect();
     for run in dead {
-        ledger.note(Record::End { run, end: End::Unknown }).map_err(failed)?;
+        ledger.note(Record::End { run, end: End::Unknown })?;
     }
     let words = read::cmdline(target.process.pid).here().unwrap_or_default();
     let words = words.strip_suffix(b"\0").unwrap_or(&words).split(|&byte| byte == 0);
     let words: Vec<Bytes> = words.map(|word| Bytes(word.to_vec())).collect();
-    Ok((runs::begin(ledger, &words, true).map_err(failed)?, None))
+    Ok((runs::begin(ledger, &words, true)?, None))
 }
 
 fn claim_of(run: &Run, process: ProcessRef) -> Option<Claim> {
     run.claims.iter().find(|claim| claim.process == process && claim.ended.is_none()).cloned()
 }
 
-fn taken(path: &Path, run: &Run) -> Failure {
+fn taken(path: &Path, run: &Run) -> Refusal {
     let alive = run.claims.iter().filter(|claim| processes::lives(claim.process));
     let pids: Vec<String> = alive.map(|claim| claim.process.pid.to_string()).collect();
-    let why = format!(
-        "the ledger {} is another server's, which lives (process {}); name another one with \
-         --ledger or --name",
-        safe(&path.to_string_lossy()),
-        pids.join(", ")
-    );
-    (exit::LIVE, why)
+    Refusal::OtherServer { ledger: safe(&path.to_string_lossy()), pids: pids.join(", ") }
 }

@@ -5,15 +5,14 @@ use std::path::Path;
 use shmwarden::proc::{maps, read};
 use shmwarden::snapshot::{self, Seen, place};
 
-use super::{Failure, target::Target};
-use crate::exit;
+use super::{refusal::Refusal, target::Target};
 use crate::render::text::safe;
 
 /// Refuses the machine's init, and warns of a container's, where it has no shared memory at all.
 ///
 /// # Errors
-/// The status to end with and a sentence.
-pub(super) fn look(target: &Target) -> Result<(), Failure> {
+/// A refusal.
+pub(super) fn look(target: &Target) -> Result<(), Refusal> {
     if target.process.pid != 1 || target.engine.is_known() || has_shared_memory() {
         return Ok(());
     }
@@ -21,14 +20,10 @@ pub(super) fn look(target: &Target) -> Result<(), Failure> {
     doubt(&target.program, inode.is_some_and(place::is_initial))
 }
 
-fn doubt(program: &Path, is_machines: bool) -> Result<(), Failure> {
+fn doubt(program: &Path, is_machines: bool) -> Result<(), Refusal> {
     let program = safe(&program.to_string_lossy());
     if is_machines {
-        let why = format!(
-            "process 1 ({program}) is this machine's init and has no shared memory: it is no \
-             server; name the server's own process (systemctl show --property MainPID UNIT)"
-        );
-        return Err((exit::NO_SUCH_OBJECT, why));
+        return Err(Refusal::Init { program });
     }
     log::warn!(
         "process 1 ({program}) has no shared memory: if it is only this container's init, and has \
@@ -54,9 +49,7 @@ mod tests {
 
     #[test]
     fn the_machines_init_is_refused_and_a_containers_may_be_the_server() {
-        let refused = doubt(Path::new("/sbin/init"), true).unwrap_err();
-        assert_eq!(refused.0, exit::NO_SUCH_OBJECT);
-        assert!(refused.1.contains("name the server's own process"), "{refused:?}");
-        assert_eq!(doubt(Path::new("/sbin/init"), false), Ok(()));
+        assert!(matches!(doubt(Path::new("/sbin/init"), true), Err(Refusal::Init { .. })));
+        assert!(doubt(Path::new("/sbin/init"), false).is_ok());
     }
 }

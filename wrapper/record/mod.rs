@@ -8,30 +8,28 @@ mod init;
 mod kind;
 mod objects;
 pub(crate) mod output;
+pub(crate) mod refusal;
 pub(crate) mod target;
 
 use std::path::{Path, PathBuf};
 
-use shmwarden::Error;
 use shmwarden::ledger::Ledger;
 use shmwarden::snapshot::{self, Scope, Snapshot, place};
 use shmwarden::sweep;
 
 use crate::cli::Common;
 use crate::cli::LedgerArgs;
-use crate::exit::{self, Ending};
+use crate::exit::Ending;
 use crate::ledgers::{self, Named};
 use crate::render;
 use crate::render::shown::Shown;
 use crate::view::{View, Wanted};
 use args::RecordArgs;
+use refusal::Refusal;
 use target::Target;
 
 /// Most sets and queues that are named in warnings.
 const MOST_TOLD: usize = 20;
-
-/// The status to end with and a sentence.
-type Failure = (u8, String);
 
 /// The result of a `record`.
 struct Recorded {
@@ -47,48 +45,36 @@ pub(crate) fn run(args: &RecordArgs, common: &Common) -> Ending {
     let printed = record(args).and_then(|recorded| print(recorded, common));
     match printed {
         Ok(()) => Ending::Status(0),
-        Err((status, why)) => {
+        Err(refusal) => {
+            let (status, why) = refusal.told();
             log::error!("{why}");
             Ending::Status(status)
         }
     }
 }
 
-fn failed(error: Error) -> Failure {
-    let status = match &error {
-        Error::Missing { .. } => exit::NO_SUCH_OBJECT,
-        other => exit::status_of(other),
-    };
-    (status, error.to_string())
-}
-
-fn record(args: &RecordArgs) -> Result<Recorded, Failure> {
-    place::here().map_err(failed)?;
+fn record(args: &RecordArgs) -> Result<Recorded, Refusal> {
+    place::here()?;
     let target = target::find(args)?;
     init::look(&target)?;
     let path = path(args, &target)?;
     let is_default = args.ledger.is_none() && ledgers::from_environment().is_none();
     let mut ledger = book::open(&path, &target, is_default)?;
     let scope = Scope { files: true, processes: true, ..Scope::default() };
-    let look = sweep::look_for_hidden(&ledger, snapshot::take(scope).map_err(failed)?);
+    let look = sweep::look_for_hidden(&ledger, snapshot::take(scope)?);
     let (run, known) = book::run_of(&mut ledger, &target, &look)?;
-    let noted = objects::note(&mut ledger, run, &target, known.as_ref(), look);
-    let (look, doubts) = noted.map_err(failed)?;
+    let (look, doubts) = objects::note(&mut ledger, run, &target, known.as_ref(), look)?;
     if !target.still_lives() {
-        let why = format!(
-            "process {} ended while it was being recorded; nothing was written",
-            target.process.pid
-        );
-        return Err((exit::NO_SUCH_OBJECT, why));
+        return Err(Refusal::EndedMeanwhile { pid: target.process.pid });
     }
-    ledger.flush().and_then(|()| ledger.sync()).map_err(failed)?;
+    ledger.flush().and_then(|()| ledger.sync())?;
     report(&doubts, &target);
     let instance = args.name.clone().unwrap_or_else(|| ledgers::instance(&path));
     Ok(Recorded { ledger, run, target, instance, look })
 }
 
 /// Returns the path of its ledger.
-fn path(args: &RecordArgs, target: &Target) -> Result<PathBuf, Failure> {
+fn path(args: &RecordArgs, target: &Target) -> Result<PathBuf, Refusal> {
     let data = target.data.as_ref().map(|data| PathBuf::from(&data.path));
     let path = ledgers::path(&Named {
         path: args.ledger.as_deref(),
@@ -99,14 +85,7 @@ fn path(args: &RecordArgs, target: &Target) -> Result<PathBuf, Failure> {
         ..Named::default()
     });
     match data.filter(|data| ledgers::lies_in(&path, data)) {
-        Some(_) => Err((
-            exit::USAGE,
-            format!(
-                "the ledger {} would lie in the server's data directory, where it does not \
-                 belong; name another place with --ledger",
-                path.display()
-            ),
-        )),
+        Some(_) => Err(Refusal::InDataDirectory { ledger: path.display().to_string() }),
         None => Ok(path),
     }
 }
@@ -143,7 +122,7 @@ fn report(doubts: &objects::Doubts, target: &Target) {
     }
 }
 
-fn print(recorded: Recorded, common: &Common) -> Result<(), Failure> {
+fn print(recorded: Recorded, common: &Common) -> Result<(), Refusal> {
     let Recorded { ledger, run, target, instance, look } = recorded;
     let written = if common.json {
         let path = ledger.path().to_owned();
@@ -152,7 +131,7 @@ fn print(recorded: Recorded, common: &Common) -> Result<(), Failure> {
         drop(ledger);
         let ledgers = LedgerArgs { ledger: vec![path.clone()], ..LedgerArgs::default() };
         let wanted = Wanted { files: true, details: true, ..Wanted::default() };
-        let view = View::take(&ledgers, wanted).map_err(failed)?;
+        let view = View::take(&ledgers, wanted)?;
         let shown = Shown::of(&view, false);
         let all = view.judge();
         let of_run = output::of_run(&book, run, &all);
@@ -161,5 +140,5 @@ fn print(recorded: Recorded, common: &Common) -> Result<(), Failure> {
     } else {
         render::print(&output::lines(&ledger, run, &target, &instance, &look))
     };
-    written.map_err(|error| (exit::FAILED, format!("cannot write the result: {error}")))
+    written.map_err(|error| Refusal::Unprinted { error })
 }

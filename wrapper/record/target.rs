@@ -11,10 +11,9 @@ use shmwarden::snapshot::{self, DataDirectory, Seen, data_dir, place, processes}
 use shmwarden::sys::pidfd::PidFd;
 use shmwarden::sys::user::{self, Acting};
 
-use super::Failure;
 use super::args::RecordArgs;
 use super::kind;
-use crate::exit;
+use super::refusal::Refusal;
 use crate::ledgers;
 use crate::recording::claim;
 use crate::render::text::safe;
@@ -44,8 +43,8 @@ impl Target {
 /// The process that the caller means.
 ///
 /// # Errors
-/// The status to end with and a sentence.
-pub(crate) fn find(args: &RecordArgs) -> Result<Target, Failure> {
+/// A refusal.
+pub(crate) fn find(args: &RecordArgs) -> Result<Target, Refusal> {
     match (args.pid, &args.data) {
         (Some(pid), _) => look_at(pid, None),
         (None, Some(data)) => {
@@ -53,15 +52,15 @@ pub(crate) fn find(args: &RecordArgs) -> Result<Target, Failure> {
             let directory = directory(&path)?;
             look_at(server_in(&path, &directory)?, Some(directory))
         }
-        (None, None) => Err((exit::USAGE, "name the server by --pid or --data".to_owned())),
+        (None, None) => Err(Refusal::Unnamed {}),
     }
 }
 
 /// The process that `postmaster.pid` names.
-fn server_in(path: &Path, directory: &DataDirectory) -> Result<i32, Failure> {
+fn server_in(path: &Path, directory: &DataDirectory) -> Result<i32, Refusal> {
     let shown = safe(&path.to_string_lossy());
     if directory.file.is_none() {
-        return Err((exit::NO_SUCH_OBJECT, format!("there is no directory {shown}")));
+        return Err(Refusal::NoDirectory { directory: shown });
     }
     match &directory.pid_file {
         Seen::Here(file) if snapshot::is_there(file.pid) => {
@@ -79,34 +78,19 @@ fn server_in(path: &Path, directory: &DataDirectory) -> Result<i32, Failure> {
                 true => ", a standalone backend (postgres --single)",
                 false => "",
             };
-            let why = format!(
-                "no server runs in {shown}: its postmaster.pid names process {0}{kind}, and there \
-                 is no process {0} any more; the next start clears that file away by itself",
-                file.pid
-            );
-            Err((exit::NO_SUCH_OBJECT, why))
+            Err(Refusal::ServerEnded { directory: shown, pid: file.pid, kind })
         }
-        Seen::Gone => {
-            let why = format!("no server runs in {shown}: it has no postmaster.pid");
-            Err((exit::NO_SUCH_OBJECT, why))
-        }
-        Seen::Denied => Err((
-            exit::PERMISSION,
-            format!(
-                "postmaster.pid in {shown} cannot be read, or names no process; run this as the \
-                 directory's owner or as root, or use --pid"
-            ),
-        )),
+        Seen::Gone => Err(Refusal::NoPidFile { directory: shown }),
+        Seen::Denied => Err(Refusal::PidFileClosed { directory: shown }),
     }
 }
 
 /// A data directory, looked at with the rights of its owner where the caller is root.
-pub(super) fn directory(path: &Path) -> Result<DataDirectory, Failure> {
+pub(super) fn directory(path: &Path) -> Result<DataDirectory, Refusal> {
     let owner = std::fs::metadata(path).ok().map(|found| (found.uid(), found.gid()));
     let acting = match owner.filter(|owner| user::effective() == 0 && owner.0 != 0) {
         Some((uid, gid)) => Some(Acting::start(uid, gid).map_err(|errno| {
-            let shown = safe(&path.to_string_lossy());
-            (exit::PERMISSION, format!("cannot act as the owner of {shown}: {errno}"))
+            Refusal::CannotActAsOwner { directory: safe(&path.to_string_lossy()), errno }
         })?),
         None => None,
     };
@@ -115,7 +99,7 @@ pub(super) fn directory(path: &Path) -> Result<DataDirectory, Failure> {
     Ok(found)
 }
 
-fn look_at(pid: i32, named: Option<DataDirectory>) -> Result<Target, Failure> {
+fn look_at(pid: i32, named: Option<DataDirectory>) -> Result<Target, Refusal> {
     let (process, held) = alive(pid)?;
     let owner = owner(pid)?;
     let program = read::exe(pid).map_or(Seen::Denied, |found| found);
@@ -125,7 +109,10 @@ fn look_at(pid: i32, named: Option<DataDirectory>) -> Result<Target, Failure> {
     let engine = kind::of(process, &program.path);
     let data = match (engine.data, named) {
         (Some(_), named) => Some(of_server(pid, owner.0, engine, named)?),
-        (None, Some(directory)) => return Err(no_server_there(pid, &directory)),
+        (None, Some(directory)) => {
+            let directory = safe(&directory.path.lossy());
+            return Err(Refusal::NoServerThere { pid, directory });
+        }
         (None, None) => {
             is_no_wrapper(pid, &program)?;
             is_no_fork(pid)?;
@@ -136,145 +123,105 @@ fn look_at(pid: i32, named: Option<DataDirectory>) -> Result<Target, Failure> {
 }
 
 /// The process, held, if it is one and lives.
-fn alive(pid: i32) -> Result<(ProcessRef, Option<PidFd>), Failure> {
-    let missing = |why: String| Err((exit::NO_SUCH_OBJECT, why));
+fn alive(pid: i32) -> Result<(ProcessRef, Option<PidFd>), Refusal> {
     let held = PidFd::open(pid);
     let Ok(Seen::Here(stat)) = read::stat(pid) else {
         return match snapshot::is_there(pid) {
-            true => Err((
-                exit::PERMISSION,
-                format!("process {pid} is hidden here (hidepid, proc(5)); run this as root"),
-            )),
-            false => missing(format!("there is no process {pid}")),
+            true => Err(Refusal::Hidden { pid }),
+            false => Err(Refusal::NoProcess { pid }),
         };
     };
     if !read::pids().unwrap_or_default().contains(&pid) {
-        return missing(format!("{pid} is a thread's number; name the process that it is part of"));
+        return Err(Refusal::Thread { pid });
     }
     if stat.is_kernel_thread() {
-        return missing(format!("process {pid} is a kernel thread"));
+        return Err(Refusal::KernelThread { pid });
     }
     let process = ProcessRef { pid, start: stat.start_ticks };
     if !processes::lives(process) {
-        return missing(format!("process {pid} has ended; sweep cleans up after servers"));
+        return Err(Refusal::Zombie { pid });
     }
     Ok((process, held.ok()))
 }
 
 /// Returns its owner; refused where the caller is neither that user nor root.
-fn owner(pid: i32) -> Result<(u32, u32), Failure> {
+fn owner(pid: i32) -> Result<(u32, u32), Refusal> {
     let Some(status) = read::status(pid).ok().and_then(Seen::here) else {
-        return Err((exit::NO_SUCH_OBJECT, format!("there is no process {pid}")));
+        return Err(Refusal::NoProcess { pid });
     };
     let me = user::effective();
     let [_, uid, ..] = status.uids;
     let [_, gid, ..] = status.gids;
     match status.uids.contains(&0) {
-        _ if me != 0 && uid != me => Err(foreign(pid, uid)),
+        _ if me != 0 && uid != me => Err(Refusal::Foreign { pid, uid }),
         // What may act as root may make objects as root, which only root may remove.
         true if me == 0 => Ok((0, 0)),
         _ => Ok((uid, gid)),
     }
 }
 
-fn foreign(pid: i32, uid: u32) -> Failure {
-    let why = format!(
-        "not allowed to look into process {pid}, which is user {uid}'s; run this as that user, \
-         with the rights of the server, or as root"
-    );
-    (exit::PERMISSION, why)
-}
-
-fn opened(seen: Seen<FileId>, pid: i32, uid: u32) -> Result<FileId, Failure> {
+fn opened(seen: Seen<FileId>, pid: i32, uid: u32) -> Result<FileId, Refusal> {
     match seen {
         Seen::Here(file) => Ok(file),
-        Seen::Gone => Err((exit::NO_SUCH_OBJECT, format!("process {pid} has just ended"))),
-        Seen::Denied => Err(foreign(pid, uid)),
+        Seen::Gone => Err(Refusal::JustEnded { pid }),
+        Seen::Denied => Err(Refusal::Foreign { pid, uid }),
     }
 }
 
 /// Its pids, ids and files in `/dev/shm` have to mean here what they mean there.
-fn is_in_this_place(pid: i32) -> Result<(), Failure> {
+fn is_in_this_place(pid: i32) -> Result<(), Refusal> {
     let own = i32::try_from(std::process::id()).unwrap_or(0);
     for (kind, name) in [("pid", "PID"), ("ipc", "IPC")] {
         let inode = |pid| read::namespace_inode(pid, kind).ok().and_then(Seen::here);
         let Some(its) = inode(pid) else {
-            let why = format!("not allowed to see which {name} namespace process {pid} is in");
-            return Err((exit::PERMISSION, why));
+            return Err(Refusal::NamespaceClosed { pid, kind: name });
         };
         if inode(own) != Some(its) {
-            let why = format!(
-                "process {pid} is in another {name} namespace (a container?): run this inside, as \
-                 with nsenter --target {pid} --all"
-            );
-            return Err((exit::UNSUPPORTED, why));
+            return Err(Refusal::OtherNamespace { pid, kind: name });
         }
     }
     match place::shm_mount_of(pid) {
         Ok(mount) if mount == place::shm_mount() => Ok(()),
-        Ok(_) => {
-            let why = format!(
-                "process {pid} has another /dev/shm than this one: run this inside, as with \
-                 nsenter --target {pid} --all"
-            );
-            Err((exit::UNSUPPORTED, why))
-        }
-        Err(error) => {
-            let why = format!("not allowed to see which /dev/shm process {pid} has: {error}");
-            Err((exit::PERMISSION, why))
-        }
+        Ok(_) => Err(Refusal::OtherShm { pid }),
+        Err(error) => Err(Refusal::ShmClosed { pid, error }),
     }
 }
 
 /// A launcher is no server: what it started is.
-fn is_no_part_of_us(pid: i32, program: &FileId) -> Result<(), Failure> {
+fn is_no_part_of_us(pid: i32, program: &FileId) -> Result<(), Refusal> {
     let own = i32::try_from(std::process::id()).unwrap_or(0);
     let ours = read::exe(own).ok().and_then(Seen::here);
     if ours.is_some_and(|ours| (ours.dev, ours.ino) == (program.dev, program.ino)) {
-        let why = format!(
-            "process {pid} is shmwarden itself, no server; what it has started is under a ledger \
-             already"
-        );
-        return Err((exit::NO_SUCH_OBJECT, why));
+        return Err(Refusal::Ourselves { pid });
     }
     Ok(())
 }
 
 /// A script or supervisor whose child is the server: that is to be named.
-fn is_no_wrapper(pid: i32, program: &FileId) -> Result<(), Failure> {
+fn is_no_wrapper(pid: i32, program: &FileId) -> Result<(), Refusal> {
     let children = read::children(pid).here().unwrap_or_default();
     let is_server = |child: &&i32| {
         let path = read::exe_path(**child).ok().and_then(Seen::here);
         path.is_some_and(|path| engine::recognise(&path).is_known())
     };
     match children.iter().find(is_server) {
-        Some(child) => Err((
-            exit::NO_SUCH_OBJECT,
-            format!(
-                "process {pid} ({}) is not the database server, its child {child} is: use --pid \
-                 {child}",
-                safe(&program.path.to_string_lossy())
-            ),
-        )),
+        Some(&child) => {
+            let program = safe(&program.path.to_string_lossy());
+            Err(Refusal::Wrapper { pid, program, child })
+        }
         None => Ok(()),
     }
 }
 
 /// A worker that its server has forked off: with it alone under a ledger, what it made would pass
 /// for a dead server's while that and its other workers live.
-fn is_no_fork(pid: i32) -> Result<(), Failure> {
+fn is_no_fork(pid: i32) -> Result<(), Refusal> {
     let Some(parent) = read::stat(pid).ok().and_then(Seen::here).map(|stat| stat.ppid) else {
-        return Err((exit::NO_SUCH_OBJECT, format!("process {pid} has just ended")));
+        return Err(Refusal::JustEnded { pid });
     };
     let of = |pid| read::auxiliary_vector(pid).here().filter(|all| !all.is_empty());
     match (of(pid), of(parent)) {
-        (Some(its), Some(parents)) if its == parents => Err((
-            exit::NO_SUCH_OBJECT,
-            format!(
-                "process {pid} is not the server, but one that process {parent} has forked off: \
-                 use --pid {parent}"
-            ),
-        )),
+        (Some(its), Some(parents)) if its == parents => Err(Refusal::Fork { pid, parent }),
         _ => Ok(()),
     }
 }
@@ -286,7 +233,7 @@ fn of_server(
     uid: u32,
     engine: Engine,
     named: Option<DataDirectory>,
-) -> Result<DataDirectory, Failure> {
+) -> Result<DataDirectory, Refusal> {
     let cwd = opened(read::cwd(pid).unwrap_or(Seen::Denied), pid, uid)?;
     let works_in = FileRef { dev: cwd.dev, ino: cwd.ino };
     let directory = match named {
@@ -298,76 +245,64 @@ fn of_server(
         }
     };
     let owned = directory.uid.is_none_or(|owner| owner == uid);
-    if directory.file != Some(works_in) || !owned {
-        return Err(no_server_there(pid, &directory));
-    }
     let shown = safe(&directory.path.lossy());
+    if directory.file != Some(works_in) || !owned {
+        return Err(Refusal::NoServerThere { pid, directory: shown });
+    }
     match &directory.pid_file {
         Seen::Here(file) if file.pid == pid => Ok(directory),
-        Seen::Here(file) => Err((
-            exit::NO_SUCH_OBJECT,
-            format!(
-                "process {pid} is not the server of {shown}: its postmaster.pid names process {}; \
-                 a process that the server started is recorded with it",
-                file.pid
-            ),
-        )),
-        Seen::Gone => Err((
-            exit::NO_SUCH_OBJECT,
-            format!("process {pid} is not the server of {shown}, which has no postmaster.pid"),
-        )),
-        Seen::Denied => Err((
-            exit::PERMISSION,
-            format!(
-                "cannot tell whether process {pid} is the server of {shown}: its postmaster.pid \
-                 cannot be read"
-            ),
-        )),
+        Seen::Here(file) => Err(Refusal::Backend { pid, directory: shown, server: file.pid }),
+        Seen::Gone => Err(Refusal::WithoutPidFile { pid, directory: shown }),
+        Seen::Denied => Err(Refusal::Untold { pid, directory: shown }),
     }
-}
-
-fn no_server_there(pid: i32, directory: &DataDirectory) -> Failure {
-    let shown = safe(&directory.path.lossy());
-    let why = format!(
-        "no server runs in {shown}: process {pid}, which its postmaster.pid names, is no database \
-         server of its owner's in that directory"
-    );
-    (exit::NO_SUCH_OBJECT, why)
 }
 
 #[cfg(test)]
-impl Target {
-    /// A target for tests, which nobody has looked at.
-    pub(crate) fn literal(process: ProcessRef, engine: Engine) -> Self {
-        let program = PathBuf::from("/usr/lib/postgresql/15/bin/postgres");
-        Self { process, owner: (0, 0), engine, program, data: None, held: None }
+mod tests {
+    use super::*;
+
+    impl Target {
+        /// A target for tests, which nobody has looked at.
+        pub(crate) fn literal(process: ProcessRef, engine: Engine) -> Self {
+            let program = PathBuf::from("/usr/lib/postgresql/15/bin/postgres");
+            Self { process, owner: (0, 0), engine, program, data: None, held: None }
+        }
     }
 
-    /// Every refusal that takes no look at a living process.
-    pub(crate) fn refusals() -> Vec<Failure> {
-        let shown = Path::new("/srv/da\nta");
-        let directory = |pid_file| DataDirectory {
-            path: Bytes::from(shown),
-            file: Some(FileRef { dev: 64, ino: 77 }),
-            uid: Some(100_001),
-            major: Some(15),
-            pid_file,
+    #[test]
+    fn what_a_data_directory_tells_is_its_server_or_a_refusal() {
+        let of = |exists: bool, pid_file| {
+            let directory = DataDirectory {
+                path: Bytes::from(Path::new("/srv/data")),
+                file: exists.then_some(FileRef { dev: 64, ino: 77 }),
+                uid: Some(100_001),
+                major: Some(15),
+                pid_file,
+            };
+            server_in(Path::new("/srv/data"), &directory)
         };
+        let names = |pid, standalone| {
+            Seen::Here(engine::postgres::PidFile { pid, standalone, segment: None })
+        };
+        let own = i32::try_from(std::process::id()).unwrap();
+        assert!(matches!(of(true, names(own, false)), Ok(pid) if pid == own));
+        assert!(matches!(of(false, Seen::Gone), Err(Refusal::NoDirectory { .. })));
+        assert!(matches!(of(true, Seen::Gone), Err(Refusal::NoPidFile { .. })));
+        assert!(matches!(of(true, Seen::Denied), Err(Refusal::PidFileClosed { .. })));
         // No process has this pid: it is above every pid_max.
-        let dead = |standalone| {
-            let file = engine::postgres::PidFile { pid: i32::MAX, standalone, segment: None };
-            directory(Seen::Here(file))
-        };
-        let missing = DataDirectory { file: None, ..directory(Seen::Gone) };
-        let others = [dead(false), dead(true), directory(Seen::Gone), directory(Seen::Denied)];
-        let in_directory = std::iter::once(missing).chain(others);
-        let mut all: Vec<Failure> =
-            in_directory.filter_map(|directory| server_in(shown, &directory).err()).collect();
-        all.extend([Seen::Gone, Seen::Denied].into_iter().filter_map(|seen| {
-            let refused: Result<FileId, Failure> = opened(seen, 4711, 100_001);
-            refused.err()
-        }));
-        all.push(no_server_there(4711, &directory(Seen::Gone)));
-        all
+        for (standalone, word) in [(false, ""), (true, ", a standalone backend")] {
+            let refused = of(true, names(i32::MAX, standalone));
+            assert!(
+                matches!(refused, Err(Refusal::ServerEnded { kind, .. }) if kind.starts_with(word)
+                    && kind.is_empty() == word.is_empty())
+            );
+        }
+    }
+
+    #[test]
+    fn a_link_that_is_gone_or_closed_is_a_refusal() {
+        let of = |seen| opened(seen, 4711, 100_001);
+        assert!(matches!(of(Seen::Gone), Err(Refusal::JustEnded { pid: 4711 })));
+        assert!(matches!(of(Seen::Denied), Err(Refusal::Foreign { pid: 4711, uid: 100_001 })));
     }
 }
