@@ -272,7 +272,7 @@ impl Identity {
     /// Checks whether a process that was not given its number can find it: by its key, or the name
     /// of a file.
     #[must_use]
-    pub fn is_findable(&self) -> bool {
+    pub(crate) fn is_findable(&self) -> bool {
         match self {
             Self::Shm(segment) => segment.key.0 != 0,
             Self::Sem(set) => set.key.0 != 0,
@@ -283,7 +283,7 @@ impl Identity {
 
     /// Checks whether its number or name, recorded in a place, means something here.
     #[must_use]
-    pub fn means_something_in(&self, place: &Place, here: &Place) -> bool {
+    pub(crate) fn means_something_in(&self, place: &Place, here: &Place) -> bool {
         place.boot == here.boot
             && match self {
                 Self::Posix(file) => here.shm_mount.as_ref() == Some(&file.mount),

@@ -182,7 +182,7 @@ pub fn names(book: &Book, look: &Snapshot) -> Vec<Named> {
 
 /// Returns what a segment or file of no ledger's run names, by its own header or list.
 #[must_use]
-pub fn names_in(identity: &Identity, look: &Snapshot) -> Vec<Name> {
+pub(crate) fn names_in(identity: &Identity, look: &Snapshot) -> Vec<Name> {
     let header = match identity {
         Identity::Shm(segment) => look.headers.get(&segment.id).map(Vec::as_slice),
         _ => None,
@@ -197,7 +197,7 @@ pub fn names_in(identity: &Identity, look: &Snapshot) -> Vec<Name> {
 
 /// Returns the names of the control segment of this handle: of which kind it is no header says.
 #[must_use]
-pub fn of_control(handle: u32) -> Vec<Name> {
+pub(crate) fn of_control(handle: u32) -> Vec<Name> {
     let key = Some(postgres::sysv_key(handle)).filter(|key| *key != 0);
     let file = Name::File(postgres::posix_name(handle));
     std::iter::once(file).chain(key.map(|key| Name::Key(Key(key)))).collect()
@@ -205,7 +205,7 @@ pub fn of_control(handle: u32) -> Vec<Name> {
 
 /// Returns the names of what a list has: of its own kind, as a server has one only.
 #[must_use]
-pub fn of_list(list: &Identity, handles: &[u32]) -> Vec<Name> {
+pub(crate) fn of_list(list: &Identity, handles: &[u32]) -> Vec<Name> {
     let name = |handle: &u32| match list {
         Identity::Posix(_) => Some(Name::File(postgres::posix_name(*handle))),
         Identity::Shm(_) => {
@@ -219,7 +219,7 @@ pub fn of_list(list: &Identity, handles: &[u32]) -> Vec<Name> {
 
 /// Returns what bears a name; what could not be looked at is no proof that nothing does.
 #[must_use]
-pub fn bearers(name: &Name, look: &Snapshot) -> Vec<Bearer> {
+pub(crate) fn bearers(name: &Name, look: &Snapshot) -> Vec<Bearer> {
     match name {
         Name::File(name) => match look.file(&name.0) {
             Seen::Here(file) => vec![Bearer::Object(Identity::Posix(file.identity.clone()))],

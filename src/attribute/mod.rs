@@ -303,7 +303,7 @@ pub fn lists_its_memory(book: &Book, run: &Run) -> bool {
 /// as it is now; without one, an end that was seen. `None` where no time is known, or that lies
 /// ahead.
 #[must_use]
-pub fn dead_by(book: &Book, run: u64, look: &Snapshot) -> Option<i64> {
+pub(crate) fn dead_by(book: &Book, run: u64, look: &Snapshot) -> Option<i64> {
     let its = book.runs.get(&run)?;
     let now = look.now.duration_since(std::time::SystemTime::UNIX_EPOCH).ok()?.as_secs();
     let seconds = its.detached.or_else(|| last_detach(book, run, look)).or(its.dead_by())?;
@@ -313,14 +313,14 @@ pub fn dead_by(book: &Book, run: u64, look: &Snapshot) -> Option<i64> {
 /// Checks whether the wall clock was set back since a run began: then no change can be told from
 /// one before the death.
 #[must_use]
-pub fn clock_was_set_back(book: &Book, run: u64, look: &Snapshot) -> bool {
+pub(crate) fn clock_was_set_back(book: &Book, run: u64, look: &Snapshot) -> bool {
     let began = book.runs.get(&run).and_then(|run| run.start.clock_ahead_ms);
     began.is_some_and(|ahead_ms| ahead_ms.saturating_sub(look.clock_ahead_ms) > SET_BACK_MS)
 }
 
 /// Returns the last detach of a run's main segment, where that is here and unattached.
 #[must_use]
-pub fn last_detach(book: &Book, run: u64, look: &Snapshot) -> Option<i64> {
+pub(crate) fn last_detach(book: &Book, run: u64, look: &Snapshot) -> Option<i64> {
     let mains = book.with_role(run, Role::Main).filter(|main| book.is_open(main));
     let mut rows = mains.filter(|main| is_here(book, main, look)).filter_map(|main| {
         let Identity::Shm(segment) = &main.identity else { return None };

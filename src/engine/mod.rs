@@ -198,7 +198,7 @@ pub fn known_by_header(bytes: &[u8], pid: i32, works_in: FileRef) -> Option<Engi
 }
 
 /// Returns what a segment begins with as each server that keeps its main segment attached reads it.
-pub fn interlocks_in(bytes: &[u8]) -> impl Iterator<Item = MainHeader> {
+pub(crate) fn interlocks_in(bytes: &[u8]) -> impl Iterator<Item = MainHeader> {
     let engines = ENGINES.iter().filter(|engine| engine.has_interlock);
     engines.filter_map(|engine| engine.main_header(bytes))
 }

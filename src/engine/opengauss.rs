@@ -123,7 +123,7 @@ pub fn port_hint(key: i32) -> Option<u16> {
 /// the server with its segment attached, and left behind by each end but a fast or smart stop
 /// (`fencedudf.cpp StartUDFMaster`, `postmaster.cpp pmdie`, `HandleChildCrash`).
 #[must_use]
-pub fn is_fenced_master(command: &str) -> bool {
+pub(crate) fn is_fenced_master(command: &str) -> bool {
     command.starts_with(FENCED_TITLE)
 }
 

@@ -156,7 +156,7 @@ pub fn is_control(bytes: &[u8]) -> bool {
 /// Checks that the start of a control segment goes with a length: what claims other numbers of
 /// items than fit in there is nothing that a server made, and too much to read.
 #[must_use]
-pub fn fits_length(start: &[u8], bytes: u64) -> bool {
+pub(crate) fn fits_length(start: &[u8], bytes: u64) -> bool {
     let (Some(items), Some(room)) = (u32_at(start, 4), u32_at(start, 8)) else { return false };
     let fits = |item: usize| {
         let whole = u64::from(room) * item as u64 + FIRST_ITEM as u64;
@@ -168,7 +168,7 @@ pub fn fits_length(start: &[u8], bytes: u64) -> bool {
 /// Every number that could be a handle in a control segment: more than it lists, never less, and
 /// any number at all where its layout is not known. For what must stay while it is listed.
 #[must_use]
-pub fn perhaps_listed(bytes: &[u8]) -> BTreeSet<u32> {
+pub(crate) fn perhaps_listed(bytes: &[u8]) -> BTreeSet<u32> {
     let slots = slots(bytes).map(|slots| slots.map(|(handle, _)| handle).collect());
     let all: BTreeSet<u32> = slots.unwrap_or_else(|| {
         let words = bytes.get(FIRST_ITEM..).unwrap_or_default().chunks_exact(4);
@@ -180,7 +180,7 @@ pub fn perhaps_listed(bytes: &[u8]) -> BTreeSet<u32> {
 /// The handles that a control segment lists, those inside the main segment left out, by the layout
 /// that its length shows; `None` where that is not known.
 #[must_use]
-pub fn listed_by_length(bytes: &[u8]) -> Option<Vec<u32>> {
+pub(crate) fn listed_by_length(bytes: &[u8]) -> Option<Vec<u32>> {
     let wide = item_bytes_by_length(bytes)? == WIDE_ITEM;
     let items = u32_at(bytes, 4)? as usize;
     let in_use = slots(bytes)?.take(items).filter(|(_, references)| *references != 0);
@@ -207,7 +207,7 @@ fn item_bytes_by_length(bytes: &[u8]) -> Option<usize> {
 /// The handle that a name below `/dev/shm` bears; `None` where a server would write it otherwise,
 /// or a stranger's file `PostgreSQL.07` could pass for a server's `PostgreSQL.7`.
 #[must_use]
-pub fn handle_of_name(name: &[u8]) -> Option<u32> {
+pub(crate) fn handle_of_name(name: &[u8]) -> Option<u32> {
     let digits = name.strip_prefix(b"PostgreSQL.")?;
     let handle = std::str::from_utf8(digits).ok()?.parse().ok()?;
     (posix_name(handle).0 == name).then_some(handle)
@@ -215,7 +215,7 @@ pub fn handle_of_name(name: &[u8]) -> Option<u32> {
 
 /// The handles that a System V key may stand for; none for a private segment.
 #[must_use]
-pub fn handles_of_key(key: i32) -> Vec<u32> {
+pub(crate) fn handles_of_key(key: i32) -> Vec<u32> {
     let of = |key: i32| u32::from_ne_bytes(key.to_ne_bytes());
     if key == 0 { Vec::new() } else { vec![of(key), of(key.wrapping_neg())] }
 }
@@ -228,7 +228,7 @@ pub fn posix_name(handle: u32) -> Bytes {
 
 /// Checks that a name below `/dev/shm` is of PostgreSQL's form.
 #[must_use]
-pub fn is_posix_name(name: &[u8]) -> bool {
+pub(crate) fn is_posix_name(name: &[u8]) -> bool {
     handle_of_name(name).is_some()
 }
 

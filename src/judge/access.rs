@@ -96,14 +96,14 @@ impl Access {
 
     /// Checks whether a process may use it. Root gets in by the mode as everybody does.
     #[must_use]
-    pub fn lets_in(&self, who: Who<'_>) -> bool {
+    pub(crate) fn lets_in(&self, who: Who<'_>) -> bool {
         self.way(who).is_some()
     }
 
     /// Checks the same, where root does not count by the mode alone: it may use everything, and
     /// there is always a process of its.
     #[must_use]
-    pub fn lets_in_besides_root(&self, who: Who<'_>) -> bool {
+    pub(crate) fn lets_in_besides_root(&self, who: Who<'_>) -> bool {
         match self.way(who) {
             Some(Way::Unknown | Way::Owner) => true,
             Some(Way::Mode) => !who.is_root(),
@@ -114,7 +114,7 @@ impl Access {
     /// Checks whether it lets in others than its owner and creator, and this process as one of
     /// them. Root is not meant.
     #[must_use]
-    pub fn lets_in_by_mode(&self, who: Who<'_>) -> bool {
+    pub(crate) fn lets_in_by_mode(&self, who: Who<'_>) -> bool {
         match self.way(who) {
             Some(Way::Unknown) => self.mode & 0o066 != 0,
             Some(Way::Mode) => !who.is_root(),
@@ -124,7 +124,7 @@ impl Access {
 
     /// Checks whether a user may remove it (`ipcctl_obtain_check`; `/dev/shm` is sticky).
     #[must_use]
-    pub fn is_removable_by(&self, uid: u32) -> bool {
+    pub(crate) fn is_removable_by(&self, uid: u32) -> bool {
         uid == 0 || self.uids.contains(&uid)
     }
 

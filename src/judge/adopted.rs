@@ -23,7 +23,7 @@ pub fn decide(book: &Book, look: &Snapshot, exempt: &[i32]) -> (Vec<Action>, Vec
 
 /// Judges as [`decide`] does, by a look that is sorted already.
 #[must_use]
-pub fn decide_in(book: &Book, scene: &Scene<'_>) -> (Vec<Action>, Vec<i32>) {
+pub(crate) fn decide_in(book: &Book, scene: &Scene<'_>) -> (Vec<Action>, Vec<i32>) {
     let look = scene.look();
     let mut verdicts = Vec::new();
     let mut found: Vec<(&Recorded, Subject<'_>)> = Vec::new();

@@ -64,7 +64,7 @@ impl Holder {
 
     /// Checks whether nothing of it but its pid is known.
     #[must_use]
-    pub fn is_hidden(&self) -> bool {
+    pub(crate) fn is_hidden(&self) -> bool {
         self.command.is_empty() && self.state == '?'
     }
 

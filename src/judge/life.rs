@@ -71,7 +71,7 @@ pub fn judge(book: &Book, look: &Snapshot, policy: &Policy) -> Life {
 /// Returns what shows that a server of the instance lives: a claimed process, or what
 /// `postmaster.pid` names. Needs the processes and the data directories, and nobody's mappings.
 #[must_use]
-pub fn seen_to_live(book: &Book, look: &Snapshot) -> Option<Evidence> {
+pub(crate) fn seen_to_live(book: &Book, look: &Snapshot) -> Option<Evidence> {
     let here = (&look.place.boot, &look.place.pid_namespace);
     let is_here = |run: &&Run| {
         let place = book.places.get(run.place);
@@ -134,7 +134,7 @@ pub fn is_over(book: &Book, run: &Run, look: &Snapshot) -> bool {
 /// anything of it: recorded, here and unattached, or removed as such. Every process of such a
 /// server has it attached for life, and the kernel counts, whoever can be seen.
 #[must_use]
-pub fn is_released(book: &Book, run: u64, look: &Snapshot) -> bool {
+pub(crate) fn is_released(book: &Book, run: u64, look: &Snapshot) -> bool {
     let mut released = false;
     let proven = |object: &&Recorded| object.how != How::ForkCount;
     for main in book.with_role(run, Role::Main).filter(proven) {
@@ -155,7 +155,7 @@ pub fn is_released(book: &Book, run: u64, look: &Snapshot) -> bool {
 /// itself, what its lists name, and what its claimed processes made. What else a process below it
 /// has made (`COPY TO PROGRAM`, `archive_command`) may be used without that.
 #[must_use]
-pub fn is_engines_own(book: &Book, object: &Recorded, look: &Snapshot) -> bool {
+pub(crate) fn is_engines_own(book: &Book, object: &Recorded, look: &Snapshot) -> bool {
     let Some(run) = book.runs.get(&object.run) else { return false };
     if !run.server().is_some_and(|claim| claim.engine.has_interlock) {
         return false;

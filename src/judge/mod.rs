@@ -110,7 +110,7 @@ pub fn decide(
 
 /// Judges as [`decide`] does, by a look that is sorted already.
 #[must_use]
-pub fn decide_by(
+pub(crate) fn decide_by(
     book: &Book,
     users: &Users<'_>,
     life: &Life,

@@ -306,7 +306,7 @@ impl Reason {
 
     /// Checks whether it speaks against a filter only: who names the object may know better.
     #[must_use]
-    pub fn is_waived_by_name(&self) -> bool {
+    pub(crate) fn is_waived_by_name(&self) -> bool {
         self.class() == Class::Wanted
     }
 

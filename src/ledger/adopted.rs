@@ -7,7 +7,7 @@ use super::book::{Book, Illegal, Recorded, Standing};
 use super::record::{Adopted, Entry, VERSION_OF_SETS};
 
 /// The number that stands for the run of an object without one; runs begin with 1.
-pub const NO_RUN: u64 = 0;
+pub(crate) const NO_RUN: u64 = 0;
 
 impl Book {
     /// Checks that this is a ledger of adopted objects.

@@ -417,7 +417,7 @@ impl Book {
 
     /// Checks whether this ledger's version can name an object.
     #[must_use]
-    pub fn may_name(&self, identity: &Identity) -> bool {
+    pub(crate) fn may_name(&self, identity: &Identity) -> bool {
         self.can_name(identity).is_ok()
     }
 

@@ -24,7 +24,7 @@ impl Book {
 
     /// The file that the last header names.
     #[must_use]
-    pub fn named_file(&self) -> Option<OwnFile> {
+    pub(crate) fn named_file(&self) -> Option<OwnFile> {
         self.files.last().copied().flatten()
     }
 
@@ -37,7 +37,7 @@ impl Book {
     /// Checks that the last header names the file that this was read from, or none where that has
     /// no identity.
     #[must_use]
-    pub fn names_own_file(&self) -> bool {
+    pub(crate) fn names_own_file(&self) -> bool {
         let named = self.named_file();
         same(named, self.this) || (named, self.this) == (None, None)
     }
@@ -53,7 +53,7 @@ impl Book {
     /// launcher, which began there, and this is known to be the file that it was written to. A copy
     /// may lack what the ledger has noted since.
     #[must_use]
-    pub fn has_run(&self, other: &Run, there: &Place) -> bool {
+    pub(crate) fn has_run(&self, other: &Run, there: &Place) -> bool {
         self.runs.values().any(|run| {
             let place = self.places.get(run.place);
             self.has_lock_of(run)
@@ -67,14 +67,14 @@ impl Book {
     /// Checks that a run's launcher held the lock of the very file that this was read from, so that
     /// whoever has that lock knows it to be dead.
     #[must_use]
-    pub fn has_lock_of(&self, run: &Run) -> bool {
+    pub(crate) fn has_lock_of(&self, run: &Run) -> bool {
         same(self.files.get(run.place).copied().flatten(), self.this)
     }
 
     /// Checks that the lock proves the death of every process of a run: its launcher held this one,
     /// and was the first process of its PID namespace, which dies with it (`pid_namespaces(7)`).
     #[must_use]
-    pub fn died_with_its_launcher(&self, run: &Run) -> bool {
+    pub(crate) fn died_with_its_launcher(&self, run: &Run) -> bool {
         run.start.launcher.pid == 1 && self.has_lock_of(run)
     }
 }

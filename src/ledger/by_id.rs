@@ -72,7 +72,7 @@ impl Book {
     }
 
     /// Returns those of a run that have this role.
-    pub fn with_role(&self, run: u64, role: Role) -> impl Iterator<Item = &Recorded> {
+    pub(crate) fn with_role(&self, run: u64, role: Role) -> impl Iterator<Item = &Recorded> {
         let numbers = self.numbers.runs.range((run, role, 0)..=(run, role, u64::MAX));
         numbers.filter_map(|(_, _, number)| self.objects.get(number))
     }

@@ -157,7 +157,7 @@ impl Ledger {
 
     /// Owner and group, where root acts as another user.
     #[must_use]
-    pub fn acted_for(&self) -> Option<(u32, u32)> {
+    pub(crate) fn acted_for(&self) -> Option<(u32, u32)> {
         is_anothers(user::effective(), self.owner).then_some(self.owner)
     }
 
@@ -168,7 +168,7 @@ impl Ledger {
 
     /// Checks that nothing is written.
     #[must_use]
-    pub fn pretends(&self) -> bool {
+    pub(crate) fn pretends(&self) -> bool {
         self.dry
     }
 

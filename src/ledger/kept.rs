@@ -59,7 +59,7 @@ impl Run {
     /// Returns the time by which its server was dead, where the ledger knows one, in seconds since
     /// the epoch: the last detach of its main segment, else the end that was seen.
     #[must_use]
-    pub fn dead_by(&self) -> Option<i64> {
+    pub(crate) fn dead_by(&self) -> Option<i64> {
         let seen = self.end.filter(|(end, _)| *end != End::Unknown).and_then(|(_, at)| {
             let since = at.duration_since(SystemTime::UNIX_EPOCH).ok()?;
             i64::try_from(since.as_secs()).ok()
@@ -69,7 +69,7 @@ impl Run {
 
     /// Checks that the server is known to have ended with status 0, and COMMAND too.
     #[must_use]
-    pub fn ended_cleanly(&self) -> bool {
+    pub(crate) fn ended_cleanly(&self) -> bool {
         let own = |claim: &Claim| match (claim.ended, self.claims.first()) {
             (None, Some(first)) if first.process == claim.process => self.end.map(|(end, _)| end),
             (ended, _) => ended,
@@ -80,14 +80,14 @@ impl Run {
 
     /// Checks that a launcher saw the run end, and how.
     #[must_use]
-    pub fn was_seen_to_end(&self) -> bool {
+    pub(crate) fn was_seen_to_end(&self) -> bool {
         self.end.is_some_and(|(end, _)| end != End::Unknown)
     }
 
     /// Checks that the server is known to have ended in another way than with status 0, seen by a
     /// launcher that may not have lived to note the end of the run.
     #[must_use]
-    pub fn was_seen_to_crash(&self) -> bool {
+    pub(crate) fn was_seen_to_crash(&self) -> bool {
         let of_server = self.server().and_then(|claim| claim.ended);
         let end = self.end.map(|(end, _)| end).filter(|end| *end != End::Unknown).or(of_server);
         end.is_some_and(|end| !matches!(end, End::Unknown | End::Exit(0)))

@@ -14,7 +14,7 @@ use crate::sys::user;
 
 /// Longest ledger of another user that root reads, in bytes: what 32,768 segments, the most that
 /// there can be, come to with their removals.
-pub const LONGEST_OF_OTHERS: u64 = 24 << 20;
+pub(crate) const LONGEST_OF_OTHERS: u64 = 24 << 20;
 /// Most lines of such a ledger.
 const MOST_LINES: usize = 100_000;
 /// Most runs; a `run` keeps about a hundred.

@@ -15,16 +15,16 @@ use crate::object::{Bytes, FileRef, Identity, ProcessRef};
 pub const VERSION: u64 = 3;
 
 /// The oldest format that can name semaphore sets, queues and adopted objects.
-pub const VERSION_OF_SETS: u64 = 2;
+pub(crate) const VERSION_OF_SETS: u64 = 2;
 
 /// The oldest format that can name files without a birth time, and the last detach of a server.
-pub const VERSION_OF_UNBORN: u64 = 3;
+pub(crate) const VERSION_OF_UNBORN: u64 = 3;
 
 /// The oldest format that can name strangers.
-pub const VERSION_OF_STRANGERS: u64 = 3;
+pub(crate) const VERSION_OF_STRANGERS: u64 = 3;
 
 /// The oldest format that can name what a living server was robbed of.
-pub const VERSION_OF_ROBBED: u64 = 3;
+pub(crate) const VERSION_OF_ROBBED: u64 = 3;
 
 /// One line of a ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

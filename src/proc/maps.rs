@@ -11,7 +11,7 @@ pub type Device = (u32, u32);
 /// The device on which Linux since about 5.0 keeps System V segments of ordinary pages. Older
 /// kernels use other minors (00:04 and more), and segments of huge pages lie elsewhere on every
 /// kernel: see [`Mapping::sysv_shmid_on`].
-pub const USUAL_SYSV_DEVICE: Device = (0, 1);
+pub(crate) const USUAL_SYSV_DEVICE: Device = (0, 1);
 
 /// One line: one stretch of addresses. A segment attached once may show as several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,13 +35,6 @@ pub struct Mapping<'a> {
 }
 
 impl Mapping<'_> {
-    /// The shmid, if this maps a System V segment on [`USUAL_SYSV_DEVICE`]. It does not see huge
-    /// pages, nor anything on older kernels.
-    #[must_use]
-    pub fn sysv_shmid(&self) -> Option<i32> {
-        self.sysv_shmid_on(&[USUAL_SYSV_DEVICE])
-    }
-
     /// The shmid, if this maps a System V segment on one of `devices`, as
     /// [`super::read::sysv_devices`] gives them. It counts in the IPC namespace of the one who
     /// attached it, which need not be the reader's. 0 is a valid id.
@@ -62,7 +55,7 @@ impl Mapping<'_> {
 
 /// The key in the name of a mapping, if it is named as the kernel names segments.
 #[must_use]
-pub fn sysv_name(name: &[u8]) -> Option<i32> {
+pub(crate) fn sysv_name(name: &[u8]) -> Option<i32> {
     let digits = name
         .strip_prefix(b"/SYSV")?
         .strip_suffix(b" (deleted)")
@@ -118,7 +111,7 @@ mod tests {
 
     fn shmid(device: &str, inode: &str, path: &str) -> Option<i32> {
         let text = format!("1000-2000 rw-s 00000000 {device} {inode}       {path}\n");
-        lines(text.as_bytes()).next().unwrap().sysv_shmid()
+        lines(text.as_bytes()).next().unwrap().sysv_shmid_on(&[USUAL_SYSV_DEVICE])
     }
 
     #[test]
@@ -134,7 +127,8 @@ mod tests {
 
     #[test]
     fn the_inode_of_an_attached_segment_is_its_id_and_may_be_zero() {
-        let ids: Vec<_> = lines(FILE).filter_map(|mapping| mapping.sysv_shmid()).collect();
+        let ids: Vec<_> =
+            lines(FILE).filter_map(|mapping| mapping.sysv_shmid_on(&[USUAL_SYSV_DEVICE])).collect();
         assert_eq!(ids, [1, 0]);
         let keys: Vec<_> = lines(FILE).filter_map(|each| each.sysv_key()).collect();
         assert_eq!(keys, [0x777, -559_038_737, 0x1234]);
@@ -170,7 +164,9 @@ mod tests {
     #[test]
     fn no_bytes_make_it_panic() {
         crate::proc::tests::mutate(FILE, |bytes| {
-            let _ = lines(bytes).filter_map(|mapping| mapping.sysv_shmid()).count();
+            let _ = lines(bytes)
+                .filter_map(|mapping| mapping.sysv_shmid_on(&[USUAL_SYSV_DEVICE]))
+                .count();
         });
     }
 }

@@ -16,7 +16,7 @@ pub enum WaitsFor {
 
 /// The set or queue that a thread is blocked on; `None` where it runs, or waits for anything else.
 #[must_use]
-pub fn waits_for(bytes: &[u8]) -> Option<WaitsFor> {
+pub(crate) fn waits_for(bytes: &[u8]) -> Option<WaitsFor> {
     let mut words = words(bytes);
     let call: i64 = decimal(words.next()?)?;
     let mut argument = || unsigned(words.next()?.strip_prefix(b"0x")?, 16);

@@ -20,7 +20,7 @@ pub struct ShmRow {
 
 /// Reads the table, in the kernel's order. Columns are found by the names in its first line; a row
 /// that is not understood makes the whole table malformed, for it stands for a segment.
-pub fn parse_shm(bytes: &[u8]) -> Result<Vec<ShmRow>, Malformed> {
+pub(crate) fn parse_shm(bytes: &[u8]) -> Result<Vec<ShmRow>, Malformed> {
     let mut lines = bytes.split(|&byte| byte == b'\n');
     let header = lines.next().unwrap_or_default();
     let columns = Columns::find(header)

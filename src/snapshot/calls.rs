@@ -86,7 +86,7 @@ impl Tables {
 ///
 /// # Errors
 /// As [`super::take`].
-pub fn look_at_one(
+pub(crate) fn look_at_one(
     identity: &Identity,
     known: bool,
     noted: &[i32],
@@ -143,7 +143,7 @@ pub fn look_at_one(
 ///
 /// # Errors
 /// As [`super::take`].
-pub fn look_at_everybody(waits: bool) -> Result<Snapshot> {
+pub(crate) fn look_at_everybody(waits: bool) -> Result<Snapshot> {
     let scope = Scope { processes: true, ..Scope::default() };
     let mut look = super::take(scope)?.into_tables();
     look.callers = callers::look(&look.processes);

@@ -50,7 +50,7 @@ impl Room {
     }
 
     /// Takes what the control segment that an object is comes to.
-    pub fn take_all(&mut self, identity: &Identity) -> bool {
+    pub(crate) fn take_all(&mut self, identity: &Identity) -> bool {
         let (uid, bytes) = match identity {
             Identity::Shm(segment) => (segment.creator_uid, segment.bytes),
             Identity::Posix(file) => (file.uid, file.bytes),
@@ -87,7 +87,7 @@ fn range(mapping: &maps::Mapping<'_>, most_bytes: usize) -> memory::Range {
 /// The first bytes of several segments in the memory of one living process, by id; those that it
 /// does not have attached from their start, or does not let be read, are left out.
 #[must_use]
-pub fn each_of_living(pid: i32, ids: &[i32], most_bytes: usize) -> BTreeMap<i32, Vec<u8>> {
+pub(crate) fn each_of_living(pid: i32, ids: &[i32], most_bytes: usize) -> BTreeMap<i32, Vec<u8>> {
     let Ok(Seen::Here(raw)) = read::maps(pid) else {
         return BTreeMap::new();
     };
@@ -138,7 +138,12 @@ impl Snapshot {
     /// Reads, after the death of their server, the first bytes of these segments and the whole
     /// content of these lists, as far as that can be had. Nobody may have the segments attached.
     #[must_use]
-    pub fn with_contents(self, headers: &[i32], most_bytes: usize, lists: &[Identity]) -> Self {
+    pub(crate) fn with_contents(
+        self,
+        headers: &[i32],
+        most_bytes: usize,
+        lists: &[Identity],
+    ) -> Self {
         let row_of = |id: i32| self.segment(id).here().cloned();
         let rows: Vec<Row> = headers.iter().filter_map(|&id| row_of(id)).collect();
         let of_lists: Vec<(&Identity, Option<Row>)> = lists
@@ -196,7 +201,7 @@ impl Snapshot {
 /// The whole content of a control segment without attaching it, for who has no lock: of a file by
 /// reading it, of a segment through the memory of one of these processes, if one has it attached.
 #[must_use]
-pub fn of_control_unattached(identity: &Identity, pids: &[i32]) -> Option<Vec<u8>> {
+pub(crate) fn of_control_unattached(identity: &Identity, pids: &[i32]) -> Option<Vec<u8>> {
     match identity {
         Identity::Shm(segment) => {
             let bytes = control_bytes(segment.bytes);
@@ -236,7 +241,7 @@ pub fn of_file(wanted: &ShmFile, most_bytes: usize) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// As [`of_file`]; `InvalidData` where its length is not what it says, or there is no room for it.
-pub fn of_control_file(wanted: &ShmFile, room: &mut Room) -> io::Result<Option<Vec<u8>>> {
+pub(crate) fn of_control_file(wanted: &ShmFile, room: &mut Room) -> io::Result<Option<Vec<u8>>> {
     let start = of_file(wanted, postgres::HEADER_BYTES)?;
     if !postgres::is_control(&start) {
         return Ok(None);

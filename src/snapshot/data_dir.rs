@@ -37,7 +37,7 @@ pub struct DataDirectory {
 /// Looks at data directories that a ledger of this owner names. Of those that do not answer in
 /// time nothing is known, and they count as those of living servers.
 #[must_use]
-pub fn look_as(owner: (u32, u32), paths: &[Bytes]) -> Vec<DataDirectory> {
+pub(crate) fn look_as(owner: (u32, u32), paths: &[Bytes]) -> Vec<DataDirectory> {
     let unread = |path: &Bytes| DataDirectory {
         path: path.clone(),
         file: None,

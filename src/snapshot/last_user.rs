@@ -63,7 +63,7 @@ impl Snapshot {
 
     /// Checks whether the wall clock was set since this was recorded.
     #[must_use]
-    pub fn clock_was_set(&self, clock: Clock) -> bool {
+    pub(crate) fn clock_was_set(&self, clock: Clock) -> bool {
         clock.ahead_ms.abs_diff(self.clock_ahead_ms) > SET_MS
     }
 

@@ -121,7 +121,7 @@ impl Snapshot {
     }
 
     /// Returns a segment's row as it was last, after what was read of the segment itself.
-    pub fn latest_row(&self, id: i32) -> Seen<&Row> {
+    pub(crate) fn latest_row(&self, id: i32) -> Seen<&Row> {
         self.read_rows.get(&id).map_or_else(|| self.segment(id), Seen::Here)
     }
 
@@ -166,14 +166,14 @@ impl Snapshot {
     }
 
     /// Returns the living processes that have a user id in any of its four places, or may have.
-    pub fn living_of(&self, uid: u32) -> impl Iterator<Item = &Process> {
+    pub(crate) fn living_of(&self, uid: u32) -> impl Iterator<Item = &Process> {
         let places = self.index.of_user(uid, &self.tables);
         places.filter_map(|place| self.processes.rows().get(place))
     }
 
     /// Checks whether it was looked at what every living process maps.
     #[must_use]
-    pub fn has_maps(&self) -> bool {
+    pub(crate) fn has_maps(&self) -> bool {
         let mut living = self.processes.seen().filter(|process| !process.ended);
         self.processes.is_whole() && living.all(|process| process.maps.is_some())
     }
@@ -239,7 +239,7 @@ pub fn take(scope: Scope) -> Result<Snapshot> {
 ///
 /// # Errors
 /// As [`take`].
-pub fn take_at(here: Place, scope: Scope) -> Result<Snapshot> {
+pub(crate) fn take_at(here: Place, scope: Scope) -> Result<Snapshot> {
     let mut tables = Tables::unread(here);
     // Processes before objects: what appears in between is then seen as unattached and unmapped
     // only if it was so at the end; a removal re-checks each object anyway.

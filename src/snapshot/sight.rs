@@ -41,7 +41,7 @@ impl Sight {
     /// Checks whether what descends from a process of this PID namespace is seen: no process
     /// leaves its PID namespace upwards (pid_namespaces(7)).
     #[must_use]
-    pub fn has_descendants(self) -> bool {
+    pub(crate) fn has_descendants(self) -> bool {
         self != Self::Part
     }
 }
@@ -71,7 +71,7 @@ pub fn sight() -> Sight {
 
 /// Checks that `/proc` is of this PID namespace: it names this process by the pid that it has.
 #[must_use]
-pub fn proc_is_own() -> bool {
+pub(crate) fn proc_is_own() -> bool {
     let own = std::process::id().to_string();
     std::fs::read_link("/proc/self").is_ok_and(|link| link.as_os_str() == own.as_str())
 }

@@ -49,7 +49,7 @@ impl Snapshot {
 
     /// Asks the kernel for processes that `/proc` may not show (`hidepid`).
     #[must_use]
-    pub fn with_claimed(self, claimed: &[ProcessRef]) -> Self {
+    pub(crate) fn with_claimed(self, claimed: &[ProcessRef]) -> Self {
         let hidden = |known: &&ProcessRef| {
             self.process(known.pid).here().is_none() && processes::lives(**known)
         };
@@ -91,7 +91,7 @@ impl Snapshot {
 
     /// Reads what one process maps.
     #[must_use]
-    pub fn with_maps_of(self, wanted: ProcessRef) -> Self {
+    pub(crate) fn with_maps_of(self, wanted: ProcessRef) -> Self {
         let Some(read) = processes::one(wanted.pid).filter(|read| read.process == wanted) else {
             return self;
         };
@@ -124,7 +124,7 @@ impl Snapshot {
     /// Reads the data directories that a ledger of this owner names, as that owner, in place of
     /// those that were read for another ledger.
     #[must_use]
-    pub fn with_directories(self, owner: (u32, u32), paths: &[Bytes]) -> Self {
+    pub(crate) fn with_directories(self, owner: (u32, u32), paths: &[Bytes]) -> Self {
         self.beside(|look| look.data_dirs = data_dir::look_as(owner, paths))
     }
 

@@ -56,7 +56,7 @@ impl FileFacts {
 ///
 /// # Errors
 /// What `statx` says; `EINVAL` for a name with a NUL byte.
-pub fn facts_at(dir: BorrowedFd<'_>, name: &[u8]) -> Result<FileFacts> {
+pub(crate) fn facts_at(dir: BorrowedFd<'_>, name: &[u8]) -> Result<FileFacts> {
     let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
     // What is mounted there may be a file system that does not answer: it is not asked.
     let flags = libc::AT_SYMLINK_NOFOLLOW | libc::AT_NO_AUTOMOUNT | libc::AT_STATX_DONT_SYNC;
@@ -110,7 +110,7 @@ pub fn facts_remembered(path: impl AsRef<Path>) -> Result<FileFacts> {
 ///
 /// # Errors
 /// What `statx` says.
-pub fn facts_kept(file: BorrowedFd<'_>) -> Result<FileFacts> {
+pub(crate) fn facts_kept(file: BorrowedFd<'_>) -> Result<FileFacts> {
     statx(file.as_raw_fd(), c"", libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC)
 }
 

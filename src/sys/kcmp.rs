@@ -9,7 +9,7 @@ const KCMP_FILES: libc::c_int = 2;
 ///
 /// # Errors
 /// `ENOSYS` where the kernel lacks the call, `EPERM` where ptrace would be refused, `ESRCH`.
-pub fn share_descriptors(one: i32, other: i32) -> Result<bool> {
+pub(crate) fn share_descriptors(one: i32, other: i32) -> Result<bool> {
     // SAFETY: kcmp takes five numbers and touches no memory of ours.
     let order = unsafe { libc::syscall(libc::SYS_kcmp, one, other, KCMP_FILES, 0_usize, 0_usize) };
     check(order).map(|order| order == 0)

@@ -90,7 +90,7 @@ pub fn die_with_parent(signal: i32) -> Result<()> {
 ///
 /// # Errors
 /// What `prctl` says.
-pub fn forbid_looking_in() -> Result<()> {
+pub(crate) fn forbid_looking_in() -> Result<()> {
     // SAFETY: PR_SET_DUMPABLE takes a number and touches no memory.
     check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0_usize, 0, 0, 0) }.into()).map(drop)
 }

@@ -66,7 +66,7 @@ pub fn mask() -> Result<Mask> {
 }
 
 /// Sets the mask of blocked signals.
-pub fn set_mask(mask: &Mask) {
+pub(crate) fn set_mask(mask: &Mask) {
     // It cannot fail with a mask at a good address.
     let _ = change_mask(libc::SIG_SETMASK, *mask);
 }

@@ -56,7 +56,7 @@ pub struct Vma {
 ///
 /// # Errors
 /// `ENOENT` where there is no further one, `ESRCH` where the memory is gone, `ENOTTY` before 6.11.
-pub fn next_file(maps: &File, address: u64, shared_only: bool) -> Result<Vma> {
+pub(crate) fn next_file(maps: &File, address: u64, shared_only: bool) -> Result<Vma> {
     let shared = if shared_only { SHARED } else { 0 };
     let mut query =
         Query { flags: COVERING_OR_NEXT | FILE_BACKED | shared, address, ..Query::default() };

@@ -72,7 +72,7 @@ impl Account {
 
     /// Returns it as another ledger's word on an object.
     #[must_use]
-    pub fn as_peer(&self) -> PeerWord<'_> {
+    pub(crate) fn as_peer(&self) -> PeerWord<'_> {
         PeerWord { path: &self.source.0, uid: self.source.1, book: Some(&self.book) }
     }
 

@@ -90,7 +90,7 @@ impl<'a> Scene<'a> {
 
     /// Sorts the same for who only looks: whether the caller may remove an object is not asked.
     #[must_use]
-    pub fn of_everybody(look: &'a Snapshot, exempt: &[i32]) -> Self {
+    pub(crate) fn of_everybody(look: &'a Snapshot, exempt: &[i32]) -> Self {
         let callers = look.callers.seen();
         let mut scene = Self {
             look,

@@ -87,13 +87,13 @@ impl Kind {
 
     /// Checks that it is a use that was seen, and no doubt.
     #[must_use]
-    pub fn is_certain(self) -> bool {
+    pub(crate) fn is_certain(self) -> bool {
         self < Self::MayMap
     }
 
     /// Checks that whoever it is by holds the object, or may take hold of it again at once.
     #[must_use]
-    pub fn is_hold(self) -> bool {
+    pub(crate) fn is_hold(self) -> bool {
         matches!(
             self,
             Self::Attached
@@ -141,7 +141,7 @@ impl Kind {
     /// Checks that it is a doubt about others than the server, who never showed: it counts after
     /// what the object and its server show.
     #[must_use]
-    pub fn is_of_others(self) -> bool {
+    pub(crate) fn is_of_others(self) -> bool {
         matches!(self, Self::MayUse | Self::OthersUnseen)
     }
 }

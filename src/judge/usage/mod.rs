@@ -483,7 +483,7 @@ fn seconds(time: SystemTime) -> i64 {
 
 /// Checks whether pids that were recorded with an object mean something here.
 #[must_use]
-pub fn is_of_these_pids(book: &Book, object: &Recorded, look: &Snapshot) -> bool {
+pub(crate) fn is_of_these_pids(book: &Book, object: &Recorded, look: &Snapshot) -> bool {
     let place = book.places.get(object.place);
     place.is_some_and(|place| place.pid_namespace == look.place.pid_namespace)
 }
