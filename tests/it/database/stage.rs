@@ -133,6 +133,7 @@ impl Stage {
         processes::kill_everything();
         self.cluster.wait_end();
         self.wait_alone();
+        self.cluster.remove_empty_lock_files();
     }
 
     /// Waits until nothing runs but the test. Its own children may be zombies.

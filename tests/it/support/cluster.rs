@@ -76,6 +76,17 @@ impl Cluster {
         Cluster { binaries, directory, data: data.to_owned(), port, server: None }
     }
 
+    /// Removes lock files that a server which was killed had made and not yet written: PostgreSQL
+    /// does not start on an empty one, and asks for a person (`miscinit.c`, `CreateLockFile`).
+    pub fn remove_empty_lock_files(&self) {
+        let socket = self.directory.join(format!(".s.PGSQL.{}.lock", self.port));
+        for path in [socket, self.data.join("postmaster.pid")] {
+            if fs::metadata(&path).is_ok_and(|metadata| metadata.len() == 0) {
+                fs::remove_file(path).unwrap();
+            }
+        }
+    }
+
     /// The data directory.
     pub fn data(&self) -> &Path {
         &self.data
