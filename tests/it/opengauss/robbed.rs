@@ -12,13 +12,24 @@ use crate::support::sandbox;
 use crate::support::user::User;
 use crate::support::waiting::{happens_within, wait_until};
 
+/// The ids of the server's segments and sets, once each set is in the ledger: one that is made
+/// after the first look is recorded by the next.
+fn recorded(instance: &Instance, server: &Gauss) -> (Vec<i32>, Vec<i32>) {
+    instance.wait_recorded(4);
+    let (segments, sets) = server.belongings();
+    wait_until("each set is recorded", SOON, || {
+        let ledger = std::fs::read_to_string(instance.ledger()).unwrap();
+        sets.iter().all(|id| ledger.contains(&format!("\"kind\":\"sem\",\"id\":{id},")))
+    });
+    (segments, sets)
+}
+
 #[test]
 fn a_segment_that_is_marked_and_a_set_that_is_removed_are_noted() {
     sandbox::run(|| {
         let instance = Instance::new(User::Server);
         let server = Gauss::under(&instance, User::Server, &["threads=0", "sets=2"]);
-        instance.wait_recorded(4);
-        let (segments, sets) = server.belongings();
+        let (segments, sets) = recorded(&instance, &server);
         remove_segment(segments[0]);
         wait_until("the segment is noted", SOON, || instance.count("robbed") == 1);
         let removed = Command::new("ipcrm").args(["-s", &sets[1].to_string()]).status().unwrap();
@@ -34,8 +45,7 @@ fn sets_that_a_server_crashes_without_are_noted() {
     sandbox::run(|| {
         let instance = Instance::new(User::Server);
         let mut server = Gauss::under(&instance, User::Server, &["sets=2"]);
-        instance.wait_recorded(4);
-        let (_, sets) = server.belongings();
+        let (_, sets) = recorded(&instance, &server);
         let removed = Command::new("ipcrm").args(["-s", &sets[1].to_string()]).status().unwrap();
         assert!(removed.success());
         assert_ne!(server.wait().code(), Some(0));
