@@ -84,6 +84,13 @@ fn may_be_main(row: &Row) -> bool {
     row.perm.key != 0 && row.perm.mode & 0o777 == RIGHTS && has_length
 }
 
+/// Checks that a segment has the rights that a server gives its main segment: only the user who
+/// made it may write into it, so that what is written there is a server's of that user.
+#[must_use]
+pub fn is_its_makers_alone(row: &Row) -> bool {
+    row.perm.mode & 0o777 == RIGHTS && row.perm.uid == row.perm.creator_uid
+}
+
 /// Checks for a segment of a server of no known kind that may be a PostgreSQL's main segment, and
 /// of which that could not be read.
 #[must_use]

@@ -23,7 +23,7 @@ pub(super) fn of(process: ProcessRef, program: &Path) -> Engine {
     let rows = snapshot::segments().unwrap_or_default();
     let mut own = rows.iter().filter(|row| row.creator_pid == process.pid);
     let (Some(row), None) = (own.next(), own.next()) else { return Engine::GENERIC };
-    let by_header = renamed::written_by(process, row.id);
+    let by_header = renamed::written_by(process, row);
     by_header.or_else(|| by_lock_file(process, row)).unwrap_or(Engine::GENERIC)
 }
 

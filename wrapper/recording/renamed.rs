@@ -49,8 +49,10 @@ impl Watch {
         }
         let makers = makers(&ledger.book, run).into_iter();
         let mut due = makers.filter(|(_, segment)| self.looked_for_header.again(*segment));
-        let found =
-            due.find_map(|(process, segment)| Some((process, written_by(process, segment)?)));
+        let found = due.find_map(|(process, segment)| {
+            let row = rows.iter().find(|row| row.id == segment)?;
+            Some((process, written_by(process, row)?))
+        });
         let Some((process, engine)) = found else { return Ok(()) };
         let old = run.claims.iter().find(|claim| claim.process == process).cloned();
         let first = old.map_or_else(|| self.first_claim(ledger, run, process, rows), Some);
@@ -103,9 +105,12 @@ fn makers(book: &Book, run: &Run) -> Vec<(ProcessRef, i32)> {
 }
 
 /// Returns the kind of server that a living process is by what it wrote into a segment that it
-/// made.
-pub(crate) fn written_by(process: ProcessRef, segment: i32) -> Option<Engine> {
-    let bytes = contents::of_living(process.pid, segment, engine::HEADER_BYTES)?;
+/// made, and into which nobody but its user may write.
+pub(crate) fn written_by(process: ProcessRef, row: &Row) -> Option<Engine> {
+    if !attribute::header::is_its_makers_alone(row) {
+        return None;
+    }
+    let bytes = contents::of_living(process.pid, row.id, engine::HEADER_BYTES)?;
     let cwd = read::cwd(process.pid).ok()?.here()?;
     let works_in = FileRef { dev: cwd.dev, ino: cwd.ino };
     let engine = engine::known_by_header(&bytes, process.pid, works_in)?;

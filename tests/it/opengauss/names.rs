@@ -1,12 +1,17 @@
 //! An openGauss under the name that it is sold under, or one that nobody knows: cleaned up after as
 //! a `gaussdb` is.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
 use nix::sys::signal::Signal;
 
 use super::gauss::{Gauss, PORT, assert_works, data_directory, words_called};
+use crate::kernel::asked::Asked;
 use crate::kernel::instance::{Instance, SOON};
 use crate::support::calls::sets;
-use crate::support::objects::segments;
+use crate::support::holders::NUMBERS;
+use crate::support::objects::{segment, segments};
 use crate::support::sandbox;
 use crate::support::user::User;
 use crate::support::waiting::wait_until;
@@ -75,6 +80,31 @@ fn the_kind_that_was_given_stays() {
         assert_eq!(server.end(Signal::SIGUSR1).code(), Some(0));
         assert_eq!(left(), (1, 3), "{}", ledger(&instance));
         assert!(!ledger(&instance).contains(r#""engine":"opengauss""#));
+    });
+}
+
+/// Whoever may write into a server's segment decides nothing about what is removed.
+#[test]
+fn a_header_that_another_user_may_have_written_makes_no_opengauss() {
+    sandbox::run(|| {
+        let instance = Instance::new(User::Server);
+        let mut server = Asked::start(&instance, &["--linger=0s"]);
+        let id = server.ask("shmget(0x7777, 8192, 01666) + 0");
+        let pid = server.pid();
+        let works_in = fs::metadata(format!("/proc/{pid}/cwd")).unwrap();
+        let (dev, ino) = (works_in.dev(), works_in.ino());
+        let header = format!("pack('l l Q6', 679834894, 0, {pid}, 8192, 56, 0, {dev}, {ino})");
+        server.ask(&format!("{NUMBERS} syscall($SHMAT, {id}, 0, 0) != -1 or die; 1"));
+        let mut stranger = Asked::stranger(User::Other(4242));
+        assert_eq!(stranger.ask(&format!("shmwrite({id}, {header}, 0, 56) ? 1 : 0")), 1);
+        // A look that finds the queue has had the header before it.
+        server.make_queue(0);
+        instance.wait_recorded(2);
+        server.tell("exit 0");
+        assert_eq!(server.outermost().wait(SOON).code(), Some(0));
+        let ledger = ledger(&instance);
+        assert!(segment(id).is_some(), "{ledger}");
+        assert!(!ledger.contains(r#""engine":"opengauss""#), "{ledger}");
     });
 }
 
