@@ -123,9 +123,7 @@ fn confirmed(plan: &str, candidates: &[Candidate]) -> bool {
 
 /// Opens and locks the ledger, made where it is missing.
 fn open(path: &Path, is_default_place: bool) -> Result<Ledger> {
-    if is_default_place {
-        directory::make(path)?;
-    }
+    directory::make(path, is_default_place)?;
     let until = Instant::now() + WAIT_FOR_LOCK;
     let mut ledger = loop {
         let ledger = Ledger::open(path, For::Creating)?;

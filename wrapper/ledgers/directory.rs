@@ -1,4 +1,4 @@
-//! Makes the directory of a ledger in the default place, which `$STATE_DIRECTORY` may have chosen.
+//! Makes the directory of a ledger.
 //!
 //! Root makes one only where nobody else can change what its path means: a user's symbolic link
 //! would have root make directories wherever that leads.
@@ -11,35 +11,70 @@ use nix::libc::S_ISVTX;
 use shmwarden::sys::user;
 use shmwarden::{Error, Result};
 
+use crate::render::text;
+
 /// Most symbolic links that are followed (`path_resolution(7)`).
 const MOST_LINKS: usize = 40;
 
-/// Makes the directory of a ledger, where it is missing.
+/// Makes the directory of a ledger, where it is missing: with all above it in the default place.
+/// Of a path that was named it makes the last directory alone: one of which more is missing is
+/// mistyped, or on a disk that is not mounted.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Refused`] where another than root could have chosen where it is made.
-pub(crate) fn make(ledger: &Path) -> Result<()> {
-    let Some(parent) = ledger.parent() else {
+/// [`Error::Io`]; [`Error::Refused`] where it cannot be made, and where another than root could
+/// have chosen where root makes it.
+pub(crate) fn make(ledger: &Path, is_default_place: bool) -> Result<()> {
+    let Some(parent) = ledger.parent().filter(|parent| is_missing(parent)) else {
         return Ok(());
     };
+    let missing: Vec<&Path> = parent
+        .ancestors()
+        // The last ancestor of a relative path is empty.
+        .take_while(|step| *step != Path::new("") && is_missing(step))
+        .collect();
+    if missing.len() > 1 && !is_default_place {
+        let above = missing.last().map_or(parent, |step| *step);
+        let why = format!("{} is missing too, is the path right? ", above.display());
+        return Err(unmade(ledger, parent, &why));
+    }
+    let as_root = user::effective() == 0;
+    if as_root {
+        judge(parent, ledger)?;
+    }
     let mut builder = std::fs::DirBuilder::new();
     builder.mode(0o755);
-    if user::effective() != 0 || parent.is_dir() {
-        builder.recursive(true);
-        return builder.create(parent).map_err(Error::io("cannot create the directory", parent));
-    }
-    judge(parent, ledger)?;
-    // The last ancestor of a relative path is empty.
-    let steps: Vec<&Path> = parent.ancestors().filter(|step| *step != Path::new("")).collect();
-    for step in steps.into_iter().rev().filter(|step| !step.is_dir()) {
+    for step in missing.into_iter().rev() {
         match builder.create(step) {
             // In a sticky directory another may have been quicker.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            other => other.map_err(Error::io("cannot create the directory", step))?,
+            Err(error) => return Err(unmade(ledger, parent, &format!("{error}; "))),
+            Ok(()) if !is_default_place => {
+                log::info!(
+                    "made the directory {} for the ledger",
+                    text::safe(&step.to_string_lossy())
+                );
+            }
+            Ok(()) => {}
         }
-        judge(step, ledger)?;
+        if as_root {
+            judge(step, ledger)?;
+        }
     }
     Ok(())
+}
+
+fn is_missing(path: &Path) -> bool {
+    path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound)
+}
+
+fn unmade(ledger: &Path, parent: &Path, why: &str) -> Error {
+    let why = format!(
+        "its directory is missing, and could not be made: {why}as root: install -d -m 0755 \
+         -o {} {}",
+        user::effective(),
+        parent.display()
+    );
+    Error::Refused { path: ledger.to_owned(), why }
 }
 
 /// Refuses a directory that another than root could have chosen.

@@ -262,11 +262,22 @@ mod tests {
         );
         let two =
             format!("Id=b.service\nEnvironmentFiles=/etc/default/pg (ignore_errors=yes)\n{sweep}");
+        let guarded = exec(
+            "ExecStart",
+            "/bin/sh -c case $(/usr/bin/shmwarden --version 2>/dev/null) in shmwarden*) exec \
+             /usr/bin/shmwarden run --ledger /srv/i.ledger -- \"$0\" \"$@\";; esac; exec \"$0\" \
+             \"$@\" /bin/pg --ledger /no",
+        );
+        let guarded = format!("Id=d.service\n{guarded}");
         let dynamic = "Id=c.service\nDynamicUser=yes\nStateDirectory=shmwarden/c\n";
         let all = ["/srv/a.ledger", "/srv/c d.ledger", "/var/lib/x/shmwarden", "/srv/e f.ledger"];
-        let all =
-            all.into_iter().chain(["/srv/g", "/srv/h.ledger", "/var/lib/private/shmwarden/c"]);
-        let (found, unlooked) = paths(&format!("{one}\n{two}\n{dynamic}"));
+        let all = all.into_iter().chain([
+            "/srv/g",
+            "/srv/h.ledger",
+            "/var/lib/private/shmwarden/c",
+            "/srv/i.ledger",
+        ]);
+        let (found, unlooked) = paths(&format!("{one}\n{two}\n{dynamic}\n{guarded}"));
         assert_eq!(found, all.collect::<Vec<_>>());
         assert_eq!(unlooked, 0);
     }

@@ -31,9 +31,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// # Errors
 /// A refusal.
 pub(super) fn open(path: &Path, target: &Target, is_default: bool) -> Result<Ledger, Refusal> {
-    if is_default {
-        directory::make(path)?;
-    }
+    directory::make(path, is_default)?;
     let mut ledger = locked(path, target)?;
     let tail = ledger.read()?;
     runs::refuse_adopted(&ledger)?;

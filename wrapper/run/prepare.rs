@@ -64,9 +64,7 @@ fn once(
     is_default_place: bool,
     longest: Duration,
 ) -> std::result::Result<Ledger, Trouble> {
-    if is_default_place {
-        directory::make(path)?;
-    }
+    directory::make(path, is_default_place)?;
     let mut ledger = locked(path, longest)?;
     match ledger.read()? {
         Tail::Clean => {}

@@ -6,6 +6,7 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
+use super::guard;
 use crate::finding::Finding;
 use crate::render::text::escaped;
 use crate::units::{ExecLine, Way};
@@ -26,8 +27,8 @@ pub(crate) struct DropIn {
     /// The integration.
     pub(crate) way: Way,
     /// The commands that the unit starts, as written there.
-    pub(crate) starts: Vec<ExecLine>,
-    /// Set where those have the prefix already.
+    pub(crate) starts: Vec<ServerStart>,
+    /// Set where those have the prefix already, and need none that is better.
     pub(crate) is_prefixed: bool,
     /// Set where the unit takes notifications of any of its processes.
     pub(crate) passes_all: bool,
@@ -43,6 +44,15 @@ pub(crate) struct DropIn {
     pub(crate) identifier: Option<String>,
     /// The cluster that pg_ctlcluster starts in this unit.
     pub(crate) cluster: Option<Cluster>,
+}
+
+/// A command by which a unit starts the server.
+#[derive(Debug)]
+pub(crate) struct ServerStart {
+    /// The server's own command line, with the unit's marks.
+    pub(crate) line: ExecLine,
+    /// The path of this program, its sub-command and options, where the unit starts it already.
+    pub(crate) ours: Option<(String, String)>,
 }
 
 /// One of Debian's clusters.
@@ -75,9 +85,8 @@ impl DropIn {
     /// The script that stands for the server's program: pg_ctl -p takes a path and no options.
     fn script(&self) -> Option<(String, String)> {
         let cluster = self.cluster.as_ref()?;
-        let (program, binary) = (for_shell(&self.program), cluster.binary());
-        let text = format!("#!/bin/sh\nexec {program} run --in-place -- {binary} \"$@\"\n");
-        Some((cluster.script(), text))
+        let program = guard::for_shell(&self.program);
+        Some((cluster.script(), guard::of_program(&program, &cluster.binary())))
     }
 
     /// Returns what has to be done beside the drop-in.
@@ -161,8 +170,8 @@ impl DropIn {
         }
         comment(text, &reasons::START);
         text.push_str("ExecStart=\n");
-        for line in &self.starts {
-            let _ = writeln!(text, "ExecStart={}", self.prefixed(line));
+        for start in &self.starts {
+            let _ = writeln!(text, "ExecStart={}", self.prefixed(start));
         }
         if let Some(name) = &self.identifier {
             comment(text, &reasons::IDENTIFIER);
@@ -170,20 +179,26 @@ impl DropIn {
         }
     }
 
-    fn prefixed(&self, line: &ExecLine) -> String {
-        let program = self.quoted_program();
-        let option = match self.way {
-            Way::InPlace => " --in-place",
-            _ if self.passes_all => " --notify-access all",
-            _ => "",
+    fn prefixed(&self, start: &ServerStart) -> String {
+        let ServerStart { line, ours } = start;
+        let (program, options) = match (ours, self.way) {
+            (Some((program, options)), _) => (program.clone(), options.clone()),
+            (None, Way::InPlace) => (self.program.clone(), "run --in-place".to_owned()),
+            (None, _) if self.passes_all => {
+                (self.program.clone(), "run --notify-access all".to_owned())
+            }
+            (None, _) => (self.program.clone(), "run".to_owned()),
         };
         let (marks, rest) = (&line.marks, &line.rest);
+        let script = guard::of_unit(&guard::for_shell(&program), &options);
         // Variables are put into arguments, which it becomes, and not into a program's path.
-        let path = match marks.contains(':') {
-            true => line.path.clone(),
-            false => line.path.replace('$', "$$"),
+        let has_variables = !marks.contains(':');
+        let script = guard::for_unit(&script, has_variables);
+        let path = match has_variables {
+            true => line.path.replace('$', "$$"),
+            false => line.path.clone(),
         };
-        let text = format!("{marks}{program} run{option} -- {path} {rest}");
+        let text = format!("{marks}/bin/sh -c {script} {path} {rest}");
         printable(text.trim_end_matches([' ', '\t']))
     }
 
@@ -219,7 +234,7 @@ impl DropIn {
 
     /// `-`, and the user as whom the server is started.
     fn marks(&self) -> String {
-        let marks = self.starts.first().map_or("", |line| line.marks.as_str());
+        let marks = self.starts.first().map_or("", |start| start.line.marks.as_str());
         let user: String = marks.chars().filter(|mark| "+!".contains(*mark)).collect();
         format!("-{user}")
     }
@@ -292,14 +307,6 @@ fn printable(line: &str) -> String {
         }
     }
     out
-}
-
-/// A path as a word of a shell's command line.
-fn for_shell(path: &str) -> String {
-    if path.chars().all(|c| c.is_ascii_alphanumeric() || "/._+-".contains(c)) {
-        return path.to_owned();
-    }
-    format!("'{}'", path.replace('\'', "'\\''"))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 pub(crate) mod args;
 pub(crate) mod drop_in;
+mod guard;
 mod plan;
 
 use crate::cli::Common;

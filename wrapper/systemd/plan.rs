@@ -4,11 +4,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use super::args::WayChoice;
-use super::drop_in::{Cluster, DropIn};
+use super::drop_in::{Cluster, DropIn, ServerStart};
 use crate::exit;
 use crate::finding::Finding;
 use crate::units::ask::NoAnswer;
-use crate::units::{UnitProperties, UnitText, Way};
+use crate::units::{ExecLine, Start, UnitProperties, UnitText, Way};
 
 fn refused(status: u8, text: String) -> NoAnswer {
     NoAnswer { status, text }
@@ -100,11 +100,13 @@ pub(super) fn make(
     }
     let is_there = |key: &str, command: &str| {
         let lines = text.commands(key);
-        lines.iter().any(|line| line.runs("shmwarden") && has_word(&line.rest, command))
+        lines.iter().any(|line| Start::of(&line.whole()).is_some_and(|start| start.is(command)))
     };
+    let is_prefixed = is_there("ExecStart", "run");
+    let starts: Vec<ServerStart> = starts.into_iter().map(server_start).collect();
     let mut state = text.list("StateDirectory").into_iter().flat_map(str::split_whitespace);
     let identifier = match text.list("SyslogIdentifier").is_empty() {
-        true => starts.first().and_then(|line| plain_name(&line.path)),
+        true => starts.first().and_then(|start| plain_name(&start.line.path)),
         false => None,
     };
     Ok(DropIn {
@@ -112,7 +114,7 @@ pub(super) fn make(
         identifier,
         program: own_path(),
         way,
-        is_prefixed: is_there("ExecStart", "run"),
+        is_prefixed: is_prefixed && starts.iter().all(|start| start.ours.is_none()),
         starts,
         passes_all: matches!(properties.get("NotifyAccess"), "all" | "exec"),
         has_state: state.any(|entry| entry.split('/').any(|part| part == "shmwarden")),
@@ -128,8 +130,37 @@ pub(super) fn findings(drop_in: &DropIn) -> Vec<Finding> {
     if drop_in.way == Way::Record {
         return Vec::new();
     }
-    let names = drop_in.starts.iter().filter_map(|line| line.argv0.as_deref());
-    names.map(renamed).collect()
+    let names = drop_in.starts.iter().filter_map(|start| start.line.argv0.as_deref());
+    let mut findings: Vec<Finding> = names.map(renamed).collect();
+    let lines = drop_in.starts.iter().filter(|start| start.ours.is_none());
+    let mut whole = lines.map(|start| start.line.whole());
+    if drop_in.is_prefixed && whole.any(|line| Start::of(&line).is_some_and(|s| !s.is_guarded)) {
+        findings.push(Finding::warn(
+            "start-unguarded",
+            "ExecStart= starts shmwarden by itself: where it does not run, there is no server",
+            "the line that docs/systemd.md has, with your options: they have characters that \
+             cannot be carried over",
+        ));
+    }
+    findings
+}
+
+/// Takes the server's command out of one that starts this program by itself.
+fn server_start(line: ExecLine) -> ServerStart {
+    let whole = line.whole();
+    let found = Start::of(&whole).filter(|start| start.is("run") && !start.is_guarded);
+    let found = found.filter(|start| line.runs("shmwarden") && is_plain(start.options));
+    let Some((start, server)) = found.and_then(|it| Some((it, ExecLine::of(it.server)?))) else {
+        return ServerStart { line, ours: None };
+    };
+    let ours = (start.program.to_owned(), start.options.to_owned());
+    let line = ExecLine { marks: line.marks.clone(), argv0: None, ..server };
+    ServerStart { line, ours: Some(ours) }
+}
+
+/// Checks that options mean the same to a shell as to systemd.
+fn is_plain(options: &str) -> bool {
+    options.chars().all(|c| c.is_ascii_alphanumeric() || " /._+-=:,@".contains(c))
 }
 
 fn renamed(name: &str) -> Finding {
@@ -146,10 +177,6 @@ fn plain_name(path: &str) -> Option<String> {
     let name = path.rsplit('/').next()?;
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
     (!name.is_empty() && name.chars().all(is_plain)).then(|| name.to_owned())
-}
-
-fn has_word(line: &str, word: &str) -> bool {
-    line.split_whitespace().any(|found| found == word)
 }
 
 /// The cluster of `postgresql@15-main.service`, as postgresql-common lays it out.

@@ -93,8 +93,8 @@ fn kill_mode(unit: &UnitProperties, way: Way) -> Option<Finding> {
 fn notify_access(unit: &UnitProperties, way: Way) -> Option<Finding> {
     let access = unit.get("NotifyAccess");
     let says_all = unit.programs("ExecStart").iter().any(|program| {
-        let ours = program.words.split(" -- ").next().unwrap_or_default();
-        program.is_ours("run") && ours.contains("--notify-access") && ours.contains("all")
+        let ours = program.ours("run").map_or("", |start| start.options);
+        ours.contains("--notify-access") && ours.contains("all")
     });
     let wide = matches!(access, "all" | "exec");
     (way == Way::Prefix && wide && unit.way() == Some(Way::Prefix) && !says_all).then(|| {
@@ -170,9 +170,9 @@ fn named_ledger(unit: &UnitProperties) -> Option<String> {
     if let Some(path) = words.find_map(|word| word.strip_prefix(variable)) {
         return Some(path.to_owned());
     }
-    unit.programs("ExecStart").iter().filter(|program| program.is_ours("run")).find_map(|program| {
-        let ours = program.words.split(" -- ").next().unwrap_or_default();
-        let mut words = ours.split_whitespace().skip_while(|word| !word.starts_with("--ledger"));
+    unit.programs("ExecStart").iter().filter_map(|program| program.ours("run")).find_map(|start| {
+        let mut words = start.options.split_whitespace();
+        let mut words = words.by_ref().skip_while(|word| !word.starts_with("--ledger"));
         let option = words.next()?;
         option.strip_prefix("--ledger=").or_else(|| words.next()).map(str::to_owned)
     })
@@ -287,7 +287,7 @@ fn other_root(unit: &UnitProperties) -> Option<Finding> {
     Some(Finding::warn(
         "other-root",
         format!("{name}={}: the commands of this unit are looked for in there", unit.get(name)),
-        "install shmwarden in there too, at the same path",
+        "install shmwarden in there too, at the same path; /bin/sh has to be there in any case",
     ))
 }
 

@@ -4,8 +4,10 @@
 pub(crate) mod ask;
 mod judge;
 mod properties;
+mod start;
 mod text;
 
 pub(crate) use judge::judge;
 pub(crate) use properties::{UnitProperties, Way};
+pub(crate) use start::Start;
 pub(crate) use text::{ExecLine, UnitText};

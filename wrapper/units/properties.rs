@@ -1,7 +1,8 @@
 //! The output of `systemctl show UNIT`: `NAME=VALUE`, a line each, some names several times.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+
+use super::start::{Start, is_own};
 
 /// The integration of shmwarden in a unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,11 +41,14 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Checks that it is this program with that sub-command.
-    pub(crate) fn is_ours(&self, command: &str) -> bool {
-        let name = Path::new(&self.path).file_name().unwrap_or_default();
-        let mut words = self.words.split_whitespace().skip(1);
-        name == "shmwarden" && words.find(|word| !word.starts_with('-')) == Some(command)
+    /// Returns how it starts this program, where it does with that sub-command.
+    pub(crate) fn ours(&self, command: &str) -> Option<Start<'_>> {
+        let arguments = self.words.strip_prefix(&self.path).filter(|_| is_own(&self.path));
+        let start = match arguments {
+            Some(arguments) => Some(Start::behind(&self.path, arguments)),
+            None => Start::of(&self.words),
+        };
+        start.filter(|start| start.is(command))
     }
 }
 
@@ -97,17 +101,14 @@ impl UnitProperties {
     /// Returns the integration of this unit, if it has one. In-place mode is seen only where the
     /// unit itself says so, not where a tool starts it.
     pub(crate) fn way(&self) -> Option<Way> {
-        let any = |name: &str, command: &str| {
-            self.programs(name).iter().any(|program| program.is_ours(command))
-        };
-        if any("ExecStart", "run") {
-            let in_place = |program: &Program| {
-                program.words.split_whitespace().take_while(|&word| word != "--").any(in_place_word)
-            };
-            let starts = self.programs("ExecStart");
-            return Some(if starts.iter().any(in_place) { Way::InPlace } else { Way::Prefix });
+        let starts = self.programs("ExecStart");
+        let mut starts = starts.iter().filter_map(|program| program.ours("run")).peekable();
+        if starts.peek().is_some() {
+            let in_place = starts.any(|start| start.has("--in-place"));
+            return Some(if in_place { Way::InPlace } else { Way::Prefix });
         }
-        any("ExecStartPost", "record").then_some(Way::Record)
+        let hooks = self.programs("ExecStartPost");
+        hooks.iter().any(|program| program.ours("record").is_some()).then_some(Way::Record)
     }
 }
 
@@ -143,7 +144,8 @@ pub(crate) fn manager(words: &str) -> Option<&'static str> {
         file.trim_end_matches(".py").to_owned()
     };
     // What stands behind shmwarden's own options is the program.
-    let words = words.split_once(" -- ").map_or(words, |(_, command)| command);
+    let ours = Start::of(words).filter(|start| !start.server.is_empty());
+    let words = ours.map_or(words, |start| start.server);
     let mut words = words.split_whitespace().map(name).filter(|word| !word.starts_with('-'));
     let first = words.next()?;
     let known = |name: &str| MANAGERS.iter().find(|known| **known == name).copied();
@@ -151,10 +153,6 @@ pub(crate) fn manager(words: &str) -> Option<&'static str> {
         .iter()
         .any(|one| first.starts_with(one));
     known(&first).or_else(|| words.take(2).find_map(|word| known(&word)).filter(|_| interprets))
-}
-
-fn in_place_word(word: &str) -> bool {
-    word == "--in-place"
 }
 
 /// `{ path=/bin/a ; argv[]=/bin/a b ; ignore_errors=no ; ... }`.
@@ -214,6 +212,10 @@ no property
         assert_eq!(start("/usr/bin/shmwarden -q run -- /a").way(), Some(Way::Prefix));
         assert_eq!(start("/usr/bin/shmwarden run -- /a --in-place").way(), Some(Way::Prefix));
         assert_eq!(start("/usr/bin/shmwarden run --in-place -- /a").way(), Some(Way::InPlace));
+        let guarded = "/bin/sh -c /usr/bin/shmwarden --version && exec /usr/bin/shmwarden run -- \
+            \"$$0\" \"$$@\"; exec \"$$0\" \"$$@\" /a --in-place";
+        assert_eq!(start(guarded).way(), Some(Way::Prefix));
+        assert_eq!(start(&guarded.replace("run", "run --in-place")).way(), Some(Way::InPlace));
         let hook = "ExecStartPost={ path=/usr/bin/shmwarden ; argv[]=/usr/bin/shmwarden record \
             --pid $MAINPID ; ignore_errors=yes ; start_time=[n/a] }";
         assert_eq!(UnitProperties::parse(hook).way(), Some(Way::Record));

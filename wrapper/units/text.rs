@@ -88,6 +88,16 @@ pub(crate) struct ExecLine {
 }
 
 impl ExecLine {
+    /// Takes one command line apart.
+    pub(crate) fn of(text: &str) -> Option<Self> {
+        command(text)
+    }
+
+    /// Returns the program with its arguments.
+    pub(crate) fn whole(&self) -> String {
+        format!("{} {}", self.path, self.rest)
+    }
+
     /// Checks that it runs the program of that name.
     pub(crate) fn runs(&self, name: &str) -> bool {
         let path = self.path.trim_matches(['"', '\'']);

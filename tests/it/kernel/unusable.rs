@@ -27,11 +27,39 @@ const MANY: usize = 40;
 #[test]
 fn a_missing_directory() {
     sandbox::run(|| {
-        let ledger = sandbox::scratch().join("nowhere").join("server.ledger");
-        let instance = Instance::at(User::Server, &ledger);
-        assert_run(&instance, &["cannot open the ledger", "No such file or directory"]);
+        need_root("to act as another user");
+        let directory = sandbox::scratch().join("nowhere");
+        let instance = Instance::at(User::Server, &directory.join("server.ledger"));
+        let how = format!("install -d -m 0755 -o {} {}", User::Server.ids().0, directory.display());
+        User::Root.own(&sandbox::scratch());
+        let scratch = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(sandbox::scratch(), scratch).unwrap();
+        assert_run(&instance, &["its directory is missing, and could not be made", &how]);
         let sweep = instance.sweep(&[]).expect_code(0);
         assert_eq!(state(&sweep), "missing");
+        // What is said helps.
+        let install: Vec<&str> = how.split(' ').collect();
+        Answer::of(Command::new(install[0]).args(&install[1..])).expect_code(0);
+        let answer = Starts::new().run(&instance, "refuse").expect_code(0);
+        assert_eq!(answer.stderr, "");
+    });
+}
+
+#[test]
+fn a_missing_directory_whose_parent_the_caller_may_write_is_made() {
+    sandbox::run(|| {
+        let above = sandbox::scratch().join("above");
+        fs::create_dir(&above).unwrap();
+        User::Server.own(&above);
+        let ledger = above.join("ledgers").join("server.ledger");
+        let instance = Instance::at(User::Server, &ledger);
+        let answer = Starts::new().run(&instance, "refuse").expect_code(0);
+        assert!(answer.stderr.contains("made the directory"), "{answer:?}");
+        assert!(ledger.exists());
+        // More than one that is missing is no directory for ledgers, but a mistake.
+        let ledger = above.join("a").join("b").join("server.ledger");
+        assert_run(&Instance::at(User::Server, &ledger), &["above/a is missing too"]);
+        assert!(!above.join("a").exists());
     });
 }
 

@@ -16,9 +16,11 @@ pub(super) const BEFORE_START: [&str; 3] = [
 ];
 
 /// `ExecStart=`.
-pub(super) const START: [&str; 2] = [
+pub(super) const START: [&str; 4] = [
     "The empty line takes the unit's own start away, else there would be two. Marks,",
-    "arguments, specifiers and variables are the unit's own.",
+    "arguments, specifiers and variables are the unit's own. The shell asks whether",
+    "shmwarden runs, and becomes it; where it does not (it is gone, or a library of it is),",
+    "the shell says so and becomes the server. Either way the main process keeps its pid.",
 ];
 
 /// `SyslogIdentifier=`.

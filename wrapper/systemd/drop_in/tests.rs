@@ -2,8 +2,19 @@
 
 use super::*;
 
-fn line(marks: &str, path: &str, rest: &str) -> ExecLine {
-    ExecLine { marks: marks.to_owned(), argv0: None, path: path.to_owned(), rest: rest.to_owned() }
+fn line(marks: &str, path: &str, rest: &str) -> ServerStart {
+    let (marks, path, rest) = (marks.to_owned(), path.to_owned(), rest.to_owned());
+    ServerStart { line: ExecLine { marks, argv0: None, path, rest }, ours: None }
+}
+
+/// The start as it stands in a drop-in.
+fn start(marks: &str, program: &str, options: &str, dollar: &str, server: &str) -> String {
+    let text = format!(
+        "\nExecStart={marks}/bin/sh -c 'case $({program} --version 2>/dev/null) in shmwarden*) \
+         exec {program} {options} -- \"$0\" \"$@\";; esac; echo \"<3>shmwarden does not run (see \
+         shmwarden --version): the server starts without it\" >&2; exec \"$0\" \"$@\"' "
+    );
+    format!("{}{server}\n", text.replace('$', dollar))
 }
 
 fn documented(way: Way) -> DropIn {
@@ -42,7 +53,9 @@ fn what_is_shipped_is_what_is_printed() {
         let path = format!("{}/wrapper/systemd/{name}", env!("CARGO_MANIFEST_DIR"));
         std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
     };
-    let same = |name: &str, printed: &str| assert_eq!(shipped(name), printed, "{name}");
+    let same = |name: &str, printed: &str| {
+        assert_eq!(shipped(name), printed, "{name}");
+    };
     same("prefix.conf", &documented(Way::Prefix).text());
     same("record.conf", &documented(Way::Record).text());
     same("debian-in-place.conf", &debian().text());
@@ -69,9 +82,10 @@ fn marks_and_arguments_stay_what_they_were() {
     drop_in.passes_all = true;
     drop_in.program = "/opt/my tools/100%/shmwarden".to_owned();
     let text = drop_in.text();
-    let start = "\nExecStart=\nExecStart=-!!\"/opt/my tools/100%%/shmwarden\" run --notify-access \
-        all -- \"/my dir/postgres\" -D \"${PGDATA}\" -c x=%i\n";
-    assert!(text.contains(start), "{text}");
+    let program = "\\'/opt/my tools/100%%/shmwarden\\'";
+    let server = "\"/my dir/postgres\" -D \"${PGDATA}\" -c x=%i";
+    let start = start("-!!", program, "run --notify-access all", "$$", server);
+    assert!(text.contains(&format!("\nExecStart={start}")), "{text}\n{start}");
     assert!(text.contains("\nExecStartPre=-!!\"/opt/my tools/100%%/shmwarden\" sweep\n"), "{text}");
 }
 
@@ -81,8 +95,11 @@ fn a_dollar_in_a_path_is_no_variable_where_it_was_none() {
     drop_in.program = "/opt/a$b/shmwarden".to_owned();
     drop_in.starts = vec![line("", "/opt/${HOME}/pg", "-D ${HOME}"), line(":", "/opt/$c", "$c")];
     let text = drop_in.text();
-    assert!(text.contains("\nExecStart=/opt/a$b/shmwarden run -- /opt/$${HOME}/pg -D ${HOME}\n"));
-    assert!(text.contains("\nExecStart=:/opt/a$b/shmwarden run -- /opt/$c $c\n"), "{text}");
+    let program = "\\'/opt/a$b/shmwarden\\'";
+    let first = start("", program, "run", "$$", "/opt/$${HOME}/pg -D ${HOME}");
+    assert!(text.contains(&first), "{text}\n{first}");
+    let second = start(":", program, "run", "$", "/opt/$c $c");
+    assert!(text.contains(&second), "{text}\n{second}");
 }
 
 #[test]
@@ -90,7 +107,7 @@ fn a_command_line_does_nothing_to_a_terminal() {
     let mut drop_in = documented(Way::Prefix);
     drop_in.starts = vec![line("", "/a", "'\u{1b}[31m' \u{9b}\t\u{202e}\u{e9} \\x41")];
     let text = drop_in.text();
-    let wanted = " run -- /a '\\x1b[31m' \\xc2\\x9b\t\\xe2\\x80\\xae\u{e9} \\x41\n";
+    let wanted = "\"$$@\"' /a '\\x1b[31m' \\xc2\\x9b\t\\xe2\\x80\\xae\u{e9} \\x41\n";
     assert!(text.contains(wanted), "{text:?}");
 }
 

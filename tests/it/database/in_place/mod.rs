@@ -92,14 +92,13 @@ impl InPlace {
 /// server's own program.
 pub fn write_script(file: &Path, server: &str, options: &str) {
     let text = fs::read_to_string(SCRIPT).unwrap();
-    assert_eq!(text.lines().count(), 2, "{text}");
     let changes = [
-        ("/usr/bin/shmwarden", warden::binary().to_str().unwrap().to_owned()),
-        ("/usr/lib/postgresql/15/bin/postgres", server.to_owned()),
-        (" -- ", format!(" {options} -- ")),
+        ("/usr/bin/shmwarden", 2, warden::binary().to_str().unwrap().to_owned()),
+        ("/usr/lib/postgresql/15/bin/postgres", 2, server.to_owned()),
+        (" -- ", 1, format!(" {options} -- ")),
     ];
-    let changed = changes.iter().fold(text, |text, (from, to)| {
-        assert_eq!(text.matches(from).count(), 1, "{from} in {text}");
+    let changed = changes.iter().fold(text, |text, (from, times, to)| {
+        assert_eq!(text.matches(from).count(), *times, "{from} in {text}");
         text.replace(from, to)
     });
     fs::write(file, changed).unwrap();
