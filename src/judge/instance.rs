@@ -10,7 +10,7 @@ use crate::attribute::{self, Doubt, Suspect, differs};
 use crate::engine::postgres;
 use crate::ledger::Book;
 use crate::ledger::book::{Recorded, Run, Standing};
-use crate::ledger::record::{How, Role};
+use crate::ledger::record::{Claim, End, How, Role};
 use crate::object::{Identity, Place, ShmFile};
 use crate::snapshot::subject::Subject;
 use crate::snapshot::{Seen, Snapshot};
@@ -323,13 +323,27 @@ pub fn clean_end(book: &Book, object: &Recorded, policy: &Policy) -> Option<Reas
     if policy.include_clean || object.standing == Standing::Intended {
         return None;
     }
+    let is_apart = is_another_programs(run, object);
     let leaks = run.claims.iter().any(|claim| claim.engine.leaks_on_clean_exit);
-    if run.ended_cleanly() && !leaks {
+    let ended = run.end.map(|(end, _)| end);
+    if (is_apart && ended == Some(End::Exit(0))) || (run.ended_cleanly() && !leaks) {
         return Some(Reason::LeftClean);
     }
-    let may_be_kept = object.identity.is_findable() && is_generic(book, run);
+    let may_be_kept = object.identity.is_findable() && (is_apart || is_generic(book, run));
     (may_be_kept && !run.was_seen_to_end() && !run.was_seen_to_crash())
         .then_some(Reason::LeftUnseen)
+}
+
+/// Checks that an object was made by another program than the server, of which all is one process:
+/// what that program leaves it may have left on purpose, whatever the server does.
+fn is_another_programs(run: &Run, object: &Recorded) -> bool {
+    let mut servers = run.claims.iter().filter(|claim| claim.engine.has_one_segment).peekable();
+    let made = |claim: &Claim| match (object.creator, &object.identity) {
+        (Some(creator), _) => claim.process == creator,
+        (None, Identity::Shm(segment)) => claim.process.pid == segment.creator_pid,
+        (None, _) => true,
+    };
+    servers.peek().is_some() && !servers.any(made)
 }
 
 /// Checks that nothing known of a run's server tells what it leaves: no claim is of a known engine,

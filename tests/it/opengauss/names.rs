@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 
 use super::gauss::{Gauss, PORT, assert_works, data_directory, words_called};
 use crate::kernel::asked::Asked;
-use crate::kernel::instance::{Instance, SOON};
+use crate::kernel::instance::{Instance, SOON, outcomes};
 use crate::support::calls::sets;
 use crate::support::holders::NUMBERS;
 use crate::support::objects::{segment, segments};
@@ -46,6 +46,29 @@ fn so_is_one_that_a_script_has_started() {
         wait_known(&instance);
         server.end(Signal::SIGUSR1);
         assert_eq!(left(), (0, 0), "{}", ledger(&instance));
+    });
+}
+
+/// What it keeps for its next start is none of the openGauss's.
+#[test]
+fn what_another_program_below_the_same_script_left_at_status_0_stays() {
+    sandbox::run(|| {
+        let instance = Instance::new(User::Server);
+        let data = data_directory(User::Server);
+        let script = r#"perl -e 'shmget(0x7777, 4096, 01600) // die; sleep 1 while 1' &
+            "$@"; kill $!; wait; exit 0"#;
+        let mut line = ["sh", "-c", script, "sh"].map(str::to_owned).to_vec();
+        line.extend(words_called("omegadb", &data, PORT, &[]));
+        let mut server = Gauss::spawn(instance.run(&["--linger=0s"], &line), data);
+        instance.wait_recorded(6);
+        wait_known(&instance);
+        assert_eq!(server.end(Signal::SIGUSR1).code(), Some(0));
+        let ledger = ledger(&instance);
+        assert_eq!(sets().len(), 0, "{ledger}");
+        let keys: Vec<u32> = segments().iter().map(|segment| segment.key).collect();
+        assert_eq!(keys, [0x7777], "{ledger}");
+        let sweep = instance.sweep(&[]).expect_code(0);
+        assert_eq!(outcomes(&sweep), ["kept left-clean"]);
     });
 }
 
