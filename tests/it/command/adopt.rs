@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::make::objects_for;
-use crate::kernel::instance::{Instance, need_root};
-use crate::kernel::stand_in::StandIn;
+use crate::scene::instance::{Instance, need_root};
+use crate::scene::stand_in::StandIn;
 use crate::support::objects::{
     KEY_FAMILY, Snapshot, create_segment, create_shm_file, segment, segments,
 };

@@ -8,7 +8,7 @@ use shmwarden::ledger::compact::LONG_BYTES;
 
 use super::adopt::{adopt, ledger_of, said};
 use super::make::perl;
-use crate::kernel::instance::need_root;
+use crate::scene::instance::need_root;
 use crate::support::processes::Process;
 use crate::support::sandbox;
 use crate::support::user::User;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::kernel::instance::{Instance, SOON};
-use crate::kernel::stand_in::StandIn;
+use crate::scene::instance::{Instance, SOON};
+use crate::scene::stand_in::StandIn;
 use crate::support::objects::{create_segment, segments};
 use crate::support::processes::{self, Process};
 use crate::support::sandbox;

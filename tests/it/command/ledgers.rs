@@ -6,8 +6,8 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 
 use super::make::{objects, objects_for, shell, verdict};
-use crate::kernel::instance::{Instance, SOON, need_root};
-use crate::kernel::stand_in::StandIn;
+use crate::scene::instance::{Instance, SOON, need_root};
+use crate::scene::stand_in::StandIn;
 use crate::support::holders::NUMBERS;
 use crate::support::objects::{create_segment, segment};
 use crate::support::processes::{self, Process};
@@ -196,7 +196,7 @@ fn what_a_server_only_attaches_is_used() {
 fn while_its_launcher_waits_for_orphans_an_instance_counts_as_alive() {
     sandbox::run(|| {
         let instance = Instance::new(User::Root);
-        let words = crate::kernel::stand_in::words(9);
+        let words = crate::scene::stand_in::words(9);
         let mut server = StandIn::spawn(instance.run(&["--linger", "60s"], &words));
         instance.wait_recorded(1);
         let child = server.fork();

@@ -9,9 +9,9 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::make::{objects, objects_for, verdict};
-use crate::kernel::asked::Asked;
-use crate::kernel::instance::{Instance, SOON, need_root};
-use crate::kernel::stand_in::StandIn;
+use crate::scene::asked::Asked;
+use crate::scene::instance::{Instance, SOON, need_root};
+use crate::scene::stand_in::StandIn;
 use crate::support::objects::{create_segment, segment};
 use crate::support::processes::{self, Process};
 use crate::support::sandbox;
@@ -239,7 +239,7 @@ fn a_path_of_another_mount_namespace_is_not_taken_for_the_file_of_that_name_here
         let mut command = Command::new("unshare");
         command.args(["--mount", "bash", "-c", script, "bash"]).arg(warden::binary());
         command.args(["run", "--ledger", "/var/lib/there/server.ledger", "--"]);
-        command.args(crate::kernel::stand_in::words(0));
+        command.args(crate::scene::stand_in::words(0));
         let server = StandIn::spawn(command);
         let answer = warden::answer(User::Root, &["list", "--json"]).expect_code(0);
         let all = answer.json()["objects"].as_array().unwrap().clone();

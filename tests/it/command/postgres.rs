@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::make::{objects, objects_for};
-use crate::kernel::instance::{Instance, SOON};
+use crate::scene::instance::{Instance, SOON};
 use crate::support::cluster::Cluster;
 use crate::support::processes;
 use crate::support::sandbox;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::make::{held_by, objects, only, perl};
-use crate::kernel::instance::{SOON, need_root};
+use crate::scene::instance::{SOON, need_root};
 use crate::support::processes::{self, Process};
 use crate::support::sandbox;
 use crate::support::user::User;

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::make::{held_by, objects_for};
-use crate::kernel::instance::need_root;
+use crate::scene::instance::need_root;
 use crate::support::objects::{create_segment, create_shm_file};
 use crate::support::user::User;
 use crate::support::{holders, sandbox, warden};

@@ -8,8 +8,8 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 
 use super::make::{held_by, objects, only, perl, shell};
-use crate::kernel::instance::{Instance, SOON, need_to_look_into_others};
-use crate::kernel::stand_in::StandIn;
+use crate::scene::instance::{Instance, SOON, need_to_look_into_others};
+use crate::scene::stand_in::StandIn;
 use crate::support::objects::{create_segment, create_shm_file, segment};
 use crate::support::processes::{self, Process};
 use crate::support::user::User;

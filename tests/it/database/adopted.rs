@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::command::adopt::{adopt, ledger_of, said};
-use crate::kernel::instance::{SOON, need_root};
+use crate::scene::instance::{SOON, need_root};
 use crate::support::cluster::Cluster;
 use crate::support::objects::{Snapshot, remove_segment, segments, shm_files};
 use crate::support::user::User;

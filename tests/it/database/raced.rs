@@ -4,8 +4,8 @@
 use super::matrix::USUAL;
 use super::stage::{Stage, needs_root};
 use super::strace::Point;
-use crate::kernel::instance::{Instance, SOON};
-use crate::kernel::sets_raced::{Crash, INTENT, said};
+use crate::in_use::sets_raced::{Crash, INTENT, said};
+use crate::scene::instance::{Instance, SOON};
 use crate::support::holders;
 use crate::support::objects::segment;
 use crate::support::sandbox;

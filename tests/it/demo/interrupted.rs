@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use super::stage::{self, Before, PATIENCE, without_namespaces};
-use crate::kernel::instance::need_root;
+use crate::scene::instance::need_root;
 use crate::support::filter;
 use crate::support::processes::Process;
 use crate::support::sandbox;

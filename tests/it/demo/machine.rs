@@ -6,8 +6,8 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::stage::{Before, PATIENCE, claims_of, without_namespaces};
-use crate::kernel::instance::need_root;
 use crate::opengauss::gauss::{FIRST_KEY, Gauss, PORT, mark};
+use crate::scene::instance::need_root;
 use crate::support::calls::sets;
 use crate::support::holders;
 use crate::support::objects::{create_segment, segments};

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::stage::{self, Before, OF_EVERY_SERVER, STAND_IN, assert_has, claims_of};
-use crate::kernel::instance::need_root;
+use crate::scene::instance::need_root;
 use crate::support::filter;
 use crate::support::sandbox;
 use crate::support::skip;

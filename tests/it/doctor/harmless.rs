@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use super::make::{explained, part};
-use crate::kernel::instance::need_root;
+use crate::scene::instance::need_root;
 use crate::support::cluster::Cluster;
 use crate::support::sandbox;
 

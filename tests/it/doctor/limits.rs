@@ -2,7 +2,7 @@
 
 use super::make::{explained, finding, findings, limit, part, report, set_limit};
 use crate::command::make::perl;
-use crate::kernel::instance::{SOON, need_root};
+use crate::scene::instance::{SOON, need_root};
 use crate::support::objects::{KEY_FAMILY, create_segment, remove_segment, segments};
 use crate::support::sandbox;
 use crate::support::user::User;

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::kernel::instance::need_root;
+use crate::scene::instance::need_root;
 use crate::support::sandbox;
 use crate::support::user::User;
 use crate::support::warden;

@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 
 use super::make::{explained, part, report, set_limit};
-use crate::kernel::instance::need_root;
+use crate::scene::instance::need_root;
 use crate::support::cluster::Cluster;
 use crate::support::objects::{create_segment, segments};
 use crate::support::user::User;
@@ -151,7 +151,7 @@ fn a_block_still_in_use_names_the_process_that_holds_it() {
         assert!(answer["means"].as_str().unwrap().contains("Do not remove"), "{answer:#}");
         processes::kill(pid, Signal::SIGKILL);
         drop(backend);
-        crate::support::waiting::wait_until("it has ended", crate::kernel::instance::SOON, || {
+        crate::support::waiting::wait_until("it has ended", crate::scene::instance::SOON, || {
             part(&explained(&message), "here").contains("nobody holds it any more")
         });
     });

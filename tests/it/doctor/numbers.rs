@@ -8,8 +8,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::command::make::shell;
-use crate::kernel::instance::{Instance, need_root};
-use crate::kernel::stand_in::StandIn;
+use crate::scene::instance::{Instance, need_root};
+use crate::scene::stand_in::StandIn;
 use crate::support::objects::create_segment;
 use crate::support::user::User;
 use crate::support::{sandbox, skip, warden};

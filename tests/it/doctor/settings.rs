@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::make::{finding, findings, report, set_limit};
-use crate::kernel::instance::{Instance, SOON, need_root};
-use crate::kernel::stand_in::StandIn;
+use crate::scene::instance::{Instance, SOON, need_root};
+use crate::scene::stand_in::StandIn;
 use crate::support::objects::create_segment;
 use crate::support::processes::Process;
 use crate::support::user::User;

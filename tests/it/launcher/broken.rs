@@ -11,8 +11,8 @@ use shmwarden::sys::signals::send;
 
 use super::perl::{LISTENER, Talker, script};
 use super::subject::{LIMIT, Subject, finish, in_words};
-use crate::kernel::instance::{Instance, SOON, need_to_look_into_others};
-use crate::kernel::stand_in;
+use crate::scene::instance::{Instance, SOON, need_to_look_into_others};
+use crate::scene::stand_in;
 use crate::support::holders::NUMBERS;
 use crate::support::objects::Snapshot;
 use crate::support::processes::{self, Process};

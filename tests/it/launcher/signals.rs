@@ -11,7 +11,7 @@ use shmwarden::sys::signals::send;
 use super::page::{measure, measure_both};
 use super::perl::{LISTENER, RECORDER, Talker, script};
 use super::subject::{A_WHILE, Subject, kill_all, patience};
-use crate::kernel::instance::{SOON, need_root};
+use crate::scene::instance::{SOON, need_root};
 use crate::support::waiting::{happens_within, wait_until};
 use crate::support::{processes, sandbox};
 

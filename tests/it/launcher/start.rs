@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::kernel::instance::{Instance, state};
+use crate::scene::instance::{Instance, state};
 use crate::support::processes::{self, Process};
 use crate::support::sandbox;
 use crate::support::skip::skip;

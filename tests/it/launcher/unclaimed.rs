@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::kernel::instance::Instance;
+use crate::scene::instance::Instance;
 use crate::support::sandbox;
 use crate::support::skip::skip_without_strace;
 use crate::support::user::User;

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::manager::{Manager, Told};
-use crate::kernel::instance::{Instance, SOON, need_to_look_into_others};
-use crate::kernel::stand_in::{self, StandIn};
+use crate::scene::instance::{Instance, SOON, need_to_look_into_others};
+use crate::scene::stand_in::{self, StandIn};
 use crate::support::processes;
 use crate::support::sandbox;
 use crate::support::user::User;

@@ -12,7 +12,7 @@ use nix::sys::socket::{
     setsockopt, socket, sockopt,
 };
 
-use crate::kernel::instance::SOON;
+use crate::scene::instance::SOON;
 use crate::support::sandbox;
 
 /// What came in one datagram.

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::manager::Manager;
-use crate::kernel::instance::Instance;
+use crate::scene::instance::Instance;
 
 /// `notify` sends one datagram to `$NOTIFY_SOCKET` with descriptors; `rest` until a signal's
 /// handler has run; `gone` waits until the other ends of a pipe are closed.

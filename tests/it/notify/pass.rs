@@ -4,7 +4,7 @@ use std::process::Command;
 
 use super::manager::Manager;
 use super::notifier;
-use crate::kernel::instance::{Instance, SOON};
+use crate::scene::instance::{Instance, SOON};
 use crate::support::processes::Process;
 use crate::support::sandbox;
 use crate::support::user::User;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::manager::Manager;
-use crate::kernel::instance::{Instance, SOON};
+use crate::scene::instance::{Instance, SOON};
 use crate::support::cluster::Cluster;
 use crate::support::processes;
 use crate::support::user::User;

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 
 use super::manager::Manager;
 use super::notifier;
-use crate::kernel::instance::{Instance, SOON};
+use crate::scene::instance::{Instance, SOON};
 use crate::support::processes::{self, Process};
 use crate::support::sandbox;
 use crate::support::skip::skip_without_strace;

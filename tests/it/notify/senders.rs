@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 
 use super::manager::Manager;
 use super::notifier;
-use crate::kernel::instance::{Instance, SOON};
+use crate::scene::instance::{Instance, SOON};
 use crate::support::processes::Process;
 use crate::support::user::User;
 use crate::support::{sandbox, skip};

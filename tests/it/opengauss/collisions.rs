@@ -5,7 +5,7 @@
 use nix::sys::signal::Signal;
 
 use super::gauss::{FIRST_KEY, Gauss, PORT, assert_works, mark};
-use crate::kernel::instance::{Instance, outcomes};
+use crate::scene::instance::{Instance, outcomes};
 use crate::support::calls::{Line, sets};
 use crate::support::objects::{segment, segments};
 use crate::support::sandbox;

@@ -6,7 +6,7 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 
 use super::gauss::{Gauss, PORT, data_directory, words};
-use crate::kernel::instance::{Instance, SOON, need_root, outcomes};
+use crate::scene::instance::{Instance, SOON, need_root, outcomes};
 use crate::support::calls::sets;
 use crate::support::objects::segments;
 use crate::support::processes;

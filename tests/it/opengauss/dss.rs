@@ -1,8 +1,8 @@
 //! The keys of DSS (`dss_shm.h CM_SHM_MAKE_KEY`): a family by instance number. Its own script
 //! (`dss_clear.sh`) removes the whole range; here the ledger decides.
 
-use crate::kernel::instance::Instance;
-use crate::kernel::stand_in::StandIn;
+use crate::scene::instance::Instance;
+use crate::scene::stand_in::StandIn;
 use crate::support::objects::{create_segment, segment, segments};
 use crate::support::sandbox;
 use crate::support::user::User;

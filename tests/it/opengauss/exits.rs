@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 
 use super::gauss::{Gauss, PORT, assert_works, mark};
-use crate::kernel::instance::{Instance, outcomes};
+use crate::scene::instance::{Instance, outcomes};
 use crate::support::calls::sets;
 use crate::support::objects::segments;
 use crate::support::sandbox;

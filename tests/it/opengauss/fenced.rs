@@ -4,7 +4,7 @@
 use nix::sys::signal::Signal;
 
 use super::gauss::{Gauss, PORT, data_directory, words};
-use crate::kernel::instance::{
+use crate::scene::instance::{
     Instance, SOON, holders, need_to_look_into_others, only_ledger, outcomes,
 };
 use crate::support::calls::sets;

@@ -8,7 +8,7 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 
 use super::gauss::{FIRST_KEY, Gauss, PORT, data_directory, words};
-use crate::kernel::instance::{Instance, need_root, need_to_look_into_others};
+use crate::scene::instance::{Instance, need_root, need_to_look_into_others};
 use crate::support::calls::sets;
 use crate::support::cluster::Cluster;
 use crate::support::objects::{Snapshot, create_segment, segment, segments};
@@ -168,7 +168,7 @@ fn what_a_postgresql_left_whose_directory_was_deleted_is_swept() {
         processes::kill(postmaster, Signal::SIGKILL);
         processes::kill(launcher, Signal::SIGKILL);
         cluster.wait_end();
-        wait_until("all have detached", crate::kernel::instance::SOON, || {
+        wait_until("all have detached", crate::scene::instance::SOON, || {
             segment(main).is_some_and(|one| one.nattch == 0)
         });
         fs::remove_dir_all(cluster.data()).unwrap();

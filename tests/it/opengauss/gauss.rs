@@ -7,7 +7,7 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use nix::sys::signal::Signal;
 
-use crate::kernel::instance::{Instance, SOON};
+use crate::scene::instance::{Instance, SOON};
 use crate::support::calls::sets;
 use crate::support::objects::segments;
 use crate::support::processes::{self, Process};

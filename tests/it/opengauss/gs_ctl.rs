@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 
 use super::gauss::{PORT, data_directory};
 use crate::database::in_place::write_script;
-use crate::kernel::instance::{Instance, SOON};
+use crate::scene::instance::{Instance, SOON};
 use crate::support::calls::sets;
 use crate::support::objects::segments;
 use crate::support::processes;

@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::gauss::{Gauss, PORT, data_directory, words};
-use crate::kernel::instance::{Instance, need_root};
+use crate::scene::instance::{Instance, need_root};
 use crate::support::objects::{segment, segments};
 use crate::support::sandbox;
 use crate::support::skip;

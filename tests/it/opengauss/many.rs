@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::gauss::{FIRST_KEY, Gauss, PORT, data_directory, words};
-use crate::kernel::instance::{Instance, SOON};
+use crate::scene::instance::{Instance, SOON};
 use crate::support::calls::sets;
 use crate::support::cluster::Cluster;
 use crate::support::objects::{Bystanders, Segment, segments};

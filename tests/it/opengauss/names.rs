@@ -7,8 +7,8 @@ use std::os::unix::fs::MetadataExt;
 use nix::sys::signal::Signal;
 
 use super::gauss::{Gauss, PORT, assert_works, data_directory, words_called};
-use crate::kernel::asked::Asked;
-use crate::kernel::instance::{Instance, SOON, outcomes};
+use crate::scene::asked::Asked;
+use crate::scene::instance::{Instance, SOON, outcomes};
 use crate::support::calls::sets;
 use crate::support::holders::NUMBERS;
 use crate::support::objects::{segment, segments};

@@ -5,7 +5,7 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 
 use super::gauss::Gauss;
-use crate::kernel::instance::{Instance, SOON};
+use crate::scene::instance::{Instance, SOON};
 use crate::support::objects::remove_segment;
 use crate::support::processes;
 use crate::support::sandbox;

@@ -4,8 +4,8 @@
 use nix::sys::signal::Signal;
 
 use super::gauss::{FIRST_KEY, Gauss, PORT, data_directory, words};
-use crate::kernel::asked::Asked;
-use crate::kernel::instance::{Instance, SOON, outcomes};
+use crate::scene::asked::Asked;
+use crate::scene::instance::{Instance, SOON, outcomes};
 use crate::support::calls::sets;
 use crate::support::objects::{segment, segments};
 use crate::support::sandbox;

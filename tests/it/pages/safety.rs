@@ -186,11 +186,12 @@ fn a_section_out_of_shape_is_found() {
     }
     let tests: BTreeSet<String> =
         ["a_test".to_owned(), "unknown_layout_of_a_main".to_owned()].into();
-    let paths = ["tests/it/kernel/left.rs".to_owned(), "tests/kernels/inside/20-a".to_owned()];
+    let paths =
+        ["tests/it/wrong_object/left.rs".to_owned(), "tests/kernels/inside/20-a".to_owned()];
     for (name, there) in [
         ("a_test", true),
         ("b_test", false),
-        ("kernel/left.rs", true),
+        ("wrong_object/left.rs", true),
         ("left.rs", true),
         ("eft.rs", false),
         ("unknown_layout_...", true),

@@ -9,8 +9,8 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::subject::{LONG, Mode, Subject, apache, pgpool, there, uwsgi, wait_quiet};
-use crate::kernel::asked::Asked;
-use crate::kernel::instance::{Instance, outcomes};
+use crate::scene::asked::Asked;
+use crate::scene::instance::{Instance, outcomes};
 use crate::support::processes::{self, Process};
 use crate::support::sandbox;
 use crate::support::user::User;

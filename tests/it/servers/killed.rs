@@ -5,8 +5,8 @@ use std::os::unix::process::ExitStatusExt;
 use nix::sys::signal::Signal;
 
 use super::subject::{LONG, MODES, Mode, Subject, apache, pgpool, there, uwsgi, wait_quiet};
-use crate::kernel::asked::Asked;
-use crate::kernel::instance::{Instance, outcomes};
+use crate::scene::asked::Asked;
+use crate::scene::instance::{Instance, outcomes};
 use crate::support::calls::is_set;
 use crate::support::processes;
 use crate::support::sandbox;

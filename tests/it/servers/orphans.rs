@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::subject::{LONG, Mode, Subject, apache, pgpool, there, wait_quiet};
-use crate::kernel::instance::{Instance, holders, outcomes};
+use crate::scene::instance::{Instance, holders, outcomes};
 use crate::support::processes::{self, Process};
 use crate::support::sandbox;
 use crate::support::waiting::wait_until;

@@ -2,8 +2,8 @@
 //! that, and else are kept and named.
 
 use super::subject::{MODES, Subject, apache, pgpool, there, uwsgi};
-use crate::kernel::asked::Asked;
-use crate::kernel::instance::{Instance, outcomes};
+use crate::scene::asked::Asked;
+use crate::scene::instance::{Instance, outcomes};
 use crate::support::calls::is_set;
 use crate::support::sandbox;
 use crate::support::user::User;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::subject::{LONG, MODES, Subject, apache, there, uwsgi, wait_quiet};
-use crate::kernel::instance::{Instance, outcomes};
+use crate::scene::instance::{Instance, outcomes};
 use crate::support::calls::sets;
 use crate::support::processes;
 use crate::support::sandbox;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::kernel::instance::{Instance, need_root};
+use crate::scene::instance::{Instance, need_root};
 use crate::support::calls::sets;
 use crate::support::objects::segments;
 use crate::support::processes::{self, Process};
