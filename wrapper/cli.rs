@@ -133,7 +133,7 @@ pub(crate) struct RunArgs {
     pub(crate) command: Vec<OsString>,
 }
 
-/// Which ledgers tell whose an object is.
+/// The options that name the ledgers to read.
 #[derive(Debug, Default, Args)]
 pub(crate) struct LedgerArgs {
     /// Read this ledger, and none of the default places
@@ -142,7 +142,7 @@ pub(crate) struct LedgerArgs {
     /// Read the ledgers of this directory too
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) dir: Vec<PathBuf>,
-    /// Whether the default places are read although a ledger is named.
+    /// Set where the default places are read too although a ledger is named.
     #[arg(skip)]
     pub(crate) everywhere: bool,
 }

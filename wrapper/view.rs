@@ -28,26 +28,26 @@ use crate::ledgers::{self, Found, Looked, Reach};
 /// Rounds in which users are found who had no object before, and have ledgers.
 const ROUNDS: usize = 3;
 
-/// What to look at.
+/// The parts of the system that a command wants looked at.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Wanted {
     /// Segments are always looked at: the tables of others cost nothing where they are left out.
     pub(crate) sets: bool,
     pub(crate) queues: bool,
     pub(crate) files: bool,
-    /// What each process maps.
+    /// The mappings of each process.
     pub(crate) maps: bool,
     /// Whose each process is; `who` can often do without.
     pub(crate) owners: bool,
     /// Resident memory, and the command lines of creators.
     pub(crate) details: bool,
-    /// Which processes are servers, and where they work.
+    /// The servers among the processes, and their data directories.
     pub(crate) servers: bool,
     /// Every ledger that was read, also those that bear on nothing that is here.
     pub(crate) ledgers: bool,
 }
 
-/// What was seen.
+/// One look, with the ledgers that were read.
 #[derive(Debug)]
 pub(crate) struct View {
     /// The kernel.
@@ -58,21 +58,22 @@ pub(crate) struct View {
     pub(crate) sources: Vec<Source>,
     /// The exit status that the ledgers call for.
     pub(crate) status: u8,
-    /// Why a ledger could not be read.
+    /// Errors of ledgers that could not be read.
     pub(crate) errors: Vec<Error>,
-    /// Where ledgers may be that could not be read.
+    /// Places where unread ledgers may be.
     pub(crate) unlooked: Vec<Unlooked>,
-    /// Where ledgers were looked for.
+    /// Places that were searched for ledgers.
     pub(crate) looked: Vec<Looked>,
-    /// What could not be looked at, and what was named and is not there, as sentences.
+    /// What could not be looked at, and what was named and does not exist, as sentences.
     pub(crate) troubles: Vec<String>,
     /// Every ledger that was read, where they are wanted.
     pub(crate) ledgers: Vec<Read>,
-    /// What living servers were robbed of, each with its account, where it was looked for.
+    /// Objects that living servers lost, each with the index of its account, where they were looked
+    /// for.
     pub(crate) robbed: Vec<(usize, Lost)>,
 }
 
-/// Where an account comes from.
+/// The ledger of an account.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
     pub(crate) path: PathBuf,
@@ -99,10 +100,10 @@ struct Books {
     unlooked: Vec<Unlooked>,
     /// Those that were named.
     looked: Vec<Looked>,
-    /// What came of looking for more.
+    /// The ledgers found by the further search.
     found: Found,
     allowance: Allowance,
-    /// Whether those too are kept that bear on nothing that is here.
+    /// Set where ledgers are kept too that concern nothing which exists here.
     keeps_all: bool,
     status: u8,
 }
@@ -248,7 +249,7 @@ impl View {
         accounts
     }
 
-    /// Whether a ledger or place that was named is not there.
+    /// Checks that a ledger or place that was named does not exist.
     pub(crate) fn lacks_what_was_named(&self) -> bool {
         self.looked.iter().any(Looked::lacks)
     }
@@ -337,7 +338,8 @@ impl Books {
         }
     }
 
-    /// What to look at, now that it is known which ledgers there are.
+    /// Returns the scope of the look: the parts that are wanted, and those that the ledgers found
+    /// need.
     fn scope(&self, wanted: Wanted) -> Scope {
         Scope {
             processes: true,
@@ -467,8 +469,8 @@ fn sources(args: &LedgerArgs, here: &Place) -> (Vec<PathBuf>, Found) {
     (named, found)
 }
 
-/// Who has a ledger locked, as far as that shows without trying: a try would be in the way of a
-/// `run` that starts at this moment.
+/// Returns the pid that has a ledger locked, from the kernel's table of locks: trying the lock
+/// could make a `run` fail that starts at this moment.
 fn locked_by(path: &Path, flocks: &[Flock]) -> Option<i32> {
     let file = std::fs::symlink_metadata(path).ok()?;
     let (dev, ino) = (file.dev(), file.ino());

@@ -28,8 +28,8 @@ pub(crate) fn judge(features: &Features) -> Vec<Finding> {
     if missing(features.pidfd) {
         findings.push(Finding::warn(
             "kernel-pidfd",
-            "this kernel has no pidfd_open (Linux 5.3), or a filter forbids it: orphans are never \
-             ended, whatever --orphans says",
+            "this kernel has no pidfd_open (Linux 5.3), or a filter forbids it: survivors are \
+             never ended, whatever --orphans says",
             "use a kernel from 5.3 on, or end them by hand",
         ));
     }

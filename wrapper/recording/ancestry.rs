@@ -22,11 +22,11 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// Deepest chain of parents that is followed.
 const DEEPEST: usize = 64;
 
-/// What is known of the launcher's and the server's descendants.
+/// The descendants of the launcher and of the server, as far as they were seen.
 #[derive(Debug)]
 pub(crate) struct Family {
     launcher: i32,
-    /// Whether what is orphaned below the server becomes a child of the launcher.
+    /// Set where orphaned descendants of the server become children of the launcher.
     adopts: bool,
     /// Children that the launcher had before it forked.
     strangers: BTreeSet<ProcessRef>,
@@ -49,13 +49,13 @@ impl Family {
         Self { launcher, adopts: false, strangers: BTreeSet::new(), known: BTreeSet::new() }
     }
 
-    /// Whether the server is no child of this process, so that nothing holds its zombie.
+    /// Checks that the server is no child of this process: nothing holds its zombie then.
     pub(crate) fn is_beside(&self) -> bool {
         !self.adopts
     }
 
-    /// Whether a process that the launcher adopts can only be the server's: what is orphaned below
-    /// a subreaper descends from it, and it had no other child.
+    /// Checks that a process which the launcher adopts can only be the server's: the launcher is a
+    /// subreaper, and it had no other child.
     fn adopts_own_only(&self) -> bool {
         self.adopts && self.launcher != 1 && self.strangers.is_empty()
     }
@@ -97,7 +97,7 @@ impl Family {
         Vec::new()
     }
 
-    /// Whether a process descends from the server.
+    /// Checks that a process descends from the server.
     pub(crate) fn descends(&self, pid: i32, run: &Run) -> bool {
         !self.chain(pid, run, &parent_of).is_empty()
     }
@@ -149,7 +149,7 @@ impl Family {
     }
 }
 
-/// Whether a process descends from another, whatever is claimed.
+/// Checks by parent pids alone, not by claims, that a process descends from another.
 pub(crate) fn descends_from(pid: i32, ancestor: i32) -> bool {
     let mut at = pid;
     for _ in 0..DEEPEST {

@@ -18,12 +18,12 @@ use crate::cli::EngineChoice;
 /// Pauses between the tries of a read that failed for a moment (a full table, no memory).
 const PAUSES_MS: [u64; 4] = [1, 4, 10, 25];
 
-/// What is known of the server before it runs.
+/// The server as its command line and environment describe it, before it runs.
 #[derive(Debug, Clone)]
 pub(crate) struct Server {
-    /// What kind of server.
+    /// The kind of server.
     pub(crate) engine: Engine,
-    /// Whether the kind may change when the program that runs turns out to be another.
+    /// Set where the kind may change when the program that runs turns out to be another.
     pub(crate) auto: bool,
     /// Its data directory, if it has one.
     pub(crate) data: Option<PathBuf>,
@@ -32,7 +32,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// What COMMAND and the environment tell.
+    /// Reads it from COMMAND and the environment.
     pub(crate) fn from_command(
         choice: EngineChoice,
         program: &Path,

@@ -11,16 +11,17 @@ use shmwarden::sys::shm::Row;
 
 use super::{Number, Watch, number};
 
-/// When a segment appeared, in clock ticks since boot: after `before`, and no later than `seen`.
+/// The time in which a segment appeared, in clock ticks since boot: after `before`, and no later
+/// than `seen`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Appeared {
-    /// When the last look without it began.
+    /// The start of the last look without it.
     pub(super) before: u64,
-    /// When the first look with it had read the table.
+    /// The end of the first look's reading of the table that has it.
     pub(super) seen: u64,
 }
 
-/// What the segment's creator shows.
+/// The creator of a segment, as far as it can still be seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Maker {
     /// It descends from the server.
@@ -31,7 +32,7 @@ pub(super) enum Maker {
     Never,
 }
 
-/// What appeared and is not decided yet.
+/// Segments that appeared and are not decided yet.
 #[derive(Debug, Default)]
 pub(super) struct Undecided {
     all: BTreeMap<Number, Appeared>,

@@ -32,7 +32,7 @@ struct Waiting {
     opened: Option<u64>,
 }
 
-/// What is known of the files in `/dev/shm`.
+/// The files in `/dev/shm`, as the last look saw them.
 #[derive(Debug)]
 pub(crate) struct GenericFiles {
     /// Change time of the directory at the last look, nanoseconds included.

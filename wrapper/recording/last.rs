@@ -41,7 +41,7 @@ impl Watch {
         self.take_created(ledger, &run, &rows)
     }
 
-    /// What bears the pid of a claimed process that is there.
+    /// Records the segments whose creator pid is that of a claimed process that still exists.
     fn take_created(&self, ledger: &mut Ledger, run: &Run, rows: &[Row]) -> Result<()> {
         let how = How::LastLook;
         attribute::created_by_claimed(&ledger.book, run, rows, how, is_there)

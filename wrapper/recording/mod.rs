@@ -37,7 +37,7 @@ type Number = (i32, i32, i32);
 #[derive(Debug)]
 pub(crate) struct Watch {
     run: u64,
-    /// Whether the kind of server is found out from what runs.
+    /// Set where the kind of server is found out from the program that runs.
     auto: bool,
     /// Every segment of the last look.
     known: BTreeSet<Number>,
@@ -45,7 +45,7 @@ pub(crate) struct Watch {
     family: Family,
     used: BTreeSet<i32>,
     moved: segments::Moved,
-    /// When the last look began, in clock ticks since boot.
+    /// The start of the last look, in clock ticks since boot.
     looked_at: u64,
     header_tries: u32,
     looked_for_header: renamed::Looked,
@@ -54,7 +54,7 @@ pub(crate) struct Watch {
     calls: sets::Calls,
     asked: users::Asked,
     robbery: robbed::Robbery,
-    /// Whether a claim could not be looked at again.
+    /// Set where a claim could not be looked at again.
     claims_are_due: bool,
 }
 
@@ -128,7 +128,7 @@ impl Watch {
         ledger.book.runs.get(&self.run)
     }
 
-    /// Who descends from the server.
+    /// Returns the descendants of the launcher and of the server.
     pub(crate) fn family(&self) -> &Family {
         &self.family
     }
@@ -224,7 +224,7 @@ impl Watch {
         }
     }
 
-    /// Where a script or `pg_ctl` has started the real server as its child, claims that too.
+    /// Claims the real server too, where a script or `pg_ctl` has started it as its child.
     fn claim_server_of(
         &mut self,
         ledger: &mut Ledger,
@@ -351,7 +351,7 @@ fn number(row: &Row) -> Number {
     (row.id, row.perm.key, row.creator_pid)
 }
 
-/// Whether a process is there, alive or unreaped: its pid is its own.
+/// Checks that a process exists, alive or unreaped: its pid is not reused.
 fn is_there(process: ProcessRef) -> bool {
     processes::by_pid(process.pid) == Some(process)
 }

@@ -25,7 +25,7 @@ const MOST_LOOKS: u32 = 200;
 /// that starts a server of one process.
 const MOST_MAKERS: usize = 4;
 
-/// How often each segment was looked at, by its id.
+/// The number of looks at each segment, by its id.
 #[derive(Debug, Default)]
 pub(super) struct Looked(BTreeMap<i32, u32>);
 

@@ -27,7 +27,7 @@ const COARSE: Duration = Duration::from_millis(100);
 /// Losses that are told of a run; whoever takes more is known by then.
 const MOST_TOLD: usize = 4 * MOST_ROBBED;
 
-/// What is suspected, and what was said.
+/// Suspected robberies, and what was said of them.
 #[derive(Debug)]
 pub(super) struct Robbery {
     pending: Vec<Pending>,
@@ -122,7 +122,7 @@ fn names(robbed: &[Suspect]) -> impl Iterator<Item = (&str, Loss)> + Clone {
 }
 
 impl Watch {
-    /// When to look for a robbery next.
+    /// Returns the time of the next look for a robbery.
     pub(crate) fn robbery_due(&self) -> Instant {
         self.robbery.next
     }

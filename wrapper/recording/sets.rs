@@ -26,7 +26,7 @@ const TRIES: u32 = 10;
 /// Most sets of others whose operators are asked for in one look.
 const MOST_ASKED: usize = 16;
 
-/// What tells one from another between two looks.
+/// The number that tells one object from another between two looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Number {
     Set(i32),
@@ -37,11 +37,11 @@ enum Number {
 struct New {
     number: Number,
     identity: Identity,
-    /// Who used it last; `None` where that may not be asked.
+    /// Its last users; `None` where they may not be asked for.
     users: Option<LastUsers>,
 }
 
-/// What is known of sets and queues.
+/// The sets and queues seen so far.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     /// There before the start, or judged: never taken for the server's any more.
@@ -215,9 +215,9 @@ impl Watch {
         }
     }
 
-    /// Whether the server, or what descends from it, is of a user, and every process of that user
-    /// that there is does: an instance of the same user, and anything else of that user's, is none
-    /// of them, and a user without any process has made it and gone.
+    /// Checks that a user has processes, and that the server or its descendants are all of them; an
+    /// unreadable process counts as one of that user. Another instance or program of the same user
+    /// makes this false, and so does a user who made the object and has no process any more.
     fn has_user_alone(&self, uid: u32, run: &Run) -> bool {
         let own = i32::try_from(std::process::id()).unwrap_or(0);
         let Ok(pids) = read::pids() else { return false };

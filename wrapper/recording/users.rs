@@ -25,13 +25,14 @@ const MOST_SIBLINGS: usize = MOST_DESCENDANTS / 2;
 /// Most processes whose children are looked at.
 const MOST_PARENTS: usize = 8;
 
-/// What a set or queue was used by when it was asked last.
+/// The last users of a set or queue, as of the last time it was asked.
 #[derive(Debug, Default)]
 pub(super) struct Asked {
     /// Of each set the times of its last operation and change, and the number of the look.
     sets: BTreeMap<i32, (i64, i64, u64)>,
     looks: u64,
-    /// Who attached or detached a recorded segment since the last look.
+    /// Pids that attached or detached a recorded segment since the last look, each with the
+    /// object's number.
     attached: Vec<(u64, i32)>,
     /// The parents of who used one.
     parents: BTreeSet<ProcessRef>,
@@ -136,8 +137,8 @@ impl Asked {
         self.attached.push((object, pid));
     }
 
-    /// Who operated those of these sets last that were operated since they were asked, each with
-    /// the number of the object.
+    /// Returns the last operator of each set that was operated since it was asked, with the
+    /// object's number.
     fn operators_of(&mut self, mut sets: Vec<(u64, &sem::Row)>) -> Vec<(u64, i32)> {
         self.looks += 1;
         self.sets.retain(|id, _| sets.iter().any(|(_, row)| row.id == *id));

@@ -2,9 +2,9 @@
 //! cleans up after its death. One thread, one loop; its table is `supervise/phase.rs`.
 
 mod events;
+mod holders;
 mod in_place;
 mod notify;
-mod orphans;
 mod prepare;
 mod program;
 mod scribe;
@@ -93,7 +93,7 @@ fn start(args: &RunArgs) -> Result<Launcher, Failure> {
     Ok(Launcher::new(args, start))
 }
 
-/// What the command line means.
+/// The command line, resolved: the program, the server, and the path of its ledger.
 struct Plan {
     /// The file that COMMAND means.
     program: PathBuf,

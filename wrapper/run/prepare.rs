@@ -15,12 +15,12 @@ use crate::ledgers::runs::{refuse_adopted, shorten};
 use crate::ledgers::{self, directory};
 use crate::render::text;
 
-/// How long a sweep may hold the lock before the start is given up.
+/// The longest that a sweep may hold the lock before the start is given up.
 pub(crate) const WAIT_FOR_SWEEP: Duration = Duration::from_secs(30);
 /// Pause between two tries to lock.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Why there is no ledger to go on with.
+/// The reason why there is no ledger to go on with.
 #[derive(Debug)]
 pub(crate) enum Trouble {
     /// Another launcher has it, or its server lives: never start a second one.
@@ -147,7 +147,7 @@ fn locked(path: &Path, longest: Duration) -> std::result::Result<Ledger, Trouble
     }
 }
 
-/// Whether another process has locked a regular file.
+/// Checks that another process has locked a regular file.
 fn is_locked(path: &Path) -> bool {
     use std::os::unix::fs::OpenOptionsExt;
     let mut options = std::fs::OpenOptions::new();
@@ -157,7 +157,7 @@ fn is_locked(path: &Path) -> bool {
     regular && fs2::FileExt::try_lock_shared(&file).is_err()
 }
 
-/// Who runs on this ledger, read without its lock.
+/// Names the process that runs on this ledger, read without its lock.
 fn holder(path: &Path) -> Option<String> {
     let mut ledger = Ledger::open(path, For::Reading).ok()?;
     ledger.read().ok()?;

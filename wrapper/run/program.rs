@@ -55,7 +55,7 @@ pub(crate) fn resolve(command: &OsStr) -> Result<PathBuf, (u8, String)> {
     }
 }
 
-/// What the child is to execute, with the mask that the launcher was started with.
+/// Prepares the call of `execve`, with the signal mask that the launcher was started with.
 ///
 /// # Errors
 /// A sentence where an argument has a NUL byte.

@@ -29,7 +29,7 @@ pub(crate) struct Scribe {
     complained: bool,
 }
 
-/// What a helper is at.
+/// The task of a helper.
 #[derive(Debug)]
 enum Task {
     /// Writing this many queued bytes.
@@ -56,13 +56,13 @@ impl Scribe {
         self.helper.as_ref().map(|(pid, _)| *pid)
     }
 
-    /// When to call [`Scribe::start`] for lines that could not be written.
+    /// Returns the time to call [`Scribe::start`] again, for lines that could not be written.
     pub(crate) fn retry_at(&self, ledger: &Ledger) -> Option<Instant> {
         (self.helper.is_none() && ledger.has_queued()).then_some(self.not_before)
     }
 
     /// Starts writing what is queued, unless a helper is at it or it is too early for a new try.
-    /// Whether a helper is at it now. It closes its copy of `gate`.
+    /// Returns true where a helper writes now. The helper closes its copy of `gate`.
     pub(crate) fn start(&mut self, ledger: &Ledger, sync: bool, gate: Option<i32>) -> bool {
         if self.helper.is_some() || !ledger.has_queued() || Instant::now() < self.not_before {
             return self.helper.is_some();
@@ -156,7 +156,7 @@ impl Scribe {
         }
     }
 
-    /// Whether so much waits to be written that nothing more is to be recorded.
+    /// Checks that so much waits to be written that nothing more may be recorded.
     pub(crate) fn is_full(&self, ledger: &Ledger) -> bool {
         ledger.queued_bytes() > MOST_QUEUED || ledger.whole_bytes() > LONGEST_LEDGER
     }

@@ -17,7 +17,7 @@ pub(crate) struct Column {
     pub(crate) right: bool,
     /// May be made narrower to fit a terminal.
     pub(crate) may_shrink: bool,
-    /// What has to be looked at for it.
+    /// The reading that the column takes.
     pub(crate) needs: Needs,
     cell: Cell,
     /// The number by which it sorts, where that is not the one in its cell; the text of the cell
@@ -25,10 +25,10 @@ pub(crate) struct Column {
     order: Option<Number>,
 }
 
-/// What has to be looked at for a column.
+/// The reading that a column takes, beyond the tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Needs {
-    /// What every look has.
+    /// Nothing beyond the tables.
     Tables,
     /// The pages in memory, too.
     Details,
@@ -39,7 +39,7 @@ pub(crate) enum Needs {
 type Text = fn(&Judged<'_>, &Shown<'_>, &mut String);
 type Number = fn(&Judged<'_>, &Shown<'_>) -> Option<u64>;
 
-/// What stands in a cell.
+/// The content of a cell.
 #[derive(Clone, Copy)]
 enum Cell {
     Text(Text),

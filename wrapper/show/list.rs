@@ -26,7 +26,7 @@ const HOME: &str = "\x1b[H";
 const END_OF_LINE: &str = "\x1b[K\n";
 const END_OF_SCREEN: &str = "\x1b[J";
 
-/// Which objects are asked for; an empty list asks for all.
+/// The objects that are asked for; an empty list asks for all.
 struct Filter<'a> {
     args: &'a ListArgs,
     owners: BTreeSet<u32>,

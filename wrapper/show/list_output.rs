@@ -15,7 +15,7 @@ use crate::render::shown::Shown;
 use crate::render::table::{self, Heading, Style, Table};
 use crate::render::{json, places, text};
 
-/// How a table is to look.
+/// The appearance of a table.
 #[derive(Debug)]
 pub(crate) struct Looks {
     pub(crate) columns: Vec<&'static Column>,
@@ -24,7 +24,7 @@ pub(crate) struct Looks {
     pub(crate) headings: bool,
     /// Every place where ledgers were looked for.
     pub(crate) all_places: bool,
-    /// Whether these are all the objects that there are, not those that were asked for.
+    /// Set where these are all objects that exist, not a selection.
     pub(crate) complete: bool,
     pub(crate) screen: Screen,
 }
@@ -169,8 +169,8 @@ fn closing(objects: &[Judged<'_>], shown: &Shown<'_>, looks: &Looks) -> Vec<Stri
     lines
 }
 
-/// What to do next, where so many ledgers could not be read, and so many places not be looked at
-/// where some may be; robberies come first.
+/// Names the next command to run, robberies first. It tells too how many ledgers could not be read,
+/// and how many places that may have some could not be looked at.
 fn advice(
     totals: &BTreeMap<Status, (u64, u64)>,
     unread: usize,

@@ -135,7 +135,7 @@ fn of_objects(objects: &[Judged<'_>], shown: &Shown<'_>, out: &mut String) {
     write(&KEPT, &kept, out);
 }
 
-/// What an alert may hang on: leaks of each instance, and those that no ledger has.
+/// Returns the labels that alerts need even at 0: leaks of each instance, and those of no ledger.
 fn always_there(shown: &Shown<'_>) -> Vec<Labels> {
     let instances: BTreeSet<&str> =
         shown.view.ledgers.iter().map(|read| read.source.instance.as_str()).collect();

@@ -18,7 +18,7 @@ use crate::render::shown::Shown;
 use crate::show::args::WhoArgs;
 use crate::view::{View, Wanted};
 
-/// What an argument may mean.
+/// The meanings that an argument may have.
 #[derive(Debug, PartialEq, Eq)]
 enum Target {
     /// A decimal number: an id, and a key only where no object has that id.
@@ -115,7 +115,7 @@ fn complete(mut view: View, targets: &[Target]) -> View {
     view
 }
 
-/// Whether somebody holds an object, or may: what could not be looked at counts as held.
+/// Checks that an object is held, or may be: what could not be looked at counts as held.
 fn is_held(subject: Subject<'_>, holding: &Holding) -> bool {
     !holding.holders.is_empty() || who_output::is_uncertain(subject, holding)
 }
@@ -152,7 +152,7 @@ fn hexadecimal(bytes: &[u8]) -> Option<i32> {
     u32::from_str_radix(digits, 16).ok().map(signed)
 }
 
-/// Whether an argument means an object.
+/// Checks that an argument names this object.
 fn is_meant(target: &Target, subject: Subject<'_>, view: &View) -> bool {
     match (target, subject) {
         (Target::Name(name), Subject::Posix(file)) => file.name.0 == *name,
@@ -166,8 +166,8 @@ fn is_meant(target: &Target, subject: Subject<'_>, view: &View) -> bool {
     }
 }
 
-/// Whether an object has a key, or had it before it was marked for destruction: then its mappings
-/// still name it.
+/// Checks that an object has a key, or had it before it was marked for destruction: its mappings
+/// still name that key.
 fn bears(subject: Subject<'_>, key: i32, view: &View) -> bool {
     let had = match subject {
         Subject::Shm(row) if row.perm.mode & MODE_DEST != 0 => view.look.keys.get(&row.id),

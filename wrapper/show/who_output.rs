@@ -79,7 +79,7 @@ fn port(subject: Subject<'_>) -> Option<String> {
     ))
 }
 
-/// Whether somebody may hold the object who was not found.
+/// Checks that a process which was not found may hold the object.
 pub(crate) fn is_uncertain(subject: Subject<'_>, holding: &Holding) -> bool {
     match subject {
         Subject::Shm(_) => holding.unexplained.is_some_and(|count| count > 0),
@@ -97,7 +97,7 @@ fn waiting(holding: &Holding) -> u64 {
     found.map(|held| held.holder.attachments).sum()
 }
 
-/// What the object is, whose, and the verdict on it.
+/// Returns the line above the holders: the object, its owner, and its verdict.
 fn heading(one: &Judged<'_>, shown: &Shown<'_>) -> String {
     let subject = one.subject;
     let size = subject.bytes().map_or_else(String::new, |bytes| format!(", {}", text::size(bytes)));
@@ -140,7 +140,7 @@ fn table(holding: &Holding, shown: &Shown<'_>) -> Table {
         ("USE", false, false),
         ("TIMES", true, false),
         ("INSTANCE", false, true),
-        ("ORPHAN", false, false),
+        ("SURVIVOR", false, false),
         ("COMMAND", false, true),
     ];
     let columns = columns.map(|(name, right, may_shrink)| Heading {
@@ -173,7 +173,7 @@ fn table(holding: &Holding, shown: &Shown<'_>) -> Table {
     table
 }
 
-/// What cannot be seen, said.
+/// Tells what could not be looked at.
 fn unseen(
     subject: Subject<'_>,
     holding: &Holding,

@@ -121,7 +121,7 @@ fn an_orphan_is_ended_by(choice: &str, signal: &str) {
     assert_eq!(crash.cluster.wait_end().signal(), Some(Signal::SIGKILL as i32));
     assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
     let log = crash.cluster.log();
-    let sent = format!("sent {signal} to the orphan process {} ", crash.orphan.pid());
+    let sent = format!("sent {signal} to the survivor process {} ", crash.orphan.pid());
     assert!(log.contains(&sent), "{log}");
     assert_eq!(before.left_over(), [""; 0]);
 }

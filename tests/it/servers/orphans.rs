@@ -140,7 +140,7 @@ fn workers_that_outlive_a_daemons_main_process_are_named_and_asked_to_end_once_e
         let lines = |what: &str| said.lines().filter(|line| line.contains(what)).count();
         assert_eq!(lines("which COMMAND had left as a daemon"), 1, "{said}");
         assert!((1..=daemon.workers.len()).contains(&lines(HOLDS)), "{said}");
-        assert_eq!(lines("sent SIGTERM to the orphan"), lines(HOLDS), "{said}");
+        assert_eq!(lines("sent SIGTERM to the survivor"), lines(HOLDS), "{said}");
         daemon.workers.iter().for_each(|&pid| processes::kill(pid, Signal::SIGCONT));
         daemon.launcher.wait(LONG);
         assert_eq!(there(), (0, 0), "{}", daemon.said());

@@ -21,10 +21,10 @@ use crate::cli::RunArgs;
 use crate::ledgers;
 use crate::log as logging;
 
-/// Where the system takes log lines (`syslog(3)`).
+/// The socket for log lines (`syslog(3)`).
 const SYSTEM_LOG: &str = "/dev/log";
 
-/// What a guardian begins with.
+/// The descriptors and facts that a guardian begins with.
 pub(super) struct Guardian<'a> {
     pub(super) args: &'a RunArgs,
     pub(super) plan: &'a Plan,
@@ -33,7 +33,7 @@ pub(super) struct Guardian<'a> {
     pub(super) gated: Gated,
     /// The process that becomes the server.
     pub(super) pidfd: Option<PidFd>,
-    /// What the server inherits, and the guardian lets go.
+    /// Descriptors that the server inherits, and the guardian closes.
     pub(super) inherited: Vec<RawFd>,
     /// The other ends of the gate.
     pub(super) ends: [RawFd; 2],

@@ -23,9 +23,9 @@ use crate::cli::{IfLedgerFails, RunArgs};
 use crate::exit::{self, Ending};
 use guardian::Guardian;
 
-/// How long everything before the exec may take that can be waited for.
+/// The most time for everything before the exec that can be waited for.
 const LONGEST: Duration = Duration::from_millis(2500);
-/// What of that is left for the claim at the least.
+/// The least of that time that is left for the claim.
 const FOR_CLAIM: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -117,7 +117,7 @@ fn beside_guardian(
     Ok(errno)
 }
 
-/// What `--if-ledger-fails` says of a start without a claim on disk.
+/// Applies `--if-ledger-fails` to a start without a claim on disk.
 fn without_claim(args: &RunArgs, what: &str, ledger: &Path) -> Result<(), Failure> {
     let trouble = format!("{what} to the ledger {}", ledger.display());
     if args.if_ledger_fails == IfLedgerFails::Refuse {

@@ -5,7 +5,7 @@
 /// not tell the server's exit status, and who may notify is the unit's to say.
 const DROPPED: [&[u8]; 4] = [b"MAINPID=", b"MAINPIDFD=", b"MAINPIDFDID=", b"NOTIFYACCESS="];
 
-/// What a datagram is for.
+/// The purpose of a datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// It tells nothing, and waits until all that was told before has been read: systemd takes it
@@ -15,18 +15,18 @@ pub(crate) enum Kind {
     Statement,
 }
 
-/// What a datagram with this many descriptors is for.
+/// Tells the purpose of a datagram with this many descriptors.
 pub(crate) fn kind(datagram: &[u8], descriptors: usize) -> Kind {
     let text = datagram.strip_suffix(b"\n").unwrap_or(datagram);
     if text == b"BARRIER=1" && descriptors == 1 { Kind::Barrier } else { Kind::Statement }
 }
 
-/// What is left of a datagram.
+/// A datagram without the fields that are not passed on.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Filtered {
     /// The bytes to send; empty where nothing is.
     pub(crate) bytes: Vec<u8>,
-    /// Whether the one descriptor that came along was for a dropped `MAINPIDFD=`.
+    /// Set where the one descriptor that came along was for a dropped `MAINPIDFD=`.
     pub(crate) without_pidfd: bool,
 }
 
@@ -67,8 +67,8 @@ fn is_dropped(line: &[u8]) -> bool {
     DROPPED.iter().any(|field| names(line, field))
 }
 
-/// Whether a line sets a field: for a systemd that takes backslashes away (246 and later), or for
-/// one that does not and sees more lines in it.
+/// Checks that a line sets a field, both for a systemd that removes backslashes (246 and later) and
+/// for one that does not and sees more lines in it.
 fn names(line: &[u8], field: &[u8]) -> bool {
     let parts = |line: &[u8]| line.split(|&byte| is_end(byte)).any(|part| part.starts_with(field));
     parts(line) || parts(&without_escapes(line))

@@ -31,7 +31,7 @@ const A_TURN: usize = 32;
 /// Datagrams that are taken at the server's death, those of strangers included. A socket holds
 /// `net.unix.max_dgram_qlen`, 512 where systemd has set it.
 const AT_DEATH: usize = 4096;
-/// How long the launcher's own end may wait for a manager that does not read.
+/// The longest that the launcher's own end waits for a manager that does not read.
 const FOR_MANAGER: Duration = Duration::from_secs(1);
 /// Pause where the kernel has no memory for a message, or too many descriptors are on their way.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -98,23 +98,23 @@ impl Relay {
         })
     }
 
-    /// What the server is to find in `$NOTIFY_SOCKET`.
+    /// Returns the value of `$NOTIFY_SOCKET` for the server.
     pub(crate) fn address(&self) -> &[u8] {
         &self.address
     }
 
-    /// What to wait for to become readable: nothing while as much waits as may.
+    /// Returns the descriptor to wait on for datagrams; `None` while the queue is full.
     pub(crate) fn readable(&self) -> Option<BorrowedFd<'_>> {
         self.listener.as_ref().filter(|_| self.queue.has(Room::USUAL)).map(AsFd::as_fd)
     }
 
-    /// What to wait for to become writable: nothing while nothing is to be sent.
+    /// Returns the descriptor to wait on for sending; `None` while nothing is queued.
     pub(crate) fn writable(&self) -> Option<BorrowedFd<'_>> {
         let waits = !self.queue.is_empty() && self.not_before.is_none();
         waits.then(|| self.outlet.as_fd())
     }
 
-    /// When to try again what the kernel had no room for.
+    /// Returns the time to send again, after the kernel had no room.
     pub(crate) fn retry_at(&self) -> Option<Instant> {
         self.not_before.filter(|_| !self.queue.is_empty())
     }

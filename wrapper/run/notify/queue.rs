@@ -6,13 +6,13 @@ use std::os::fd::OwnedFd;
 /// One notification.
 #[derive(Debug)]
 pub(crate) struct Message {
-    /// What it says.
+    /// The text of the message.
     pub(crate) bytes: Vec<u8>,
-    /// What it carries; closed when the message is dropped.
+    /// Descriptors sent along; closed when the message is dropped.
     pub(crate) descriptors: Vec<OwnedFd>,
 }
 
-/// How much may wait.
+/// Limits of the queue.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Room {
     messages: usize,
@@ -38,19 +38,17 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// Whether another message may be taken in.
+    /// Checks that another message may be taken in.
     pub(crate) fn has(&self, room: Room) -> bool {
         self.messages.len() < room.messages
             && self.bytes < room.bytes
             && self.descriptors < room.descriptors
     }
 
-    /// Whether nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.messages.is_empty()
     }
 
-    /// How many wait.
     pub(crate) fn len(&self) -> usize {
         self.messages.len()
     }

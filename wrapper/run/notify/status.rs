@@ -17,7 +17,8 @@ pub(crate) fn waiting(ended: Option<Ended>, holders: &[String]) -> String {
     format!("{}; {what}", how(ended))
 }
 
-/// When the wait is over; `holders` is `None` where what the server left could not be looked at.
+/// Returns the status at the end of the wait; `holders` is `None` where the server's objects could
+/// not be looked at.
 pub(crate) fn over(ended: Option<Ended>, holders: Option<&[String]>) -> String {
     let what = match holders {
         None => "what it left could not be looked at, and is kept".to_owned(),

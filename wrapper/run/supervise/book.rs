@@ -12,7 +12,7 @@ use shmwarden::snapshot::{self, Scope, processes};
 use shmwarden::sys::process::{self, Ended};
 use shmwarden::sys::shm::{self, Row};
 
-use super::super::orphans;
+use super::super::holders;
 use super::super::scribe::Scribe;
 use super::phase::Life;
 use crate::recording::ancestry::Family;
@@ -236,7 +236,7 @@ impl Book {
         let makers: Vec<u32> = open().filter_map(|object| object.identity.call_creator()).collect();
         let look = look.with_calls(|uid| makers.contains(&uid));
         let all = open().flat_map(|object| judge::holders(&object.identity, &look, true));
-        orphans::once_each(all.filter(|holder| members.contains(&holder.process)).collect())
+        holders::once_each(all.filter(|holder| members.contains(&holder.process)).collect())
     }
 }
 

@@ -13,22 +13,22 @@ use super::phase::{Deadline, Effect, Event, Life, Phase, Terms};
 /// Workers that notice the death of their parent end by themselves this soon: not worth a word.
 const GRACE: Duration = Duration::from_millis(1500);
 
-/// Pause until those are looked for whom `--orphans` means and who held nothing before.
+/// Pause until survivors that held nothing before are looked for again, for `--orphans`.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Looks that see nobody before a daemon counts as gone without a child that ended.
 const UNSEEN: u32 = 3;
 
-/// What is known of a daemon.
+/// The members of a daemon that were seen, and the end of each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Daemon {
     pub(super) life: Life,
     pub(super) pace: Pace,
     /// The processes that COMMAND left to go on without it, and not what those left.
     mains: BTreeSet<i32>,
-    /// How the last of them ended, where that was no end with status 0.
+    /// The last abnormal end of a member; `None` while all ended with status 0.
     died: Option<(i32, Ended)>,
-    /// When what is left then is to be named, or looked for again.
+    /// The time at which what is left is to be named, or looked for again.
     pub(super) name_at: Option<Instant>,
     /// It was said that the main process died.
     told: bool,

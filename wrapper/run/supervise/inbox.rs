@@ -60,12 +60,13 @@ impl Inbox {
     }
 }
 
-/// What tells of one round of the loop that this process may not have run.
+/// Signs, within one round of the loop, that this process was stopped or frozen before it.
 #[derive(Debug, Default)]
 pub(super) struct Awake {
-    /// What this round has found may have happened long ago.
+    /// Set where the events of this round may have happened long ago.
     pub(super) late: bool,
-    /// Who asked this process to end, or anything else, last, and when that was read.
+    /// The sender of the last signal that asked this process for anything, and the time of reading
+    /// it.
     asked: Option<(u32, Instant)>,
 }
 

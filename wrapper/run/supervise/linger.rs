@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::phase::{Deadline, Effect, Event, Life, Phase, Terms};
 
-/// How often attachments are counted while survivors hold something: a detach without an exit
+/// Pause between two counts of attachments while survivors hold something: a detach without an exit
 /// gives no event.
 const COUNT_EVERY: Duration = Duration::from_millis(50);
 /// Counts before everything is looked at again, for what has no count.
@@ -14,13 +14,13 @@ const COUNTS_A_LOOK: u32 = 20;
 const FOR_HELPER: Duration = Duration::from_secs(5);
 /// Idle backends end by themselves this soon after their postmaster: not worth a word.
 const GRACE: Duration = Duration::from_millis(500);
-/// How soon after the server's death the launcher speaks: mostly it has ended by then, and else
-/// it has just found out who the survivors are.
+/// Silence after the server's death. Mostly the launcher ends within it; otherwise it knows by then
+/// who the survivors are.
 const SILENCE: Duration = Duration::from_millis(600);
 /// Pause between two notices.
 const SPEAK_EVERY: Duration = Duration::from_secs(5);
 
-/// What can be settled.
+/// The outcome of settling that the phase needs to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
     /// Nothing: there is no ledger.
@@ -39,16 +39,16 @@ pub(super) struct Linger {
     until: Option<Instant>,
     next_count: Option<Instant>,
     counts: u32,
-    /// Whether somebody had a recorded segment attached at the last count.
+    /// Set where a recorded segment was attached at the last count.
     attached: bool,
     /// A child has ended since everything was settled.
     settle_due: bool,
     /// Everything was settled at least once.
     settled: bool,
-    /// When survivors are named and dealt with; set when the first may be there.
+    /// The time at which survivors are named and dealt with; set when the first may exist.
     name_at: Option<Instant>,
     named: bool,
-    /// When the service manager is told next.
+    /// The time of the next notice to the service manager.
     speak_at: Option<Instant>,
     spoke: bool,
 }

@@ -53,11 +53,11 @@ pub(crate) struct Launcher {
     program: PathBuf,
 }
 
-/// What a launcher begins with.
+/// Everything that a launcher begins with.
 pub(crate) struct Start {
     /// The file that COMMAND means.
     pub(crate) program: PathBuf,
-    /// What is known of the server.
+    /// The server as its command line describes it.
     pub(crate) server: Server,
     /// The locked ledger and the number of the run, if there is one.
     pub(crate) ledger: Option<(Ledger, u64)>,

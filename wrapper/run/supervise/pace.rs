@@ -11,7 +11,7 @@ const STEADY: Duration = Duration::from_millis(1100);
 /// A pause is at least this many times as long as the look before it: half a percent of a core.
 const COST_FACTOR: u32 = 200;
 
-/// When to look next.
+/// The pause between two looks, and the time of the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Pace {
     pause: Duration,
@@ -24,7 +24,7 @@ impl Pace {
         Self { pause: FIRST, next: now + FIRST }
     }
 
-    /// When the next look is due.
+    /// Returns the time of the next look.
     pub(super) fn next(&self) -> Instant {
         self.next
     }
@@ -39,7 +39,7 @@ impl Pace {
         self.next = ended + self.pause.max(dear);
     }
 
-    /// Whether the server may still be starting.
+    /// Checks that the server may still be starting.
     pub(super) fn is_dense(&self) -> bool {
         self.pause < STEADY
     }

@@ -11,7 +11,7 @@ use super::linger::{Found, Linger};
 use super::pace::Pace;
 use super::signal::{Listener, Route, Standing, route};
 
-/// What holds for the whole run.
+/// Settings that hold for the whole run.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms {
     /// Nothing starts without a claim on disk.
@@ -24,18 +24,18 @@ pub(super) struct Terms {
     pub(super) speaks: bool,
     /// Survivors are ended, and not only named.
     pub(super) ends_survivors: bool,
-    /// How long survivors are waited for.
+    /// The longest wait for survivors.
     pub(super) linger: Duration,
 }
 
-/// How COMMAND and its server ended, as far as that is known.
+/// The ends of COMMAND and of its server, as far as they are known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Life {
-    /// Why COMMAND could not be executed.
+    /// The `errno` of an `execve` of COMMAND that failed.
     pub(super) exec_error: Option<i32>,
-    /// How COMMAND ended.
+    /// The end of COMMAND.
     pub(super) command: Option<Ended>,
-    /// How a server ended that COMMAND started, or left as a daemon.
+    /// The end of a server that COMMAND started, or left as a daemon.
     pub(super) server: Option<Ended>,
 }
 
@@ -46,7 +46,7 @@ impl Life {
     }
 }
 
-/// Where the launcher stands.
+/// The phases of a run, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Phase {
     /// The child waits at the gate until its claim is on disk.
@@ -69,7 +69,7 @@ impl Default for Phase {
     }
 }
 
-/// What happened.
+/// The events that a phase answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Event {
     /// The helper at the ledger has ended, if any was needed; whether the disk has it all.
@@ -104,7 +104,7 @@ pub(super) enum Event {
     Settled { held: bool, attached: bool },
 }
 
-/// What a time may have come for, in the order in which it is done.
+/// Reasons for a deadline, in the order in which they are served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Deadline {
     /// Looking at the server's objects.
@@ -121,7 +121,7 @@ pub(super) enum Deadline {
     Speak,
 }
 
-/// What is to be done.
+/// The work that a phase asks the loop to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Effect {
     /// Let the child execute its program; all the same where its claim is not `durable`.

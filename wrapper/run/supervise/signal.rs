@@ -8,7 +8,7 @@ use nix::libc::{SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGPROF, SIGQUIT, SIG
 use nix::libc::{SIGVTALRM, SIGWINCH};
 use shmwarden::sys::signals::Arrived;
 
-/// Who takes signals now.
+/// The process that signals are passed on to now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Listener {
     /// COMMAND, which is not reaped: its pid is its own.
@@ -21,7 +21,7 @@ pub(super) enum Listener {
     Nobody,
 }
 
-/// What the kernel says of this process and COMMAND.
+/// Facts of this process and COMMAND that decide where a signal goes, as the kernel tells them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Standing {
     /// Pid of this process.
@@ -37,7 +37,7 @@ pub(super) struct Standing {
     pub(super) own_group: Option<i32>,
 }
 
-/// Where a signal goes.
+/// The destination of a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Route {
     /// Nowhere: whoever it is for has it already, or nobody is there.

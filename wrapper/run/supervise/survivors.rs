@@ -10,7 +10,7 @@ use shmwarden::sweep::{self, Fate, Report, State};
 use shmwarden::sys::pidfd::PidFd;
 use shmwarden::sys::process::Ended;
 
-use super::super::orphans;
+use super::super::holders;
 use super::book::Book;
 use super::linger::Found;
 use super::phase::Event;
@@ -18,10 +18,10 @@ use crate::cli::Orphans;
 use crate::ledgers;
 use crate::render::text;
 
-/// What is known of survivors.
+/// Survivors seen so far, and what was done about them.
 pub(super) struct Survivors {
     choice: Orphans,
-    /// What the last settling found.
+    /// The result of the last settling.
     report: Option<Report>,
     /// Those that are waited for.
     holders: Vec<PidFd>,
@@ -86,7 +86,7 @@ impl Survivors {
     /// Says who is waited for, and for how long.
     pub(super) fn name(&self, linger: Duration) {
         let Some(report) = &self.report else { return };
-        let holding = orphans::holders(report);
+        let holding = holders::holders(report);
         for holder in &held_by(report) {
             let holds = holding.iter().any(|other| other.process == holder.process);
             let (does, what) = match holds {
@@ -106,14 +106,14 @@ impl Survivors {
         let Some(report) = self.report.as_ref().filter(|report| report.state == State::Dead) else {
             return;
         };
-        let mut holders = orphans::holders(report);
+        let mut holders = holders::holders(report);
         holders.retain(|holder| self.dealt.insert(holder.process));
         self.deal_with(&holders, book);
     }
 
     fn deal_with(&self, holders: &[Holder], book: &Book) {
         let Some(run) = book.run() else { return };
-        orphans::deal_with(self.choice, holders, &book.ledger.book, run, book.watch.family());
+        holders::deal_with(self.choice, holders, &book.ledger.book, run, book.watch.family());
     }
 
     /// Names what outlives the main process of a daemon, each once, and deals with it. What is
@@ -160,7 +160,7 @@ pub(super) fn examine(book: Option<&Book>) -> Found {
 
 /// Returns every process that holds an object of a report, or is left of its server.
 fn held_by(report: &Report) -> Vec<Holder> {
-    let mut found = orphans::holders(report);
+    let mut found = holders::holders(report);
     if let State::Live(evidence) = &report.state {
         found.extend(evidence.holder().cloned());
     }
@@ -170,5 +170,5 @@ fn held_by(report: &Report) -> Vec<Holder> {
             _ => None,
         }));
     }
-    orphans::once_each(found)
+    holders::once_each(found)
 }

@@ -16,9 +16,9 @@ use crate::recording::ancestry;
 
 /// Longest wait for the parent to reap the server, so that the kernel tells how it ended.
 const FOR_PARENT: Duration = Duration::from_secs(1);
-/// How often it is asked.
+/// Pause between two such questions.
 const ASK_EVERY: Duration = Duration::from_millis(5);
-/// How often a process is looked for before Linux 5.3, which has no pidfd.
+/// Pause between two looks for a process before Linux 5.3, which has no pidfd.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The process that is watched.
@@ -27,12 +27,12 @@ pub(crate) struct Ward {
     process: ProcessRef,
     pidfd: Option<PidFd>,
     stage: Stage,
-    /// Whether this process may not have run when the server died, so that what is there now may be
-    /// a next server's work.
+    /// Set where this process may have been stopped when the server died: what is there now may be
+    /// the next server's work.
     late: bool,
 }
 
-/// How far it is.
+/// The stage of a watched process.
 #[derive(Debug, Clone, Copy)]
 enum Stage {
     /// It lives, as far as was seen; when to look where there is no pidfd.
@@ -49,13 +49,13 @@ impl Ward {
         Self { process, pidfd, stage: Stage::Lives(Instant::now() + LOOK_EVERY), late: false }
     }
 
-    /// What becomes readable when it ends.
+    /// Returns the descriptor that becomes readable when the process ends.
     pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         let lives = matches!(self.stage, Stage::Lives(_));
         self.pidfd.as_ref().filter(|_| lives).map(AsFd::as_fd)
     }
 
-    /// When it has to be looked at, whatever happens.
+    /// Returns the time of the next look at the process, whatever else happens.
     pub(super) fn look_at(&self) -> Option<Instant> {
         match self.stage {
             Stage::Lives(at) => self.pidfd.is_none().then_some(at),
@@ -64,7 +64,7 @@ impl Ward {
         }
     }
 
-    /// Whether the end, where there is one, was not seen when it came.
+    /// Checks that the end was seen later than it came.
     pub(super) fn is_late(&self) -> bool {
         self.late
     }
@@ -77,7 +77,8 @@ impl Ward {
         }
     }
 
-    /// How it ended, once that is known or is not to be known; `None` as long as it may be.
+    /// Asks the kernel for the exit status: `None` to ask again, `Some(None)` where it cannot be
+    /// known.
     fn told(&self, until: Instant) -> Option<Option<Ended>> {
         match self.pidfd.as_ref().map(PidFd::exit) {
             Some(Ok(None)) if Instant::now() < until => None,
@@ -130,9 +131,10 @@ impl Launcher {
         self.take(Event::Ended { how, left });
     }
 
-    /// What COMMAND forked just before it ended was nobody's child when it was looked for, and so
-    /// is not known for its own: a daemon may run that nobody watches. A server of a known kind
-    /// becomes none, and its next cluster runs the same file.
+    /// Names the processes that may go on unwatched. What COMMAND forked just before it ended was
+    /// nobody's child when it was looked for, so it is not known as the server's own: it may be a
+    /// daemon. A server of a known kind is left out: it becomes no daemon, and its next cluster
+    /// runs the same file.
     fn name_who_may_go_on(&self, ended: ProcessRef) {
         let Some(book) = &self.book else { return };
         let Some(run) = book.run() else { return };

@@ -86,7 +86,7 @@ pub(crate) fn deal_with(
             continue;
         }
         match process.send(signal) {
-            Ok(()) => log::warn!("sent {name} to the orphan {holder}"),
+            Ok(()) => log::warn!("sent {name} to the survivor {holder}"),
             Err(errno) => log::warn!("cannot send {name} to {holder}: {errno}"),
         }
     }
