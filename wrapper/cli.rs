@@ -62,9 +62,10 @@ pub(crate) enum Command {
     Doctor(doctor::args::DoctorArgs),
     /// Show what was recorded, removed and kept, and why
     History(history::HistoryArgs),
-    /// Print the drop-in for a unit of this host, with what does not fit
+    /// Put shmwarden into a unit of this host, or print how
     ///
-    /// The drop-in goes to stdout, what does not fit in the unit to stderr; nothing is changed.
+    /// Without --install or --remove nothing is changed: the drop-in goes to stdout, what does not
+    /// fit in the unit to stderr. Nothing is ever restarted.
     Systemd(systemd::args::SystemdArgs),
     /// Show a crash and its clean-up on this machine, in a scratch directory
     Demo(demo::DemoArgs),

@@ -52,5 +52,17 @@ impl Finding {
     }
 }
 
+impl Finding {
+    /// The finding as a part of a document.
+    pub(crate) fn document(&self) -> serde_json::Value {
+        serde_json::json!({
+            "level": self.level.word(),
+            "id": self.id,
+            "text": self.text,
+            "fix": self.fix,
+        })
+    }
+}
+
 /// The name of a user for people, or the number of one without an account.
 pub(crate) type Names<'a> = &'a dyn Fn(u32) -> String;

@@ -1,4 +1,5 @@
-//! Replacing a file as a whole: who reads it at any moment sees the old text or the new one.
+//! Replacing a file of settings or numbers as a whole: who reads it at any moment sees the old text
+//! or the new one.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -12,6 +13,11 @@ const MODE: u32 = 0o644;
 ///
 /// A file of that name must be a regular one: a device or a link is not to be replaced by accident.
 pub(crate) fn replace(path: &Path, text: &str) -> io::Result<()> {
+    replace_with(path, text, MODE)
+}
+
+/// The same with a mode of the caller's.
+pub(crate) fn replace_with(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(found) if !found.is_file() => {
             return Err(io::Error::other("it is there, and no regular file"));
@@ -20,11 +26,16 @@ pub(crate) fn replace(path: &Path, text: &str) -> io::Result<()> {
         Ok(_) | Err(_) => {}
     }
     let temporary = temporary(path)?;
-    let written = write(&temporary, text).and_then(|()| fs::rename(&temporary, path));
+    let written = write(&temporary, text, mode).and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
         let _ = fs::remove_file(&temporary);
     }
     written
+}
+
+/// Removes a file, no directory and nothing that a link names.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    fs::remove_file(path)
 }
 
 /// A name that no collector of `*.prom` reads.
@@ -36,17 +47,17 @@ fn temporary(path: &Path) -> io::Result<PathBuf> {
     Ok(path.with_file_name(hidden))
 }
 
-fn write(path: &Path, text: &str) -> io::Result<()> {
-    let file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(path);
+fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
     let mut file: File = match file {
         // Of a process of our pid that was killed.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             fs::remove_file(path)?;
-            OpenOptions::new().write(true).create_new(true).mode(MODE).open(path)?
+            OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?
         }
         other => other?,
     };
-    file.set_permissions(fs::Permissions::from_mode(MODE))?;
+    file.set_permissions(fs::Permissions::from_mode(mode))?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }

@@ -43,14 +43,7 @@ pub(crate) fn document(checked: &Checked, shown: &Shown<'_>) -> Value {
             "fix": fix(leak),
         })
     });
-    let findings = checked.findings.iter().map(|finding| {
-        json!({
-            "level": finding.level.word(),
-            "id": finding.id,
-            "text": finding.text,
-            "fix": finding.fix,
-        })
-    });
+    let findings = checked.findings.iter().map(Finding::document);
     json!({
         "schema": SCHEMA,
         "limits": limits.collect::<Vec<_>>(),

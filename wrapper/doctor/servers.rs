@@ -9,7 +9,8 @@ use crate::units::ask::systemctl;
 use crate::units::{self, UnitProperties, Way};
 
 /// The findings that bear on a server in whose unit shmwarden does not stand yet.
-const OF_ANY_SERVER: [&str; 4] = ["remove-ipc", "private-ipc", "dynamic-user", "kill-mode"];
+const OF_ANY_SERVER: [&str; 6] =
+    ["remove-ipc", "private-ipc", "dynamic-user", "kill-mode", "kill-signal", "hook-removes"];
 
 /// The finding that there are none, for want of an answer: no check that is fine.
 pub(super) const UNASKED: &str = "units-unseen";

@@ -95,7 +95,10 @@ fn judge(directory: &Path, ledger: &Path) -> Result<()> {
 
 /// The first thing on a path that another than root could change, and whose it is; links are
 /// followed, up to what is missing.
-fn changeable(path: &Path) -> io::Result<Option<(u32, PathBuf)>> {
+///
+/// # Errors
+/// Those of the look.
+pub(crate) fn changeable(path: &Path) -> io::Result<Option<(u32, PathBuf)>> {
     let mut links = 0;
     let mut rest: Vec<PathBuf> = parts(&std::path::absolute(path)?);
     let mut at = PathBuf::from("/");

@@ -5,8 +5,20 @@ use clap::{Args, ValueEnum};
 /// Options of `systemd`.
 #[derive(Debug, Args)]
 pub(crate) struct SystemdArgs {
-    /// The service; `.service` may be left out, a template needs its instance
+    /// The service; `.service` may be left out
     pub(crate) unit: String,
+    /// Put in place what the unit needs; restarts nothing
+    ///
+    /// The drop-in, and for Debian's clusters the script and the line in pg_ctl.conf. Systemd
+    /// reads its units anew. Asked again, it changes nothing that is as it should be.
+    #[arg(long, conflicts_with = "remove")]
+    pub(crate) install: bool,
+    /// Take back what --install put in place, and nothing that was changed since
+    #[arg(long, conflicts_with = "way")]
+    pub(crate) remove: bool,
+    /// With either: change nothing, and show as a diff what would be changed
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// How shmwarden is to stand in it
     #[arg(long, value_name = "WAY", value_enum, default_value_t = WayChoice::Auto)]
     pub(crate) way: WayChoice,

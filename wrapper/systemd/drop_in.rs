@@ -6,7 +6,8 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::guard;
+use super::cluster::Cluster;
+use super::{guard, mark, names};
 use crate::finding::Finding;
 use crate::render::text::escaped;
 use crate::units::{ExecLine, Way};
@@ -14,8 +15,8 @@ use crate::units::{ExecLine, Way};
 /// The file name of the drop-in. What is in a file of this name is written anew each time.
 pub(crate) const FILE_NAME: &str = "shmwarden.conf";
 
-/// The directory of the scripts that stand for a server's program.
-const SCRIPTS: &str = "/usr/local/lib/shmwarden";
+/// What a drop-in says that adds nothing.
+const NOTHING: &str = "# Nothing to add: the unit has all of it.\n";
 
 /// A drop-in to be.
 #[derive(Debug)]
@@ -55,45 +56,37 @@ pub(crate) struct ServerStart {
     pub(crate) ours: Option<(String, String)>,
 }
 
-/// One of Debian's clusters.
-#[derive(Debug)]
-pub(crate) struct Cluster {
-    /// The major.
-    pub(crate) version: String,
-    /// Its `pg_ctl.conf`.
-    pub(crate) configuration: String,
-    /// The directory of its user's ledgers.
-    pub(crate) ledgers: String,
-}
-
-impl Cluster {
-    fn binary(&self) -> String {
-        format!("/usr/lib/postgresql/{}/bin/postgres", self.version)
-    }
-
-    fn script(&self) -> String {
-        format!("{SCRIPTS}/{}/postgres", self.version)
-    }
+/// Returns the path of a unit's drop-in.
+pub(super) fn path_for(unit: &str) -> String {
+    format!("/etc/systemd/system/{unit}.d/{FILE_NAME}")
 }
 
 impl DropIn {
     /// Returns the path where it belongs.
-    fn path(&self) -> String {
-        format!("/etc/systemd/system/{}.d/{FILE_NAME}", self.unit)
+    pub(super) fn path(&self) -> String {
+        path_for(&self.unit)
     }
 
     /// The script that stands for the server's program: pg_ctl -p takes a path and no options.
-    fn script(&self) -> Option<(String, String)> {
+    pub(super) fn script(&self) -> Option<(String, String)> {
         let cluster = self.cluster.as_ref()?;
         let program = guard::for_shell(&self.program);
         Some((cluster.script(), guard::of_program(&program, &cluster.binary())))
     }
 
-    /// Returns what has to be done beside the drop-in.
-    fn steps(&self) -> Vec<String> {
+    /// Checks that the unit has all of it already.
+    pub(super) fn adds_nothing(&self) -> bool {
+        self.text().ends_with(NOTHING)
+    }
+
+    /// Returns what is left to do beside the drop-in.
+    pub(super) fn steps(&self) -> Vec<String> {
         let Some((cluster, (path, text))) = self.cluster.as_ref().zip(self.script()) else {
             return Vec::new();
         };
+        if cluster.is_done {
+            return Vec::new();
+        }
         let lines: Vec<&str> = text.lines().collect();
         vec![
             format!("make the script {path} (mode 0755) of these lines: {}", lines.join(" | ")),
@@ -112,9 +105,9 @@ impl DropIn {
         self.after_start(&mut text);
         self.after_stop(&mut text);
         if text.len() == before {
-            text.push_str("# Nothing to add: the unit has all of it.\n");
+            text.push_str(NOTHING);
         }
-        text
+        mark::marked(&text)
     }
 
     fn head(&self, text: &mut String) {
@@ -133,8 +126,11 @@ impl DropIn {
         let _ = writeln!(text, "# Belongs into {}", escaped(&self.path()));
         let _ =
             writeln!(text, "# Takes effect after systemctl daemon-reload, with the next start.");
+        if names::is_template(&self.unit) {
+            let _ = writeln!(text, "# For every unit of this template, those made later too.");
+        }
         if let Some((cluster, (path, script))) = self.cluster.as_ref().zip(self.script()) {
-            let _ = writeln!(text, "#\n# What else it takes:");
+            let _ = writeln!(text, "#\n# What else it takes, and --install puts in place:");
             let _ = writeln!(text, "# - {path}, mode 0755, owned by root, in which pg_ctl");
             let _ =
                 writeln!(text, "#   finds the server; a script, as pg_ctl -p takes no options:");
@@ -253,17 +249,7 @@ impl DropIn {
         if let Some((path, text)) = self.script() {
             files.push(json!({ "path": path, "mode": "0755", "text": text }));
         }
-        let findings: Vec<Value> = findings
-            .iter()
-            .map(|finding| {
-                json!({
-                    "level": finding.level.word(),
-                    "id": finding.id,
-                    "text": finding.text,
-                    "fix": finding.fix,
-                })
-            })
-            .collect();
+        let findings: Vec<Value> = findings.iter().map(Finding::document).collect();
         json!({
             "schema": 1,
             "unit": self.unit,

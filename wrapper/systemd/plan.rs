@@ -1,10 +1,9 @@
 //! The plan for a unit: which integration, and what of it is there already.
 
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
-
 use super::args::WayChoice;
-use super::drop_in::{Cluster, DropIn, ServerStart};
+use super::cluster::Cluster;
+use super::drop_in::{DropIn, ServerStart};
+use super::meant;
 use crate::exit;
 use crate::finding::Finding;
 use crate::units::ask::NoAnswer;
@@ -14,46 +13,12 @@ fn refused(status: u8, text: String) -> NoAnswer {
     NoAnswer { status, text }
 }
 
-/// The whole name of a service.
-pub(super) fn service_name(unit: &str) -> Result<String, NoAnswer> {
-    let known = ["service", "socket", "target", "timer", "mount", "path", "slice", "scope"];
-    let ending = unit.rsplit_once('.').map(|(_, ending)| ending).filter(|end| known.contains(end));
-    let name = match ending {
-        Some("service") => unit.to_owned(),
-        Some(_) => return Err(refused(exit::USAGE, format!("{unit} is no service"))),
-        None => format!("{unit}.service"),
-    };
-    if !is_valid(&name) {
-        let text = format!(
-            "{unit} is no name of a unit: letters, digits, backslashes and :-_.@ are all that one \
-             may have"
-        );
-        return Err(refused(exit::USAGE, text));
-    }
-    if name.contains("@.") {
-        let example = name.replacen("@.", "@NAME.", 1);
-        let text = format!("{name} is a template; name an instance of it: {example}");
-        return Err(refused(exit::USAGE, text));
-    }
-    Ok(name)
-}
-
-/// Checks that it may name one unit (`systemd.unit(5)`). `systemctl` takes others for patterns,
-/// which name many, and for paths, which it turns into another name.
-fn is_valid(name: &str) -> bool {
-    const MOST_BYTES: usize = 255;
-    let is_part = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
-    name.len() <= MOST_BYTES && !name.starts_with(['.', '@']) && name.chars().all(is_part)
-}
-
 /// Checks that systemd has the unit.
 pub(super) fn must_be_loaded(unit: &str, properties: &UnitProperties) -> Result<(), NoAnswer> {
-    let text = match properties.get("LoadState") {
-        "loaded" => return Ok(()),
-        "not-found" => format!("there is no unit {unit} here"),
-        state => format!("systemd does not load {unit}: it is {state}"),
-    };
-    Err(refused(exit::NO_SUCH_OBJECT, text))
+    match properties.get("LoadState") {
+        "loaded" => Ok(()),
+        state => Err(meant::not_loaded(unit, state)),
+    }
 }
 
 /// The drop-in for a unit.
@@ -67,8 +32,11 @@ pub(super) fn make(
     if starts.is_empty() {
         return Err(refused(exit::USAGE, format!("{unit} starts nothing: it has no ExecStart=")));
     }
+    if let Some(refusal) = meant::umbrella(unit, properties, &starts) {
+        return Err(refusal);
+    }
     let cluster = starts.iter().find(|line| line.runs("pg_ctlcluster"));
-    let cluster = cluster.and_then(|_| debian_cluster(unit));
+    let cluster = cluster.and_then(|_| Cluster::of_unit(unit));
     let kind = properties.get("Type");
     let forks = matches!(kind, "forking" | "oneshot");
     let way = match choice {
@@ -85,11 +53,7 @@ pub(super) fn make(
     // Debian's units have pg_ctlcluster, which is given the script beside the drop-in.
     let manager = properties.manager().filter(|_| cluster.is_none());
     if let Some(manager) = manager.filter(|_| way != Way::Record || choice == WayChoice::Auto) {
-        let text = format!(
-            "{unit} starts {manager}, which starts the server itself, so no drop-in of the unit \
-             fits: give 'shmwarden run --in-place' to {manager} instead (docs/choosing.md)"
-        );
-        return Err(refused(exit::USAGE, text));
+        return Err(meant::manager(unit, manager));
     }
     if forks && (way == Way::Prefix || way == Way::InPlace && cluster.is_none()) {
         let text = format!(
@@ -179,47 +143,9 @@ fn plain_name(path: &str) -> Option<String> {
     (!name.is_empty() && name.chars().all(is_plain)).then(|| name.to_owned())
 }
 
-/// The cluster of `postgresql@15-main.service`, as postgresql-common lays it out.
-fn debian_cluster(unit: &str) -> Option<Cluster> {
-    let (_, instance) = unit.trim_end_matches(".service").split_once('@')?;
-    let (version, name) = instance.split_once('-')?;
-    let configuration = PathBuf::from(format!("/etc/postgresql/{version}/{name}"));
-    // The directory belongs to the user that the server runs as.
-    let owner = std::fs::metadata(&configuration).ok()?.uid();
-    let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(owner)).ok().flatten();
-    let home = user.map_or_else(|| PathBuf::from("/var/lib/postgresql"), |user| user.dir);
-    Some(Cluster {
-        version: version.to_owned(),
-        configuration: configuration.join("pg_ctl.conf").display().to_string(),
-        ledgers: home.join(".local/state/shmwarden").display().to_string(),
-    })
-}
-
 /// The file of this program, as a unit is to name it.
 fn own_path() -> String {
     let path =
         std::env::current_exe().ok().and_then(|path| path.into_os_string().into_string().ok());
     path.unwrap_or_else(|| "/usr/bin/shmwarden".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_names_one_service_is_asked_about() {
-        for (given, whole) in [
-            ("pg", "pg.service"),
-            ("-x", "-x.service"),
-            ("postgresql@15-main.service", "postgresql@15-main.service"),
-            ("a\\x2db@c\\x2fd", "a\\x2db@c\\x2fd.service"),
-        ] {
-            assert_eq!(service_name(given).unwrap(), whole);
-        }
-        let long = "x".repeat(250);
-        let hostile = ["*", "pg?", "[a-z]", "../x", "/etc/x.service", "a\nb", "a b", "%n", "\"a\""];
-        for given in hostile.into_iter().chain(["", "a\u{1b}[31m", "\u{e9}", "a@", "@b", &long]) {
-            assert_eq!(service_name(given).unwrap_err().status, exit::USAGE, "{given:?}");
-        }
-    }
 }

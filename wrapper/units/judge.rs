@@ -1,6 +1,7 @@
 //! The settings of a unit that do not fit: what would happen, and what to do. The comments say what
 //! was seen under systemd 252; `tests/host/` sees it again.
 
+use super::hooks;
 use super::properties::{UnitProperties, Way};
 use crate::finding::Finding;
 
@@ -36,6 +37,8 @@ pub(crate) fn judge(unit: &UnitProperties, way: Way) -> Vec<Finding> {
     findings.extend(system_calls(unit));
     findings.extend(users(unit));
     findings.extend(other_root(unit));
+    findings.extend(unexecutable(unit, way));
+    findings.extend(hooks::judge(unit));
     findings.extend(harmless(unit));
     findings
 }
@@ -289,6 +292,32 @@ fn other_root(unit: &UnitProperties) -> Option<Finding> {
         format!("{name}={}: the commands of this unit are looked for in there", unit.get(name)),
         "install shmwarden in there too, at the same path; /bin/sh has to be there in any case",
     ))
+}
+
+/// Paths that may not be executed: without the shell of `ExecStart=` the unit does not start.
+fn unexecutable(unit: &UnitProperties, way: Way) -> Option<Finding> {
+    let bare = |word: &str| word.trim_start_matches(['-', '+']).trim_end_matches('/').to_owned();
+    let covers = |key: &str, path: &str| {
+        let mut given = unit.words(key).map(bare);
+        given.any(|one| one.is_empty() || path == one || path.starts_with(&format!("{one}/")))
+    };
+    let paths = [["/usr/bin/sh", "/bin/sh"], ["/usr/bin/shmwarden", "/usr/bin/shmwarden"]];
+    let closed = |names: &&[&str; 2]| {
+        names.iter().any(|path| covers("NoExecPaths", path))
+            && !names.iter().any(|path| covers("ExecPaths", path))
+    };
+    let closed: Vec<&str> = paths.iter().filter(closed).map(|&[name, _]| name).collect();
+    (way != Way::Record && !closed.is_empty()).then(|| {
+        Finding::bad(
+            "no-exec-paths",
+            format!(
+                "NoExecPaths= forbids to execute {}: without a shell the unit does not start, and \
+                 without shmwarden nothing is cleaned up",
+                closed.join(" and ")
+            ),
+            format!("ExecPaths={} /usr/lib /lib /lib64", closed.join(" ")),
+        )
+    })
 }
 
 /// Hardening that is suspected and was seen to do no harm: a server's processes are of its user.

@@ -2,6 +2,7 @@
 //! `systemctl cat` printed; `ask` is what runs them.
 
 pub(crate) mod ask;
+mod hooks;
 mod judge;
 mod properties;
 mod start;

@@ -42,6 +42,7 @@ fn debian() -> DropIn {
             version: "15".to_owned(),
             configuration: "/etc/postgresql/15/main/pg_ctl.conf".to_owned(),
             ledgers: "/var/lib/postgresql/.local/state/shmwarden".to_owned(),
+            is_done: false,
         }),
         ..documented(Way::InPlace)
     }

@@ -132,6 +132,7 @@ fn of_units() -> Vec<Finding> {
     let start = |words: &str| {
         format!("ExecStart={{ path=/usr/bin/shmwarden ; argv[]={words} ; ignore_errors=no ; x }}\n")
     };
+    let removal = "{ path=/usr/bin/ipcrm ; argv[]=/usr/bin/ipcrm -a ; ignore_errors=no ; x }";
     let relay = start("/usr/bin/shmwarden run -- /a");
     let named = start("/usr/bin/shmwarden run --ledger /run/pg/a.ledger -- /a");
     let units = [
@@ -153,6 +154,9 @@ fn of_units() -> Vec<Finding> {
         (Way::Prefix, "DynamicUser=yes"),
         (Way::Prefix, "RemoveIPC=yes"),
         (Way::Prefix, "RootDirectory=/srv/root"),
+        (Way::Prefix, "NoExecPaths=/"),
+        (Way::Prefix, &format!("ExecStopPost={removal}")),
+        (Way::Prefix, "KillSignal=9"),
         (Way::Prefix, "ProtectProc=invisible"),
         (Way::Prefix, "PrivateTmp=yes"),
         (Way::Prefix, "MemoryDenyWriteExecute=yes"),

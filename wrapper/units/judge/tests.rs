@@ -127,3 +127,42 @@ fn users_that_share_or_change_are_told() {
     assert_eq!(prefix("RootDirectory=/srv/a"), [("other-root", Level::Warn)]);
     assert_eq!(prefix("NeedDaemonReload=yes"), [("daemon-reload", Level::Warn)]);
 }
+
+#[test]
+fn hooks_that_remove_memory_and_stops_that_kill_are_named() {
+    let hook = |key: &str, words: &str| {
+        let path = words.split(' ').next().unwrap();
+        found(
+            &format!("{key}={{ path={path} ; argv[]={words} ; ignore_errors=no ; x }}\n"),
+            Way::Prefix,
+        )
+    };
+    let warned = [("hook-removes", Level::Warn)];
+    for words in [
+        "/usr/bin/ipcrm -a",
+        "/bin/sh -c 'ipcs -m | awk x | xargs ipcrm -m'",
+        "/bin/sh -c for i in $(x); do ipcrm -m $i;done",
+        "/bin/rm -f /dev/shm/PostgreSQL.1",
+        "/bin/sh -c \"rm -rf /dev/shm/*\"",
+        "/usr/bin/find /dev/shm -user postgres -delete",
+    ] {
+        assert_eq!(hook("ExecStopPost", words), warned, "{words}");
+        assert_eq!(hook("ExecStartPre", words), warned, "{words}");
+    }
+    for words in ["/bin/ls /dev/shm", "/bin/rm -f /run/x", "/usr/bin/shmwarden sweep"] {
+        assert_eq!(hook("ExecStopPost", words), [], "{words}");
+    }
+    assert_eq!(prefix("KillSignal=9"), [("kill-signal", Level::Warn)]);
+    assert_eq!(prefix("KillSignal=2"), []);
+}
+
+#[test]
+fn paths_that_may_not_be_executed_are_told() {
+    let bad = [("no-exec-paths", Level::Bad)];
+    assert_eq!(prefix("NoExecPaths=/"), bad);
+    assert_eq!(prefix("NoExecPaths=/\nExecPaths=/usr/lib/postgresql /usr/bin/sh"), bad);
+    assert_eq!(prefix("NoExecPaths=/\nExecPaths=/bin/sh /usr/bin/shmwarden"), []);
+    assert_eq!(prefix("NoExecPaths=/\nExecPaths=/usr /lib"), []);
+    assert_eq!(prefix("NoExecPaths=/home -/var"), []);
+    assert_eq!(found("NoExecPaths=/", Way::Record), []);
+}
