@@ -175,6 +175,8 @@ fn close_all_but(kept: i32) -> Option<()> {
 mod tests {
     use std::time::Duration;
 
+    use nix::sys::wait::{Id, WaitPidFlag, waitid};
+
     use super::*;
 
     fn soon() -> Instant {
@@ -205,11 +207,17 @@ mod tests {
             Errand::send(None, sleeps).unwrap(),
             Errand::send(None, || b"b".to_vec()).unwrap(),
         ];
-        let pid = errands[0].pid;
-        let answers = gather(errands, Instant::now() + Duration::from_millis(300));
+        let (pid, quick) = (errands[0].pid, nix::unistd::Pid::from_raw(errands[1].pid));
+        // On a busy machine it may take as long as the other is waited for.
+        waitid(Id::Pid(quick), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT).unwrap();
+        let answers = gather(errands, Instant::now() + Duration::from_secs(1));
         assert_eq!(answers, [Answer::Late, Answer::Whole(b"b".to_vec())]);
-        assert!(begun.elapsed() < Duration::from_secs(20));
-        assert!(process::reap(pid).is_err(), "it was killed, and reaped");
+        // It was killed, and is reaped, or will be once the kernel has ended it.
+        while matches!(process::reap(pid), Ok(None)) {
+            assert!(begun.elapsed() < Duration::from_secs(40), "it still runs");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(begun.elapsed() < Duration::from_secs(40));
     }
 
     #[test]

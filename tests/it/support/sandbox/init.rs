@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::mount::{self, MsFlags};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 
@@ -101,16 +102,19 @@ fn add_account() {
     let mut text = std::fs::read_to_string("/etc/passwd").expect("/etc/passwd");
     text.push_str(&format!("shmserver:x:{uid}:{uid}::/var/lib/shmserver:/bin/sh\n"));
     std::fs::write(&accounts, text).unwrap();
-    let mut bind = Command::new("mount");
-    bind.arg("--bind").arg(&accounts).arg("/etc/passwd");
-    assert!(bind.status().expect("mount(8) starts").success(), "no account of its own");
+    let bound =
+        mount::mount(Some(&accounts), "/etc/passwd", None::<&str>, MsFlags::MS_BIND, None::<&str>);
+    bound.expect("no account of its own");
 }
 
 fn mount(target: &str, options: &str) {
     assert!(Path::new(target).is_dir(), "{target} is no directory");
-    let status = Command::new("mount")
-        .args(["-t", "tmpfs", "-o", options, "shmwarden-test", target])
-        .status()
-        .expect("mount(8) starts");
-    assert!(status.success(), "mounting on {target}: {status}");
+    let mounted = mount::mount(
+        Some("shmwarden-test"),
+        target,
+        Some("tmpfs"),
+        MsFlags::empty(),
+        Some(options),
+    );
+    mounted.unwrap_or_else(|errno| panic!("mounting on {target}: {errno}"));
 }

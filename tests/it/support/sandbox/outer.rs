@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -89,8 +89,18 @@ fn alone(test: &str, pids: Pids) -> Option<MutexGuard<'static, ()>> {
     (fixed && pids == Pids::Machine).then(|| ALONE.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Why there can be no sandbox here, if so.
+/// Why there can be no sandbox here, if so: looked at once, for every test.
 fn obstacle(pids: Pids) -> Option<String> {
+    static OWN: OnceLock<Option<String>> = OnceLock::new();
+    static MACHINE: OnceLock<Option<String>> = OnceLock::new();
+    let known = match pids {
+        Pids::Own => &OWN,
+        Pids::Machine => &MACHINE,
+    };
+    known.get_or_init(|| look_for_obstacle(pids)).clone()
+}
+
+fn look_for_obstacle(pids: Pids) -> Option<String> {
     if pids == Pids::Machine && namespace("pid") != MACHINES_PIDS {
         return Some("not every process can be seen from this PID namespace".to_owned());
     }
