@@ -1,12 +1,13 @@
 //! The output of `doctor`: limits with bars, leaks, findings with what to do; and a message
 //! explained.
 
+use nix::errno::Errno;
 use serde_json::{Value, json};
 use shmwarden::judge::status::Status;
 use shmwarden::judge::status::leaks::Leak;
 
 use super::check::{Checked, is_unseen};
-use super::explain::{Answer, Message};
+use super::explain::{Answer, Message, errno_name};
 use super::leaks::fix;
 use crate::finding::{Finding, Level};
 use crate::host::limit::{Limit, NO_LIMIT};
@@ -215,7 +216,7 @@ pub(crate) fn explained(message: &Message, answer: &Answer) -> Value {
         "recognised": true,
         "message": message.topic.word(),
         "call": message.topic.call(),
-        "errno": message.errno.map(|errno| errno.name()),
+        "errno": message.errno.map(errno_name),
         "key": message.key.map(|key| format!("0x{key:08x}")),
         "id": message.id,
         "name": message.name,
@@ -228,6 +229,6 @@ pub(crate) fn explained(message: &Message, answer: &Answer) -> Value {
 }
 
 /// The document for a message that is not known.
-pub(crate) fn unknown_message() -> Value {
-    json!({ "schema": SCHEMA, "recognised": false })
+pub(crate) fn unknown_message(errno: Option<Errno>) -> Value {
+    json!({ "schema": SCHEMA, "recognised": false, "errno": errno.map(errno_name) })
 }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 
 use nix::sys::statvfs::statvfs;
 use shmwarden::proc::limits::{SemLimits, meminfo};
@@ -56,6 +57,10 @@ pub(crate) struct ShmFileSystem {
     pub(crate) total_bytes: u64,
     /// Of these taken.
     pub(crate) used_bytes: u64,
+    /// Mode of its root, with the sticky bit: 01777 where all is well.
+    pub(crate) mode: u32,
+    /// Owner of its root.
+    pub(crate) owner: u32,
 }
 
 /// Reads them all.
@@ -94,10 +99,13 @@ fn shm_file_system() -> Option<ShmFileSystem> {
     let directory = File::open(shm_files::DIRECTORY).ok()?;
     let system = files::file_system(directory.as_fd()).ok()?;
     let room = statvfs(shm_files::DIRECTORY).ok()?;
+    let root = directory.metadata().ok()?;
     let bytes = |blocks: u64| blocks.saturating_mul(room.fragment_size());
     Some(ShmFileSystem {
         is_tmpfs: system.is_tmpfs,
         total_bytes: bytes(room.blocks()),
         used_bytes: bytes(room.blocks().saturating_sub(room.blocks_free())),
+        mode: root.mode() & 0o7777,
+        owner: root.uid(),
     })
 }

@@ -2,10 +2,15 @@
 
 use std::ffi::OsStr;
 use std::io::{self, Read};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
+use nix::sys::statvfs::statvfs;
 use shmwarden::judge::status::Judged;
+use shmwarden::sys::errand::{Answer, Errand, gather};
 
-use super::{Scene, answer, recognise};
+use super::message::errno_of;
+use super::{Scene, answer, errno, recognise};
 use crate::cli::Common;
 use crate::cli::LedgerArgs;
 use crate::doctor::{ended, output};
@@ -20,6 +25,8 @@ use crate::view::{View, Wanted};
 const KEPT_BYTES: usize = 256 << 10;
 /// Most that is read to come to that end, in bytes.
 const MOST_BYTES: u64 = 4 << 30;
+/// Longest wait for a file system that is asked how full it is.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Explains one message.
 pub(crate) fn run(said: &OsStr, ledgers: &LedgerArgs, wanted: Wanted, common: &Common) -> Ending {
@@ -31,15 +38,7 @@ pub(crate) fn run(said: &OsStr, ledgers: &LedgerArgs, wanted: Wanted, common: &C
         }
     };
     let Some(message) = recognise(&said) else {
-        log::error!(
-            "this is no message about shared memory or semaphores that is known here; give the \
-             server's whole message, with its DETAIL and HINT"
-        );
-        let printed = match common.json {
-            true => render::print_json(&output::unknown_message()),
-            false => Ok(()),
-        };
-        return ended(printed, exit::ACT);
+        return unknown(&said, common);
     };
     let view = match View::take_quietly(ledgers, wanted) {
         Ok(view) => view,
@@ -62,6 +61,7 @@ pub(crate) fn run(said: &OsStr, ledgers: &LedgerArgs, wanted: Wanted, common: &C
             names: &|uid| shown.user_or_number(uid),
             size: &text::size,
             safe: &text::safe,
+            disk: &room_of,
         },
     );
     let printed = if common.json {
@@ -71,6 +71,52 @@ pub(crate) fn run(said: &OsStr, ledgers: &LedgerArgs, wanted: Wanted, common: &C
         render::print(&output::explanation(&answer, screen))
     };
     ended(printed, 0)
+}
+
+/// A text that is not about shared memory, or not in words that are known.
+fn unknown(said: &str, common: &Common) -> Ending {
+    let errno = errno_of(said);
+    log::error!(
+        "this is no message about shared memory or semaphores that is known here; give the \
+         server's whole message, with its DETAIL and HINT, or ask with it at the project's issues. \
+         shmwarden doctor shows limits, leaks and risky settings of this machine"
+    );
+    let printed = match (common.json, errno) {
+        (true, _) => render::print_json(&output::unknown_message(errno)),
+        (false, Some(errno)) => render::print(&format!(
+            "{} by itself says: {}\n",
+            errno::name(errno),
+            errno::meaning(errno)
+        )),
+        (false, None) => Ok(()),
+    };
+    ended(printed, exit::ACT)
+}
+
+/// How full the file system of a path is, or of the first directory above it that is there. A file
+/// system that does not answer is asked for no longer than [`PATIENCE`].
+fn room_of(path: &str) -> Option<String> {
+    let directory = PathBuf::from(path);
+    let body = || {
+        let found = directory.ancestors().find_map(|one| Some((one, statvfs(one).ok()?)));
+        let sentence = found.map(|(one, room)| {
+            let bytes = |blocks: u64| text::size(blocks.saturating_mul(room.fragment_size()));
+            format!(
+                "{}: {} of {} are free, and {} of {} inodes",
+                text::safe(&one.to_string_lossy()),
+                bytes(room.blocks_available()),
+                bytes(room.blocks()),
+                room.files_available(),
+                room.files()
+            )
+        });
+        sentence.unwrap_or_default().into_bytes()
+    };
+    let errand = Errand::send(None, body).ok()?;
+    match gather(vec![errand], Instant::now() + PATIENCE).pop() {
+        Some(Answer::Whole(said)) => String::from_utf8(said).ok().filter(|said| !said.is_empty()),
+        _ => None,
+    }
 }
 
 /// The message: the argument, or stdin for `-`.

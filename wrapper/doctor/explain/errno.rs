@@ -1,104 +1,109 @@
-//! The errnos that calls on shared memory and semaphores end with: as names, as `strerror` has
-//! them, and by the words of PostgreSQL's hints, which stay where a message was translated. Pure.
+//! The errno in a message, in any form that programs print it in, and what each means for shared
+//! memory, semaphores and queues. Pure.
 
-use super::words::contains_word;
+use std::sync::LazyLock;
 
-/// Why a call failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Errno {
-    /// A limit on numbers is reached; no disk is involved.
-    NoSpace,
-    /// The size, or the object, does not fit the call.
-    Invalid,
-    /// Memory, or a promise of memory.
-    NoMemory,
-    /// The object is another user's.
-    Access,
-    /// Only owner, creator and root may do that.
-    Permission,
-    /// The key or name is taken.
-    Exists,
-    /// There is no such object.
-    Missing,
-    /// It was removed while in use.
-    Removed,
-    /// The kernel, or a filter, has no such call.
-    NoCall,
-    /// Too many open files.
-    Files,
+use nix::errno::Errno;
+use regex_lite::Regex;
+
+use super::text::{self, Text};
+
+/// The words of `strerror(3)` in the languages of glibc.
+static WORDS: LazyLock<Vec<(String, Errno)>> = LazyLock::new(|| {
+    let rows = include_str!("strerror.tsv").lines().filter_map(|line| line.split_once('\t'));
+    let known =
+        rows.filter_map(|(name, words)| Some((text::plain(words).to_lowercase(), named(name)?)));
+    known.collect()
+});
+
+/// The ways to print the number alone: `errno = 22`, `Error: 28`, `os error 28`, `(28)`, `[28]`.
+/// A number in brackets right behind a word is a pid or a line, and 1 a point of a list.
+static NUMBER: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(concat!(
+        r"(?:errno|error|error code|error number|failed with status|oserr|uunixerr)",
+        r#"[\s:=(\[#"]{1,4}([0-9]{1,3})\b"#
+    ))
+    .ok()
+});
+static BRACKETS: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"(?:^|[\s:=\]])[\[(]([0-9]{2,3})(?:\]|\)|: )").ok());
+
+/// The errnos that are known.
+static KNOWN: LazyLock<Vec<Errno>> =
+    LazyLock::new(|| (1..=133).map(Errno::from_raw).filter(|one| said(*one).is_some()).collect());
+
+/// What an errno says by itself, where it is known.
+fn said(errno: Errno) -> Option<&'static str> {
+    let name = name(errno);
+    let rows = include_str!("meanings.tsv").lines().filter_map(|line| line.strip_prefix("*\t"));
+    rows.filter_map(|row| row.split_once('\t')).find(|(one, _)| *one == name).map(|(_, text)| text)
 }
 
-impl Errno {
-    /// Every one.
-    pub(crate) const ALL: [Self; 10] = [
-        Self::NoSpace,
-        Self::Invalid,
-        Self::NoMemory,
-        Self::Access,
-        Self::Permission,
-        Self::Exists,
-        Self::Missing,
-        Self::Removed,
-        Self::NoCall,
-        Self::Files,
+/// What an errno says by itself.
+pub(crate) fn meaning(errno: Errno) -> &'static str {
+    said(errno).unwrap_or("an errno that no call on shared memory gives")
+}
+
+/// An errno's name, as `<errno.h>` has it.
+pub(crate) fn name(errno: Errno) -> String {
+    format!("{errno:?}")
+}
+
+fn named(name: &str) -> Option<Errno> {
+    KNOWN.iter().copied().find(|errno| self::name(*errno) == name)
+}
+
+/// Finds the first errno of a message, and the bytes that say it.
+pub(crate) fn find(text: &Text) -> Option<(std::ops::Range<usize>, Errno)> {
+    let lower = text.lower();
+    let words = WORDS.iter().filter_map(|(words, errno)| {
+        let at = lower.find(words.as_str())?;
+        Some((at..at + words.len(), *errno))
+    });
+    let names = KNOWN.iter().filter_map(|errno| {
+        let name = name(*errno).to_ascii_lowercase();
+        let at = text::word(lower, &name)?;
+        Some((at..at + name.len(), *errno))
+    });
+    let numbers = |pattern: &'static LazyLock<Option<Regex>>| {
+        let found = pattern.iter().flat_map(|pattern| pattern.captures_iter(lower));
+        found.filter_map(|found| {
+            let errno = Errno::from_raw(found.get(1)?.as_str().parse().ok()?);
+            KNOWN.contains(&errno).then_some((found.get(0)?.range(), errno))
+        })
+    };
+    // "Too many open files" begins "Too many open files in system".
+    let first =
+        |(range, _): &(std::ops::Range<usize>, Errno)| (range.start, usize::MAX - range.end);
+    let found = words.chain(names).chain(numbers(&NUMBER)).min_by_key(first);
+    let found = found.or_else(|| numbers(&BRACKETS).min_by_key(first));
+    found.or_else(|| loose(lower))
+}
+
+/// A text in lower case without the words and the name of an errno.
+pub(crate) fn taken_out(lower: &str, errno: Errno) -> String {
+    let words = WORDS.iter().filter(|(_, one)| *one == errno).map(|(words, _)| words.clone());
+    let all = words.chain([name(errno).to_ascii_lowercase()]);
+    all.fold(lower.to_owned(), |rest, words| rest.replace(&words, " "))
+}
+
+/// What may be an errno and may be ordinary words, and the limits that PostgreSQL's hints name:
+/// these stay where a message was translated.
+fn loose(lower: &str) -> Option<(std::ops::Range<usize>, Errno)> {
+    const LOOSE: [(&str, Errno); 9] = [
+        ("shmmni", Errno::ENOSPC),
+        ("semmni", Errno::ENOSPC),
+        ("semmns", Errno::ENOSPC),
+        ("shmmax", Errno::EINVAL),
+        ("shmall", Errno::ENOMEM),
+        ("out of memory", Errno::ENOMEM),
+        ("out of resources", Errno::ENOSPC),
+        ("not enough space", Errno::ENOSPC),
+        ("no such file", Errno::ENOENT),
     ];
-
-    /// Its name.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::NoSpace => "ENOSPC",
-            Self::Invalid => "EINVAL",
-            Self::NoMemory => "ENOMEM",
-            Self::Access => "EACCES",
-            Self::Permission => "EPERM",
-            Self::Exists => "EEXIST",
-            Self::Missing => "ENOENT",
-            Self::Removed => "EIDRM",
-            Self::NoCall => "ENOSYS",
-            Self::Files => "EMFILE",
-        }
-    }
-
-    /// Returns the words of `strerror`: glibc first, then musl where that differs.
-    pub(crate) fn words(self) -> &'static [&'static str] {
-        match self {
-            Self::NoSpace => &["No space left on device"],
-            Self::Invalid => &["Invalid argument"],
-            Self::NoMemory => &["Cannot allocate memory", "Out of memory"],
-            Self::Access => &["Permission denied"],
-            Self::Permission => &["Operation not permitted"],
-            Self::Exists => &["File exists"],
-            Self::Missing => &["No such file or directory"],
-            Self::Removed => &["Identifier removed"],
-            Self::NoCall => &["Function not implemented"],
-            Self::Files => &["Too many open files", "No file descriptors available"],
-        }
-    }
-
-    /// Finds the first one in a text; `lower` is the text in lower case.
-    pub(crate) fn find(lower: &str) -> Option<Self> {
-        let position = |errno: Self| {
-            let said =
-                errno.words().iter().filter_map(|words| lower.find(&words.to_ascii_lowercase()));
-            let name = errno.name().to_ascii_lowercase();
-            let named = contains_word(lower, &name);
-            said.chain(named).min().map(|at| (at, errno))
-        };
-        let first = Self::ALL.into_iter().filter_map(position).min_by_key(|(at, _)| *at);
-        first.map(|(_, errno)| errno).or_else(|| Self::by_hint(lower))
-    }
-
-    /// By the limits that a hint names. That of ENOSPC names shmmni, or semmni.
-    fn by_hint(lower: &str) -> Option<Self> {
-        let names = |name: &str| contains_word(lower, name).is_some();
-        if names("shmmni") || names("semmni") || names("semmns") {
-            Some(Self::NoSpace)
-        } else if names("shmmax") {
-            Some(Self::Invalid)
-        } else if names("shmall") {
-            Some(Self::NoMemory)
-        } else {
-            None
-        }
-    }
+    let found = LOOSE.into_iter().filter_map(|(words, errno)| {
+        let at = text::word(lower, words)?;
+        Some((at..at + words.len(), errno))
+    });
+    found.min_by_key(|(range, _)| range.start)
 }

@@ -33,6 +33,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) size: &'a dyn Fn(u64) -> String,
     /// A foreign string, safe for a terminal.
     pub(crate) safe: &'a dyn Fn(&str) -> String,
+    /// How full the file system of a path is, as a sentence; `None` where that was not to be had.
+    pub(crate) disk: &'a dyn Fn(&str) -> Option<String>,
 }
 
 /// A key as `ipcs` shows it.
@@ -158,6 +160,20 @@ impl Scene<'_> {
             ));
         }
         lines
+    }
+
+    /// Says how much memory there is.
+    pub(crate) fn memory(&self) -> Option<String> {
+        let (total, available) = self.limits.memory?;
+        Some(format!("{} of {} memory can be had now", (self.size)(available), (self.size)(total)))
+    }
+
+    /// Says how many huge pages there are.
+    pub(crate) fn huge_pages(&self) -> Option<String> {
+        let huge = self.limits.huge?;
+        let free = huge.free.saturating_sub(huge.reserved);
+        let each = (self.size)(huge.page_bytes);
+        Some(format!("{free} of {} huge pages are free, each of {each}", huge.total))
     }
 
     /// The limit of this name.

@@ -44,7 +44,9 @@ fn of_kernels() -> Vec<Finding> {
 }
 
 fn of_settings() -> Vec<Finding> {
-    let shm = |is_tmpfs, total_bytes| Some(ShmFileSystem { is_tmpfs, total_bytes, used_bytes: 0 });
+    let shm = |is_tmpfs, total_bytes| {
+        Some(ShmFileSystem { is_tmpfs, total_bytes, mode: 0o1777, ..Default::default() })
+    };
     let machines = [
         (Some(true), None),
         (Some(false), shm(false, 0)),

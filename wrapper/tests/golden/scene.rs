@@ -249,7 +249,13 @@ pub(super) fn checked(view: &View) -> Checked {
         page_bytes: 4096,
         memory: Some((8 << 30, 4 << 30)),
         huge: Some(HugePages { total: 0, free: 0, reserved: 0, page_bytes: 2 << 20 }),
-        shm_fs: Some(ShmFileSystem { is_tmpfs: true, total_bytes: 1 << 30, used_bytes: 3 << 20 }),
+        shm_fs: Some(ShmFileSystem {
+            is_tmpfs: true,
+            total_bytes: 1 << 30,
+            used_bytes: 3 << 20,
+            mode: 0o1777,
+            owner: 0,
+        }),
     };
     let names = |uid| format!("user{uid}");
     let table = limit::table(&kernel, &view.look, &judged);

@@ -4,13 +4,17 @@
 mod lock_file;
 mod numbers;
 mod objects;
+mod others;
 
 use lock_file::lock_file;
-use numbers::{no_ids, no_memory, resize, too_large, too_many_members};
-use objects::{not_mine, still_in_use, vanished};
+use nix::errno::Errno;
+use numbers::{no_ids, no_memory, no_room, too_large, too_many_members};
+use objects::{in_the_way, still_in_use, vanished};
+use others::{mutex, on_disk};
 use shmwarden::judge::status::Kind;
 
-use super::{Call, Errno, Message, Scene, Topic};
+use super::call::{self, BY_ID, Call};
+use super::{Message, Scene, Topic, errno};
 
 /// A message in words.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -24,12 +28,15 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    fn of(means: &str) -> Self {
-        Self { means: means.to_owned(), ..Self::default() }
+    fn of(means: impl Into<String>) -> Self {
+        Self { means: means.into(), ..Self::default() }
     }
 
     fn run(&mut self, what: impl Into<String>) {
-        self.run.push(what.into());
+        let what = what.into();
+        if !self.run.contains(&what) {
+            self.run.push(what);
+        }
     }
 }
 
@@ -37,114 +44,147 @@ const NO_DISK: &str = "This is not a disk, but a number that the kernel allows."
 
 /// Explains a message.
 pub(crate) fn answer(message: &Message, scene: &Scene<'_>) -> Answer {
-    match (message.topic, message.errno) {
-        (Topic::StillInUse, _) => still_in_use(message, scene),
-        (
-            Topic::LockFile
-            | Topic::LockFileEmpty
-            | Topic::LockFileDamaged
-            | Topic::LockFileLocked
-            | Topic::LockFileStays
-            | Topic::LockFileLost,
-            _,
-        ) => lock_file(message, scene),
-        (Topic::Resize, _) => resize(message, scene),
-        (Topic::Mutex, Some(Errno::NoSpace)) => mutex_without_room(message, scene),
-        (Topic::Mutex, _) => mutex(message),
-        (Topic::Failed(call), Some(errno)) => failed(call, errno, message, scene),
-        (Topic::Failed(call), None) => without_errno(call, message, scene),
-        (Topic::Bare, errno) => bare(errno, message, scene),
+    match message.topic {
+        Topic::StillInUse => still_in_use(message, scene),
+        Topic::LockFile
+        | Topic::LockFileEmpty
+        | Topic::LockFileDamaged
+        | Topic::LockFileLocked
+        | Topic::LockFileStays
+        | Topic::LockFileLost => lock_file(message, scene),
+        Topic::Resize
+            if message.path.as_ref().is_some_and(|path| !path.starts_with("/dev/shm")) =>
+        {
+            on_disk(message, scene)
+        }
+        Topic::Resize => no_room(message, scene),
+        Topic::OnDisk => on_disk(message, scene),
+        Topic::Mutex => mutex(message, scene),
+        Topic::LockTable
+        | Topic::AreaLost
+        | Topic::Crash
+        | Topic::Bus
+        | Topic::Oom
+        | Topic::Leaked
+        | Topic::PidFile => others::topic(message, scene),
+        Topic::Bare => bare(message, scene),
+        Topic::Failed(call) => match message.errno {
+            Some(errno) => failed(call, errno, message, scene),
+            None => without_errno(call, message, scene),
+        },
     }
 }
 
 fn failed(call: Call, errno: Errno, message: &Message, scene: &Scene<'_>) -> Answer {
-    match (call, errno) {
-        (Call::Shmget, Errno::NoSpace) => no_ids(Kind::Shm, message, scene),
-        (Call::Semget | Call::Semop, Errno::NoSpace) => no_ids(Kind::Sem, message, scene),
-        (Call::Msgget, Errno::NoSpace) => no_ids(Kind::Msg, message, scene),
-        (Call::Shmget, Errno::Invalid) => too_large(message, scene),
-        (Call::Semget, Errno::Invalid) => too_many_members(message, scene),
-        (Call::Shmget | Call::HugeMmap | Call::Mmap, Errno::NoMemory) => {
-            no_memory(call, message, scene)
+    let is_file = call.kind() == Kind::Posix;
+    match errno {
+        Errno::ENOSPC if is_file || call == Call::Mmap => no_room(message, scene),
+        Errno::ENOSPC => no_ids(call.kind(), message, scene),
+        Errno::EINVAL if call == Call::Shmget => too_large(message, scene),
+        Errno::EINVAL if call == Call::Semget => too_many_members(message, scene),
+        Errno::ENOMEM if matches!(call, Call::Shmget | Call::Mmap) => no_memory(message, scene),
+        Errno::EIDRM => vanished(message, scene),
+        Errno::EINVAL if BY_ID.contains(&call) && (message.id.is_some() || message.of_postgres) => {
+            vanished(message, scene)
         }
-        (Call::ShmOpen, Errno::NoSpace) => resize(message, scene),
-        (Call::ShmOpen, Errno::Missing) => vanished(message, scene),
-        (Call::Semop | Call::Shmat, Errno::Invalid | Errno::Removed) => vanished(message, scene),
-        (_, Errno::Access | Errno::Permission) => not_mine(call, message, scene),
-        (_, Errno::NoCall) => {
-            let mut answer = Answer::of(
-                "The kernel has no such call for this program: System V IPC is not built in, or a \
-                 filter (seccomp, a container's profile) forbids it.",
-            );
-            answer.run("start the container with a profile that allows shmget, semget and msgget");
-            answer
-        }
-        _ => without_errno(call, message, scene),
+        Errno::ENOENT if is_file && call != Call::SemOpen => vanished(message, scene),
+        Errno::EMFILE | Errno::ENFILE => no_files(errno),
+        Errno::ENOSYS if !is_file => no_call(),
+        _ => in_the_way(call, errno, message, scene),
     }
 }
 
-/// A mutex may be a file as well, and then its disk may be full.
-fn mutex_without_room(message: &Message, scene: &Scene<'_>) -> Answer {
-    let mut answer = no_ids(Kind::Sem, message, scene);
-    answer.means = format!(
-        "Where the mutex is a semaphore (Mutex sysvsem): {} Where it is a file: the file system of \
-         its lock directory is full.",
-        answer.means
-    );
-    answer.run("where it is a file: df -h and df -i of the directory that the Mutex line names");
+/// What a call and an errno mean together.
+fn meaning(call: Call, errno: Errno) -> Answer {
+    let Some((means, run)) = call::meaning(call, errno) else {
+        let name = message_name(call);
+        return Answer::of(format!("{name}: {}: {}.", errno::name(errno), errno::meaning(errno)));
+    };
+    let mut answer = Answer::of(means);
+    answer.run.extend(run.map(str::to_owned));
     answer
 }
 
-fn mutex(message: &Message) -> Answer {
+/// The call's name as a person knows it.
+fn message_name(call: Call) -> &'static str {
+    Topic::Failed(call).call().unwrap_or_default()
+}
+
+fn no_call() -> Answer {
     let mut answer = Answer::of(
-        "The web server could not make one of its mutexes. As a semaphore (Mutex sysvsem) that \
-         hangs on semget; as a file on the permissions of its lock directory.",
+        "The kernel has no such call for this program: System V IPC is not built in, or a filter \
+         (seccomp, a container's profile) forbids it.",
     );
-    if message.errno.is_some_and(|errno| errno != Errno::NoSpace) {
-        answer.here.push("this errno speaks of a file, not of semaphores".to_owned());
-    }
-    answer.run("see the Mutex directive; shmwarden list --kind sem shows what is left of it");
+    answer.run("start the container with a profile that allows shmget, semget and msgget");
+    answer
+}
+
+fn no_files(errno: Errno) -> Answer {
+    let mut answer = Answer::of(match errno {
+        Errno::ENFILE => {
+            "All processes together have as many files open as the kernel allows (fs.file-max). \
+             Shared memory that is a file counts like any other."
+        }
+        _ => {
+            "The process has as many files open as it may (ulimit -n, LimitNOFILE= of its unit). \
+             Shared memory that is a file counts like any other; a program that passes its memory \
+             between processes by descriptor (PyTorch: file_descriptor) needs one for each."
+        }
+    });
+    answer.run("give it more: LimitNOFILE= in its unit, ulimit -n in its shell");
     answer
 }
 
 fn without_errno(call: Call, message: &Message, scene: &Scene<'_>) -> Answer {
-    let mut answer = Answer::of(&format!(
+    let mut answer = Answer::of(format!(
         "{} failed, and the message does not say why in words that are known here. ENOSPC would be \
-         a limit on numbers, EINVAL a size, ENOMEM memory, EACCES another user's object.",
-        call.name()
+         a limit on numbers (of a file: /dev/shm is full), EINVAL a size, ENOMEM memory, EACCES \
+         another user's object, EEXIST one that is left.",
+        message_name(call)
     ));
-    let kind = match call {
-        Call::Semget | Call::Semop => Kind::Sem,
-        Call::Msgget => Kind::Msg,
-        Call::Shmget | Call::Shmat | Call::ShmOpen | Call::HugeMmap | Call::Mmap => Kind::Shm,
-    };
-    if let Some(one) = scene.object(kind, message) {
-        answer.here.extend(scene.describe(one));
+    objects::describe(call, message, scene, &mut answer);
+    if call.kind() == Kind::Posix {
+        numbers::state_of_dev_shm(scene, &mut answer);
+    } else {
+        numbers::limits(call.kind(), message, scene, &mut answer);
     }
-    answer.run("shmwarden doctor shows which limit is reached");
+    answer.run("shmwarden doctor shows each limit, how full it is, and who takes it");
     answer
 }
 
 /// An errno alone: what each call would mean by it.
-fn bare(errno: Option<Errno>, message: &Message, scene: &Scene<'_>) -> Answer {
-    match errno {
-        Some(Errno::NoSpace) => {
-            let mut answer = no_ids(Kind::Shm, message, scene);
-            let sets = no_ids(Kind::Sem, message, scene);
-            answer.means = format!(
-                "From shmget, semget or msgget: {NO_DISK} From a write to /dev/shm: \
-                 that tmpfs is full. From anything else: a disk."
-            );
-            answer.here.extend(sets.here);
-            answer.run.extend(sets.run);
-            answer.here.dedup();
-            answer.run.dedup();
+fn bare(message: &Message, scene: &Scene<'_>) -> Answer {
+    match message.errno {
+        Some(Errno::ENOSPC) => {
+            let mut answer = Answer::of(format!(
+                "From shmget, semget or msgget: {NO_DISK} From a write to /dev/shm: that tmpfs is \
+                 full. From anything else: a disk."
+            ));
+            for kind in [Kind::Shm, Kind::Sem, Kind::Msg] {
+                numbers::limits(kind, message, scene, &mut answer);
+            }
+            numbers::state_of_dev_shm(scene, &mut answer);
+            answer.run("of a file on a disk: df -h and df -i of its directory");
             answer
         }
-        Some(Errno::Invalid) => too_large(message, scene),
-        Some(Errno::NoMemory) => no_memory(Call::Shmget, message, scene),
-        Some(Errno::Access | Errno::Permission) => not_mine(Call::Shmget, message, scene),
-        Some(Errno::Removed | Errno::Missing) => vanished(message, scene),
-        _ => without_errno(Call::Shmget, message, scene),
+        Some(Errno::EINVAL) => too_large(message, scene),
+        Some(Errno::ENOMEM) => no_memory(message, scene),
+        Some(Errno::EIDRM) => vanished(message, scene),
+        Some(Errno::ENOSYS) => {
+            let mut answer = no_call();
+            let shm = meaning(Call::SemOpen, Errno::ENOSYS).means;
+            answer.means =
+                format!("{} Or, from sem_open (Python's multiprocessing): {shm}", answer.means);
+            numbers::state_of_dev_shm(scene, &mut answer);
+            answer
+        }
+        Some(errno) => {
+            let mut answer =
+                Answer::of(format!("{}: {}.", errno::name(errno), errno::meaning(errno)));
+            answer.run("give the whole message, with the name of what failed, for more");
+            answer.run("shmwarden doctor shows limits, leaks and risky settings");
+            answer
+        }
+        None => Answer::default(),
     }
 }

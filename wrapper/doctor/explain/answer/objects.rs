@@ -1,43 +1,50 @@
 //! Answers where an object or a process is in the way, or gone. Pure.
 
-use shmwarden::judge::status::{Kind, Status};
+use nix::errno::Errno;
+use shmwarden::judge::status::{Judged, Kind, Status};
 
-use super::Answer;
+use super::numbers::{state_of_dev_shm, what_to_do};
+use super::{Answer, meaning};
 use crate::doctor::explain::here::hex;
 use crate::doctor::explain::{Call, Message, Scene, Topic};
 
-/// EACCES, EPERM.
-pub(crate) fn not_mine(call: Call, message: &Message, scene: &Scene<'_>) -> Answer {
-    let mut answer = Answer::of(
-        "The key or name is taken by an object of another user, and its permissions keep this one \
-         out. Servers take the next key then, so a leaked segment of a former user goes unnoticed. \
-         (shmget with huge pages says so too, to a group that vm.hugetlb_shm_group does not name.)",
-    );
-    let one = match call {
-        Call::Semget | Call::Semop => scene.object(Kind::Sem, message),
-        Call::Msgget => scene.object(Kind::Msg, message),
-        Call::ShmOpen => message.name.as_deref().and_then(|name| scene.file(name)),
-        Call::Shmget | Call::Shmat | Call::HugeMmap | Call::Mmap => {
-            scene.object(Kind::Shm, message)
-        }
-    };
-    match one {
+/// The object that a message is about.
+fn object<'s>(call: Call, message: &Message, scene: &'s Scene<'_>) -> Option<&'s Judged<'s>> {
+    match call.kind() {
+        Kind::Posix => message.name.as_deref().and_then(|name| scene.file(name)),
+        kind => scene.object(kind, message),
+    }
+}
+
+/// Describes the object of a message, if it is here, and says what can be done with it.
+pub(crate) fn describe(call: Call, message: &Message, scene: &Scene<'_>, answer: &mut Answer) {
+    match object(call, message, scene) {
         Some(one) => {
             answer.here.extend(scene.describe(one));
-            answer.run(match one.verdict {
-                Status::Stale => "shmwarden sweep, as its owner or root: it is stale",
-                Status::Orphan => {
-                    "shmwarden adopt --dry-run, as its owner or root: it is an orphan"
-                }
-                _ => "give one of the two servers another port or data directory: it is in use",
-            });
+            answer.run(what_to_do(one));
         }
         None => {
+            answer.here.extend(scene.another(call.kind(), message));
             if let Some(key) = message.key {
                 answer.here.push(format!("nothing has the key {} here now", hex(key)));
+            } else if let Some(name) = message.name.as_deref() {
+                answer.here.push(format!("there is no /dev/shm/{} here now", (scene.safe)(name)));
             }
-            answer.run("shmwarden list shows every object with its owner and permissions");
         }
+    }
+}
+
+/// Something that is there, or a rule, keeps a call from what it wants.
+pub(crate) fn in_the_way(call: Call, errno: Errno, message: &Message, scene: &Scene<'_>) -> Answer {
+    let mut answer = meaning(call, errno);
+    describe(call, message, scene, &mut answer);
+    if call.kind() == Kind::Posix {
+        state_of_dev_shm(scene, &mut answer);
+    }
+    let sem = scene.limits.sem.filter(|_| errno == Errno::E2BIG && call == Call::Semop);
+    answer.here.extend(sem.map(|sem| format!("semopm is {}", sem.semopm)));
+    if answer.run.is_empty() {
+        answer.run("shmwarden list shows every object with its owner and permissions");
     }
     answer
 }
@@ -45,40 +52,30 @@ pub(crate) fn not_mine(call: Call, message: &Message, scene: &Scene<'_>) -> Answ
 /// Explains that something is there no more, while a server used it.
 pub(crate) fn vanished(message: &Message, scene: &Scene<'_>) -> Answer {
     let mut answer = Answer::of(
-        "Somebody removed shared memory or semaphores from under a running server. Usually that is \
-         systemd: logind's RemoveIPC= when the server's user logged out, or RemoveIPC= of another \
-         unit of the same user. Else ipcrm, or a script that cleans up.",
+        "Somebody removed shared memory, semaphores or a queue from under a running program. \
+         Usually that is systemd: logind's RemoveIPC= when its user logged out, or RemoveIPC= of \
+         another unit of the same user. Else ipcrm, or a script that cleans up.",
     );
-    let found = match (&message.name, message.topic) {
-        (Some(name), _) => scene.file(name),
-        (None, Topic::Failed(Call::Semop)) => scene.object(Kind::Sem, message),
-        (None, _) => scene.object(Kind::Shm, message),
+    let call = match message.topic {
+        Topic::Failed(call) => call,
+        _ => Call::Shmat,
     };
-    match found {
-        Some(one) => {
-            answer.here.extend(scene.describe(one));
-            answer.here.push(
-                "nothing was removed here, if that is the one: the message may be of another \
-                 machine, container or boot"
-                    .to_owned(),
-            );
-            answer.run("compare its owner and its age with the server's: shmwarden list -v");
-            return answer;
-        }
-        None => {
-            let what = match (&message.name, message.id) {
-                (Some(name), _) => format!("/dev/shm/{}", (scene.safe)(name)),
-                (None, Some(id)) => format!("the object with the id {id}"),
-                (None, None) => "the object".to_owned(),
-            };
-            answer.here.push(format!("{what} is not here now"));
-            let kind = match message.topic {
-                Topic::Failed(Call::Semop) => Kind::Sem,
-                _ => Kind::Shm,
-            };
-            answer.here.extend(scene.another(kind, message));
-        }
+    if let Some(one) = object(call, message, scene) {
+        answer.here.extend(scene.describe(one));
+        answer.here.push(
+            "nothing was removed here, if that is the one: the message may be of another machine, \
+             container or boot"
+                .to_owned(),
+        );
+        answer.run("compare its owner and its age with the server's: shmwarden list -v");
+        return answer;
     }
+    let what = match (&message.name, message.id) {
+        (Some(name), _) => Some(format!("/dev/shm/{}", (scene.safe)(name))),
+        (None, id) => id.map(|id| format!("the object with the id {id}")),
+    };
+    answer.here.extend(what.map(|what| format!("{what} is not here now")));
+    answer.here.extend(scene.another(call.kind(), message));
     answer.run("shmwarden doctor says whether RemoveIPC= is a danger here, and how to end it");
     answer.run(
         "a server that lost it cannot get it back: restart that server, if it is of this machine \
@@ -130,6 +127,10 @@ pub(crate) fn still_in_use(message: &Message, scene: &Scene<'_>) -> Answer {
         None if scene.another(Kind::Shm, message).is_some() => {
             answer.here.extend(scene.another(Kind::Shm, message));
             answer.run("run this where the message was written");
+        }
+        None if message.id.is_none() && message.key.is_none() => {
+            answer.run("give the line before it too: it names the block by key and ID");
+            answer.run("shmwarden list shows every segment, who holds it, and the verdict on it");
         }
         None => {
             let id = message.id.map_or_else(String::new, |id| format!(" {id}"));
