@@ -1,4 +1,4 @@
-//! One thing that was looked at, and what to do about it.
+//! One finding: the thing that was looked at, how bad it is, and what to do about it.
 
 /// Its level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,4 +1,5 @@
-//! The decision on each object, with its reason. Pure: a literal in, a literal out. Doubt keeps.
+//! Decides for each object whether it is removed or stays, with the reason ([`decide`]). Pure: a
+//! literal in, a literal out. Doubt keeps.
 //!
 //! The only place that makes a [`Removal`]. Only `usage` answers who uses an object, for every
 //! command; why something is kept, taken or left is one table, `reason`.

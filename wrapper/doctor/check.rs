@@ -1,4 +1,7 @@
-//! Reads what the files beside it judge, and puts the findings together: the worst first.
+//! Puts the findings of `doctor` together, the worst first.
+//!
+//! A new finding goes into the file of its subject (`limits`, `leaks`, `settings`, `kernel`,
+//! `logind`, `ledgers`, `servers`), which judges values that [`all`] has read for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
-//! The columns of `list`, one entry each: name, looks, cell, and by what it sorts. Cells are
-//! written for each object of a table of tens of thousands: they append to one text and make none
-//! of their own where they can.
+//! The columns of `list`. A new column is one entry of [`COLUMNS`]: name, looks, cell, sort order.
+//!
+//! A table may have tens of thousands of rows, so a cell appends to the text that it is given, and
+//! allocates none of its own where it can.
 
 use shmwarden::judge::status::{Judged, Subject};
 

@@ -1,4 +1,5 @@
-//! Which signal goes to whom, decided in one place. Pure: what the kernel says of the job is given.
+//! Decides for each signal whether it is passed on or dropped ([`route`]): the only place that
+//! does. Pure: what the kernel says of the job is given.
 //!
 //! A signal that the server has already is dropped: a terminal and a shell's `fg` signal the whole
 //! group, the server included. So is one that the launcher brought upon itself (SIGPIPE: a log
