@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use shmwarden::engine::{ENGINES, Engine};
 
 use crate::exit::Ending;
-use crate::{adopt, completions, demo, doctor, history, record, run, show, sweep, systemd};
+use crate::{adopt, completions, demo, doctor, history, record, run, show, status, sweep, systemd};
 
 /// Crash-safe clean-up of shared memory for database servers.
 #[derive(Debug, Parser)]
@@ -60,6 +60,8 @@ pub(crate) enum Command {
     Adopt(adopt::args::AdoptArgs),
     /// Show limits, leaks and risky settings; explain an error message
     Doctor(doctor::args::DoctorArgs),
+    /// Show every database server of this host: covered, by what, and what is left to do
+    Status(status::args::StatusArgs),
     /// Show what was recorded, removed and kept, and why
     History(history::HistoryArgs),
     /// Put shmwarden into a unit of this host, or print how
@@ -84,6 +86,7 @@ impl Command {
             Self::Who(args) => show::who::run(args, common),
             Self::Adopt(args) => adopt::run(args, common),
             Self::Doctor(args) => doctor::run(args, common),
+            Self::Status(args) => status::run(args, common),
             Self::History(args) => history::run(args, common),
             Self::Systemd(args) => systemd::run(args, common),
             Self::Completions(args) => completions::run(args),

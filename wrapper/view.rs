@@ -128,7 +128,7 @@ impl View {
     /// Reads the ledgers, then looks.
     pub(crate) fn take_quietly(args: &LedgerArgs, wanted: Wanted) -> Result<Self> {
         // Ledgers first: who is claimed in one is in the look then, unless he has ended.
-        let mut books = Books::read(args, &place::here()?, wanted.ledgers);
+        let mut books = Books::read(args, &place::here()?, wanted);
         let mut scope = books.scope(wanted);
         let mut look = snapshot::take(scope)?;
         for _ in 0..ROUNDS {
@@ -291,9 +291,9 @@ fn last_users(subject: Subject<'_>) -> Vec<i32> {
 impl Books {
     /// Reads every ledger that is meant, but those of users of whom only an object is known: the
     /// look has yet to show them.
-    fn read(args: &LedgerArgs, here: &Place, keeps_all: bool) -> Self {
-        let (named, found) = sources(args, here);
-        let mut books = Self { found, keeps_all, ..Self::default() };
+    fn read(args: &LedgerArgs, here: &Place, wanted: Wanted) -> Self {
+        let (named, found) = sources(args, here, wanted.servers);
+        let mut books = Self { found, keeps_all: wanted.ledgers, ..Self::default() };
         for path in named {
             books.looked.push(Looked::named(&path));
             books.take_in(&path, None, here);
@@ -452,8 +452,8 @@ fn lists(ledger: &Ledger, look: Snapshot) -> Result<Snapshot> {
 }
 
 /// The ledgers that are named, and those that were found: of all places where none is named, and
-/// of `--dir`.
-fn sources(args: &LedgerArgs, here: &Place) -> (Vec<PathBuf>, Found) {
+/// of `--dir`. Who asks for `servers` wants what launchers have open, too.
+fn sources(args: &LedgerArgs, here: &Place, servers: bool) -> (Vec<PathBuf>, Found) {
     let absolute = |path: &PathBuf| ledgers::absolute(path);
     let mut named: Vec<PathBuf> = args.ledger.iter().map(absolute).collect();
     let directories: Vec<PathBuf> = args.dir.iter().map(absolute).collect();
@@ -463,7 +463,11 @@ fn sources(args: &LedgerArgs, here: &Place) -> (Vec<PathBuf>, Found) {
     named.sort();
     named.dedup();
     let everywhere = named.is_empty() || args.everywhere;
-    let reach = if everywhere { Reach::EverywhereButOwners } else { Reach::Named };
+    let reach = match (everywhere, servers) {
+        (true, true) => Reach::EverywhereAndOpen,
+        (true, false) => Reach::EverywhereButOwners,
+        (false, _) => Reach::Named,
+    };
     let mut found = ledgers::find(&directories, reach, here);
     found.ledgers.retain(|(path, _)| !named.contains(path));
     (named, found)

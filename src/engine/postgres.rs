@@ -267,6 +267,13 @@ pub fn pid_file(text: &[u8]) -> Option<PidFile> {
     Some(PidFile { pid: pid.1, standalone: pid.0 < 0, segment: key.zip(id) })
 }
 
+/// Checks whether `postmaster.pid` says that its server does not take connections yet: line 8,
+/// which PostgreSQL has from major 10 on (`pidfile.h`: `PM_STATUS_STARTING`).
+#[must_use]
+pub fn says_starting(text: &[u8]) -> bool {
+    text.split(|&byte| byte == b'\n').nth(7).is_some_and(|line| line.trim_ascii() == b"starting")
+}
+
 /// The major version that `PG_VERSION` names.
 #[must_use]
 pub fn major(text: &[u8]) -> Option<u32> {
@@ -417,5 +424,8 @@ mod tests {
         assert_eq!(pid_file(b"x\n"), None);
         let negative = b"1\n\n\n\n\n\n18446744073709551615 7\n";
         assert_eq!(pid_file(negative).unwrap().segment, Some((-1, 7)));
+        assert!(says_starting(b"1\n/d\n3\n5432\n/t\n\n  5  7\nstarting\n"));
+        assert!(!says_starting(b"1\n/d\n3\n5432\n/t\n\n  5  7\nready   \n"));
+        assert!(!says_starting(b"starting\n"));
     }
 }

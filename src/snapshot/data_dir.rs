@@ -73,6 +73,13 @@ pub fn look(path: &Bytes) -> DataDirectory {
     DataDirectory { path: path.clone(), file, uid: metadata.map(|m| m.uid()), major, pid_file }
 }
 
+/// Checks whether the server of a data directory says that it does not take connections yet.
+#[must_use]
+pub fn is_starting(path: &Bytes) -> bool {
+    let text = small_file(&PathBuf::from(path).join("postmaster.pid")).here();
+    text.is_some_and(|text| postgres::says_starting(&text))
+}
+
 /// A small regular file; a link or a pipe in its place counts as denied.
 fn small_file(path: &Path) -> Seen<Vec<u8>> {
     let read = || -> io::Result<Vec<u8>> {

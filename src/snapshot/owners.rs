@@ -72,7 +72,8 @@ pub fn of(look: &Snapshot) -> BTreeSet<u32> {
 }
 
 /// Checks whether a file is this program, whatever version of it, and under whatever directory.
-fn is_ours(path: &Path) -> bool {
+#[must_use]
+pub fn is_ours(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.as_bytes().starts_with(NAME))
 }
 

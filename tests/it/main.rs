@@ -29,6 +29,7 @@ mod root;
 mod scene;
 mod servers;
 mod sight;
+mod status;
 mod support;
 mod tidy;
 mod wrong_object;

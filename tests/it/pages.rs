@@ -100,7 +100,7 @@ fn bash_offers(words: &[&str]) -> BTreeSet<String> {
 #[test]
 fn bash_completes_commands_options_and_values() {
     let set = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-    assert_eq!(bash_offers(&["s"]), set(&["sweep", "systemd"]));
+    assert_eq!(bash_offers(&["s"]), set(&["status", "sweep", "systemd"]));
     assert_eq!(bash_offers(&["sweep", "--d"]), set(&["--data", "--dir", "--dry-run"]));
     assert_eq!(bash_offers(&["run", "--orphans", ""]), set(&["leave", "term", "kill"]));
     assert_eq!(bash_offers(&["list", "--verdict", "st"]), set(&["stale"]));
@@ -132,7 +132,7 @@ fn fish_completes_commands_and_options() {
         Some(text.lines().filter_map(|line| line.split('\t').next()).map(str::to_owned).collect())
     };
     let Some(commands): Option<Vec<String>> = offers("shmwarden s") else { return };
-    assert_eq!(commands, ["sweep", "systemd"]);
+    assert_eq!(commands, ["status", "sweep", "systemd"]);
     assert_eq!(offers("shmwarden adopt --ke").unwrap(), ["--key-family"]);
     assert_eq!(offers("shmwarden run --notify-access m").unwrap_or_default(), ["main"]);
 }

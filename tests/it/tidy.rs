@@ -50,7 +50,10 @@ const REMOVALS: [(&str, &[&str]); 15] = [
     ("libc::unlink", &[]),
     ("unistd::unlink", &["src/sweep/remove.rs"]),
     ("ipcrm", &["wrapper/units/hooks.rs"]),
-    ("remove_file(", &["src/sweep/remove.rs", "src/ledger/compact.rs", "wrapper/output_file.rs"]),
+    (
+        "remove_file(",
+        &["src/sweep/remove.rs", "src/ledger/compact.rs", "wrapper/render/output_file.rs"],
+    ),
     ("remove_dir", &["wrapper/demo/mod.rs", "wrapper/systemd/files.rs"]),
 ];
 
@@ -85,8 +88,8 @@ const PURE: [&str; 25] = [
 
 /// The folders of the program that are one command each. They import the library and the program's
 /// other modules, never each other.
-const SLICES: [&str; 9] =
-    ["adopt", "demo", "doctor", "history", "record", "run", "show", "sweep", "systemd"];
+const SLICES: [&str; 10] =
+    ["adopt", "demo", "doctor", "history", "record", "run", "show", "status", "sweep", "systemd"];
 
 /// Modules of the program that may name slices: they give each command its options and its turn.
 const FRONT: [&str; 4] = ["main", "cli", "completions", "tests"];

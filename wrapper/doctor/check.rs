@@ -14,7 +14,7 @@ use shmwarden::object::{FileRef, ProcessRef};
 use shmwarden::proc::read;
 use shmwarden::snapshot::{Process, Seen};
 
-use super::beside::{self, Server};
+use super::beside::Server;
 use super::leaks;
 use super::ledgers::{Condition, DataDirectory, Found, UNSEEN_PLACE, judge_places};
 use super::limits;
@@ -28,6 +28,7 @@ use crate::host::{config, features, limit};
 use crate::ledgers::robbery::{self, Lost};
 use crate::render::shown::Shown;
 use crate::render::text;
+use crate::units;
 use crate::view::View;
 
 /// The finding on processes that could not be looked into.
@@ -94,8 +95,8 @@ fn running(view: &View, shown: &Shown<'_>) -> Vec<Server> {
             pid: process.process.pid,
             uid,
             user: shown.user(uid),
-            unit: group.and_then(beside::unit_of),
-            users_unit: group.and_then(beside::users_unit_of),
+            unit: group.and_then(units::unit_of),
+            users_unit: group.and_then(units::users_unit_of),
         })
     });
     server.collect()

@@ -207,6 +207,8 @@ pub(crate) enum Reach {
     /// The same without the places of users of whom only an object is known:
     /// [`Found::look_at_users`] looks there.
     EverywhereButOwners,
+    /// The same, for a user with the ledgers that his own launchers have open, too.
+    EverywhereAndOpen,
 }
 
 /// Finds the ledgers of these directories, and of the places within reach.
@@ -218,9 +220,15 @@ pub(crate) fn find(directories: &[PathBuf], reach: Reach, here: &Here) -> Found 
         Reach::Named => {}
         Reach::Default => told.places.push(Place::new(Source::Default, default_directory())),
         Reach::Everywhere if is_root => told.add(everywhere(Some(here))),
-        Reach::EverywhereButOwners if is_root => told.add(everywhere(None)),
+        Reach::EverywhereButOwners | Reach::EverywhereAndOpen if is_root => {
+            told.add(everywhere(None));
+        }
         Reach::Everywhere | Reach::EverywhereButOwners => {
             told.add(own::places(user::effective()));
+        }
+        Reach::EverywhereAndOpen => {
+            told.add(own::places(user::effective()));
+            told.add(held::places(&own::launchers(user::effective())));
         }
     }
     let places = told.places;

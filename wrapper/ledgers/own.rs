@@ -5,6 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use shmwarden::judge::status::{Unlooked, Whose};
+use shmwarden::proc::{Seen, read};
+use shmwarden::snapshot::owners;
 
 use super::find::{Place, Source, Told};
 use super::{ENDING, ROOTS, default_directory};
@@ -21,6 +23,15 @@ pub(super) fn places(uid: u32) -> Told {
     told.unlooked.push(Unlooked { place, whose: Whose::OthersThan(uid) });
     of_services(Path::new(ROOTS), uid, true, &mut told);
     told
+}
+
+/// The processes of this program that are this user's, and of no other rights.
+pub(super) fn launchers(uid: u32) -> Vec<i32> {
+    let is_his = |pid: &i32| {
+        let status = read::status(*pid).ok().and_then(Seen::here);
+        status.is_some_and(|status| status.uids == [uid; 4])
+    };
+    owners::look(None).ours.into_iter().filter(is_his).collect()
 }
 
 /// The directories of this user's services (`StateDirectory=shmwarden/%N`), and his ledgers there.

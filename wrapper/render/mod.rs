@@ -1,7 +1,9 @@
 //! The output for people and scripts: log sentences, text, JSON. Foreign strings are escaped here.
 
 pub(crate) mod json;
+pub(crate) mod metrics;
 pub(crate) mod object;
+pub(crate) mod output_file;
 pub(crate) mod places;
 pub(crate) mod screen;
 pub(crate) mod shown;

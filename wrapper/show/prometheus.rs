@@ -13,18 +13,8 @@ use shmwarden::ledger::book::Standing;
 use shmwarden::ledger::record::{End, Outcome};
 
 use crate::host::limit::Limit;
+use crate::render::metrics::{Labels, Metric, write};
 use crate::render::shown::Shown;
-use crate::render::text;
-
-/// Label values, in the order of the metric's labels.
-type Labels = Vec<String>;
-
-/// A metric: its name, what it tells, its labels.
-struct Metric {
-    name: &'static str,
-    help: &'static str,
-    labels: &'static [&'static str],
-}
 
 const OBJECTS: Metric = Metric {
     name: "shmwarden_objects",
@@ -240,44 +230,4 @@ fn last_removal(book: &Book) -> u64 {
     let last = removed.map(|object| object.changed).max();
     let since = last.and_then(|last| last.duration_since(SystemTime::UNIX_EPOCH).ok());
     since.map_or(0, |since| since.as_secs())
-}
-
-/// All of a metric in one piece, as the format demands. All are gauges: a ledger forgets its oldest
-/// runs, and a counter must not shrink.
-fn write(metric: &Metric, rows: &BTreeMap<Labels, u64>, out: &mut String) {
-    if rows.is_empty() {
-        return;
-    }
-    let name = metric.name;
-    out.push_str(&format!("# HELP {name} {}\n# TYPE {name} gauge\n", metric.help));
-    for (values, value) in rows {
-        let labels = metric.labels.iter().zip(values);
-        let labels: Vec<String> =
-            labels.map(|(label, value)| format!("{label}=\"{}\"", escaped(value))).collect();
-        let labels =
-            if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-        out.push_str(&format!("{name}{labels} {value}\n"));
-    }
-}
-
-/// A label value. The format knows three escapes only; what a terminal would act on is first made
-/// as harmless as everywhere else, so that the file may be shown.
-fn escaped(value: &str) -> String {
-    text::escaped(value).replace('\\', "\\\\").replace('"', "\\\"")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_hostile_label_stays_one_line_within_its_quotes() {
-        let metric = Metric { name: "a", help: "b", labels: &["l"] };
-        let mut out = String::new();
-        let hostile = "x\"y\\z\n\u{1b}[31m\u{e9}";
-        write(&metric, &BTreeMap::from([(vec![hostile.to_owned()], 7)]), &mut out);
-        let line = out.lines().nth(2).unwrap();
-        assert_eq!(line, "a{l=\"x\\\"y\\\\\\\\z\\\\n\\\\u{1b}[31m\u{e9}\"} 7");
-        assert_eq!(out.lines().count(), 3);
-    }
 }

@@ -13,7 +13,7 @@ use shmwarden::sys::user::{self, Acting};
 
 use crate::exit;
 use crate::ledgers::directory;
-use crate::output_file;
+use crate::render::output_file;
 use crate::units::ask::NoAnswer;
 
 /// Far more than any of these files has.

@@ -1,0 +1,285 @@
+//! What is to be known of each server: who it is, where it works, what its `postmaster.pid` says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use shmwarden::engine::{self, Engine};
+use shmwarden::object::{Bytes, FileRef, ProcessRef};
+use shmwarden::proc::read;
+use shmwarden::snapshot::{self, DataDirectory, Process, Seen, data_dir, owners, place};
+use shmwarden::sys::errand::{Answer, Errand, gather as hear};
+use shmwarden::sys::user;
+
+use super::claims;
+use crate::units;
+use crate::view::View;
+
+/// Longest wait for what all users keep.
+const LONGEST: Duration = Duration::from_secs(2);
+/// Most users whose servers are looked at.
+const MOST_USERS: usize = 256;
+/// Longest way up from a server to its launcher.
+const MOST_ANCESTORS: usize = 64;
+/// A server that was started less long ago may have to write its `postmaster.pid` yet.
+const FIRST: Duration = Duration::from_secs(10);
+/// One that was started less long ago may have hooks that are yet to record it.
+const YOUNG: Duration = Duration::from_secs(3);
+/// The variable that opts a server out, where it is 0.
+const OPT_OUT: &str = "SHMWARDEN_WATCH";
+
+/// A server, as far as it could be looked at.
+#[derive(Debug, Clone)]
+pub(super) struct Facts {
+    pub(super) process: ProcessRef,
+    pub(super) engine: Engine,
+    pub(super) uid: u32,
+    /// Its data directory: path, and device and inode.
+    pub(super) data: Option<PathBuf>,
+    pub(super) file: Option<FileRef>,
+    pub(super) unit: Option<String>,
+    pub(super) users_unit: Option<String>,
+    pub(super) ipc: Ipc,
+    /// Set where its pids are of another PID namespace.
+    pub(super) has_other_pids: bool,
+    /// The process of this program that it descends from.
+    pub(super) launcher: Option<i32>,
+    /// Set where it takes no connections yet, or began a moment ago.
+    pub(super) is_starting: bool,
+    pub(super) is_young: bool,
+    pub(super) is_ignored: bool,
+    /// The part of it that could not be looked at.
+    pub(super) unread: Option<String>,
+}
+
+/// The IPC namespace of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ipc {
+    /// The one of this command.
+    Ours,
+    /// One that nobody else is in.
+    Own,
+    /// Another, in which others are too.
+    Shared,
+    /// That could not be seen.
+    Unseen,
+}
+
+impl Ipc {
+    pub(super) fn is_ours(self) -> bool {
+        self == Self::Ours
+    }
+}
+
+/// The answer of a child on one process.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Told {
+    directory: DataDirectory,
+    is_starting: bool,
+    is_ignored: bool,
+    /// Its command line is none of an errand.
+    starts_server: bool,
+}
+
+/// The servers of a view: those that `postmaster.pid` names, and those that a ledger claims.
+pub(super) fn gather(view: &View) -> Vec<Facts> {
+    let by_pid: BTreeMap<i32, &Process> =
+        view.look.processes.seen().map(|process| (process.process.pid, process)).collect();
+    let claimed: BTreeSet<ProcessRef> = claims::servers(view).collect();
+    let is_server = |process: &Process| engine_of(process).is_known();
+    // A child of its kind is a backend, or another part of the server above it.
+    let heads = by_pid.values().copied().filter(|process| {
+        let above = by_pid.get(&process.parent).is_some_and(|parent| is_server(parent));
+        claimed.contains(&process.process) || is_server(process) && !above
+    });
+    let heads: Vec<&Process> = heads.filter(|process| !process.ended).collect();
+    let told = ask(&heads);
+    heads
+        .into_iter()
+        .filter_map(|head| of(head, told.get(&head.process.pid), &by_pid, view, &claimed))
+        .collect()
+}
+
+/// The kind of server that a process is by its program, which everybody may call as he likes.
+fn engine_of(process: &Process) -> Engine {
+    match &process.executable {
+        Seen::Here(path) => engine::recognise(path),
+        Seen::Gone | Seen::Denied => Engine::GENERIC,
+    }
+}
+
+/// The facts of a process, if it is a server.
+fn of(
+    head: &Process,
+    told: Option<&Told>,
+    by_pid: &BTreeMap<i32, &Process>,
+    view: &View,
+    claimed: &BTreeSet<ProcessRef>,
+) -> Option<Facts> {
+    let pid = head.process.pid;
+    let engine = engine_of(head);
+    let is_claimed = claimed.contains(&head.process);
+    let own_pid = in_its_namespace(pid);
+    let age = age(head.process).unwrap_or(FIRST);
+    let names_it = told.map(|told| match &told.directory.pid_file {
+        Seen::Here(file) if file.standalone => Some(false),
+        Seen::Here(file) => Some(file.pid == own_pid),
+        Seen::Gone => Some(false),
+        Seen::Denied => None,
+    });
+    let is_first = told.is_some_and(|told| {
+        age < FIRST && told.starts_server && told.directory.pid_file == Seen::Gone
+    });
+    if names_it == Some(Some(false)) && !is_claimed && !is_first {
+        return None;
+    }
+    let is_unread = matches!(names_it, None | Some(None)) && !is_claimed;
+    let group = match &head.control_group {
+        Some(Seen::Here(group)) => group.0.as_slice(),
+        Some(Seen::Gone | Seen::Denied) | None => &[],
+    };
+    let cwd = match &head.cwd {
+        Seen::Here(cwd) if engine.data.is_some() => Some(cwd),
+        Seen::Here(_) | Seen::Gone | Seen::Denied => None,
+    };
+    // Before it goes to its data directory a server works where it was started.
+    let cwd = cwd.filter(|_| names_it != Some(Some(false)));
+    Some(Facts {
+        process: head.process,
+        engine,
+        uid: head.uids?[1],
+        data: cwd.map(|cwd| cwd.path.clone()),
+        file: cwd.map(|cwd| FileRef { dev: cwd.dev, ino: cwd.ino }),
+        unit: units::unit_of(group),
+        users_unit: units::users_unit_of(group),
+        ipc: ipc_of(head, by_pid, view.look.pid),
+        has_other_pids: inode(pid, "pid") != inode(view.look.pid, "pid"),
+        launcher: launcher_above(head, by_pid),
+        is_starting: is_first || told.is_some_and(|told| told.is_starting),
+        is_young: age < YOUNG,
+        is_ignored: told.is_some_and(|told| told.is_ignored),
+        unread: is_unread.then(|| "its data directory".to_owned()),
+    })
+}
+
+/// The pid that a process has in the innermost of its PID namespaces.
+fn in_its_namespace(pid: i32) -> i32 {
+    let status = read::status(pid).ok().and_then(Seen::here);
+    status.and_then(|status| status.nspid.last().copied()).unwrap_or(pid)
+}
+
+fn inode(pid: i32, kind: &str) -> Option<u64> {
+    read::namespace_inode(pid, kind).ok().and_then(Seen::here)
+}
+
+fn age(process: ProcessRef) -> Option<Duration> {
+    let ticks = snapshot::boot_ticks().checked_sub(process.start)?;
+    Some(Duration::from_secs(ticks.checked_div(snapshot::ticks_a_second())?))
+}
+
+/// Asks the users of these processes, all at once, for what each of them keeps.
+fn ask(heads: &[&Process]) -> BTreeMap<i32, Told> {
+    let mut of_users: BTreeMap<u32, Vec<(i32, Engine, PathBuf, FileRef)>> = BTreeMap::new();
+    for head in heads {
+        if let (Some([_, uid, ..]), Seen::Here(cwd)) = (head.uids, &head.cwd) {
+            let file = FileRef { dev: cwd.dev, ino: cwd.ino };
+            let asked = (head.process.pid, engine_of(head), cwd.path.clone(), file);
+            of_users.entry(uid).or_default().push(asked);
+        }
+    }
+    let tell = |asked: &[(i32, Engine, PathBuf, FileRef)]| -> Vec<(i32, Told)> {
+        asked
+            .iter()
+            .map(|(pid, engine, cwd, file)| (*pid, tell(*pid, *engine, cwd, *file)))
+            .collect()
+    };
+    if !user::is_root() {
+        return of_users.values().flat_map(|asked| tell(asked)).collect();
+    }
+    let sent = of_users.iter().take(MOST_USERS).filter_map(|(uid, asked)| {
+        let (pid, ..) = asked.first()?;
+        let status = read::status(*pid).ok().and_then(Seen::here)?;
+        let [_, gid, ..] = status.gids;
+        let rights = (*uid != 0).then_some((*uid, gid));
+        Errand::send(rights, || serde_json::to_vec(&tell(asked)).unwrap_or_default()).ok()
+    });
+    let answers = hear(sent.collect(), Instant::now() + LONGEST);
+    let whole = answers.into_iter().filter_map(|answer| match answer {
+        Answer::Whole(said) => serde_json::from_slice::<Vec<(i32, Told)>>(&said).ok(),
+        Answer::Late | Answer::Ended => None,
+    });
+    whole.flatten().collect()
+}
+
+/// Looks at what the user of a process keeps.
+fn tell(pid: i32, engine: Engine, cwd: &Path, file: FileRef) -> Told {
+    let mut path = Bytes::from(cwd);
+    let mut directory = data_dir::look(&path);
+    if directory.file != Some(file) {
+        // In another mount namespace the same path leads elsewhere.
+        path = Bytes(format!("/proc/{pid}/cwd").into_bytes());
+        directory = data_dir::look(&path);
+    }
+    let is_ignored = read::environ_var(pid, OPT_OUT) == Seen::Here(Some(b"0".to_vec()));
+    let words = read::cmdline(pid).here().unwrap_or_default();
+    let words = words.split(|&byte| byte == 0).map(|word| OsString::from_vec(word.to_vec()));
+    let words: Vec<OsString> = words.collect();
+    // What `initdb` starts works alone, and ends in a moment.
+    let is_alone = words.get(1).is_some_and(|word| word == "--boot" || word == "--single");
+    let starts_server = engine.is_known() && !is_alone && engine.starts_server(&words);
+    Told { is_starting: data_dir::is_starting(&path), directory, is_ignored, starts_server }
+}
+
+/// The processes above one, the nearest first.
+fn ancestors<'a>(
+    process: &Process,
+    by_pid: &'a BTreeMap<i32, &'a Process>,
+) -> impl Iterator<Item = &'a Process> {
+    let mut next = process.parent;
+    std::iter::from_fn(move || {
+        let found = by_pid.get(&next).copied()?;
+        next = found.parent;
+        Some(found)
+    })
+    .take(MOST_ANCESTORS)
+}
+
+fn launcher_above(head: &Process, by_pid: &BTreeMap<i32, &Process>) -> Option<i32> {
+    let is_ours = |process: &&Process| match &process.executable {
+        Seen::Here(path) => owners::is_ours(path),
+        Seen::Gone => false,
+        // Root's launcher of a user's server may not be looked into by that user.
+        Seen::Denied => process.comm.0 == b"shmwarden",
+    };
+    ancestors(head, by_pid).find(is_ours).map(|process| process.process.pid)
+}
+
+/// The IPC namespace of a server, and whether it ends with the server: nobody else is in it but
+/// what belongs to the server, or to its container.
+fn ipc_of(head: &Process, by_pid: &BTreeMap<i32, &Process>, own: i32) -> Ipc {
+    let pid = head.process.pid;
+    let (Some(its), Some(ours)) = (inode(pid, "ipc"), inode(own, "ipc")) else {
+        return Ipc::Unseen;
+    };
+    if its == ours {
+        return Ipc::Ours;
+    }
+    let (its_pids, our_pids) = (inode(pid, "pid"), inode(own, "pid"));
+    let above: BTreeSet<i32> = ancestors(head, by_pid).map(|process| process.process.pid).collect();
+    let is_other = |process: &&Process| {
+        let other = process.process.pid;
+        let descends = || ancestors(process, by_pid).any(|above| above.process.pid == pid);
+        let is_its = other == pid || above.contains(&other) || descends();
+        !is_its && inode(other, "ipc") == Some(its) && {
+            its_pids == our_pids || inode(other, "pid") != its_pids
+        }
+    };
+    match by_pid.values().copied().find(|process| is_other(process)) {
+        Some(_) if place::is_initial(ours) => Ipc::Shared,
+        Some(_) => Ipc::Unseen,
+        None => Ipc::Own,
+    }
+}

@@ -1,0 +1,210 @@
+//! The database servers of this host, however they were started, and whether each is covered: if
+//! everything of it is killed now, something that needs no person removes what is left.
+//!
+//! Nothing is changed, nothing is attached. What a user keeps is asked for with that user's rights,
+//! in a child, for a short time.
+
+mod claims;
+mod cover;
+mod facts;
+mod sweepers;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use shmwarden::engine::Engine;
+use shmwarden::judge::status::{Judged, Status, Subject};
+
+use crate::view::View;
+use cover::Verdict;
+use facts::Facts;
+
+/// What covers a server, or why it needs nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Covered {
+    /// A launcher that lives.
+    Run,
+    /// A guardian that lives.
+    InPlace,
+    /// The service for the whole host.
+    Watch,
+    /// A ledger that names it, and something that sweeps it afterwards.
+    Record,
+    /// Nothing.
+    None,
+    /// An IPC namespace of its own, which ends with it.
+    Private,
+    /// Nothing yet: it has only just begun.
+    Starting,
+    /// Nothing, and nothing is wanted (`SHMWARDEN_WATCH=0`).
+    Ignored,
+    /// That could not be seen from here.
+    Unknown,
+}
+
+impl Covered {
+    /// Every one.
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Run,
+        Self::InPlace,
+        Self::Watch,
+        Self::Record,
+        Self::None,
+        Self::Private,
+        Self::Starting,
+        Self::Ignored,
+        Self::Unknown,
+    ];
+
+    /// The word.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Run => "run",
+            Self::InPlace => "in-place",
+            Self::Watch => "watch",
+            Self::Record => "record",
+            Self::None => "none",
+            Self::Private => "private",
+            Self::Starting => "starting",
+            Self::Ignored => "ignored",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// The state of a server that lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// It takes no connections yet.
+    Starting,
+    /// It runs.
+    Live,
+    /// It runs, and someone else removed memory that it still uses.
+    Robbed,
+}
+
+impl State {
+    /// The word.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Live => "live",
+            Self::Robbed => "robbed",
+        }
+    }
+}
+
+/// A server that lives.
+#[derive(Debug, Clone)]
+pub(crate) struct Server {
+    pub(crate) pid: i32,
+    pub(crate) engine: Engine,
+    pub(crate) uid: u32,
+    /// Its data directory, for an engine that has one.
+    pub(crate) data: Option<PathBuf>,
+    /// The unit that it runs in, the system's or its user's own.
+    pub(crate) unit: Option<String>,
+    /// The ledger that claims it, and what its instance is called.
+    pub(crate) ledger: Option<PathBuf>,
+    pub(crate) instance: Option<String>,
+    pub(crate) covered: Covered,
+    pub(crate) state: State,
+    /// Its objects: of a server in no ledger, the segments that it and its children have made;
+    /// `None` where its IPC namespace is another.
+    pub(crate) objects: Option<(u64, u64)>,
+    /// The time at which its ledger took it in.
+    pub(crate) since: Option<SystemTime>,
+    /// The reason, as a sentence; foreign names in it are not yet safe for a terminal.
+    pub(crate) why: String,
+    /// The command that does what is left to do.
+    pub(crate) fix: Option<String>,
+}
+
+/// The number of servers that are not covered.
+pub(crate) fn uncovered(servers: &[Server]) -> usize {
+    servers.iter().filter(|server| server.covered == Covered::None).count()
+}
+
+/// The servers of a view that has looked for servers and has every ledger, by their pids.
+pub(crate) fn find(view: &View) -> Vec<Server> {
+    let facts = facts::gather(view);
+    if facts.is_empty() {
+        return Vec::new();
+    }
+    let judged = view.judge();
+    let mut sweepers = None;
+    let mut servers: Vec<Server> = facts
+        .into_iter()
+        .map(|facts| {
+            let claims = claims::of(view, &facts);
+            let asked = || sweepers.get_or_insert_with(sweepers::ask).clone();
+            let verdict = cover::judge(&facts, &claims, asked);
+            server(view, &judged, facts, claims.claim, verdict)
+        })
+        .collect();
+    servers.sort_by_key(|server| server.pid);
+    servers
+}
+
+fn server(
+    view: &View,
+    judged: &[Judged<'_>],
+    facts: Facts,
+    claim: Option<claims::Claimed>,
+    verdict: Verdict,
+) -> Server {
+    let account = claim.as_ref().and_then(|claim| {
+        view.accounts.iter().position(|account| account.source.0 == claim.ledger)
+    });
+    let objects = facts.ipc.is_ours().then(|| match account {
+        Some(account) => sum(judged
+            .iter()
+            .filter(|one| one.account == Some(account) && one.verdict == Status::Live)
+            .map(|one| one.subject)),
+        None => sum(made_by(view, facts.process.pid)),
+    });
+    let is_robbed = account.is_some_and(|account| view.robbed.iter().any(|(of, _)| *of == account));
+    Server {
+        pid: facts.process.pid,
+        engine: facts.engine,
+        uid: facts.uid,
+        unit: facts.unit.or(facts.users_unit),
+        data: facts.data,
+        covered: verdict.covered,
+        state: match (is_robbed, facts.is_starting) {
+            (true, _) => State::Robbed,
+            (false, true) => State::Starting,
+            (false, false) => State::Live,
+        },
+        objects,
+        since: claim.as_ref().map(|claim| claim.since),
+        why: verdict.why,
+        fix: verdict.fix,
+        instance: claim.as_ref().map(|claim| claim.instance.clone()),
+        ledger: claim.map(|claim| claim.ledger),
+    }
+}
+
+/// The segments that a process and its children have made.
+fn made_by(view: &View, pid: i32) -> impl Iterator<Item = Subject<'_>> {
+    let children = view.look.processes.seen().filter(move |process| process.parent == pid);
+    let makers: BTreeSet<i32> = children.map(|child| child.process.pid).chain([pid]).collect();
+    view.look.segments.seen().filter(move |row| makers.contains(&row.creator_pid)).map(Subject::Shm)
+}
+
+/// Their number and size.
+fn sum<'a>(subjects: impl Iterator<Item = Subject<'a>>) -> (u64, u64) {
+    subjects.fold((0, 0), |(count, bytes), subject| {
+        (count + 1, u64::saturating_add(bytes, subject.bytes().unwrap_or(0)))
+    })
+}
+
+/// How many servers each word stands for, those that it stands for none of included.
+pub(crate) fn counts(servers: &[Server]) -> BTreeMap<Covered, u64> {
+    let mut counts: BTreeMap<Covered, u64> = Covered::ALL.map(|covered| (covered, 0)).into();
+    for server in servers {
+        *counts.entry(server.covered).or_default() += 1;
+    }
+    counts
+}
