@@ -11,7 +11,7 @@ use super::drop_in::DropIn;
 use super::files::{self, Change};
 use super::install::{self, Changes};
 use super::running::{self, Running};
-use super::{diff, log_findings, names};
+use super::{diff, log_findings, meant, names};
 use crate::cli::Common;
 use crate::exit::{self, Ending};
 use crate::finding::{Finding, Level};
@@ -77,6 +77,9 @@ pub(super) fn install(
 pub(super) fn remove(unit: &str, args: &SystemdArgs, common: &Common) -> Result<Ending, NoAnswer> {
     let changes = install::taken_back(unit)?;
     let is_dry = args.dry_run;
+    if changes.files.is_empty() && changes.kept.is_empty() {
+        must_be_there(unit)?;
+    }
     carry_out(&changes, is_dry)?;
     let mut left = Vec::new();
     if !is_dry && !changes.files.is_empty() {
@@ -87,6 +90,15 @@ pub(super) fn remove(unit: &str, args: &SystemdArgs, common: &Common) -> Result<
     print(&done, common)?;
     let status = if done.changes.kept.is_empty() { 0 } else { exit::ACT };
     Ok(Ending::Status(status))
+}
+
+/// Refuses a unit that systemd does not have: a mistyped one has nothing to take back either.
+fn must_be_there(unit: &str) -> Result<(), NoAnswer> {
+    let words = ["show", "--no-pager", "--property=LoadState", "--", &names::asked(unit)];
+    match systemctl(&words)?.trim_end() == "LoadState=not-found" {
+        true => Err(meant::not_loaded(unit, "not-found")),
+        false => Ok(()),
+    }
 }
 
 fn carry_out(changes: &Changes, is_dry: bool) -> Result<(), NoAnswer> {

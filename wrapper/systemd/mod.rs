@@ -16,6 +16,8 @@ mod pg_ctl;
 mod plan;
 mod running;
 
+use std::path::Path;
+
 use crate::cli::Common;
 use crate::exit::{self, Ending};
 use crate::finding::{Finding, Level};
@@ -25,7 +27,8 @@ use crate::units::{UnitProperties, UnitText, judge};
 use args::SystemdArgs;
 
 /// Findings that say that nothing is cleaned up.
-const PROTECT_NOTHING: [&str; 4] = ["proc-subset", "proc-hidden", "record-unnamed", "ledger-place"];
+const PROTECT_NOTHING: [&str; 5] =
+    ["proc-subset", "proc-hidden", "record-unnamed", "ledger-place", "program-closed"];
 
 /// `shmwarden systemd`.
 pub(crate) fn run(args: &SystemdArgs, common: &Common) -> Ending {
@@ -63,6 +66,7 @@ fn fitted(unit: String, args: &SystemdArgs) -> Result<(drop_in::DropIn, Vec<Find
     let drop_in = plan::make(&unit, args.way, &properties, &text)?;
     let mut findings = judge(&properties, drop_in.way);
     findings.extend(plan::findings(&drop_in));
+    findings.extend(plan::place(Path::new(&drop_in.program)));
     Ok((drop_in, findings))
 }
 

@@ -1,11 +1,15 @@
 //! The plan for a unit: which integration, and what of it is there already.
 
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
 use super::args::WayChoice;
 use super::cluster::Cluster;
 use super::drop_in::{DropIn, ServerStart};
-use super::meant;
+use super::{guard, meant};
 use crate::exit;
 use crate::finding::Finding;
+use crate::ledgers::directory;
 use crate::units::ask::NoAnswer;
 use crate::units::{ExecLine, Start, UnitProperties, UnitText, Way};
 
@@ -109,6 +113,32 @@ pub(super) fn findings(drop_in: &DropIn) -> Vec<Finding> {
     findings
 }
 
+/// Returns what is wrong with the place of this program, where a unit is to start it from there.
+pub(super) fn place(program: &Path) -> Option<Finding> {
+    let fix = format!(
+        "install -m 755 {} /usr/local/bin/shmwarden, and call that one",
+        guard::for_shell(&program.to_string_lossy())
+    );
+    let is_closed = |step: &&Path| step.metadata().is_ok_and(|found| found.mode() & 0o001 == 0);
+    if let Some(step) = program.ancestors().find(is_closed) {
+        let text = format!(
+            "{} cannot be executed by other users, for the rights of {}: the server would start \
+             without it",
+            program.display(),
+            step.display()
+        );
+        return Some(Finding::bad("program-closed", text, fix));
+    }
+    let (uid, at) = directory::changeable(program).ok().flatten()?;
+    let text = format!(
+        "{} can be changed by others than root (user {uid}: {}), and a unit runs it as root or as \
+         the server's user",
+        program.display(),
+        at.display()
+    );
+    Some(Finding::bad("program-changeable", text, fix))
+}
+
 /// Takes the server's command out of one that starts this program by itself.
 fn server_start(line: ExecLine) -> ServerStart {
     let whole = line.whole();
@@ -148,4 +178,30 @@ fn own_path() -> String {
     let path =
         std::env::current_exe().ok().and_then(|path| path.into_os_string().into_string().ok());
     path.unwrap_or_else(|| "/usr/bin/shmwarden".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_program_that_the_server_cannot_execute_or_others_can_change_is_told() {
+        assert_eq!(place(Path::new("/usr/bin/env")), None);
+        let scratch = tempfile::tempdir().unwrap();
+        let program = scratch.path().join("shmwarden");
+        fs::write(&program, "").unwrap();
+        let mode = |mode: u32, path: &Path| {
+            fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+        };
+        mode(0o755, &program);
+        mode(0o700, scratch.path());
+        assert_eq!(place(&program).unwrap().id, "program-closed");
+        mode(0o777, scratch.path());
+        assert_eq!(place(&program).unwrap().id, "program-changeable");
+        mode(0o744, &program);
+        assert_eq!(place(&program).unwrap().id, "program-closed");
+    }
 }
