@@ -23,12 +23,17 @@ pub struct Caller {
 #[must_use]
 pub fn look(processes: &Table<Process>) -> Table<Caller> {
     let own_pid = i32::try_from(std::process::id()).unwrap_or(0);
-    let ipc_of = |pid: i32| read::namespace_inode(pid, "ipc").ok().and_then(Seen::here);
-    let own_ipc = ipc_of(own_pid);
+    let ipc_of = |pid: i32| read::namespace_inode(pid, "ipc").unwrap_or(Seen::Denied);
+    let own_ipc = ipc_of(own_pid).here();
     let living = processes.seen().filter(|process| !process.ended);
     let callers = living.filter_map(|process| {
         let pid = process.process.pid;
-        let same_ipc = ipc_of(pid).zip(own_ipc).map(|(its, own)| its == own);
+        let same_ipc = match ipc_of(pid) {
+            Seen::Here(its) => own_ipc.map(|own| its == own),
+            // It has ended since the processes were listed, though its parent has not reaped it.
+            Seen::Gone => return None,
+            Seen::Denied => None,
+        };
         let (uids, groups) = match read::status(pid) {
             Ok(Seen::Here(status)) => {
                 let groups = status.gids.into_iter().chain(status.groups).collect();

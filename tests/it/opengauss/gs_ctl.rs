@@ -84,6 +84,12 @@ fn gs_ctl_takes_a_server_in_place_for_the_one_that_it_forked() {
             let pid = start(&instance, &data, role);
             assert_eq!(processes::parent(pid), Some(1));
             wait_until("it has made what it makes", SOON, || left() == (1, 3));
+            // The next look after a set was made records it, and nothing else leads to it.
+            wait_until("each set is recorded", SOON, || {
+                let ledger = String::from_utf8_lossy(&instance.bytes()).into_owned();
+                let mark = |id: i32| format!("\"kind\":\"sem\",\"id\":{id},");
+                sets().iter().all(|set| ledger.contains(&mark(set.id)))
+            });
             processes::kill(pid, signal);
             processes::wait_end(pid, SOON);
             wait_until("the guardian has cleaned up", SOON * 3, || left() == (0, 0));
