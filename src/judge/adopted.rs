@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::access::{Access, Who};
 use super::instance::{self, is_call};
 use super::unowned::{Plan, Proposal, Scene, Wish, let_in, plan};
-use super::{Absent, Action, CallState, Kept, Reason, Removal};
+use super::{Absent, Action, CallState, Kept, Policy, Reason, Removal};
 use crate::attribute::listed;
 use crate::ledger::Book;
 use crate::ledger::book::Recorded;
@@ -14,11 +14,11 @@ use crate::snapshot::callers::Caller;
 use crate::snapshot::subject::Subject;
 use crate::snapshot::{Process, Snapshot};
 
-/// Judges every adopted object in the order in which they are to be acted on; `exempt` are pids of
-/// the caller itself. Second, the segments whose content is to be read before that counts.
+/// Judges every adopted object in the order in which they are to be acted on, for a caller of whom
+/// `policy` tells. Second, the segments whose content is to be read before that counts.
 #[must_use]
-pub fn decide(book: &Book, look: &Snapshot, exempt: &[i32]) -> (Vec<Action>, Vec<i32>) {
-    decide_in(book, &Scene::of(look, exempt))
+pub fn decide(book: &Book, look: &Snapshot, policy: &Policy) -> (Vec<Action>, Vec<i32>) {
+    decide_in(book, &Scene::acting_for(look, &policy.exempt, policy.remover))
 }
 
 /// Judges as [`decide`] does, by a look that is sorted already.

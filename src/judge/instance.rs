@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::access::Access;
 use super::usage::{Context, Use, Users};
 use super::{Class, Evidence, Life, Policy, Reason};
 use crate::attribute::sets::{queue_differs, set_differs};
@@ -98,19 +99,34 @@ pub(super) struct Shown<'a> {
     pub(super) others: Option<Reason>,
     /// Everybody who uses it, or may.
     pub(super) uses: Vec<Use<'a>>,
+    /// The object, where it is there.
+    now: Option<Subject<'a>>,
 }
 
 impl Shown<'_> {
+    /// Returns the reason for an object that the kernel would not let this user remove, who owns
+    /// the ledger: the attempt would fail each time.
+    pub(super) fn not_removable_by(&self, remover: u32) -> Option<Reason> {
+        self.now.and_then(|now| not_removable_by(now, remover))
+    }
+
     /// Checks that nobody was seen to use it, and somebody may.
     pub(super) fn is_only_doubted(&self) -> bool {
         !self.uses.is_empty() && self.uses.iter().all(|one| !one.kind.is_certain())
     }
 }
 
+/// Returns the reason for an object that the kernel would not let a ledger's owner remove.
+pub(super) fn not_removable_by(now: Subject<'_>, remover: u32) -> Option<Reason> {
+    let may = Access::of(now).is_removable_by(remover);
+    (!may).then(|| Reason::NotLedgerOwners(now.owner().0, remover))
+}
+
 /// Judges one object of an instance by what it shows itself.
 pub(super) fn shown<'a>(book: &Book, object: &Recorded, users: &Users<'a>) -> Shown<'a> {
     let look = users.look();
-    let nothing = |against| Shown { against: Some(against), others: None, uses: Vec::new() };
+    let nothing =
+        |against| Shown { against: Some(against), others: None, uses: Vec::new(), now: None };
     let now = match present(book, object, look) {
         Ok(now) => now,
         Err(reason) => return nothing(reason),
@@ -131,7 +147,7 @@ pub(super) fn shown<'a>(book: &Book, object: &Recorded, users: &Users<'a>) -> Sh
         }
         Subject::Shm(_) => None,
     };
-    Shown { against: first(false).or_else(unsure), others: first(true), uses }
+    Shown { against: first(false).or_else(unsure), others: first(true), uses, now: Some(now) }
 }
 
 /// Returns what an object shows itself against its removal, whatever its server shows.

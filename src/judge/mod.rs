@@ -52,6 +52,9 @@ pub struct Policy {
     pub exempt: Vec<i32>,
     /// Nothing is removed, and what takes the lock to read may not have been read: `list`, `who`.
     pub only_looks: bool,
+    /// The user with whose rights removals are made, where root acts as a ledger's owner: what the
+    /// kernel would refuse to that user is kept.
+    pub remover: Option<u32>,
     /// Directories with the ledgers of other instances, which may use what would be removed.
     pub beside: Vec<PathBuf>,
 }
@@ -128,6 +131,7 @@ pub(crate) fn decide_by(
     // Of a living server nobody asks who may have its objects.
     let unasked = matches!(life, Life::Live(_)) && !look.has_maps();
     let mut actions = Vec::new();
+    let mut first_barred: Option<String> = None;
     for (object, shown) in &judged {
         // What the object itself shows says more than what its siblings show.
         let reason = shown
@@ -138,8 +142,14 @@ pub(crate) fn decide_by(
             .or_else(|| instance::unseen_user(book, life, object))
             .or_else(|| instance::unproven(object))
             .or_else(|| shown.others.clone())
+            .or_else(|| shown.not_removable_by(policy.remover?))
+            .or_else(|| first_barred.clone().map(Reason::EarlierStays))
             // Last what the caller may waive: then nothing else speaks against it.
             .or_else(|| clean_end(book, object, policy));
+        // As where the kernel refuses: what goes after memory that cannot be removed stays.
+        if matches!(reason, Some(Reason::NotLedgerOwners(..))) && !is_call(object) {
+            first_barred.get_or_insert_with(|| object.identity.to_string());
+        }
         actions.push(match reason {
             Some(Reason::Gone) => Action::Forget((*object).clone()),
             Some(reason) => {

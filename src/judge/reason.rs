@@ -287,6 +287,9 @@ reasons! {
     /// The kernel would not let the caller remove it.
     NotYours(uid: u32) = "not-yours", Doubt:
         "it belongs to user {uid}: run as that user or root";
+    /// The kernel would not let the second user remove it, who owns the ledger.
+    NotLedgerOwners(uid: u32, remover: u32) = "not-yours", Doubt:
+        "it belongs to user {uid}, and the ledger to user {remover}, who may not remove it";
 }
 
 fn times(n: u64) -> String {

@@ -18,7 +18,7 @@ pub(super) fn settle(ledger: &mut Ledger, policy: &Policy) -> Result<Report> {
     let mut verdicts: Vec<Action> = Vec::new();
     for _ in 0..ROUNDS {
         let unread;
-        (verdicts, unread) = judge::adopted::decide(&ledger.book, &look, &policy.exempt);
+        (verdicts, unread) = judge::adopted::decide(&ledger.book, &look, policy);
         if unread.is_empty() {
             break;
         }

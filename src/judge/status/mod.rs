@@ -340,7 +340,10 @@ fn of_dead(
     scene: &Scene<'_>,
 ) -> Vec<(Identity, Word)> {
     let (book, users) = (&account.book, scene.users());
-    let policy = Policy { only_looks: true, ..Policy::default() };
+    // Root's `sweep` acts as the owner of a ledger; root's own has all rights.
+    let (_, owner) = account.source;
+    let remover = (owner != 0).then_some(owner);
+    let policy = Policy { only_looks: true, remover, ..Policy::default() };
     let mut actions = match book.is_of_adopted() {
         true => adopted::decide_in(book, scene).0,
         false => decide_by(book, users, &account.life, &account.suspects, &policy),

@@ -15,6 +15,7 @@ pub use plan::{Plan, Proposal, Wish, plan};
 
 use super::Reason;
 use super::access::{Access, Who};
+use super::instance::not_removable_by;
 use super::usage::{Context, Users};
 use crate::engine::{self, postgres};
 use crate::ledger::record::How;
@@ -48,6 +49,13 @@ impl<'a> Scene<'a> {
     #[must_use]
     pub fn of(look: &'a Snapshot, exempt: &[i32]) -> Self {
         Self { remover: Some(look.uid), ..Self::of_everybody(look, exempt) }
+    }
+
+    /// Sorts it for a caller that removes with the rights of another user, where one is given.
+    #[must_use]
+    pub(crate) fn acting_for(look: &'a Snapshot, exempt: &[i32], owner: Option<u32>) -> Self {
+        let remover = Some(owner.unwrap_or(look.uid));
+        Self { remover, ..Self::of_everybody(look, exempt) }
     }
 
     /// Checks whether a server's list or header was read, by which objects belong together: then
@@ -208,9 +216,9 @@ impl<'a> Scene<'a> {
     /// Returns what speaks against taking one object, whatever else is taken.
     fn against(&self, subject: Subject<'_>, how: How, min_age: Option<Duration>) -> Option<Reason> {
         let not_yours = || {
-            let removable = |uid| Access::of(subject).is_removable_by(uid);
-            let owner = subject.owner().0;
-            (!self.remover.is_none_or(removable)).then_some(Reason::NotYours(owner))
+            let why = not_removable_by(subject, self.remover?)?;
+            let is_caller = self.remover == Some(self.look.uid);
+            Some(if is_caller { Reason::NotYours(subject.owner().0) } else { why })
         };
         let listed = || {
             let list = self.lists.naming(subject).filter(|list| list.living);

@@ -1,7 +1,7 @@
 //! Ledgers of adopted objects: what may follow what, what stays of a long one, and what a sweep
 //! decides.
 
-use shmwarden::judge::{Action, CallState, adopted};
+use shmwarden::judge::{Action, CallState, Policy, adopted};
 use shmwarden::ledger::Book;
 use shmwarden::ledger::book::{Illegal, Tail};
 use shmwarden::ledger::compact::{LONG_BYTES, rewrite};
@@ -98,7 +98,7 @@ fn a_long_ledger_forgets_what_was_removed_and_what_another_boot_had() {
 
 /// What is decided of each object, in order: its number, and the code of the reason to keep it.
 fn decided(book: &Book, look: &Snapshot) -> Vec<(u64, &'static str)> {
-    let (verdicts, unread) = adopted::decide(book, look, &[]);
+    let (verdicts, unread) = adopted::decide(book, look, &Policy::default());
     assert_eq!(unread, [0_i32; 0]);
     let codes = verdicts.iter().map(|verdict| match verdict {
         Action::Remove(removal) => (removal.object(), ""),
@@ -129,7 +129,8 @@ fn the_proof_is_the_same_at_the_removal() {
     assert_eq!(decided(&by_name, &look), [(1, "")]);
     look.change(|look| look.unread_lists.push(posix(&posix_of(CONTROL_HANDLE))));
     assert_eq!(decided(&by_name, &look), [(1, "list-unread")]);
-    let (verdicts, _) = adopted::decide(&by_filter, &look, &[60]);
+    let policy = Policy { exempt: vec![60], ..Policy::default() };
+    let (verdicts, _) = adopted::decide(&by_filter, &look, &policy);
     let [Action::Keep(kept)] = verdicts.as_slice() else { panic!("{verdicts:?}") };
     assert_eq!(kept.reason.code(), "list-unread");
 }
@@ -160,7 +161,7 @@ fn server() -> Story {
 
 #[test]
 fn dynamic_shared_memory_goes_first_and_the_main_segment_last_as_one_group() {
-    let (verdicts, _) = adopted::decide(&server().book, &crashed(), &[]);
+    let (verdicts, _) = adopted::decide(&server().book, &crashed(), &Policy::default());
     let removals = verdicts.iter().map(|verdict| match verdict {
         Action::Remove(removal) => (removal.object(), removal.group(), removal.alone()),
         other => panic!("{other:?}"),

@@ -9,10 +9,12 @@ use shmwarden::sys::IpcPerm;
 use shmwarden::sys::shm::Row;
 
 use super::make::{
-    Change, DATA, OTHER_UID, SERVER, bytes, claim, control_list, generic, header, here, in_pids,
-    look, main_header, posix, process, row, segment, shm,
+    Change, DATA, OTHER_UID, SERVER, UID, bytes, claim, control_list, generic, header, here,
+    in_pids, look, main_header, posix, process, row, segment, shm,
 };
-use super::story::{Crashed, Story, crashed, crashed_as, removed, settle, would_remove};
+use super::story::{
+    Crashed, Story, crashed, crashed_as, reason_among, removed, settle, would_remove,
+};
 
 fn with_cleaning() -> Policy {
     Policy { include_clean: true, ..Policy::default() }
@@ -71,6 +73,31 @@ fn a_removal_carries_its_evidence_and_what_is_to_be_looked_at_again() {
     elsewhere.change(|look| look.place = in_pids("id:99"));
     let (_, verdicts) = settle(&crashed.story.book, &elsewhere, &Policy::default());
     assert!(matches!(&verdicts[0], Action::Remove(removal) if !removal.same_pids()));
+}
+
+/// The kernel lets only owner and creator remove it: root, who acts as the ledger's owner, does not
+/// try, and what goes after it stays as where a removal fails.
+#[test]
+fn what_the_ledgers_owner_may_not_remove_is_kept_with_all_that_goes_after_it() {
+    let Crashed { story, look, .. } = crashed();
+    let as_user = |uid| {
+        let policy = Policy { remover: Some(uid), ..Policy::default() };
+        let (_, verdicts) = settle(&story.book, &look, &policy);
+        [3, 2, 1].map(|object| reason_among(&verdicts, object))
+    };
+    assert_eq!(as_user(UID), [None, None, None]);
+    assert_eq!(as_user(0), [None, None, None]);
+    let kept = as_user(OTHER_UID).map(Option::unwrap);
+    assert!(kept.iter().all(|why| *why == Reason::NotLedgerOwners(UID, OTHER_UID)), "{kept:?}");
+    // One of them alone: its segment is its creator's, whoever owns it now.
+    let mut look = look.clone();
+    look.change(|look| {
+        let perm = &mut look.segments.rows_mut()[0].perm;
+        (perm.uid, perm.creator_uid) = (OTHER_UID, UID);
+    });
+    let policy = Policy { remover: Some(UID), ..Policy::default() };
+    let (_, verdicts) = settle(&story.book, &look, &policy);
+    assert_eq!(reason_among(&verdicts, 1), None);
 }
 
 #[test]

@@ -53,6 +53,7 @@ complete!(
     UnknownLayout(_), ListedStays(_), GroupStays(..), EarlierStays(_), NotAdopted(_), PidReused,
     Unlisted, Foreign, Unwitnessed, Appeared, PerhapsListed, Recorded(_), Listed(_),
     ListedByDead(..), ListUnread(_), Young(_), MainStays(_), MayLead(..), NotYours(_),
+    NotLedgerOwners(..),
 );
 
 /// Returns a process that holds something, and whose command line is hostile.
@@ -305,5 +306,6 @@ fn of_adopt() -> Vec<Reason> {
         Reason::MainStays(main_segment()),
         Reason::MayLead(main_segment(), Box::new(Reason::Attached(1))),
         Reason::NotYours(make::OTHER_UID),
+        Reason::NotLedgerOwners(0, make::OTHER_UID),
     ]
 }

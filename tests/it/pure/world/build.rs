@@ -65,6 +65,7 @@ pub fn policy(world: &World) -> Policy {
         descendants: world.descendants.iter().copied().map(named).collect(),
         starting: world.starting,
         exempt: vec![world.pid],
+        remover: None,
         beside: Vec::new(),
     }
 }

@@ -182,7 +182,7 @@ fn sweep_adopted(world: &World, at: usize, book: Book) -> Swept {
     let mut actions = Vec::new();
     for _ in 0..ROUNDS {
         let unread;
-        (actions, unread) = judge::adopted::decide(&book, &look, &[world.pid]);
+        (actions, unread) = judge::adopted::decide(&book, &look, &build::policy(world));
         if unread.is_empty() {
             break;
         }
