@@ -17,8 +17,8 @@ use crate::exit::{self, Ending};
 use crate::finding::{Finding, Level};
 use crate::render;
 use crate::render::text::escaped;
-use crate::units::Way;
 use crate::units::ask::{NoAnswer, systemctl};
+use crate::units::{Way, judge};
 
 /// What was done, or would be.
 #[derive(Debug)]
@@ -54,15 +54,23 @@ pub(super) fn install(
     carry_out(&changes, is_dry)?;
     let mut left = Vec::new();
     if !is_dry {
-        reload_if_needed(&drop_in.unit)?;
         left = running::of(&drop_in.unit)?;
         left.retain(|one| !one.is_covered);
     }
     let done = Done { unit: &drop_in.unit, way, is_dry, changes, findings, left };
     print(&done, common)?;
+    if is_dry { Ok(Ending::Status(0)) } else { as_loaded(drop_in) }
+}
+
+/// Looks once more at the unit, as systemd has it now: files that were edited before and not read
+/// by systemd count from here on.
+fn as_loaded(drop_in: &DropIn) -> Result<Ending, NoAnswer> {
+    let properties = running::properties(&drop_in.unit)?;
+    let bad = judge(&properties, drop_in.way).into_iter().filter(|one| one.level == Level::Bad);
+    let bad: Vec<Finding> = bad.collect();
+    log_findings(&bad);
     // Of a cluster the unit has the hooks alone.
-    let is_seen = drop_in.cluster.is_none() && !is_dry;
-    if is_seen && running::way(&drop_in.unit)? != Some(drop_in.way) {
+    if drop_in.cluster.is_none() && properties.way() != Some(drop_in.way) {
         let text = format!(
             "another drop-in of {} sets ExecStart= again behind this one, and this one counts for \
              nothing: see systemctl cat {0}",
@@ -70,7 +78,7 @@ pub(super) fn install(
         );
         return Err(NoAnswer { status: exit::ACT, text });
     }
-    Ok(Ending::Status(0))
+    Ok(Ending::Status(if bad.is_empty() { 0 } else { exit::ACT }))
 }
 
 /// `--remove`.
@@ -128,8 +136,12 @@ fn carry_out(changes: &Changes, is_dry: bool) -> Result<(), NoAnswer> {
     }
 }
 
-/// Has systemd read a unit anew whose files have changed without that.
-fn reload_if_needed(unit: &str) -> Result<(), NoAnswer> {
+/// Has systemd read a unit anew whose files have changed without that, so that it is judged as it
+/// will be; for root, who has it done anyway.
+pub(super) fn reload_if_needed(unit: &str) -> Result<(), NoAnswer> {
+    if user::effective() != 0 {
+        return Ok(());
+    }
     let words = ["show", "--no-pager", "--property=NeedDaemonReload", "--", &names::asked(unit)];
     if systemctl(&words)?.contains("=yes") {
         systemctl(&["daemon-reload"])?;

@@ -50,6 +50,9 @@ fn answer(args: &SystemdArgs, common: &Common) -> Result<Ending, NoAnswer> {
     if args.remove {
         return apply::remove(&unit, args, common);
     }
+    if args.install && !args.dry_run {
+        apply::reload_if_needed(&unit)?;
+    }
     let (drop_in, findings) = fitted(unit, args)?;
     match args.install {
         true => apply::install(&drop_in, &findings, args, common),

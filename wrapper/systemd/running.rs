@@ -22,10 +22,10 @@ pub(super) struct Running {
     pub(super) record: Option<String>,
 }
 
-/// The integration that systemd has loaded for a unit.
-pub(super) fn way(unit: &str) -> Result<Option<Way>, NoAnswer> {
+/// A unit as systemd has it now.
+pub(super) fn properties(unit: &str) -> Result<UnitProperties, NoAnswer> {
     let shown = systemctl(&["show", "--no-pager", "--", &names::asked(unit)])?;
-    Ok(UnitProperties::parse(&shown).way())
+    Ok(UnitProperties::parse(&shown))
 }
 
 /// The units that run.
