@@ -307,6 +307,20 @@ impl Reason {
         self.class() == Class::Used
     }
 
+    /// Checks that somebody is known to use the object, not only that somebody may.
+    #[must_use]
+    pub fn is_certain_use(&self) -> bool {
+        let is_perhaps = matches!(
+            self,
+            Self::PerhapsMapped(_)
+                | Self::Unasked
+                | Self::PerhapsWaited(_)
+                | Self::PerhapsBlocked(_)
+        );
+        // What another object of its instance is kept for is that one's own reason.
+        self.is_held() && !is_perhaps && !matches!(self, Self::InstanceHeld(_))
+    }
+
     /// Checks whether it speaks against a filter only: who names the object may know better.
     #[must_use]
     pub(crate) fn is_waived_by_name(&self) -> bool {

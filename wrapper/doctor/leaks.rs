@@ -1,5 +1,7 @@
 //! The leaks, by whom, and what frees them. Pure.
 
+use std::collections::BTreeSet;
+
 use shmwarden::judge::status::leaks::Leak;
 use shmwarden::judge::status::{Judged, Status};
 
@@ -49,21 +51,37 @@ pub(crate) fn judge(
             fix,
         ));
     }
-    let held = judged.iter().filter(|one| one.verdict == Status::Held).count();
-    if held > 0 {
-        findings.push(Finding::warn(
-            "leak-held",
-            format!(
-                "{} of dead servers are kept: a process that outlived its server holds one of them",
-                count(held as u64)
-            ),
-            "shmwarden who ID names it; shmwarden sweep --wait 1m removes them when it has ended",
-        ));
-    }
+    findings.extend(kept(judged));
     if findings.is_empty() {
         findings.push(Finding::ok("leaks", "nothing is leaked as far as can be seen"));
     }
     findings
+}
+
+/// Findings on what dead servers left and nobody removes yet: of a server of which something is in
+/// use, and of one of which that is only not ruled out.
+fn kept(judged: &[Judged<'_>]) -> impl Iterator<Item = Finding> {
+    let held: Vec<&Judged<'_>> = judged.iter().filter(|one| one.verdict == Status::Held).collect();
+    let used: BTreeSet<Option<usize>> =
+        held.iter().filter(|one| one.why.is_certain_use()).map(|one| one.account).collect();
+    let in_use = held.iter().filter(|one| used.contains(&one.account)).count();
+    let finding = |id, objects: usize, why, fix| {
+        let text = format!("{} of dead servers are kept: {why}", count(objects as u64));
+        (objects > 0).then(|| Finding::warn(id, text, fix))
+    };
+    let in_use_now = finding(
+        "leak-held",
+        in_use,
+        "a process that outlived its server holds one of them",
+        "shmwarden who ID names it; shmwarden sweep --wait 1m removes them when it has ended",
+    );
+    let in_doubt = finding(
+        "leak-kept",
+        held.len() - in_use,
+        "nobody is seen to use them, and that nobody does could not be seen either",
+        "shmwarden list -v says of each why; as root on the host, outside containers, more is seen",
+    );
+    in_use_now.into_iter().chain(in_doubt)
 }
 
 fn count(objects: u64) -> String {

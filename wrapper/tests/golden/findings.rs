@@ -3,12 +3,14 @@
 
 use std::path::PathBuf;
 
+use shmwarden::judge::Reason;
+use shmwarden::judge::status::{Judged, Status, Subject};
 use shmwarden::object::FileRef;
 
 use super::make;
 use crate::doctor::ledgers::{self, Condition, DataDirectory, Found};
 use crate::doctor::logind::{self, Interest, Keeper, Setting};
-use crate::doctor::{beside, kernel, limits, settings};
+use crate::doctor::{beside, kernel, leaks, limits, settings};
 use crate::finding::Finding;
 use crate::host::features::Features;
 use crate::host::kernel::{Limits, ShmFileSystem};
@@ -20,6 +22,7 @@ pub(super) fn all() -> Vec<Finding> {
     let mut all = of_kernels();
     all.extend(of_settings());
     all.extend(of_limits());
+    all.extend(of_leaks());
     all.extend(of_logind());
     all.extend(of_ledgers());
     all.extend(of_units());
@@ -79,6 +82,31 @@ fn of_limits() -> Vec<Finding> {
     let mut found = limits::judge(&full, &[], 4096, None, &|uid| format!("user {uid}"));
     found.extend(limits::judge(&[], &[], 4096, None, &|uid| format!("user {uid}")));
     found
+}
+
+/// Two instances of which something is kept: of the first somebody uses an object, of the second
+/// that is only not ruled out.
+fn of_leaks() -> Vec<Finding> {
+    let rows: Vec<_> = (1..=4).map(|id| make::row(&make::segment(id))).collect();
+    let whys = [
+        (0, Reason::Attached(2)),
+        (0, Reason::InstanceHeld("segment 1".to_owned())),
+        (1, Reason::Unasked),
+        (1, Reason::UseUnseen),
+    ];
+    let judged: Vec<Judged<'_>> = rows
+        .iter()
+        .zip(whys)
+        .map(|(row, (account, why))| Judged {
+            subject: Subject::Shm(row),
+            verdict: Status::Held,
+            why,
+            account: Some(account),
+            object: None,
+            unlooked: None,
+        })
+        .collect();
+    leaks::judge(&judged, &[], &|uid| format!("user {uid}"), &|bytes| format!("{bytes} B"))
 }
 
 fn of_logind() -> Vec<Finding> {
