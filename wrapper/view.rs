@@ -24,6 +24,7 @@ use crate::cli::LedgerArgs;
 use crate::exit;
 use crate::ledgers::robbery::{self, Lost};
 use crate::ledgers::{self, Found, Looked, Reach};
+use crate::servers::Exposed;
 
 /// Rounds in which users are found who had no object before, and have ledgers.
 const ROUNDS: usize = 3;
@@ -71,6 +72,8 @@ pub(crate) struct View {
     /// Objects that living servers lost, each with the index of its account, where they were looked
     /// for.
     pub(crate) robbed: Vec<(usize, Lost)>,
+    /// Servers that are not covered, where they were looked for.
+    pub(crate) exposed: Vec<Exposed>,
 }
 
 /// The ledger of an account.
@@ -154,6 +157,7 @@ impl View {
             looked: std::mem::take(&mut books.looked).into_iter().chain(found.looked).collect(),
             ledgers: std::mem::take(&mut books.all),
             robbed: Vec::new(),
+            exposed: Vec::new(),
         };
         if scope.brief && !wanted.owners && view.wants_owners() {
             let (look, accounts) = books.bear_on(view.look.with_owners(), scope, wanted)?;

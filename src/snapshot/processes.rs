@@ -58,6 +58,23 @@ impl Process {
         self.cwd = read::cwd(self.process.pid).unwrap_or(Seen::Denied);
     }
 
+    /// Reads what it executes, whose it is, where it works and in which control group, as a look
+    /// that was not brief has it.
+    pub(super) fn add_program(&mut self) {
+        let pid = self.process.pid;
+        self.add_owner();
+        if self.ended {
+            return;
+        }
+        self.executable = read::exe_path(pid).unwrap_or(Seen::Denied);
+        let is_server = matches!(&self.executable, Seen::Here(path)
+            if engine::recognise(path).is_known());
+        if is_server || matches!(self.executable, Seen::Denied) {
+            self.add_directory();
+        }
+        self.control_group = Some(read::cgroup(pid).map(Bytes));
+    }
+
     /// Returns a process of which nothing but the pid could be read.
     #[must_use]
     pub fn unread(pid: i32) -> Self {

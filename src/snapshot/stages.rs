@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::{DataDirectory, Process, Scope, Seen, Snapshot, Tables, callers, data_dir, opened};
 use super::{processes, uses};
+use crate::engine;
 use crate::error::Result;
 use crate::object::{Bytes, Identity, ProcessRef, ShmFile};
 
@@ -72,6 +73,29 @@ impl Snapshot {
         let mut look = self.into_tables();
         let rows = look.processes.rows_mut().iter_mut();
         rows.filter(|row| is_due(row)).for_each(Process::add_directory);
+        Self::of(look)
+    }
+
+    /// Reads what those processes execute, and where they work, that are called like a known server
+    /// or like this program, where a brief look left that out.
+    #[must_use]
+    pub fn with_servers(self) -> Self {
+        let programs = engine::ENGINES.iter().flat_map(|engine| engine.programs);
+        // The kernel keeps 15 bytes of a name.
+        let names: Vec<&[u8]> = programs
+            .map(|name| name.as_bytes().get(..15).unwrap_or(name.as_bytes()))
+            .chain([&b"shmwarden"[..]])
+            .collect();
+        let is_due = |process: &Process| {
+            let is_brief = process.executable == Seen::Gone && process.control_group.is_none();
+            is_brief && !process.ended && names.contains(&process.comm.0.as_slice())
+        };
+        if !self.processes.seen().any(is_due) {
+            return self;
+        }
+        let mut look = self.into_tables();
+        let rows = look.processes.rows_mut().iter_mut();
+        rows.filter(|row| is_due(row)).for_each(Process::add_program);
         Self::of(look)
     }
 

@@ -42,6 +42,12 @@ fn covered(user: User, word: &str) -> (Value, Answer) {
     (servers[0].clone(), answer)
 }
 
+fn level_of<'a>(doctor: &'a Value, id: &str) -> Vec<&'a str> {
+    let findings = doctor["findings"].as_array().unwrap().iter();
+    let its = findings.filter(|finding| finding["id"] == id);
+    its.map(|finding| finding["level"].as_str().unwrap()).collect()
+}
+
 fn says(server: &Value, field: &str, part: &str) {
     let text = server[field].as_str().unwrap_or_default();
     assert!(text.contains(part), "{field}: {server:#}");
@@ -73,6 +79,15 @@ fn a_server_that_nothing_covers_is_told_to_root_and_to_its_user() {
         assert!(numbers.contains("\nshmwarden_servers_uncovered 1\n"), "{numbers}");
         assert!(numbers.contains("\nshmwarden_servers{covered_by=\"none\"} 1\n"), "{numbers}");
         assert!(numbers.contains("\nshmwarden_servers{covered_by=\"run\"} 0\n"), "{numbers}");
+        let doctor = warden::answer(User::Root, &["doctor", "--json"]).json();
+        assert_eq!(level_of(&doctor, "uncovered"), ["warn"], "{doctor:#}");
+        let list = warden::answer(User::Root, &["list", "--json"]).expect_code(0).json();
+        let main = list["objects"].as_array().unwrap().iter().find(|one| one["kind"] == "shm");
+        assert_eq!(main.unwrap()["status"], serde_json::json!(["uncovered"]), "{list:#}");
+        let list = warden::answer(User::Server, &["list"]).expect_code(0).stdout;
+        assert!(list.contains("uncovered: 1 database server; "), "{list}");
+        let numbers = warden::answer(User::Root, &["list", "--format", "prometheus"]).stdout;
+        assert!(numbers.contains("\nshmwarden_servers_uncovered 1\n"), "{numbers}");
         cluster.stop();
         let answer = warden::answer(User::Root, &["status"]).expect_code(0);
         assert_eq!(answer.stdout, "no database server was found\n");
@@ -94,7 +109,22 @@ fn a_launcher_covers_its_server_as_long_as_it_lives() {
             assert!(server["objects"].as_u64() > Some(1), "{server:#}");
             assert!(server["since"].is_string() && server["fix"].is_null(), "{server:#}");
         }
+        let doctor = warden::answer(User::Root, &["doctor", "--json"]).json();
+        assert_eq!(level_of(&doctor, "uncovered"), ["ok"], "{doctor:#}");
+        let list = warden::answer(User::Root, &["list"]).expect_code(0).stdout;
+        assert!(!list.contains("uncovered"), "{list}");
         let launcher = cluster.server().pid();
+        let data = cluster.data().to_str().unwrap();
+        for user in [User::Root, User::Server] {
+            let other = ledger.replace("test.ledger", "other.ledger");
+            let words = ["record", "--data", data, "--ledger", &other];
+            let refused = warden::answer(user, &words).expect_code(75);
+            assert!(
+                refused.stderr.contains(&format!("launcher process {launcher}")),
+                "{refused:?}"
+            );
+            assert!(!std::path::Path::new(&other).exists(), "nothing was written");
+        }
         processes::kill(launcher, Signal::SIGKILL);
         processes::wait_end(launcher, SOON);
         let answer = warden::answer(User::Root, &["status", "--json", "--ledger", ledger]);

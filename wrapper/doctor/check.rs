@@ -28,6 +28,7 @@ use crate::host::{config, features, limit};
 use crate::ledgers::robbery::{self, Lost};
 use crate::render::shown::Shown;
 use crate::render::text;
+use crate::servers as database_servers;
 use crate::units;
 use crate::view::View;
 
@@ -58,6 +59,7 @@ pub(crate) fn all(view: &View, shown: &Shown<'_>) -> Checked {
     let mut findings =
         limits::judge(&table, &judged, kernel_limits.page_bytes, kernel_limits.sem, &names);
     findings.extend(robbed(view, shown));
+    findings.extend(database_servers::findings(&database_servers::find(view)));
     findings.extend(leaks::judge(&judged, &leaks, &names, &text::size));
     findings.extend(settings::judge(&kernel_limits));
     findings.extend(of_logind(view, &judged, shown));

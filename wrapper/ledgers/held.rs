@@ -1,12 +1,19 @@
 //! The ledgers that living processes of this program hold open, wherever they lie.
 
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use shmwarden::judge::status::{Unlooked, Whose};
+use shmwarden::ledger::book::Run;
+use shmwarden::ledger::file::{For, Ledger};
+use shmwarden::ledger::limits::Allowance;
+use shmwarden::object::ProcessRef;
 use shmwarden::proc::Seen;
-use shmwarden::snapshot::owners;
+use shmwarden::snapshot::{owners, place, processes};
+use shmwarden::sys::user;
 
 use super::find::{Place, Source, Told};
+use super::own;
 
 /// Most processes that are looked into.
 const MOST: usize = 1024;
@@ -47,4 +54,33 @@ pub(super) fn places(pids: &[i32]) -> Told {
         told.unlooked.push(Unlooked { place, whose: Whose::Anybody });
     }
     told
+}
+
+/// The launcher that lives and claims a process of this user's, with its ledger. Another user's
+/// ledger has no say.
+pub(crate) fn watched_by(process: ProcessRef, uid: u32) -> Option<(i32, PathBuf)> {
+    let ours = match user::effective() {
+        0 => owners::look(None).ours,
+        me => own::launchers(me),
+    };
+    let here = place::here().ok()?;
+    let mut allowance = Allowance::default();
+    places(&ours).places.into_iter().find_map(|open| {
+        let path = open.spot.path;
+        let mut ledger = Ledger::open(&path, For::Reading).ok()?;
+        if ![0, uid].contains(&ledger.owner().0) {
+            return None;
+        }
+        allowance.take(&ledger).and_then(|()| ledger.read_whole()).ok()?;
+        let book = &ledger.book;
+        let watches = |run: &&Run| {
+            let is_here = book.places.get(run.place).is_some_and(|place| {
+                (&place.boot, &place.pid_namespace) == (&here.boot, &here.pid_namespace)
+            });
+            let claims = run.claims.iter().any(|one| one.process == process && one.ended.is_none());
+            is_here && claims && !run.start.recorded && processes::lives(run.start.launcher)
+        };
+        let run = book.open_runs().find(watches)?;
+        Some((run.start.launcher.pid, path))
+    })
 }

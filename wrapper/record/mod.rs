@@ -23,6 +23,7 @@ use crate::exit::Ending;
 use crate::ledgers::{self, Named};
 use crate::render;
 use crate::render::shown::Shown;
+use crate::render::text::safe;
 use crate::view::{View, Wanted};
 use args::RecordArgs;
 use refusal::Refusal;
@@ -59,6 +60,12 @@ fn record(args: &RecordArgs) -> Result<Recorded, Refusal> {
     init::look(&target)?;
     let path = path(args, &target)?;
     let is_default = args.ledger.is_none() && ledgers::from_environment().is_none();
+    // Its launcher's own ledger is locked, which the opening tells.
+    let watched = ledgers::watched_by(target.process, target.owner.0);
+    if let Some((launcher, other)) = watched.filter(|(_, other)| *other != path) {
+        let ledger = safe(&other.to_string_lossy());
+        return Err(Refusal::Watched { pid: target.process.pid, launcher, ledger });
+    }
     let mut ledger = book::open(&path, &target, is_default)?;
     let scope = Scope { files: true, processes: true, ..Scope::default() };
     let look = sweep::look_for_hidden(&ledger, snapshot::take(scope)?);

@@ -108,6 +108,9 @@ refusals! {
     LedgerInUse { ledger: String, who: String } => exit::LIVE,
         "the ledger {ledger} is in use: {who}; a server that is watched over needs no record, \
          another one needs another ledger";
+    Watched { pid: i32, launcher: i32, ledger: String } => exit::LIVE,
+        "launcher process {launcher} watches over process {pid}, with the ledger {ledger}: it \
+         needs no record";
     OtherServer { ledger: String, pids: String } => exit::LIVE,
         "the ledger {ledger} is another server's, which lives (process {pids}); name another one \
          with --ledger or --name";
@@ -176,6 +179,7 @@ pub(crate) fn samples() -> Vec<Refusal> {
         InDataDirectory { ledger: ledger() },
         ForeignLedger { ledger: ledger(), owner: 0, uid },
         LedgerInUse { ledger: ledger(), who: "process 4712 has locked it".to_owned() },
+        Watched { pid, launcher: 4712, ledger: ledger() },
         OtherServer { ledger: ledger(), pids: "4712, 4713".to_owned() },
         OtherPlace { pid, ledger: ledger() },
         EndedMeanwhile { pid },

@@ -114,12 +114,16 @@ impl<'a> Shown<'a> {
         self.view.source(account).map(|source| source.instance.as_str())
     }
 
-    /// Returns the words on the state of an object, and of its server where that was robbed.
+    /// Returns the words on the state of an object, and of its server where that was robbed, or is
+    /// not covered.
     pub(crate) fn status(&self, one: &Judged<'_>) -> Vec<&'static str> {
         let mut words = status(one.subject);
         let of_account = |(account, _): &(usize, Lost)| Some(*account) == one.account;
         if one.verdict == Status::Live && self.view.robbed.iter().any(of_account) {
             words.push("robbed");
+        }
+        if self.view.exposed.iter().any(|server| server.has(one)) {
+            words.push("uncovered");
         }
         words
     }

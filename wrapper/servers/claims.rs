@@ -4,14 +4,15 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use shmwarden::Error;
-use shmwarden::judge::status::Whose;
+use shmwarden::judge::status::{Account, Whose};
 use shmwarden::ledger::book::Run;
 use shmwarden::ledger::record::Claim;
 use shmwarden::object::ProcessRef;
 use shmwarden::snapshot::processes;
 
 use super::facts::Facts;
-use crate::view::{Read, View};
+use crate::ledgers;
+use crate::view::View;
 
 /// What the ledgers say of a server.
 #[derive(Debug, Clone, Default)]
@@ -41,18 +42,17 @@ pub(super) struct Claimed {
 
 /// Every process that a ledger claims, as long as it lives.
 pub(super) fn servers(view: &View) -> impl Iterator<Item = ProcessRef> {
-    let open = view
-        .ledgers
-        .iter()
-        .flat_map(move |read| read.book.open_runs().filter(move |run| is_of_here(view, read, run)));
+    let open = view.accounts.iter().flat_map(move |account| {
+        account.book.open_runs().filter(move |run| is_of_here(view, account, run))
+    });
     let claims = open.filter_map(|run| run.server()).filter(|claim| claim.ended.is_none());
     claims.map(|claim| claim.process)
 }
 
 /// Checks that the pids of a run are those of this place.
-fn is_of_here(view: &View, read: &Read, run: &Run) -> bool {
+fn is_of_here(view: &View, account: &Account, run: &Run) -> bool {
     let here = &view.look.place;
-    let place = read.book.places.get(run.place);
+    let place = account.book.places.get(run.place);
     place.is_some_and(|place| {
         (&place.boot, &place.pid_namespace) == (&here.boot, &here.pid_namespace)
     })
@@ -61,22 +61,22 @@ fn is_of_here(view: &View, read: &Read, run: &Run) -> bool {
 /// What the ledgers of a view say of a server.
 pub(super) fn of(view: &View, facts: &Facts) -> Claims {
     // Of whom a ledger is, he could have written anything about others into it.
-    let trusted = view.ledgers.iter().filter(|read| [0, facts.uid].contains(&read.uid));
+    let trusted = view.accounts.iter().filter(|one| [0, facts.uid].contains(&one.source.1));
     let mut claims = Claims { unlooked: unlooked(view, facts.uid), ..Claims::default() };
-    for read in trusted {
-        for run in read.book.open_runs().filter(|run| is_of_here(view, read, run)) {
+    for account in trusted {
+        for run in account.book.open_runs().filter(|run| is_of_here(view, account, run)) {
             let its = |claim: &&Claim| claim.process == facts.process && claim.ended.is_none();
             if let Some(claim) = run.claims.iter().find(its) {
-                let found = claimed(read, run, claim.process.pid);
+                let found = claimed(account, run, claim.process.pid);
                 let is_better = |known: &Claimed| found.launcher_lives && !known.launcher_lives;
                 if claims.claim.as_ref().is_none_or(is_better) {
                     claims.claim = Some(found);
                 }
             }
         }
-        let last = read.book.last_run().and_then(|run| Some((run, run.server()?)));
+        let last = account.book.last_run().and_then(|run| Some((run, run.server()?)));
         if let Some((run, claim)) = last.filter(|(_, claim)| is_of_its_data(claim, facts)) {
-            let found = claimed(read, run, claim.process.pid);
+            let found = claimed(account, run, claim.process.pid);
             if claims.earlier.as_ref().is_none_or(|known| found.since > known.since) {
                 claims.earlier = Some(found);
             }
@@ -91,10 +91,10 @@ fn is_of_its_data(claim: &Claim, facts: &Facts) -> bool {
         && claim.data.as_ref().map(|data| data.file) == facts.file
 }
 
-fn claimed(read: &Read, run: &Run, pid: i32) -> Claimed {
+fn claimed(account: &Account, run: &Run, pid: i32) -> Claimed {
     Claimed {
-        ledger: read.source.path.clone(),
-        instance: read.source.instance.clone(),
+        ledger: account.source.0.clone(),
+        instance: ledgers::instance(&account.source.0),
         pid,
         since: run.at,
         is_recorded: run.start.recorded,

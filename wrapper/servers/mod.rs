@@ -10,12 +10,13 @@ mod facts;
 mod sweepers;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use shmwarden::engine::Engine;
 use shmwarden::judge::status::{Judged, Status, Subject};
 
+use crate::finding::Finding;
 use crate::view::View;
 use cover::Verdict;
 use facts::Facts;
@@ -126,7 +127,7 @@ pub(crate) fn uncovered(servers: &[Server]) -> usize {
     servers.iter().filter(|server| server.covered == Covered::None).count()
 }
 
-/// The servers of a view that has looked for servers and has every ledger, by their pids.
+/// The servers of a view that has looked for servers, by their pids.
 pub(crate) fn find(view: &View) -> Vec<Server> {
     let facts = facts::gather(view);
     if facts.is_empty() {
@@ -154,9 +155,7 @@ fn server(
     claim: Option<claims::Claimed>,
     verdict: Verdict,
 ) -> Server {
-    let account = claim.as_ref().and_then(|claim| {
-        view.accounts.iter().position(|account| account.source.0 == claim.ledger)
-    });
+    let account = account_of(view, claim.as_ref().map(|claim| claim.ledger.as_path()));
     let objects = facts.ipc.is_ours().then(|| match account {
         Some(account) => sum(judged
             .iter()
@@ -188,9 +187,14 @@ fn server(
 
 /// The segments that a process and its children have made.
 fn made_by(view: &View, pid: i32) -> impl Iterator<Item = Subject<'_>> {
-    let children = view.look.processes.seen().filter(move |process| process.parent == pid);
-    let makers: BTreeSet<i32> = children.map(|child| child.process.pid).chain([pid]).collect();
+    let makers = makers(view, pid);
     view.look.segments.seen().filter(move |row| makers.contains(&row.creator_pid)).map(Subject::Shm)
+}
+
+/// A process and its children.
+fn makers(view: &View, pid: i32) -> BTreeSet<i32> {
+    let children = view.look.processes.seen().filter(|process| process.parent == pid);
+    children.map(|child| child.process.pid).chain([pid]).collect()
 }
 
 /// Their number and size.
@@ -198,6 +202,62 @@ fn sum<'a>(subjects: impl Iterator<Item = Subject<'a>>) -> (u64, u64) {
     subjects.fold((0, 0), |(count, bytes), subject| {
         (count + 1, u64::saturating_add(bytes, subject.bytes().unwrap_or(0)))
     })
+}
+
+/// A server that is not covered, by what its objects are known.
+#[derive(Debug, Clone)]
+pub(crate) struct Exposed {
+    /// The account that its ledger is.
+    account: Option<usize>,
+    /// It and its children.
+    makers: BTreeSet<i32>,
+}
+
+impl Exposed {
+    /// Checks that an object is this server's.
+    pub(crate) fn has(&self, one: &Judged<'_>) -> bool {
+        match (one.subject, one.account) {
+            (_, Some(account)) => self.account == Some(account) && one.verdict == Status::Live,
+            (Subject::Shm(row), None) => self.makers.contains(&row.creator_pid),
+            (Subject::Sem(_) | Subject::Msg(_) | Subject::Posix(_), None) => false,
+        }
+    }
+}
+
+/// Returns those of these servers that are not covered, by what their objects are known.
+pub(crate) fn exposed(view: &View, servers: &[Server]) -> Vec<Exposed> {
+    let uncovered = servers.iter().filter(|server| server.covered == Covered::None);
+    let exposed = uncovered.map(|server| Exposed {
+        account: account_of(view, server.ledger.as_deref()),
+        makers: makers(view, server.pid),
+    });
+    exposed.collect()
+}
+
+fn account_of(view: &View, ledger: Option<&Path>) -> Option<usize> {
+    let ledger = ledger?;
+    view.accounts.iter().position(|account| account.source.0 == ledger)
+}
+
+/// Findings on servers that are not covered.
+pub(crate) fn findings(servers: &[Server]) -> Vec<Finding> {
+    let uncovered = servers.iter().filter(|server| server.covered == Covered::None);
+    let finding = |server: &Server| {
+        let place = server.data.as_ref().map(|data| format!(" in {}", data.to_string_lossy()));
+        let text = format!(
+            "the {} server process {}{} is not covered: {}; what a crash of it leaves stays",
+            server.engine,
+            server.pid,
+            place.unwrap_or_default(),
+            server.why
+        );
+        Finding::warn("uncovered", text, server.fix.clone().unwrap_or_default())
+    };
+    let found: Vec<Finding> = uncovered.map(finding).collect();
+    match found.is_empty() {
+        true => vec![Finding::ok("uncovered", "no server was found that is not covered")],
+        false => found,
+    }
 }
 
 /// How many servers each word stands for, those that it stands for none of included.

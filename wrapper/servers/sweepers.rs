@@ -35,8 +35,9 @@ pub(super) fn ask() -> Sweepers {
     if !config::systemd_runs() {
         return Sweepers::default();
     }
+    // Without --all it shows none that does not run, as the service of a timer mostly does not.
     let answers = [(OF_SERVICES, "*.service"), (OF_TIMERS, "*.timer")]
-        .map(|(properties, units)| systemctl(&["show", "--no-pager", properties, units]));
+        .map(|(properties, units)| systemctl(&["show", "--all", "--no-pager", properties, units]));
     let mut sweepers = Sweepers { has_systemd: true, ..Sweepers::default() };
     for (at, answer) in answers.into_iter().enumerate() {
         match answer {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use shmwarden::judge::status::{Judged, Kind};
+use shmwarden::snapshot::Snapshot;
 
 use super::columns::{self, COLUMNS, Column, Needs};
 use super::list_output::{self, Looks};
@@ -18,6 +19,7 @@ use crate::render;
 use crate::render::output_file;
 use crate::render::screen::Screen;
 use crate::render::shown::Shown;
+use crate::servers;
 use crate::show::args::{Format, ListArgs};
 use crate::view::{View, Wanted};
 
@@ -93,6 +95,9 @@ fn once(filter: &Filter<'_>, common: &Common) -> Result<Option<u8>, u8> {
         view = view.with_uses(&kinds, &[]);
     }
     view.look_for_robbery();
+    view = view.later(Snapshot::with_servers);
+    let servers = servers::find(&view);
+    view.exposed = servers::exposed(&view, &servers);
     let shown = Shown::of(&view, holders);
     let mut objects = view.judge();
     let limits = all.then(|| limit::table(&kernel::look(), &view.look, &objects));
@@ -107,7 +112,9 @@ fn once(filter: &Filter<'_>, common: &Common) -> Result<Option<u8>, u8> {
             let document = list_output::document(&objects, &shown);
             render::json_text(&document, args.watch.is_some())
         }
-        Format::Prometheus => prometheus::text(&objects, &shown, &limits.unwrap_or_default()),
+        Format::Prometheus => {
+            prometheus::text(&objects, &shown, &limits.unwrap_or_default(), &servers)
+        }
         Format::Table => {
             let looks = Looks {
                 columns,

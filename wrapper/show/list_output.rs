@@ -121,6 +121,9 @@ fn table(objects: &[Judged<'_>], shown: &Shown<'_>, looks: &Looks) -> Table {
     table
 }
 
+/// What is to be done about servers that are not covered.
+const UNCOVERED: &str = "what a crash leaves of it stays: `shmwarden status` says what to do";
+
 /// Totals, and what to do next.
 fn closing(objects: &[Judged<'_>], shown: &Shown<'_>, looks: &Looks) -> Vec<String> {
     let mut robbed = Vec::new();
@@ -130,6 +133,11 @@ fn closing(objects: &[Judged<'_>], shown: &Shown<'_>, looks: &Looks) -> Vec<Stri
         robbed.extend(
             said.map(|said| format!("robbed: {}; {}", text::escaped(&said), robbery::ADVICE)),
         );
+    }
+    match shown.view.exposed.len() {
+        0 => {}
+        1 => robbed.push(format!("uncovered: 1 database server; {UNCOVERED}")),
+        count => robbed.push(format!("uncovered: {count} database servers; {UNCOVERED}")),
     }
     if objects.is_empty() {
         let none = match (looks.complete, looked_everywhere(shown)) {

@@ -13,8 +13,9 @@ use shmwarden::ledger::book::Standing;
 use shmwarden::ledger::record::{End, Outcome};
 
 use crate::host::limit::Limit;
-use crate::render::metrics::{Labels, Metric, write};
+use crate::render::metrics::{self, Labels, Metric, write};
 use crate::render::shown::Shown;
+use crate::servers::{self, Server};
 
 const OBJECTS: Metric = Metric {
     name: "shmwarden_objects",
@@ -84,9 +85,15 @@ const BUILD: Metric = Metric {
 };
 
 /// Everything, ready to be written.
-pub(crate) fn text(objects: &[Judged<'_>], shown: &Shown<'_>, limits: &[Limit]) -> String {
+pub(crate) fn text(
+    objects: &[Judged<'_>],
+    shown: &Shown<'_>,
+    limits: &[Limit],
+    servers: &[Server],
+) -> String {
     let mut out = String::new();
     of_objects(objects, shown, &mut out);
+    metrics::of_servers(&servers::counts(servers), &mut out);
     of_ledgers(shown, &mut out);
     let named = |value: fn(&Limit) -> Option<u64>| {
         let rows =

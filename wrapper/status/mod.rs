@@ -21,7 +21,6 @@ pub(crate) fn run(args: &StatusArgs, common: &Common) -> Ending {
         files: true,
         owners: true,
         servers: true,
-        ledgers: true,
         ..Wanted::default()
     };
     let mut view = match View::take(&args.ledgers, wanted) {

@@ -73,6 +73,7 @@ pub(super) fn view() -> View {
         troubles: vec![],
         ledgers: vec![],
         robbed: vec![],
+        exposed: vec![],
     }
 }
 
