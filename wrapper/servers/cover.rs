@@ -168,3 +168,101 @@ pub(super) fn quoted(word: &str) -> String {
         false => format!("'{}'", word.replace('\'', "'\\''")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::time::SystemTime;
+
+    use shmwarden::engine::Engine;
+    use shmwarden::object::{FileRef, ProcessRef};
+
+    use super::*;
+
+    fn facts() -> Facts {
+        Facts {
+            process: ProcessRef { pid: 7, start: 1 },
+            engine: Engine::POSTGRES,
+            uid: 105,
+            data: Some(PathBuf::from("/srv/my data")),
+            file: Some(FileRef { dev: 1, ino: 2 }),
+            unit: None,
+            users_unit: None,
+            ipc: Ipc::Ours,
+            has_other_pids: false,
+            launcher: None,
+            is_starting: false,
+            is_young: false,
+            is_ignored: false,
+            unread: None,
+        }
+    }
+
+    fn claimed(launcher_lives: bool, is_recorded: bool) -> Claims {
+        let claim = Claimed {
+            ledger: PathBuf::from("/srv/a.ledger"),
+            instance: "a".to_owned(),
+            pid: 7,
+            since: SystemTime::UNIX_EPOCH,
+            is_recorded,
+            launcher: 6,
+            launcher_lives,
+        };
+        Claims { claim: Some(claim), ..Claims::default() }
+    }
+
+    fn word(facts: &Facts, claims: &Claims) -> &'static str {
+        judge(facts, claims, Sweepers::default).covered.word()
+    }
+
+    #[test]
+    fn a_launcher_above_and_a_guardian_beside_cover_as_long_as_they_live() {
+        let below = Facts { launcher: Some(6), ..facts() };
+        assert_eq!(word(&below, &claimed(true, false)), "run");
+        assert_eq!(word(&facts(), &claimed(true, false)), "in-place");
+        assert_eq!(word(&facts(), &claimed(false, false)), "none");
+        assert_eq!(word(&facts(), &claimed(false, true)), "none");
+        assert_eq!(word(&below, &Claims::default()), "none", "its ledger failed");
+    }
+
+    #[test]
+    fn what_excuses_a_server_that_nothing_covers() {
+        let none = Claims::default();
+        for (excused, wanted) in [
+            (facts(), "none"),
+            (Facts { is_young: true, ..facts() }, "starting"),
+            (Facts { is_starting: true, ..facts() }, "starting"),
+            (Facts { is_ignored: true, is_young: true, ..facts() }, "ignored"),
+            (Facts { ipc: Ipc::Own, is_ignored: true, ..facts() }, "private"),
+            (Facts { ipc: Ipc::Shared, ..facts() }, "none"),
+            (Facts { ipc: Ipc::Unseen, ..facts() }, "unknown"),
+            (Facts { has_other_pids: true, ..facts() }, "unknown"),
+            (Facts { unread: Some("its data directory".to_owned()), ..facts() }, "unknown"),
+        ] {
+            assert_eq!(word(&excused, &none), wanted, "{excused:?}");
+        }
+        let unlooked = Claims { unlooked: Some("/srv".to_owned()), ..none };
+        assert_eq!(word(&facts(), &unlooked), "unknown");
+        // Once a ledger claims it, nothing is to be waited for any more.
+        let young = Facts { is_young: true, is_starting: true, ..facts() };
+        assert_eq!(word(&young, &claimed(false, true)), "none");
+        let inside = Facts { has_other_pids: true, launcher: Some(6), ..facts() };
+        assert_eq!(word(&inside, &Claims::default()), "run", "the container's own");
+    }
+
+    #[test]
+    fn whether_something_sweeps_in_a_users_own_systemd_is_not_known() {
+        let of_user = Facts { users_unit: Some("a.service".to_owned()), ..facts() };
+        assert_eq!(word(&of_user, &claimed(false, true)), "unknown");
+        assert_eq!(word(&of_user, &Claims::default()), "none");
+    }
+
+    #[test]
+    fn a_path_in_a_command_is_one_word_to_a_shell() {
+        let fix = judge(&facts(), &Claims::default(), Sweepers::default).fix;
+        assert_eq!(fix.as_deref(), Some("shmwarden record --data '/srv/my data'"));
+        assert_eq!(quoted("it's"), "'it'\\''s'");
+        assert_eq!((quoted(""), quoted("/a-b.c@d")), ("''".to_owned(), "/a-b.c@d".to_owned()));
+        assert_eq!(quoted("a\\x2db"), "'a\\x2db'");
+    }
+}

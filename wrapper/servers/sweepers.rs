@@ -1,5 +1,5 @@
-//! What sweeps ledgers on this host without a person: hooks of units, and services that a timer
-//! starts. Asks `systemctl show`, once.
+//! What sweeps ledgers on this host without a person: hooks of units, services that a timer starts,
+//! lines of the system's crontabs. Asks `systemctl show`, once.
 
 use std::path::{Path, PathBuf};
 
@@ -9,8 +9,8 @@ use shmwarden::engine::generic;
 use super::cover::quoted;
 use crate::exit;
 use crate::host::config;
-use crate::units::UnitProperties;
 use crate::units::ask::systemctl;
+use crate::units::{Start, UnitProperties};
 
 /// The properties of services that are asked for.
 const OF_SERVICES: &str = "--property=Id,User,StateDirectory,DynamicUser,Environment,Restart,\
@@ -20,11 +20,16 @@ const OF_TIMERS: &str = "--property=Id,Unit,ActiveState";
 /// The values of `Restart=` with which systemd starts a service again after SIGKILL.
 const RESTARTS: [&str; 4] = ["always", "on-failure", "on-abnormal", "on-abort"];
 
+/// Most files below `/etc/cron.d` that are read.
+const MOST_CRONTABS: usize = 64;
+
 /// What sweeps on this host.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sweepers {
     services: Vec<UnitProperties>,
     timers: Vec<UnitProperties>,
+    /// The lines of crontabs, each with its file.
+    cron: Vec<(PathBuf, String)>,
     /// Set where systemd runs and did not answer.
     is_unasked: bool,
     has_systemd: bool,
@@ -32,13 +37,14 @@ pub(super) struct Sweepers {
 
 /// Asks systemd; without it there are none.
 pub(super) fn ask() -> Sweepers {
+    let cron = crontabs();
     if !config::systemd_runs() {
-        return Sweepers::default();
+        return Sweepers { cron, ..Sweepers::default() };
     }
     // Without --all it shows none that does not run, as the service of a timer mostly does not.
     let answers = [(OF_SERVICES, "*.service"), (OF_TIMERS, "*.timer")]
         .map(|(properties, units)| systemctl(&["show", "--all", "--no-pager", properties, units]));
-    let mut sweepers = Sweepers { has_systemd: true, ..Sweepers::default() };
+    let mut sweepers = Sweepers { has_systemd: true, cron, ..Sweepers::default() };
     for (at, answer) in answers.into_iter().enumerate() {
         match answer {
             Ok(text) => {
@@ -46,7 +52,9 @@ pub(super) fn ask() -> Sweepers {
                 *(if at == 0 { &mut sweepers.services } else { &mut sweepers.timers }) = units;
             }
             // There is no systemd after all.
-            Err(error) if error.status == exit::UNSUPPORTED => return Sweepers::default(),
+            Err(error) if error.status == exit::UNSUPPORTED => {
+                return Sweepers { cron: sweepers.cron, ..Sweepers::default() };
+            }
             Err(_) => sweepers.is_unasked = true,
         }
     }
@@ -76,7 +84,12 @@ impl Sweepers {
             let started = self.service(timer.get("Unit"));
             started.is_some_and(|started| sweeps(started, "ExecStart", ledger, data))
         });
-        sweeping.next().map(|timer| timer.get("Id").to_owned())
+        let by_cron = || {
+            let mut lines = self.cron.iter();
+            let found = lines.find(|(_, line)| line_sweeps(line, ledger, data));
+            found.map(|(file, _)| format!("a line of {}", file.display()))
+        };
+        sweeping.next().map(|timer| timer.get("Id").to_owned()).or_else(by_cron)
     }
 
     fn service(&self, id: &str) -> Option<&UnitProperties> {
@@ -105,6 +118,37 @@ impl Sweepers {
             false => format!("echo '* * * * * root shmwarden sweep -q {ledger}' >>/etc/crontab"),
         }
     }
+}
+
+/// The lines of the system's crontabs that name this program.
+fn crontabs() -> Vec<(PathBuf, String)> {
+    let entries = std::fs::read_dir("/etc/cron.d").into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> = entries.take(MOST_CRONTABS).map(|entry| entry.path()).collect();
+    // cron takes none with a dot in its name (cron(8)).
+    files.retain(|path| path.file_stem() == path.file_name());
+    files.push(PathBuf::from("/etc/crontab"));
+    let lines = files.into_iter().flat_map(|path| {
+        let text = config::file(path.clone()).text.here().unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let ours = text.lines().filter(|line| line.contains("shmwarden"));
+        ours.map(|line| (path.clone(), line.to_owned())).collect::<Vec<_>>()
+    });
+    lines.collect()
+}
+
+/// Checks that a line of a crontab, which has a time, a user and a command (crontab(5)), sweeps a
+/// ledger.
+fn line_sweeps(line: &str, ledger: &Path, data: Option<&Path>) -> bool {
+    let times = if line.trim_start().starts_with('@') { 1 } else { 5 };
+    let mut words = line.split_whitespace();
+    let Some(user) = words.nth(times).filter(|_| !line.trim_start().starts_with('#')) else {
+        return false;
+    };
+    let unit = UnitProperties::parse(&format!("User={user}"));
+    let command = words.collect::<Vec<_>>().join(" ");
+    let commands = command.split([';', '|', '&', '>', '<']);
+    let mut ours = commands.filter_map(Start::of).filter(|start| start.is("sweep"));
+    ours.any(|start| reaches(start.options, &unit, ledger, data))
 }
 
 /// Checks that a command of a unit sweeps a ledger.
@@ -256,6 +300,25 @@ mod tests {
             };
             let found = sweepers.of(None, Path::new(OWN), None);
             assert_eq!(found, covers.then(|| "s.timer".to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_line_of_a_crontab_covers_what_its_command_sweeps() {
+        for (line, covers) in [
+            ("* * * * * root /usr/bin/shmwarden sweep", true),
+            ("@hourly root shmwarden -q sweep >/dev/null 2>&1", true),
+            (&format!("*/5 * * * * root shmwarden sweep -q {OWN}"), true),
+            ("# * * * * * root shmwarden sweep", false),
+            ("* * * * * root shmwarden list", false),
+            ("* * * * * root shmwarden sweep --dir /srv", false),
+            ("* * * * * root echo shmwarden sweep", false),
+            ("shmwarden sweep", false),
+        ] {
+            let cron = vec![(PathBuf::from("/etc/crontab"), line.to_owned())];
+            let sweepers = Sweepers { cron, ..Sweepers::default() };
+            let found = sweepers.of(None, Path::new(OWN), None);
+            assert_eq!(found, covers.then(|| "a line of /etc/crontab".to_owned()), "{line}");
         }
     }
 }

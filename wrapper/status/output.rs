@@ -96,15 +96,14 @@ fn closing(servers: &[Server]) -> String {
     let unknown = servers.iter().filter(|server| server.covered == Covered::Unknown).count();
     let unknown = match unknown {
         0 => String::new(),
-        unknown => format!(", {unknown} could not be looked at"),
+        unknown => format!(", {unknown} unknown"),
     };
     match uncovered {
         0 if unknown.is_empty() => format!("{count}, 0 not covered: nothing to be done"),
         0 => format!("{count}, 0 not covered{unknown}"),
-        uncovered => format!(
-            "{count}, {uncovered} not covered{unknown}: what a crash of these leaves stays; run \
-             what stands behind ->"
-        ),
+        uncovered => {
+            format!("{count}, {uncovered} not covered{unknown}: run what stands behind ->")
+        }
     }
 }
 

@@ -39,7 +39,7 @@ use crate::show::columns::{COLUMNS, REASON};
 use crate::show::list_output::Looks;
 use crate::show::{list_output, who_output};
 use crate::sweep::swept::{Finding, Swept};
-use crate::{adopt, doctor, history, record, sweep};
+use crate::{adopt, doctor, history, record, status, sweep};
 
 /// The same time wherever a document says since when a process lives: that is reckoned from the
 /// clock of this machine.
@@ -100,6 +100,18 @@ fn list_is_as_it_was() {
     let all = list_output::text(&judged, &shown, &looks(columns));
     let nothing = list_output::text(&[], &shown, &looks(COLUMNS.iter().collect()));
     compare("list.out", &(all + &nothing));
+}
+
+#[test]
+fn status_is_as_it_was() {
+    let view = scene::view();
+    let shown = Shown::of(&view, false);
+    let servers = scene::servers();
+    compare("status.json", &json_text(&status::output::document(&servers, &shown), false));
+    let text = |servers: &[_]| status::output::text(servers, &shown, Screen::default());
+    let covered: Vec<_> = servers.iter().filter(|one| one.fix.is_none()).cloned().collect();
+    compare("status.out", &(text(&servers) + &text(&covered) + &text(&[])));
+    compare("status.prom", &status::output::numbers(&servers));
 }
 
 #[test]

@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
+use shmwarden::engine::Engine;
 use shmwarden::judge::status::Account;
 use shmwarden::judge::status::leaks as leaked;
 use shmwarden::ledger::record::{Claim, End, Record, Role};
@@ -26,6 +28,7 @@ use crate::host::kernel::{HugePages, Limits, ShmFileSystem};
 use crate::host::limit;
 use crate::ledgers::Looked;
 use crate::ledgers::find::Source as Told;
+use crate::servers::{Covered, Server, State};
 use crate::view::{Source, View};
 
 /// The server that lives.
@@ -75,6 +78,35 @@ pub(super) fn view() -> View {
         robbed: vec![],
         exposed: vec![],
     }
+}
+
+/// Returns a server for each word on what covers it.
+pub(super) fn servers() -> Vec<Server> {
+    let server = |(at, covered): (usize, Covered)| {
+        let is_claimed = matches!(covered, Covered::Run | Covered::InPlace | Covered::Record);
+        let ledger = is_claimed.then(|| PathBuf::from(format!("/var/lib/shmwarden/{at}.ledger")));
+        let is_here = !matches!(covered, Covered::Private | Covered::Unknown);
+        Server {
+            pid: 4800 + i32::try_from(at).unwrap_or(0),
+            engine: if at == 1 { Engine::OPENGAUSS } else { Engine::POSTGRES },
+            uid: make::UID,
+            data: Some(PathBuf::from(format!("/srv/da\nta{at}"))),
+            unit: is_claimed.then(|| format!("postgresql@15-{at}.service")),
+            instance: ledger.is_some().then(|| at.to_string()),
+            ledger,
+            covered,
+            state: match covered {
+                Covered::Starting => State::Starting,
+                Covered::InPlace => State::Robbed,
+                _ => State::Live,
+            },
+            objects: is_here.then_some((3, 145 << 20)),
+            since: is_claimed.then_some(SystemTime::UNIX_EPOCH),
+            why: format!("why it is {}\n", covered.word()),
+            fix: (covered == Covered::None).then(|| "shmwarden record --pid 4804".to_owned()),
+        }
+    };
+    Covered::ALL.into_iter().enumerate().map(server).collect()
 }
 
 /// Returns places of every source, one of which could not be looked at, and one that is not there.

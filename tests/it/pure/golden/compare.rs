@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every golden file. One that no test compares would be no promise.
-pub const FILES: [&str; 20] = [
+pub const FILES: [&str; 23] = [
     "adopt.json",
     "adopt.out",
     "class.txt",
@@ -22,6 +22,9 @@ pub const FILES: [&str; 20] = [
     "reason.txt",
     "record.json",
     "record.txt",
+    "status.json",
+    "status.out",
+    "status.prom",
     "sweep.json",
     "sweep.out",
     "who.json",
