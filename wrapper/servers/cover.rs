@@ -112,7 +112,7 @@ fn of_ledgers(facts: &Facts, claims: &Claims, sweepers: &Sweepers) -> Verdict {
         },
         None => left_to_do(
             format!("{first}, and nothing sweeps {shown} afterwards"),
-            match &facts.unit {
+            match fitting(facts, sweepers) {
                 Some(unit) => systemd(unit),
                 None => sweepers.by_timer(&claim.ledger),
             },
@@ -137,14 +137,19 @@ fn unclaimed(facts: &Facts, earlier: Option<&Claimed>, sweepers: &Sweepers) -> V
         );
         return left_to_do(why, record(facts, Some(&earlier.ledger)));
     }
-    match (&facts.unit, sweepers.place(facts.unit.as_deref())) {
-        (Some(unit), Some(_)) => {
-            let why = format!("{unit} sweeps, but no ledger claims this server");
-            left_to_do(why, systemd(unit))
-        }
-        (Some(unit), None) => left_to_do("no ledger claims it".to_owned(), systemd(unit)),
-        (None, _) => left_to_do("no ledger claims it".to_owned(), record(facts, None)),
+    let why = match facts.unit.as_deref().filter(|unit| sweepers.has_hooks(unit)) {
+        Some(unit) => format!("{unit} sweeps, but no ledger claims this server"),
+        None => "no ledger claims it".to_owned(),
+    };
+    match fitting(facts, sweepers) {
+        Some(unit) => left_to_do(why, systemd(unit)),
+        None => left_to_do(why, record(facts, None)),
     }
+}
+
+/// The server's unit, where a drop-in of ours may fit it.
+fn fitting<'a>(facts: &'a Facts, sweepers: &Sweepers) -> Option<&'a str> {
+    facts.unit.as_deref().filter(|unit| !sweepers.is_managers(unit))
 }
 
 fn systemd(unit: &str) -> String {

@@ -13,7 +13,7 @@ use crate::units::ask::systemctl;
 use crate::units::{Start, UnitProperties};
 
 /// The properties of services that are asked for.
-const OF_SERVICES: &str = "--property=Id,User,StateDirectory,DynamicUser,Environment,Restart,\
+const OF_SERVICES: &str = "--property=Id,Type,User,StateDirectory,DynamicUser,Environment,Restart,\
                            ExecStart,ExecStartPre,ExecStopPost";
 /// Those of timers.
 const OF_TIMERS: &str = "--property=Id,Unit,ActiveState";
@@ -92,16 +92,22 @@ impl Sweepers {
         sweeping.next().map(|timer| timer.get("Id").to_owned()).or_else(by_cron)
     }
 
+    /// Checks that a unit starts what starts servers itself (Patroni, supervisord, cron): no
+    /// drop-in of ours fits that.
+    pub(super) fn is_managers(&self, unit: &str) -> bool {
+        self.service(unit).is_some_and(|unit| unit.manager().is_some())
+    }
+
     fn service(&self, id: &str) -> Option<&UnitProperties> {
         self.services.iter().find(|unit| unit.get("Id") == id && !id.is_empty())
     }
 
-    /// Returns the directory that the hooks of a unit sweep, where it has such hooks.
-    pub(super) fn place(&self, unit: Option<&str>) -> Option<PathBuf> {
-        let unit = self.service(unit?)?;
-        let hooks = ["ExecStopPost", "ExecStartPre"].iter().flat_map(|name| unit.programs(name));
-        let any = hooks.into_iter().any(|program| program.ours("sweep").is_some());
-        any.then(|| default_place(unit)).flatten()
+    /// Checks that a unit has hooks that sweep.
+    pub(super) fn has_hooks(&self, unit: &str) -> bool {
+        let Some(unit) = self.service(unit) else { return false };
+        let mut hooks =
+            ["ExecStopPost", "ExecStartPre"].iter().flat_map(|name| unit.programs(name));
+        hooks.any(|program| program.ours("sweep").is_some())
     }
 
     /// Checks that what sweeps after a server could not be seen: systemd did not answer, or the
@@ -286,6 +292,19 @@ mod tests {
             "Environment=SHMWARDEN_LEDGER=/srv/a.ledger\nExecStopPost=/bin/shmwarden sweep";
         assert_eq!(of(variable, OWN), None);
         assert!(of(variable, "/srv/a.ledger").is_some());
+    }
+
+    #[test]
+    fn a_unit_that_starts_what_starts_servers_is_told_apart() {
+        for (start, is_managers) in [
+            ("ExecStart=/usr/bin/patroni /etc/patroni.yml", true),
+            ("Type=forking\nExecStart=/usr/bin/pg_ctlcluster 15-main start", false),
+            ("Type=notify\nExecStart=/usr/bin/postgres -D /srv/pg", false),
+        ] {
+            let services = vec![unit(&format!("Id=pg.service\n{start}"))];
+            let sweepers = Sweepers { services, ..Sweepers::default() };
+            assert_eq!(sweepers.is_managers("pg.service"), is_managers, "{start}");
+        }
     }
 
     #[test]
