@@ -1,6 +1,7 @@
 //! `status`: every server of a host, and whether what a kill leaves of it is removed by something
 //! that needs no person.
 
+mod alerts;
 mod others;
 
 use std::path::PathBuf;
