@@ -39,6 +39,12 @@ use crate::snapshot::subject::Subject;
 use instance::{Shown, is_call};
 use usage::{By, Context, Use};
 
+/// The user whose rights the removals of a ledger have: its owner's, whoever sweeps. Root's own have
+/// every right that root has here.
+pub(crate) fn remover_of(owner: u32) -> Option<u32> {
+    (owner != 0).then_some(owner)
+}
+
 /// The caller: what it asks for, and with which rights.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
@@ -52,8 +58,8 @@ pub struct Policy {
     pub exempt: Vec<i32>,
     /// Nothing is removed, and what takes the lock to read may not have been read: `list`, `who`.
     pub only_looks: bool,
-    /// The user with whose rights removals are made, where root acts as a ledger's owner: what the
-    /// kernel would refuse to that user is kept.
+    /// The user with whose rights removals are made ([`remover_of`]): what the kernel would refuse
+    /// to that user is kept.
     pub remover: Option<u32>,
     /// Directories with the ledgers of other instances, which may use what would be removed.
     pub beside: Vec<PathBuf>,

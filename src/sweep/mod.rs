@@ -54,8 +54,7 @@ pub fn once_of_several(
     shared: Option<&mut Shared>,
 ) -> Result<Report> {
     let nothing = |state| Ok(Report { state, objects: Vec::new() });
-    let remover = ledger.acted_for().map(|(uid, _)| uid);
-    let policy = &Policy { remover, ..policy.clone() };
+    let policy = &Policy { remover: judge::remover_of(ledger.owner().0), ..policy.clone() };
     let place = snapshot::place::here()?;
     if ledger.book.place().is_none() {
         return nothing(State::Settled);

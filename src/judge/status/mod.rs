@@ -18,6 +18,7 @@ pub use unlooked::{Unlooked, Whose};
 
 use super::access::{Access, Who};
 use super::instance;
+use super::remover_of;
 use super::unowned::{Plan, Scene, Wish, plan};
 use super::{
     Action, Class, Life, PeerWord, Policy, Reason, adopted, decide_by, doubt, spare_used_elsewhere,
@@ -340,9 +341,7 @@ fn of_dead(
     scene: &Scene<'_>,
 ) -> Vec<(Identity, Word)> {
     let (book, users) = (&account.book, scene.users());
-    // Root's `sweep` acts as the owner of a ledger; root's own has all rights.
-    let (_, owner) = account.source;
-    let remover = (owner != 0).then_some(owner);
+    let remover = remover_of(account.source.1);
     let policy = Policy { only_looks: true, remover, ..Policy::default() };
     let mut actions = match book.is_of_adopted() {
         true => adopted::decide_in(book, scene).0,

@@ -58,14 +58,15 @@ pub fn path(ledger: usize) -> PathBuf {
     PathBuf::from(format!("/var/lib/shmwarden/{ledger}.ledger"))
 }
 
-pub fn policy(world: &World) -> Policy {
+/// The policy of a sweep of the ledger of this number: as `sweep` has it.
+pub fn policy(world: &World, at: usize) -> Policy {
     Policy {
         only_looks: false,
         include_clean: world.include_clean,
         descendants: world.descendants.iter().copied().map(named).collect(),
         starting: world.starting,
         exempt: vec![world.pid],
-        remover: None,
+        remover: Some(world.ledgers[at].owner).filter(|owner| *owner != 0),
         beside: Vec::new(),
     }
 }

@@ -106,7 +106,7 @@ pub fn sweep(world: &World, at: usize) -> Swept {
         return sweep_adopted(world, at, book);
     }
     let mut look = build::snapshot(world);
-    let policy = build::policy(world);
+    let policy = build::policy(world, at);
     let seen = life::judge(&book, &look, &policy);
     if !matches!(seen, Life::Live(_)) {
         close(&mut book, &look);
@@ -182,7 +182,7 @@ fn sweep_adopted(world: &World, at: usize, book: Book) -> Swept {
     let mut actions = Vec::new();
     for _ in 0..ROUNDS {
         let unread;
-        (actions, unread) = judge::adopted::decide(&book, &look, &build::policy(world));
+        (actions, unread) = judge::adopted::decide(&book, &look, &build::policy(world, at));
         if unread.is_empty() {
             break;
         }
