@@ -39,8 +39,8 @@ use crate::snapshot::subject::Subject;
 use instance::{Shown, is_call};
 use usage::{By, Context, Use};
 
-/// The user whose rights the removals of a ledger have: its owner's, whoever sweeps. Root's own have
-/// every right that root has here.
+/// The user whose rights the removals of a ledger have: its owner's, whoever sweeps. Root's own
+/// have every right that root has here.
 pub(crate) fn remover_of(owner: u32) -> Option<u32> {
     (owner != 0).then_some(owner)
 }
