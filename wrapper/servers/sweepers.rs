@@ -118,12 +118,22 @@ impl Sweepers {
 
     /// Returns the command by which a ledger is swept from now on.
     pub(super) fn by_timer(&self, ledger: &Path) -> String {
-        let ledger = quoted(&ledger.to_string_lossy());
-        match self.has_systemd {
-            true => format!("systemd-run --on-calendar=minutely shmwarden sweep {ledger}"),
-            false => format!("echo '* * * * * root shmwarden sweep -q {ledger}' >>/etc/crontab"),
-        }
+        by_timer(&ledger.to_string_lossy(), self.has_systemd)
     }
+}
+
+/// A timer of systemd, else a line for cron, in which a `%` begins a new line (crontab(5)). Another
+/// user may have named the ledger, and root is to run this: what no line can hold is not proposed.
+fn by_timer(ledger: &str, has_systemd: bool) -> String {
+    if ledger.contains(char::is_control) {
+        return "give the ledger a name without control characters, then ask again".to_owned();
+    }
+    if has_systemd {
+        return format!("systemd-run --on-calendar=minutely shmwarden sweep {}", quoted(ledger));
+    }
+    let swept = quoted(ledger).replace('%', "\\%");
+    let line = format!("* * * * * root shmwarden sweep -q {swept}");
+    format!("printf '%s\\n' {} >>/etc/crontab", quoted(&line))
 }
 
 /// The lines of the system's crontabs that name this program.
@@ -320,6 +330,26 @@ mod tests {
             let found = sweepers.of(None, Path::new(OWN), None);
             assert_eq!(found, covers.then(|| "s.timer".to_owned()));
         }
+    }
+
+    #[test]
+    fn a_name_that_somebody_chose_is_no_command() {
+        assert_eq!(
+            by_timer("/l/a.ledger", false),
+            "printf '%s\\n' '* * * * * root shmwarden sweep -q /l/a.ledger' >>/etc/crontab"
+        );
+        // The shell makes one word of it, and cron's shell one of what it wrote.
+        let said = by_timer("/l/a'; touch x; '100%.ledger", false);
+        let printed = said.strip_suffix(" >>/etc/crontab").unwrap();
+        let shell = |text: &str| {
+            let answer = std::process::Command::new("sh").args(["-c", text]).output().unwrap();
+            String::from_utf8(answer.stdout).unwrap()
+        };
+        let line = shell(printed);
+        let command = line.trim_end().strip_prefix("* * * * * root shmwarden sweep -q ").unwrap();
+        let word = shell(&format!("printf '<%s>' {}", command.replace("\\%", "%")));
+        assert_eq!(word, "</l/a'; touch x; '100%.ledger>");
+        assert!(!by_timer("/l/a\n* * * * * root x.ledger", false).contains("root x"));
     }
 
     #[test]

@@ -122,7 +122,7 @@ fn table(objects: &[Judged<'_>], shown: &Shown<'_>, looks: &Looks) -> Table {
 }
 
 /// What is to be done about servers that are not covered.
-const UNCOVERED: &str = "what a crash leaves of it stays: `shmwarden status` says what to do";
+const UNCOVERED: &str = "what a crash leaves stays: `shmwarden status` says what to do";
 
 /// Totals, and what to do next.
 fn closing(objects: &[Judged<'_>], shown: &Shown<'_>, looks: &Looks) -> Vec<String> {
