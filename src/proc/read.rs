@@ -52,7 +52,15 @@ pub fn boot_id() -> io::Result<String> {
 
 /// `/proc/self/mountinfo`.
 pub fn mountinfo() -> io::Result<Vec<Mount>> {
-    let path = "/proc/self/mountinfo";
+    mounts("/proc/self/mountinfo")
+}
+
+/// The mounts of another process, seen from its own root.
+pub fn mountinfo_of(pid: i32) -> io::Result<Vec<Mount>> {
+    mounts(&format!("/proc/{pid}/mountinfo"))
+}
+
+fn mounts(path: &str) -> io::Result<Vec<Mount>> {
     whole(path, LARGE).map(|bytes| mountinfo::parse(&bytes)).map_err(|error| at(path, error))
 }
 

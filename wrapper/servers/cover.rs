@@ -41,6 +41,15 @@ pub(super) fn judge(
             let why = "its IPC namespace is its own, and ends with it".to_owned();
             return verdict(Covered::Private, why);
         }
+        Ipc::OwnButFiles => {
+            let why = "its IPC namespace is its own, but /dev/shm is not: files that it leaves \
+                       there stay";
+            let fix = match &facts.unit {
+                Some(unit) => format!("shmwarden systemd {} --install", quoted(unit)),
+                None => "shmwarden run -- COMMAND, in its namespaces".to_owned(),
+            };
+            return left_to_do(why.to_owned(), fix);
+        }
         Ipc::Shared => {
             let why = "others share its IPC namespace, which is not this one: what it leaves stays \
                        as long as they live";

@@ -60,8 +60,10 @@ pub(super) struct Facts {
 pub(super) enum Ipc {
     /// The one of this command.
     Ours,
-    /// One that nobody else is in.
+    /// One that nobody else is in, with a `/dev/shm` of its own.
     Own,
+    /// One that nobody else is in, with a `/dev/shm` that is ours too.
+    OwnButFiles,
     /// Another, in which others are too.
     Shared,
     /// That could not be seen.
@@ -280,6 +282,17 @@ fn ipc_of(head: &Process, by_pid: &BTreeMap<i32, &Process>, own: i32) -> Ipc {
     match by_pid.values().copied().find(|process| is_other(process)) {
         Some(_) if place::is_initial(ours) => Ipc::Shared,
         Some(_) => Ipc::Unseen,
-        None => Ipc::Own,
+        None if has_own_files(pid, own) => Ipc::Own,
+        None => Ipc::OwnButFiles,
     }
+}
+
+/// Checks that what a process has mounted at `/dev/shm` is another file system than ours.
+fn has_own_files(pid: i32, own: i32) -> bool {
+    let device = |pid: i32| {
+        let mounts = read::mountinfo_of(pid).unwrap_or_default();
+        let there = mounts.iter().rev().find(|mount| mount.mount_point == b"/dev/shm");
+        there.map(|mount| (mount.dev_major, mount.dev_minor))
+    };
+    device(pid).is_some_and(|its| device(own).is_some_and(|ours| its != ours))
 }

@@ -1,6 +1,8 @@
 //! What sweeps ledgers on this host without a person: hooks of units, services that a timer starts,
 //! lines of the system's crontabs. Asks `systemctl show`, once.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::User;
@@ -16,7 +18,7 @@ use crate::units::{Start, UnitProperties};
 const OF_SERVICES: &str = "--property=Id,Type,User,StateDirectory,DynamicUser,Environment,Restart,\
                            ExecStart,ExecStartPre,ExecStopPost";
 /// Those of timers.
-const OF_TIMERS: &str = "--property=Id,Unit,ActiveState";
+const OF_TIMERS: &str = "--property=Id,Unit,ActiveState,SubState";
 /// The values of `Restart=` with which systemd starts a service again after SIGKILL.
 const RESTARTS: [&str; 4] = ["always", "on-failure", "on-abnormal", "on-abort"];
 
@@ -79,7 +81,11 @@ impl Sweepers {
                 return Some(format!("ExecStartPre= of {}", own.get("Id")));
             }
         }
-        let active = self.timers.iter().filter(|timer| timer.get("ActiveState") == "active");
+        // One that has elapsed is active, and starts nothing any more.
+        let starts = |timer: &&UnitProperties| {
+            timer.get("ActiveState") == "active" && timer.get("SubState") != "elapsed"
+        };
+        let active = self.timers.iter().filter(starts);
         let mut sweeping = active.filter(|timer| {
             let started = self.service(timer.get("Unit"));
             started.is_some_and(|started| sweeps(started, "ExecStart", ledger, data))
@@ -140,8 +146,11 @@ fn by_timer(ledger: &str, has_systemd: bool) -> String {
 fn crontabs() -> Vec<(PathBuf, String)> {
     let entries = std::fs::read_dir("/etc/cron.d").into_iter().flatten().flatten();
     let mut files: Vec<PathBuf> = entries.take(MOST_CRONTABS).map(|entry| entry.path()).collect();
-    // cron takes none with a dot in its name (cron(8)).
-    files.retain(|path| path.file_stem() == path.file_name());
+    // cron takes no other names (cron(8), run-parts(8)).
+    let is_taken = |name: &OsStr| {
+        name.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(byte))
+    };
+    files.retain(|path| path.file_name().is_some_and(is_taken));
     files.push(PathBuf::from("/etc/crontab"));
     let lines = files.into_iter().flat_map(|path| {
         let text = config::file(path.clone()).text.here().unwrap_or_default();
@@ -156,15 +165,19 @@ fn crontabs() -> Vec<(PathBuf, String)> {
 /// ledger.
 fn line_sweeps(line: &str, ledger: &Path, data: Option<&Path>) -> bool {
     let times = if line.trim_start().starts_with('@') { 1 } else { 5 };
+    if line.trim_start().starts_with("@reboot") {
+        return false;
+    }
     let mut words = line.split_whitespace();
     let Some(user) = words.nth(times).filter(|_| !line.trim_start().starts_with('#')) else {
         return false;
     };
     let unit = UnitProperties::parse(&format!("User={user}"));
     let command = words.collect::<Vec<_>>().join(" ");
-    let commands = command.split([';', '|', '&', '>', '<']);
-    let mut ours = commands.filter_map(Start::of).filter(|start| start.is("sweep"));
-    ours.any(|start| reaches(start.options, &unit, ledger, data))
+    // What stands behind another command may never run.
+    let first = command.split([';', '|', '&', '>', '<']).next().and_then(Start::of);
+    let ours = first.filter(|start| start.is("sweep"));
+    ours.is_some_and(|start| reaches(start.options, &unit, ledger, data))
 }
 
 /// Checks that a command of a unit sweeps a ledger.
@@ -185,7 +198,7 @@ fn reaches(options: &str, unit: &UnitProperties, ledger: &Path, data: Option<&Pa
         };
         let mut value = || value.or_else(|| words.next()).unwrap_or_default();
         match option {
-            "--dry-run" => return false,
+            "--dry-run" | "--help" | "-h" => return false,
             "--dir" => directories.push(PathBuf::from(value())),
             "--name" => name = Some(value().to_owned()),
             "--data" => {
@@ -359,6 +372,9 @@ mod tests {
             ("@hourly root shmwarden -q sweep >/dev/null 2>&1", true),
             (&format!("*/5 * * * * root shmwarden sweep -q {OWN}"), true),
             ("# * * * * * root shmwarden sweep", false),
+            ("@reboot root shmwarden sweep", false),
+            ("* * * * * root false && shmwarden sweep", false),
+            ("* * * * * root shmwarden sweep --help", false),
             ("* * * * * root shmwarden list", false),
             ("* * * * * root shmwarden sweep --dir /srv", false),
             ("* * * * * root echo shmwarden sweep", false),

@@ -15,8 +15,19 @@ fn an_ipc_namespace_of_its_own_needs_no_cover_unless_others_are_in_it() {
     sandbox::run(|| {
         needs_root();
         let (mut cluster, _) = cluster();
+        // What it leaves in a /dev/shm that is everybody's does not end with the namespace.
         let mut command = Command::new("unshare");
         command.args(["--ipc", "--"]).args(User::Server.prefix()).args(cluster.command_line());
+        cluster.spawn(command);
+        cluster.wait_ready();
+        let (server, answer) = covered(User::Root, "none");
+        assert_eq!(answer.code(), 1);
+        says(&server, "why", "/dev/shm is not");
+        cluster.stop();
+        let mut command = Command::new("unshare");
+        let mount = "mount -t tmpfs -o mode=1777 tmpfs /dev/shm && exec \"$@\"";
+        command.args(["--ipc", "--mount", "--", "sh", "-c", mount, "sh"]);
+        command.args(User::Server.prefix()).args(cluster.command_line());
         cluster.spawn(command);
         cluster.wait_ready();
         let (server, answer) = covered(User::Root, "private");

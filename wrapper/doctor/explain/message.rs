@@ -326,7 +326,13 @@ fn noun(lower: &str, errno_at: Option<usize>) -> Option<Topic> {
     let failing = pattern!(FAILING)?;
     let found = failing.find_iter(lower).map(|one| one.start());
     let places: Vec<usize> = found.chain(errno_at).collect();
-    let breaks = [". ", "; ", "\n"];
+    // A path may have any words in it, and what speaks of a disk is about that.
+    let paths = pattern!(r"\x22/[^\x22\n]*/[^\x22\n]*\x22")?;
+    let in_path = |noun: &regex_lite::Match<'_>| {
+        let mut paths = paths.find_iter(lower).filter(|path| !path.as_str().contains("/dev/shm/"));
+        paths.any(|path| path.range().contains(&noun.start()))
+    };
+    let breaks = [". ", "; ", "\n", "disk", "library"];
     let close = |noun: &regex_lite::Match<'_>| {
         places.iter().any(|&place| {
             let between = match place < noun.start() {
@@ -339,7 +345,8 @@ fn noun(lower: &str, errno_at: Option<usize>) -> Option<Topic> {
         })
     };
     let mut nouns = KNOWN_NOUNS.iter();
-    let found = nouns.find(|(_, pattern)| pattern.find_iter(lower).any(|noun| close(&noun)));
+    let fits = |noun: &regex_lite::Match<'_>| close(noun) && !in_path(noun);
+    let found = nouns.find(|(_, pattern)| pattern.find_iter(lower).any(|noun| fits(&noun)));
     found.map(|(topic, _)| *topic)
 }
 
