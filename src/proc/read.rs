@@ -28,7 +28,7 @@ mod threads;
 mod uses;
 
 pub use clock::{boot_offset, on_machine_clock, ticks_a_second};
-pub use descriptors::{OpenFile, open_files};
+pub use descriptors::{OpenFile, open_files, pidfds};
 pub use limits::{kernel_number, meminfo, sem_limits};
 pub use opened::{Open, Wanted, open_among};
 pub use process::{

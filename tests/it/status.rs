@@ -2,6 +2,7 @@
 //! that needs no person.
 
 mod alerts;
+mod holes;
 mod others;
 
 use std::path::PathBuf;

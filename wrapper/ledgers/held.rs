@@ -1,5 +1,6 @@
 //! The ledgers that living processes of this program hold open, wherever they lie.
 
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ use shmwarden::ledger::file::{For, Ledger};
 use shmwarden::ledger::limits::Allowance;
 use shmwarden::object::ProcessRef;
 use shmwarden::proc::Seen;
+use shmwarden::proc::read::{self, OpenFile};
 use shmwarden::snapshot::{owners, place, processes};
 use shmwarden::sys::user;
 
@@ -56,16 +58,46 @@ pub(super) fn places(pids: &[i32]) -> Told {
     told
 }
 
+/// The process of this program that watches a server and whose ledger was deleted, with the name
+/// that it had: `launcher`, which the server descends from, or else a guardian.
+pub(crate) fn deleted(server: i32, launcher: Option<i32>) -> Option<(i32, PathBuf)> {
+    const DELETED: &[u8] = b" (deleted)";
+    let watchers = match launcher {
+        Some(launcher) => vec![launcher],
+        None => {
+            let watches = |pid: &i32| {
+                let its = read::pidfds(*pid).ok().and_then(Seen::here);
+                its.is_some_and(|its| its.contains(&server))
+            };
+            ours().into_iter().filter(watches).collect()
+        }
+    };
+    watchers.into_iter().find_map(|pid| {
+        let files = owners::held_open(pid).here()?;
+        // While it is written anew a launcher has the old one and the new one open.
+        let name = |file: OpenFile| {
+            let name = file.path.as_os_str().as_bytes().strip_suffix(DELETED)?;
+            Some(PathBuf::from(OsStr::from_bytes(name)))
+        };
+        let names: Option<Vec<PathBuf>> = files.into_iter().map(name).collect();
+        Some((pid, names?.pop()?))
+    })
+}
+
+/// The processes of this program that the caller may look into.
+fn ours() -> Vec<i32> {
+    match user::effective() {
+        0 => owners::look(None).ours,
+        me => own::launchers(me),
+    }
+}
+
 /// The launcher that lives and claims a process of this user's, with its ledger. Another user's
 /// ledger has no say.
 pub(crate) fn watched_by(process: ProcessRef, uid: u32) -> Option<(i32, PathBuf)> {
-    let ours = match user::effective() {
-        0 => owners::look(None).ours,
-        me => own::launchers(me),
-    };
     let here = place::here().ok()?;
     let mut allowance = Allowance::default();
-    places(&ours).places.into_iter().find_map(|open| {
+    places(&ours()).places.into_iter().find_map(|open| {
         let path = open.spot.path;
         let mut ledger = Ledger::open(&path, For::Reading).ok()?;
         if ![0, uid].contains(&ledger.owner().0) {

@@ -21,7 +21,7 @@ use shmwarden::engine::generic;
 use shmwarden::sys::user;
 
 pub(crate) use find::{Found, Looked, Reach, find};
-pub(crate) use held::watched_by;
+pub(crate) use held::{deleted, watched_by};
 pub(crate) use instance::of_instance;
 
 /// The file name ending of a ledger.

@@ -41,7 +41,8 @@ pub(super) fn places() -> Told {
     if !config::systemd_runs() {
         return Told::default();
     }
-    match systemctl_within(&["show", "--no-pager", PROPERTIES, "*.service"], LONGEST) {
+    // Without --all it shows none that does not run, whose ledger may have what it left.
+    match systemctl_within(&["show", "--all", "--no-pager", PROPERTIES, "*.service"], LONGEST) {
         Ok(text) => told(&text, &|path| read(path)),
         // There is no systemd after all.
         Err(error) if error.status == exit::UNSUPPORTED => Told::default(),

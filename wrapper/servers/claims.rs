@@ -21,6 +21,9 @@ pub(super) struct Claims {
     pub(super) claim: Option<Claimed>,
     /// One that claimed an earlier server of its data directory.
     pub(super) earlier: Option<Claimed>,
+    /// The launcher or guardian that watches it and whose ledger was deleted, with the name that
+    /// this had.
+    pub(super) deleted: Option<(i32, PathBuf)>,
     /// A place where ledgers of its user's may be and that could not be looked at.
     pub(super) unlooked: Option<String>,
 }
@@ -29,6 +32,8 @@ pub(super) struct Claims {
 #[derive(Debug, Clone)]
 pub(super) struct Claimed {
     pub(super) ledger: PathBuf,
+    /// The ledger's owner.
+    pub(super) owner: u32,
     pub(super) instance: String,
     /// The process that it names.
     pub(super) pid: i32,
@@ -40,13 +45,19 @@ pub(super) struct Claimed {
     pub(super) launcher_lives: bool,
 }
 
-/// Every process that a ledger claims, as long as it lives.
-pub(super) fn servers(view: &View) -> impl Iterator<Item = ProcessRef> {
-    let open = view.accounts.iter().flat_map(move |account| {
-        account.book.open_runs().filter(move |run| is_of_here(view, account, run))
-    });
-    let claims = open.filter_map(|run| run.server()).filter(|claim| claim.ended.is_none());
-    claims.map(|claim| claim.process)
+/// Every process that a ledger claims, as long as it lives, with the owner of the ledger.
+pub(super) fn servers(view: &View) -> impl Iterator<Item = (ProcessRef, u32)> {
+    view.accounts.iter().flat_map(move |account| {
+        let open = account.book.open_runs().filter(move |run| is_of_here(view, account, run));
+        let claims = open.filter_map(|run| run.server()).filter(|claim| claim.ended.is_none());
+        claims.map(|claim| (claim.process, account.source.1))
+    })
+}
+
+/// Checks that a ledger of this owner has a say on a process of this user: whoever owns it could
+/// have written anything about others into it.
+pub(super) fn is_trusted(owner: u32, uid: u32) -> bool {
+    [0, uid].contains(&owner)
 }
 
 /// Checks that the pids of a run are those of this place.
@@ -60,8 +71,7 @@ fn is_of_here(view: &View, account: &Account, run: &Run) -> bool {
 
 /// What the ledgers of a view say of a server.
 pub(super) fn of(view: &View, facts: &Facts) -> Claims {
-    // Of whom a ledger is, he could have written anything about others into it.
-    let trusted = view.accounts.iter().filter(|one| [0, facts.uid].contains(&one.source.1));
+    let trusted = view.accounts.iter().filter(|one| is_trusted(one.source.1, facts.uid));
     let mut claims = Claims { unlooked: unlooked(view, facts.uid), ..Claims::default() };
     for account in trusted {
         for run in account.book.open_runs().filter(|run| is_of_here(view, account, run)) {
@@ -82,6 +92,9 @@ pub(super) fn of(view: &View, facts: &Facts) -> Claims {
             }
         }
     }
+    if claims.claim.as_ref().is_none_or(|claim| !claim.launcher_lives) {
+        claims.deleted = ledgers::deleted(facts.process.pid, facts.launcher);
+    }
     claims
 }
 
@@ -94,6 +107,7 @@ fn is_of_its_data(claim: &Claim, facts: &Facts) -> bool {
 fn claimed(account: &Account, run: &Run, pid: i32) -> Claimed {
     Claimed {
         ledger: account.source.0.clone(),
+        owner: account.source.1,
         instance: ledgers::instance(&account.source.0),
         pid,
         since: run.at,

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::Covered;
 use super::claims::{Claimed, Claims};
 use super::facts::{Facts, Ipc};
-use super::sweepers::Sweepers;
+use super::sweepers::{Sweepers, Wanted};
 
 /// The judgement on a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,11 +25,12 @@ pub(super) fn judge(
 ) -> Verdict {
     let verdict = |covered, why: String| Verdict { covered, why, fix: None };
     if let Some(claim) = claims.claim.as_ref().filter(|claim| claim.launcher_lives) {
-        let launcher = claim.launcher;
-        return match facts.launcher == Some(launcher) {
-            true => verdict(Covered::Run, format!("its launcher, process {launcher}, lives")),
-            false => verdict(Covered::InPlace, format!("its guardian, process {launcher}, lives")),
+        let (covered, who) = match facts.launcher == Some(claim.launcher) {
+            true => (Covered::Run, "launcher"),
+            false => (Covered::InPlace, "guardian"),
         };
+        let alone = if_killed_too(facts, claim, &sweepers());
+        return verdict(covered, format!("its {who}, process {}, lives{alone}", claim.launcher));
     }
     // The ledger of a launcher in another mount namespace may not be seen here.
     if let Some(launcher) = facts.launcher.filter(|_| facts.has_other_pids) {
@@ -45,7 +46,7 @@ pub(super) fn judge(
             let why = "its IPC namespace is its own, but /dev/shm is not: files that it leaves \
                        there stay";
             let fix = match &facts.unit {
-                Some(unit) => format!("shmwarden systemd {} --install", quoted(unit)),
+                Some(unit) => systemd(unit),
                 None => "shmwarden run -- COMMAND, in its namespaces".to_owned(),
             };
             return left_to_do(why.to_owned(), fix);
@@ -79,8 +80,8 @@ fn excused(facts: &Facts, claims: &Claims, verdict: Verdict) -> Verdict {
     if facts.is_ignored {
         return instead(Covered::Ignored, "SHMWARDEN_WATCH=0 is in its environment".to_owned());
     }
-    // What a ledger claims waits for nobody any more.
-    if claims.claim.is_some() {
+    // What a ledger claims, or claimed, waits for nobody any more.
+    if claims.claim.is_some() || claims.deleted.is_some() {
         return verdict;
     }
     if let Some(place) = &claims.unlooked {
@@ -92,15 +93,36 @@ fn excused(facts: &Facts, claims: &Claims, verdict: Verdict) -> Verdict {
     verdict
 }
 
+/// Returns what else speaks for a server whose launcher or guardian lives: nothing is to be done,
+/// but whoever reads that may want to know.
+fn if_killed_too(facts: &Facts, claim: &Claimed, sweepers: &Sweepers) -> String {
+    let Err(near) = sweepers.of(wanted(facts, claim)) else {
+        return String::new();
+    };
+    if sweepers.is_unknown(facts.users_unit.as_deref()) {
+        return String::new();
+    }
+    let shown = claim.ledger.display();
+    let near = near.map_or_else(String::new, |near| format!(" ({near})"));
+    format!(
+        "; if it is killed together with the server, what is left waits for the next run or sweep \
+         of {shown}, which nothing starts by itself{near}"
+    )
+}
+
+fn wanted<'a>(facts: &'a Facts, claim: &'a Claimed) -> Wanted<'a> {
+    let (unit, data) = (facts.unit.as_deref(), facts.data.as_deref());
+    Wanted { ledger: &claim.ledger, owner: claim.owner, unit, data }
+}
+
 fn left_to_do(why: String, fix: String) -> Verdict {
     Verdict { covered: Covered::None, why, fix: Some(fix) }
 }
 
 /// Judges a server that no launcher covers by what a ledger says, and by who sweeps that.
 fn of_ledgers(facts: &Facts, claims: &Claims, sweepers: &Sweepers) -> Verdict {
-    let hooks = |ledger: &Path| sweepers.of(facts.unit.as_deref(), ledger, facts.data.as_deref());
     let Some(claim) = &claims.claim else {
-        return unclaimed(facts, claims.earlier.as_ref(), sweepers);
+        return unclaimed(facts, claims, sweepers);
     };
     let shown = claim.ledger.display();
     let pid = claim.launcher;
@@ -108,29 +130,32 @@ fn of_ledgers(facts: &Facts, claims: &Claims, sweepers: &Sweepers) -> Verdict {
         true => format!("it is recorded in {shown}"),
         false => format!("its launcher or guardian, process {pid}, has died"),
     };
-    match hooks(&claim.ledger) {
-        Some(hook) => Verdict {
-            covered: Covered::Record,
-            why: format!("{first}, and {hook} sweeps that afterwards"),
-            fix: None,
-        },
-        None if sweepers.is_unknown(facts.users_unit.as_deref()) => Verdict {
-            covered: Covered::Unknown,
-            why: format!("{first}; whether anything sweeps {shown} could not be seen"),
-            fix: None,
-        },
-        None => left_to_do(
-            format!("{first}, and nothing sweeps {shown} afterwards"),
-            match fitting(facts, sweepers) {
-                Some(unit) => systemd(unit),
-                None => sweepers.by_timer(&claim.ledger),
-            },
-        ),
+    let near = match sweepers.of(wanted(facts, claim)) {
+        Ok(hook) => {
+            let why = format!("{first}, and {hook} sweeps that afterwards");
+            return Verdict { covered: Covered::Record, why, fix: None };
+        }
+        Err(near) => near.map_or_else(String::new, |near| format!(" ({near})")),
+    };
+    if sweepers.is_unknown(facts.users_unit.as_deref()) {
+        let why = format!("{first}; whether anything sweeps {shown} could not be seen");
+        return Verdict { covered: Covered::Unknown, why, fix: None };
     }
+    let fix = in_its_unit(facts, sweepers).unwrap_or_else(|| sweepers.by_timer(&claim.ledger));
+    left_to_do(format!("{first}, and nothing sweeps {shown} afterwards{near}"), fix)
 }
 
 /// Judges a server that no ledger claims.
-fn unclaimed(facts: &Facts, earlier: Option<&Claimed>, sweepers: &Sweepers) -> Verdict {
+fn unclaimed(facts: &Facts, claims: &Claims, sweepers: &Sweepers) -> Verdict {
+    if let Some((launcher, ledger)) = &claims.deleted {
+        let why = format!(
+            "the ledger of its launcher or guardian, process {launcher}, was deleted ({}): no later \
+             run or sweep finds what is in it",
+            ledger.display()
+        );
+        let unit = fitting(facts, sweepers);
+        return left_to_do(why, unit.map_or_else(|| record(facts, None), restart));
+    }
     if let Some(launcher) = facts.launcher {
         let why = format!(
             "its launcher, process {launcher}, lives, but no ledger of it claims this server: the \
@@ -138,7 +163,7 @@ fn unclaimed(facts: &Facts, earlier: Option<&Claimed>, sweepers: &Sweepers) -> V
         );
         return left_to_do(why, record(facts, None));
     }
-    if let Some(earlier) = earlier {
+    if let Some(earlier) = &claims.earlier {
         let why = format!(
             "{} names process {}, an earlier start of this server",
             earlier.ledger.display(),
@@ -146,14 +171,24 @@ fn unclaimed(facts: &Facts, earlier: Option<&Claimed>, sweepers: &Sweepers) -> V
         );
         return left_to_do(why, record(facts, Some(&earlier.ledger)));
     }
-    let why = match facts.unit.as_deref().filter(|unit| sweepers.has_hooks(unit)) {
-        Some(unit) => format!("{unit} sweeps, but no ledger claims this server"),
-        None => "no ledger claims it".to_owned(),
+    let why = match facts.unit.as_deref() {
+        Some(unit) if sweepers.is_set_up(facts) => format!(
+            "no ledger claims it, though {unit} has all that it needs: it was started before that, \
+             or its guardian has died and its ledger was not found"
+        ),
+        Some(unit) if sweepers.has_hooks(unit) => {
+            format!("{unit} sweeps, but no ledger claims this server")
+        }
+        _ => "no ledger claims it".to_owned(),
     };
-    match fitting(facts, sweepers) {
-        Some(unit) => left_to_do(why, systemd(unit)),
-        None => left_to_do(why, record(facts, None)),
-    }
+    let why = format!("{why} ({})", facts.taken_for());
+    left_to_do(why, in_its_unit(facts, sweepers).unwrap_or_else(|| record(facts, None)))
+}
+
+/// The command by which the server's unit covers it.
+fn in_its_unit(facts: &Facts, sweepers: &Sweepers) -> Option<String> {
+    let unit = fitting(facts, sweepers)?;
+    Some(if sweepers.is_set_up(facts) { restart(unit) } else { systemd(unit) })
 }
 
 /// The server's unit, where a drop-in of ours may fit it.
@@ -163,6 +198,10 @@ fn fitting<'a>(facts: &'a Facts, sweepers: &Sweepers) -> Option<&'a str> {
 
 fn systemd(unit: &str) -> String {
     format!("shmwarden systemd {} --install", quoted(unit))
+}
+
+fn restart(unit: &str) -> String {
+    format!("systemctl restart {}", quoted(unit))
 }
 
 fn record(facts: &Facts, ledger: Option<&Path>) -> String {
@@ -191,6 +230,7 @@ mod tests {
     use shmwarden::engine::Engine;
     use shmwarden::object::{FileRef, ProcessRef};
 
+    use super::super::facts::KnownBy;
     use super::*;
 
     fn facts() -> Facts {
@@ -209,12 +249,16 @@ mod tests {
             is_young: false,
             is_ignored: false,
             unread: None,
+            known_by: KnownBy::PidFile,
+            program: None,
+            names_script: false,
         }
     }
 
     fn claimed(launcher_lives: bool, is_recorded: bool) -> Claims {
         let claim = Claimed {
             ledger: PathBuf::from("/srv/a.ledger"),
+            owner: 105,
             instance: "a".to_owned(),
             pid: 7,
             since: SystemTime::UNIX_EPOCH,
@@ -237,6 +281,30 @@ mod tests {
         assert_eq!(word(&facts(), &claimed(false, false)), "none");
         assert_eq!(word(&facts(), &claimed(false, true)), "none");
         assert_eq!(word(&below, &Claims::default()), "none", "its ledger failed");
+    }
+
+    #[test]
+    fn a_launcher_whose_ledger_was_deleted_covers_nothing() {
+        let deleted = Some((6, PathBuf::from("/srv/a.ledger")));
+        let unlooked = Some("/srv/a.ledger, which process 6 has open".to_owned());
+        let claims = Claims { deleted, unlooked, ..Claims::default() };
+        let below = Facts { launcher: Some(6), is_young: true, ..facts() };
+        let verdict = judge(&below, &claims, Sweepers::default);
+        assert_eq!(verdict.covered, Covered::None);
+        assert!(verdict.why.contains("process 6, was deleted (/srv/a.ledger)"), "{verdict:?}");
+        assert_eq!(verdict.fix.as_deref(), Some("shmwarden record --data '/srv/my data'"));
+        let in_unit = Facts { unit: Some("a.service".to_owned()), ..below };
+        let verdict = judge(&in_unit, &claims, Sweepers::default);
+        assert_eq!(verdict.fix.as_deref(), Some("systemctl restart a.service"));
+    }
+
+    #[test]
+    fn a_launcher_that_alone_would_clean_up_is_said_to_be_alone() {
+        let why = judge(&facts(), &claimed(true, false), Sweepers::default).why;
+        let wanted = "its guardian, process 6, lives; if it is killed together with the server, \
+            what is left waits for the next run or sweep of /srv/a.ledger, which nothing starts by \
+            itself";
+        assert_eq!(why, wanted);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use shmwarden::sys::user;
 
 use super::claims;
 use crate::units;
+use crate::units::cluster::Cluster;
 use crate::view::View;
 
 /// Longest wait for what all users keep.
@@ -53,6 +54,44 @@ pub(super) struct Facts {
     pub(super) is_ignored: bool,
     /// The part of it that could not be looked at.
     pub(super) unread: Option<String>,
+    /// What it was taken for a server by, and the file that it executes.
+    pub(super) known_by: KnownBy,
+    pub(super) program: Option<PathBuf>,
+    /// Set where its cluster's `pg_ctl.conf` names a script that starts this program.
+    pub(super) names_script: bool,
+}
+
+impl Facts {
+    /// Returns what it was taken for a server by, as words: anybody may call a program as he likes.
+    pub(super) fn taken_for(&self) -> String {
+        let program = match &self.program {
+            Some(program) => format!("its program is {}", program.display()),
+            None => "its program could not be seen".to_owned(),
+        };
+        match self.known_by {
+            KnownBy::PidFile => format!("{program}, and postmaster.pid names it"),
+            KnownBy::Process => format!(
+                "{program}, and it works in a data directory whose postmaster.pid does not name it"
+            ),
+            KnownBy::Ledger | KnownBy::Start | KnownBy::Unread => program,
+        }
+    }
+}
+
+/// What shows that a process is a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum KnownBy {
+    /// `postmaster.pid` of the directory that it works in.
+    PidFile,
+    /// Its program, its command line, and the directory that it works in, whatever `postmaster.pid`
+    /// says: that may be an older server's, or was changed.
+    Process,
+    /// A ledger that claims it.
+    Ledger,
+    /// It has only just begun, and there is no `postmaster.pid` yet.
+    Start,
+    /// Nothing: it could not be looked at.
+    Unread,
 }
 
 /// The IPC namespace of a server.
@@ -82,26 +121,46 @@ struct Told {
     directory: DataDirectory,
     is_starting: bool,
     is_ignored: bool,
-    /// Its command line is none of an errand.
+    /// Its command line is none of an errand, and it works in a data directory of its user's.
     starts_server: bool,
+    works_in_data: bool,
+    names_script: bool,
 }
 
-/// The servers of a view: those that `postmaster.pid` names, and those that a ledger claims.
+/// A process that its user is asked about.
+#[derive(Debug)]
+struct Asked {
+    process: ProcessRef,
+    engine: Engine,
+    cwd: PathBuf,
+    file: FileRef,
+    uid: u32,
+    unit: Option<String>,
+}
+
+/// The servers of a view: those that `postmaster.pid` names, those that are servers by their
+/// programs and directories, and those that a ledger claims.
 pub(super) fn gather(view: &View) -> Vec<Facts> {
     let by_pid: BTreeMap<i32, &Process> =
         view.look.processes.seen().map(|process| (process.process.pid, process)).collect();
-    let claimed: BTreeSet<ProcessRef> = claims::servers(view).collect();
+    let claimed: BTreeSet<(ProcessRef, u32)> = claims::servers(view).collect();
+    let is_claimed = |process: &Process| {
+        let mut its = claimed.iter().filter(|(claimed, _)| *claimed == process.process);
+        its.any(|(_, owner)| process.uids.is_some_and(|uids| claims::is_trusted(*owner, uids[1])))
+    };
     let is_server = |process: &Process| engine_of(process).is_known();
-    // A child of its kind is a backend, or another part of the server above it.
     let heads = by_pid.values().copied().filter(|process| {
-        let above = by_pid.get(&process.parent).is_some_and(|parent| is_server(parent));
-        claimed.contains(&process.process) || is_server(process) && !above
+        // A child of its kind is a backend, or another part of the server above it, and works
+        // where that works.
+        let is_part = |above: &&Process| is_server(above) && above.cwd == process.cwd;
+        let is_part = || by_pid.get(&process.parent).is_some_and(is_part);
+        !process.ended && (is_claimed(process) || is_server(process) && !is_part())
     });
-    let heads: Vec<&Process> = heads.filter(|process| !process.ended).collect();
+    let heads: Vec<&Process> = heads.collect();
     let told = ask(&heads);
     heads
         .into_iter()
-        .filter_map(|head| of(head, told.get(&head.process.pid), &by_pid, view, &claimed))
+        .filter_map(|head| of(head, told.get(&head.process.pid), &by_pid, view, is_claimed(head)))
         .collect()
 }
 
@@ -119,52 +178,72 @@ fn of(
     told: Option<&Told>,
     by_pid: &BTreeMap<i32, &Process>,
     view: &View,
-    claimed: &BTreeSet<ProcessRef>,
+    is_claimed: bool,
 ) -> Option<Facts> {
     let pid = head.process.pid;
     let engine = engine_of(head);
-    let is_claimed = claimed.contains(&head.process);
-    let own_pid = in_its_namespace(pid);
     let age = age(head.process).unwrap_or(FIRST);
-    let names_it = told.map(|told| match &told.directory.pid_file {
-        Seen::Here(file) if file.standalone => Some(false),
-        Seen::Here(file) => Some(file.pid == own_pid),
-        Seen::Gone => Some(false),
-        Seen::Denied => None,
-    });
-    let is_first = told.is_some_and(|told| {
-        age < FIRST && told.starts_server && told.directory.pid_file == Seen::Gone
-    });
-    if names_it == Some(Some(false)) && !is_claimed && !is_first {
-        return None;
-    }
-    let is_unread = matches!(names_it, None | Some(None)) && !is_claimed;
-    let group = match &head.control_group {
-        Some(Seen::Here(group)) => group.0.as_slice(),
-        Some(Seen::Gone | Seen::Denied) | None => &[],
-    };
+    let known_by = known_by(pid, told, age, is_claimed)?;
+    let (unit, users_unit) = units_of(head);
     let cwd = match &head.cwd {
         Seen::Here(cwd) if engine.data.is_some() => Some(cwd),
         Seen::Here(_) | Seen::Gone | Seen::Denied => None,
     };
     // Before it goes to its data directory a server works where it was started.
-    let cwd = cwd.filter(|_| names_it != Some(Some(false)));
+    let is_there = match known_by {
+        KnownBy::PidFile | KnownBy::Process | KnownBy::Unread => true,
+        KnownBy::Ledger => told.is_none_or(|told| told.works_in_data),
+        KnownBy::Start => false,
+    };
+    let cwd = cwd.filter(|_| is_there);
     Some(Facts {
         process: head.process,
         engine,
         uid: head.uids?[1],
         data: cwd.map(|cwd| cwd.path.clone()),
         file: cwd.map(|cwd| FileRef { dev: cwd.dev, ino: cwd.ino }),
-        unit: units::unit_of(group),
-        users_unit: units::users_unit_of(group),
+        unit,
+        users_unit,
         ipc: ipc_of(head, by_pid, view.look.pid),
         has_other_pids: inode(pid, "pid") != inode(view.look.pid, "pid"),
         launcher: launcher_above(head, by_pid),
-        is_starting: is_first || told.is_some_and(|told| told.is_starting),
+        is_starting: known_by == KnownBy::Start || told.is_some_and(|told| told.is_starting),
         is_young: age < YOUNG,
         is_ignored: told.is_some_and(|told| told.is_ignored),
-        unread: is_unread.then(|| "its data directory".to_owned()),
+        unread: (known_by == KnownBy::Unread).then(|| "its data directory".to_owned()),
+        known_by,
+        program: head.executable.clone().here(),
+        names_script: told.is_some_and(|told| told.names_script),
     })
+}
+
+/// Returns what shows that a process is a server; `None` where it is none.
+fn known_by(pid: i32, told: Option<&Told>, age: Duration, is_claimed: bool) -> Option<KnownBy> {
+    let pid_file = told.map(|told| &told.directory.pid_file);
+    let is_named = matches!(pid_file, Some(Seen::Here(file))
+        if !file.standalone && file.pid == in_its_namespace(pid));
+    let starts = told.is_some_and(|told| told.starts_server);
+    if is_named {
+        return Some(KnownBy::PidFile);
+    }
+    if is_claimed {
+        return Some(KnownBy::Ledger);
+    }
+    match pid_file {
+        Some(Seen::Gone) if starts && age < FIRST => Some(KnownBy::Start),
+        _ if starts && told.is_some_and(|told| told.works_in_data) => Some(KnownBy::Process),
+        None | Some(Seen::Denied) => Some(KnownBy::Unread),
+        Some(Seen::Gone | Seen::Here(_)) => None,
+    }
+}
+
+/// The unit that a process runs in: the system's, and one of its user's own systemd.
+fn units_of(process: &Process) -> (Option<String>, Option<String>) {
+    let group = match &process.control_group {
+        Some(Seen::Here(group)) => group.0.as_slice(),
+        Some(Seen::Gone | Seen::Denied) | None => &[],
+    };
+    (units::unit_of(group), units::users_unit_of(group))
 }
 
 /// The pid that a process has in the innermost of its PID namespaces.
@@ -173,7 +252,8 @@ fn in_its_namespace(pid: i32) -> i32 {
     status.and_then(|status| status.nspid.last().copied()).unwrap_or(pid)
 }
 
-fn inode(pid: i32, kind: &str) -> Option<u64> {
+/// The inode of one of a process's namespaces.
+pub(super) fn inode(pid: i32, kind: &str) -> Option<u64> {
     read::namespace_inode(pid, kind).ok().and_then(Seen::here)
 }
 
@@ -184,26 +264,28 @@ fn age(process: ProcessRef) -> Option<Duration> {
 
 /// Asks the users of these processes, all at once, for what each of them keeps.
 fn ask(heads: &[&Process]) -> BTreeMap<i32, Told> {
-    let mut of_users: BTreeMap<u32, Vec<(i32, Engine, PathBuf, FileRef)>> = BTreeMap::new();
+    let mut of_users: BTreeMap<u32, Vec<Asked>> = BTreeMap::new();
     for head in heads {
         if let (Some([_, uid, ..]), Seen::Here(cwd)) = (head.uids, &head.cwd) {
-            let file = FileRef { dev: cwd.dev, ino: cwd.ino };
-            let asked = (head.process.pid, engine_of(head), cwd.path.clone(), file);
-            of_users.entry(uid).or_default().push(asked);
+            of_users.entry(uid).or_default().push(Asked {
+                process: head.process,
+                engine: engine_of(head),
+                cwd: cwd.path.clone(),
+                file: FileRef { dev: cwd.dev, ino: cwd.ino },
+                uid,
+                unit: units_of(head).0,
+            });
         }
     }
-    let tell = |asked: &[(i32, Engine, PathBuf, FileRef)]| -> Vec<(i32, Told)> {
-        asked
-            .iter()
-            .map(|(pid, engine, cwd, file)| (*pid, tell(*pid, *engine, cwd, *file)))
-            .collect()
+    let tell = |asked: &[Asked]| -> Vec<(i32, Told)> {
+        asked.iter().map(|asked| (asked.process.pid, tell(asked))).collect()
     };
     if !user::is_root() {
         return of_users.values().flat_map(|asked| tell(asked)).collect();
     }
     let sent = of_users.iter().take(MOST_USERS).filter_map(|(uid, asked)| {
-        let (pid, ..) = asked.first()?;
-        let status = read::status(*pid).ok().and_then(Seen::here)?;
+        let pid = asked.first()?.process.pid;
+        let status = read::status(pid).ok().and_then(Seen::here)?;
         let [_, gid, ..] = status.gids;
         let rights = (*uid != 0).then_some((*uid, gid));
         Errand::send(rights, || serde_json::to_vec(&tell(asked)).unwrap_or_default()).ok()
@@ -217,22 +299,41 @@ fn ask(heads: &[&Process]) -> BTreeMap<i32, Told> {
 }
 
 /// Looks at what the user of a process keeps.
-fn tell(pid: i32, engine: Engine, cwd: &Path, file: FileRef) -> Told {
-    let mut path = Bytes::from(cwd);
+fn tell(asked: &Asked) -> Told {
+    let pid = asked.process.pid;
+    let mut path = Bytes::from(asked.cwd.as_path());
     let mut directory = data_dir::look(&path);
-    if directory.file != Some(file) {
+    if directory.file != Some(asked.file) {
         // In another mount namespace the same path leads elsewhere.
         path = Bytes(format!("/proc/{pid}/cwd").into_bytes());
         directory = data_dir::look(&path);
     }
-    let is_ignored = read::environ_var(pid, OPT_OUT) == Seen::Here(Some(b"0".to_vec()));
-    let words = read::cmdline(pid).here().unwrap_or_default();
+    let version = PathBuf::from(&path).join("PG_VERSION");
+    let has_version = version.symlink_metadata().is_ok_and(|found| found.is_file());
+    let is_own = (directory.file, directory.uid) == (Some(asked.file), Some(asked.uid));
+    let cluster = asked.unit.as_deref().and_then(Cluster::of_unit);
+    Told {
+        is_starting: data_dir::is_starting(&path),
+        directory,
+        is_ignored: read::environ_var(pid, OPT_OUT) == Seen::Here(Some(b"0".to_vec())),
+        starts_server: starts_server(asked),
+        works_in_data: has_version && is_own,
+        names_script: cluster.is_some_and(|cluster| cluster.is_done),
+    }
+}
+
+/// Checks that a process's command line is that of a server. Its parts have titles of their own
+/// (`postgres: checkpointer`); what `initdb` starts works alone, and ends in a moment.
+fn starts_server(asked: &Asked) -> bool {
+    let words = read::cmdline(asked.process.pid).here().unwrap_or_default();
     let words = words.split(|&byte| byte == 0).map(|word| OsString::from_vec(word.to_vec()));
     let words: Vec<OsString> = words.collect();
-    // What `initdb` starts works alone, and ends in a moment.
+    let is_title = words.first().is_none_or(|word| {
+        let name = Path::new(word).file_name().unwrap_or_default();
+        name.as_bytes().contains(&b' ') || word.as_bytes().windows(2).any(|two| two == b": ")
+    });
     let is_alone = words.get(1).is_some_and(|word| word == "--boot" || word == "--single");
-    let starts_server = engine.is_known() && !is_alone && engine.starts_server(&words);
-    Told { is_starting: data_dir::is_starting(&path), directory, is_ignored, starts_server }
+    asked.engine.is_known() && !is_title && !is_alone && asked.engine.starts_server(&words)
 }
 
 /// The processes above one, the nearest first.

@@ -17,6 +17,7 @@ use shmwarden::engine::Engine;
 use shmwarden::judge::status::{Judged, Status, Subject};
 
 use crate::finding::Finding;
+use crate::render::text;
 use crate::view::View;
 use cover::Verdict;
 use facts::Facts;
@@ -101,6 +102,8 @@ impl State {
 pub(crate) struct Server {
     pub(crate) pid: i32,
     pub(crate) engine: Engine,
+    /// The file that it executes, where that could be seen.
+    pub(crate) program: Option<PathBuf>,
     pub(crate) uid: u32,
     /// Its data directory, for an engine that has one.
     pub(crate) data: Option<PathBuf>,
@@ -139,11 +142,15 @@ pub(crate) fn find(view: &View) -> Vec<Server> {
         .into_iter()
         .map(|facts| {
             let claims = claims::of(view, &facts);
-            let asked = || sweepers.get_or_insert_with(sweepers::ask).clone();
+            let asked = || sweepers.get_or_insert_with(|| sweepers::ask(view)).clone();
             let verdict = cover::judge(&facts, &claims, asked);
             server(view, &judged, facts, claims.claim, verdict)
         })
         .collect();
+    // What has nothing that it could leave needs no cover, whatever its user calls it.
+    let has_nothing = |server: &Server| server.objects == Some((0, 0));
+    let is_seen = view.look.segments.is_whole();
+    servers.retain(|one| one.covered != Covered::None || !is_seen || !has_nothing(one));
     servers.sort_by_key(|server| server.pid);
     servers
 }
@@ -161,12 +168,13 @@ fn server(
             .iter()
             .filter(|one| one.account == Some(account) && one.verdict == Status::Live)
             .map(|one| one.subject)),
-        None => sum(made_by(view, facts.process.pid)),
+        None => sum(made_by(view, facts.process.pid, facts.uid)),
     });
     let is_robbed = account.is_some_and(|account| view.robbed.iter().any(|(of, _)| *of == account));
     Server {
         pid: facts.process.pid,
         engine: facts.engine,
+        program: facts.program,
         uid: facts.uid,
         unit: facts.unit.or(facts.users_unit),
         data: facts.data,
@@ -185,10 +193,15 @@ fn server(
     }
 }
 
-/// The segments that a process and its children have made.
-fn made_by(view: &View, pid: i32) -> impl Iterator<Item = Subject<'_>> {
+/// The segments that a process of this user and its children have made.
+fn made_by(view: &View, pid: i32, uid: u32) -> impl Iterator<Item = Subject<'_>> {
     let makers = makers(view, pid);
-    view.look.segments.seen().filter(move |row| makers.contains(&row.creator_pid)).map(Subject::Shm)
+    let rows = view
+        .look
+        .segments
+        .seen()
+        .filter(move |row| row.perm.creator_uid == uid && makers.contains(&row.creator_pid));
+    rows.map(Subject::Shm)
 }
 
 /// A process and its children.
@@ -244,14 +257,16 @@ pub(crate) fn findings(servers: &[Server]) -> Vec<Finding> {
     let uncovered = servers.iter().filter(|server| server.covered == Covered::None);
     let finding = |server: &Server| {
         let place = server.data.as_ref().map(|data| format!(" in {}", data.to_string_lossy()));
-        let text = format!(
-            "the {} server process {}{} is not covered: {}; what a crash of it leaves stays",
+        let said = format!(
+            "the {} server process {} of user {}{} is not covered: {}; what a crash of it leaves \
+             stays",
             server.engine,
             server.pid,
+            text::user(server.uid),
             place.unwrap_or_default(),
             server.why
         );
-        Finding::warn("uncovered", text, server.fix.clone().unwrap_or_default())
+        Finding::warn("uncovered", said, server.fix.clone().unwrap_or_default())
     };
     let found: Vec<Finding> = uncovered.map(finding).collect();
     match found.is_empty() {

@@ -7,21 +7,40 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::User;
 use shmwarden::engine::generic;
+use shmwarden::snapshot::{Process, Seen};
 
 use super::cover::quoted;
+use super::facts::{Facts, inode};
 use crate::exit;
 use crate::host::config;
 use crate::units::ask::systemctl;
 use crate::units::{Start, UnitProperties};
+use crate::view::View;
 
 /// The properties of services that are asked for.
-const OF_SERVICES: &str = "--property=Id,Type,User,StateDirectory,DynamicUser,Environment,Restart,\
-                           ExecStart,ExecStartPre,ExecStopPost";
+const OF_SERVICES: &str = "--property=Id,Type,ActiveState,User,StateDirectory,DynamicUser,PrivateIPC,\
+                           Environment,Restart,ExecStart,ExecStartEx,ExecStartPre,ExecStartPreEx,\
+                           ExecStartPost,ExecStopPost,ExecStopPostEx";
 /// Those of timers.
 const OF_TIMERS: &str = "--property=Id,Unit,ActiveState,SubState";
 /// The values of `Restart=` with which systemd starts a service again after SIGKILL.
 const RESTARTS: [&str; 4] = ["always", "on-failure", "on-abnormal", "on-abort"];
 
+/// What runs the lines of the system's crontabs, as units and as processes.
+const CRON_UNITS: [&str; 3] = ["cron.service", "crond.service", "cronie.service"];
+const CRON: [&[u8]; 2] = [b"cron", b"crond"];
+/// How the units of systemd-cron begin, which are made of crontabs.
+const CRON_TIMERS: &str = "cron-";
+/// Options of `sweep` and `run` with a value that says nothing of the ledger.
+const VALUED: [&str; 7] = [
+    "--wait",
+    "--linger",
+    "--orphans",
+    "--engine",
+    "--if-ledger-fails",
+    "--notify",
+    "--notify-access",
+];
 /// Most files below `/etc/cron.d` that are read.
 const MOST_CRONTABS: usize = 64;
 
@@ -32,70 +51,130 @@ pub(super) struct Sweepers {
     timers: Vec<UnitProperties>,
     /// The lines of crontabs, each with its file.
     cron: Vec<(PathBuf, String)>,
+    /// Set where what runs those was seen to run.
+    cron_runs: bool,
     /// Set where systemd runs and did not answer.
     is_unasked: bool,
     has_systemd: bool,
 }
 
-/// Asks systemd; without it there are none.
-pub(super) fn ask() -> Sweepers {
-    let cron = crontabs();
+/// What is to be swept after a server's death.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) ledger: &'a Path,
+    /// The ledger's owner.
+    pub(super) owner: u32,
+    pub(super) unit: Option<&'a str>,
+    pub(super) data: Option<&'a Path>,
+}
+
+/// Asks systemd, where it runs; `view` shows whether cron does.
+pub(super) fn ask(view: &View) -> Sweepers {
+    let mut sweepers = Sweepers { cron: crontabs(), ..Sweepers::default() };
+    sweepers.cron_runs = !sweepers.cron.is_empty() && runs_cron(view);
     if !config::systemd_runs() {
-        return Sweepers { cron, ..Sweepers::default() };
+        return sweepers;
     }
     // Without --all it shows none that does not run, as the service of a timer mostly does not.
     let answers = [(OF_SERVICES, "*.service"), (OF_TIMERS, "*.timer")]
         .map(|(properties, units)| systemctl(&["show", "--all", "--no-pager", properties, units]));
-    let mut sweepers = Sweepers { has_systemd: true, cron, ..Sweepers::default() };
+    let mut of_systemd = Sweepers { has_systemd: true, ..sweepers.clone() };
     for (at, answer) in answers.into_iter().enumerate() {
         match answer {
             Ok(text) => {
                 let units = text.split("\n\n").map(UnitProperties::parse).collect();
-                *(if at == 0 { &mut sweepers.services } else { &mut sweepers.timers }) = units;
+                *(if at == 0 { &mut of_systemd.services } else { &mut of_systemd.timers }) = units;
             }
             // There is no systemd after all.
-            Err(error) if error.status == exit::UNSUPPORTED => {
-                return Sweepers { cron: sweepers.cron, ..Sweepers::default() };
-            }
-            Err(_) => sweepers.is_unasked = true,
+            Err(error) if error.status == exit::UNSUPPORTED => return sweepers,
+            Err(_) => of_systemd.is_unasked = true,
         }
     }
-    sweepers
+    of_systemd.cron_runs |= of_systemd.has_cron_unit();
+    of_systemd
+}
+
+/// Checks for a cron of root's, in this mount namespace: another reads other crontabs.
+fn runs_cron(view: &View) -> bool {
+    let is_cron = |process: &&Process| {
+        let is_roots = process.uids.is_some_and(|uids| uids[1] == 0);
+        let is_busybox = matches!(&process.executable, Seen::Here(path)
+            if path.file_name().is_some_and(|name| name == "busybox"));
+        CRON.contains(&process.comm.0.as_slice()) && is_roots && !is_busybox
+    };
+    let own = inode(view.look.pid, "mnt");
+    let mut found = view.look.processes.seen().filter(is_cron);
+    own.is_some() && found.any(|process| inode(process.process.pid, "mnt") == own)
 }
 
 impl Sweepers {
-    /// Returns what sweeps a ledger after the death of a server of this unit, as words.
-    pub(super) fn of(
-        &self,
-        unit: Option<&str>,
-        ledger: &Path,
-        data: Option<&Path>,
-    ) -> Option<String> {
-        let own = unit.and_then(|unit| self.service(unit));
-        if let Some(own) = own {
-            if sweeps(own, "ExecStopPost", ledger, data) {
-                return Some(format!("ExecStopPost= of {}", own.get("Id")));
+    fn has_cron_unit(&self) -> bool {
+        let is_active = |unit: &UnitProperties| unit.get("ActiveState") == "active";
+        self.services.iter().any(|one| CRON_UNITS.contains(&one.get("Id")) && is_active(one))
+            || self
+                .timers
+                .iter()
+                .any(|one| one.get("Id").starts_with(CRON_TIMERS) && is_active(one))
+    }
+
+    /// Returns what sweeps a ledger after the death of a server, as words; or else what seems to
+    /// and does not, as a sentence.
+    pub(super) fn of(&self, wanted: Wanted<'_>) -> Result<String, Option<String>> {
+        let mut near = None;
+        for (what, answer) in self.candidates(wanted) {
+            match answer {
+                Ok(()) => return Ok(what),
+                Err(why) => drop(near.get_or_insert_with(|| format!("{what} {why}"))),
             }
+        }
+        Err(near)
+    }
+
+    /// Returns each command that reaches a ledger, with the reason where it sweeps nothing of it.
+    fn candidates(&self, wanted: Wanted<'_>) -> Vec<(String, Result<(), String>)> {
+        let mut found = Vec::new();
+        if let Some(own) = wanted.unit.and_then(|unit| self.service(unit)) {
             let restarts = RESTARTS.contains(&own.get("Restart"));
-            if restarts && sweeps(own, "ExecStartPre", ledger, data) {
-                return Some(format!("ExecStartPre= of {}", own.get("Id")));
+            let hooks = [
+                ("ExecStopPost", "sweep", true),
+                ("ExecStartPre", "sweep", restarts),
+                ("ExecStart", "run", restarts),
+            ];
+            for (name, command, _) in hooks.into_iter().filter(|(.., counts)| *counts) {
+                let answer = acts(own, name, command, wanted);
+                found
+                    .extend(answer.map(|answer| (format!("{name}= of {}", own.get("Id")), answer)));
             }
         }
         // One that has elapsed is active, and starts nothing any more.
         let starts = |timer: &&UnitProperties| {
             timer.get("ActiveState") == "active" && timer.get("SubState") != "elapsed"
         };
-        let active = self.timers.iter().filter(starts);
-        let mut sweeping = active.filter(|timer| {
-            let started = self.service(timer.get("Unit"));
-            started.is_some_and(|started| sweeps(started, "ExecStart", ledger, data))
-        });
-        let by_cron = || {
-            let mut lines = self.cron.iter();
-            let found = lines.find(|(_, line)| line_sweeps(line, ledger, data));
-            found.map(|(file, _)| format!("a line of {}", file.display()))
-        };
-        sweeping.next().map(|timer| timer.get("Id").to_owned()).or_else(by_cron)
+        for timer in self.timers.iter().filter(starts) {
+            let started = self.service(timer.get("Unit")).filter(|one| !one.is_on("PrivateIPC"));
+            let answer = started.and_then(|started| acts(started, "ExecStart", "sweep", wanted));
+            found.extend(answer.map(|answer| (timer.get("Id").to_owned(), answer)));
+        }
+        for (file, line) in &self.cron {
+            let runs = || match self.cron_runs {
+                true => Ok(()),
+                false => Err("is there, but no cron is seen to run".to_owned()),
+            };
+            let answer = line_sweeps(line, wanted).map(|answer| answer.and_then(|()| runs()));
+            found.extend(answer.map(|answer| (format!("a line of {}", file.display()), answer)));
+        }
+        found
+    }
+
+    /// Checks that a unit has all that `shmwarden systemd --install` puts in place: what covers its
+    /// server is there from the next start.
+    pub(super) fn is_set_up(&self, facts: &Facts) -> bool {
+        let unit = facts.unit.as_deref().and_then(|unit| self.service(unit));
+        unit.is_some_and(|unit| {
+            let hooks = unit.programs("ExecStopPost");
+            let sweeps = hooks.iter().any(|program| program.ours("sweep").is_some());
+            sweeps && (unit.way().is_some() || facts.names_script)
+        })
     }
 
     /// Checks that a unit starts what starts servers itself (Patroni, supervisord, cron): no
@@ -163,33 +242,67 @@ fn crontabs() -> Vec<(PathBuf, String)> {
 
 /// Checks that a line of a crontab, which has a time, a user and a command (crontab(5)), sweeps a
 /// ledger.
-fn line_sweeps(line: &str, ledger: &Path, data: Option<&Path>) -> bool {
-    let times = if line.trim_start().starts_with('@') { 1 } else { 5 };
-    if line.trim_start().starts_with("@reboot") {
-        return false;
+fn line_sweeps(line: &str, wanted: Wanted<'_>) -> Option<Result<(), String>> {
+    let line = line.trim_start();
+    let times = if line.starts_with('@') { 1 } else { 5 };
+    if line.starts_with("@reboot") || line.starts_with('#') {
+        return None;
     }
     let mut words = line.split_whitespace();
-    let Some(user) = words.nth(times).filter(|_| !line.trim_start().starts_with('#')) else {
-        return false;
-    };
+    let user = words.nth(times)?;
     let unit = UnitProperties::parse(&format!("User={user}"));
     let command = words.collect::<Vec<_>>().join(" ");
     // What stands behind another command may never run.
     let first = command.split([';', '|', '&', '>', '<']).next().and_then(Start::of);
-    let ours = first.filter(|start| start.is("sweep"));
-    ours.is_some_and(|start| reaches(start.options, &unit, ledger, data))
+    let start = first.filter(|start| start.is("sweep"))?;
+    reaches(start.options, "sweep", &unit, user, wanted).then(|| may(&unit, user, wanted.owner))
 }
 
-/// Checks that a command of a unit sweeps a ledger.
-fn sweeps(unit: &UnitProperties, name: &str, ledger: &Path, data: Option<&Path>) -> bool {
+/// Checks that a command of a unit reaches a ledger, and may do what it is to do; `None` where none
+/// reaches it.
+fn acts(
+    unit: &UnitProperties,
+    name: &str,
+    command: &str,
+    wanted: Wanted<'_>,
+) -> Option<Result<(), String>> {
     let programs = unit.programs(name);
-    let mut commands = programs.iter().filter_map(|program| program.ours("sweep"));
-    commands.any(|start| reaches(start.options, unit, ledger, data))
+    let answers = programs.iter().enumerate().filter_map(|(at, program)| {
+        let start = program.ours(command)?;
+        let user = if unit.is_privileged(name, at) { "root" } else { unit.get("User") };
+        reaches(start.options, command, unit, user, wanted).then(|| may(unit, user, wanted.owner))
+    });
+    answers.reduce(|one, other| one.or(other))
 }
 
-/// Checks that a `sweep` with these options reaches a ledger.
-fn reaches(options: &str, unit: &UnitProperties, ledger: &Path, data: Option<&Path>) -> bool {
-    let mut words = options.split_whitespace().skip_while(|word| *word != "sweep").skip(1);
+/// Checks that a user may remove what a ledger of this owner records.
+fn may(unit: &UnitProperties, user: &str, owner: u32) -> Result<(), String> {
+    let is_dynamic = user.is_empty() && unit.is_on("DynamicUser");
+    let user = if is_dynamic { unit.get("Id").trim_end_matches(".service") } else { user };
+    let uid = match user {
+        "" | "root" => Some(0),
+        name => name.parse().ok().or_else(|| Some(account(name)?.uid.as_raw())),
+    };
+    match uid.is_some_and(|uid| [0, owner].contains(&uid)) {
+        true => Ok(()),
+        false => Err(format!("runs as {user}, who may not sweep it")),
+    }
+}
+
+fn account(name: &str) -> Option<User> {
+    User::from_name(name).ok().flatten()
+}
+
+/// Checks that a `sweep` or `run` with these options reaches a ledger.
+fn reaches(
+    options: &str,
+    command: &str,
+    unit: &UnitProperties,
+    user: &str,
+    wanted: Wanted<'_>,
+) -> bool {
+    let (ledger, data) = (wanted.ledger, wanted.data);
+    let mut words = options.split_whitespace().skip_while(|word| *word != command).skip(1);
     let (mut named, mut directories, mut name) = (Vec::new(), Vec::new(), None);
     while let Some(word) = words.next() {
         let (option, value) = match word.split_once('=').filter(|_| word.starts_with("--")) {
@@ -200,6 +313,7 @@ fn reaches(options: &str, unit: &UnitProperties, ledger: &Path, data: Option<&Pa
         match option {
             "--dry-run" | "--help" | "-h" => return false,
             "--dir" => directories.push(PathBuf::from(value())),
+            "--ledger" => named.push(PathBuf::from(value())),
             "--name" => name = Some(value().to_owned()),
             "--data" => {
                 let path = PathBuf::from(value());
@@ -208,7 +322,7 @@ fn reaches(options: &str, unit: &UnitProperties, ledger: &Path, data: Option<&Pa
                 }
                 name = Some(generic::instance_name(Some(&path), Path::new("")));
             }
-            "--wait" => drop(value()),
+            _ if VALUED.contains(&option) => drop(value()),
             _ if option.starts_with('-') => {}
             _ => named.push(PathBuf::from(word)),
         }
@@ -220,10 +334,12 @@ fn reaches(options: &str, unit: &UnitProperties, ledger: &Path, data: Option<&Pa
         if let Some(variable) = of_environment(unit) {
             return variable == ledger;
         }
-        directories.extend(default_place(unit));
+        directories.extend(default_place(unit, user));
     }
     let is_called = name.is_none_or(|name| ledger.file_stem().is_some_and(|stem| *stem == *name));
-    let above = || ledger.ancestors().skip(1).take(2);
+    // One level of directories below is swept, but not written to.
+    let depth = if command == "run" { 1 } else { 2 };
+    let above = || ledger.ancestors().skip(1).take(depth);
     is_called && directories.iter().any(|directory| above().any(|above| above == directory))
 }
 
@@ -234,19 +350,16 @@ fn of_environment(unit: &UnitProperties) -> Option<PathBuf> {
 }
 
 /// The directory in which a command of a unit looks for ledgers where it is told none.
-fn default_place(unit: &UnitProperties) -> Option<PathBuf> {
+fn default_place(unit: &UnitProperties, user: &str) -> Option<PathBuf> {
     let entries = unit.words("StateDirectory");
     let mut entries = entries.map(|entry| entry.split(':').next().unwrap_or(entry));
     if let Some(entry) = entries.find(|entry| entry.split('/').any(|part| part == "shmwarden")) {
         let base = if unit.is_on("DynamicUser") { "/var/lib/private" } else { "/var/lib" };
         return Some(Path::new(base).join(entry));
     }
-    match unit.get("User") {
+    match user {
         "" | "root" | "0" => Some(PathBuf::from("/var/lib/shmwarden")),
-        name => {
-            let user = User::from_name(name).ok().flatten()?;
-            Some(user.dir.join(".local/state/shmwarden"))
-        }
+        name => Some(account(name)?.dir.join(".local/state/shmwarden")),
     }
 }
 
@@ -265,10 +378,19 @@ mod tests {
         UnitProperties::parse(&text.lines().map(line).collect::<String>())
     }
 
-    fn of(service: &str, ledger: &str) -> Option<String> {
+    fn wanted(ledger: &str, owner: u32) -> Wanted<'_> {
+        let data = Some(Path::new("/srv/pg"));
+        Wanted { ledger: Path::new(ledger), owner, unit: Some("pg.service"), data }
+    }
+
+    fn asked(service: &str, ledger: &str, owner: u32) -> Result<String, Option<String>> {
         let services = vec![unit(&format!("Id=pg.service\n{service}"))];
         let sweepers = Sweepers { services, ..Sweepers::default() };
-        sweepers.of(Some("pg.service"), Path::new(ledger), Some(Path::new("/srv/pg")))
+        sweepers.of(wanted(ledger, owner))
+    }
+
+    fn of(service: &str, ledger: &str) -> Option<String> {
+        asked(service, ledger, 0).ok()
     }
 
     const OWN: &str = "/var/lib/shmwarden/pg/srv-pg.ledger";
@@ -293,6 +415,40 @@ mod tests {
         for (restart, covers) in [("no", false), ("on-success", false), ("on-failure", true)] {
             assert_eq!(of(&format!("{hook}{restart}"), OWN).is_some(), covers, "{restart}");
         }
+    }
+
+    #[test]
+    fn a_start_under_a_launcher_covers_where_the_service_is_started_again() {
+        let start = |options: &str| {
+            let words = format!("/usr/bin/shmwarden run {options}-- /bin/pg -D /srv/other.ledger");
+            format!("StateDirectory=shmwarden/pg\nExecStart={words}\nRestart=always")
+        };
+        assert_eq!(of(&start(""), OWN).unwrap(), "ExecStart= of pg.service");
+        assert_eq!(of(&start("").replace("always", "no"), OWN), None);
+        assert_eq!(of(&start(""), "/srv/other.ledger"), None, "it was moved");
+        assert_eq!(of(&start(""), "/var/lib/shmwarden/pg/a/b.ledger"), None, "one below");
+        assert!(of(&start("--ledger /srv/a.ledger "), "/srv/a.ledger").is_some());
+        assert_eq!(of(&start("--ledger /srv/a.ledger "), OWN), None);
+        assert_eq!(of(&start("--linger 5s --name b "), OWN), None);
+    }
+
+    #[test]
+    fn who_may_not_sweep_a_ledger_does_not_count() {
+        let hook = format!("ExecStopPost=/usr/bin/shmwarden sweep {OWN}\nUser=");
+        assert!(asked(&format!("{hook}105"), OWN, 105).is_ok());
+        assert!(asked(&format!("{hook}root"), OWN, 105).is_ok());
+        let said = asked(&format!("{hook}106"), OWN, 105).unwrap_err().unwrap();
+        assert_eq!(said, "ExecStopPost= of pg.service runs as 106, who may not sweep it");
+        assert!(asked(&format!("{hook}105"), OWN, 0).is_err());
+        assert!(asked(&format!("{hook}nobody-has-this-name"), OWN, 105).is_err());
+        let marked = "ExecStopPostEx={ path=/a ; argv[]=/a ; flags=privileged ; start_time=[n/a] }";
+        let mut marked_unit = unit(&format!("Id=pg.service\n{hook}105"));
+        assert_eq!(acts(&marked_unit, "ExecStopPost", "sweep", wanted(OWN, 0)).unwrap().ok(), None);
+        let line = format!(
+            "ExecStopPost={{ path=/x/shmwarden ; argv[]=/x/shmwarden sweep {OWN} ; flags= }}"
+        );
+        marked_unit = UnitProperties::parse(&format!("User=105\n{line}\n{marked}"));
+        assert_eq!(acts(&marked_unit, "ExecStopPost", "sweep", wanted(OWN, 0)), Some(Ok(())));
     }
 
     #[test]
@@ -340,9 +496,22 @@ mod tests {
                 timers: vec![unit(&timer)],
                 ..Sweepers::default()
             };
-            let found = sweepers.of(None, Path::new(OWN), None);
+            let found = sweepers.of(wanted(OWN, 0)).ok();
             assert_eq!(found, covers.then(|| "s.timer".to_owned()));
         }
+    }
+
+    #[test]
+    fn cron_runs_as_a_service_or_as_the_timers_of_systemd_cron() {
+        let has = |services: &str, timers: &str| {
+            let units = |text: &str| vec![UnitProperties::parse(text)];
+            let (services, timers) = (units(services), units(timers));
+            Sweepers { services, timers, ..Sweepers::default() }.has_cron_unit()
+        };
+        assert!(has("Id=cron.service\nActiveState=active", ""));
+        assert!(has("Id=crond.service\nActiveState=active", ""));
+        assert!(has("", "Id=cron-crontab-root-0.timer\nActiveState=active"));
+        assert!(!has("Id=cron.service\nActiveState=inactive", "Id=a.timer\nActiveState=active"));
     }
 
     #[test]
@@ -372,6 +541,7 @@ mod tests {
             ("@hourly root shmwarden -q sweep >/dev/null 2>&1", true),
             (&format!("*/5 * * * * root shmwarden sweep -q {OWN}"), true),
             ("# * * * * * root shmwarden sweep", false),
+            ("* * * * * 105 shmwarden sweep --dir /var/lib/shmwarden", false),
             ("@reboot root shmwarden sweep", false),
             ("* * * * * root false && shmwarden sweep", false),
             ("* * * * * root shmwarden sweep --help", false),
@@ -381,9 +551,12 @@ mod tests {
             ("shmwarden sweep", false),
         ] {
             let cron = vec![(PathBuf::from("/etc/crontab"), line.to_owned())];
-            let sweepers = Sweepers { cron, ..Sweepers::default() };
-            let found = sweepers.of(None, Path::new(OWN), None);
+            let mut sweepers = Sweepers { cron, cron_runs: true, ..Sweepers::default() };
+            let found = sweepers.of(wanted(OWN, 0)).ok();
             assert_eq!(found, covers.then(|| "a line of /etc/crontab".to_owned()), "{line}");
+            sweepers.cron_runs = false;
+            let said = sweepers.of(wanted(OWN, 0)).unwrap_err();
+            assert_eq!(said.is_some_and(|said| said.ends_with("no cron is seen to run")), covers);
         }
     }
 }

@@ -21,6 +21,7 @@ pub(crate) fn document(servers: &[Server], shown: &Shown<'_>) -> Value {
         json!({
             "pid": server.pid,
             "engine": server.engine.name,
+            "program": server.program.as_ref().map(|program| program.to_string_lossy()),
             "uid": server.uid,
             "user": shown.user(server.uid),
             "data": server.data.as_ref().map(|data| data.to_string_lossy()),

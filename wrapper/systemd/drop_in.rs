@@ -6,10 +6,10 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::cluster::Cluster;
 use super::{guard, mark, names};
 use crate::finding::Finding;
 use crate::render::text::escaped;
+use crate::units::cluster::Cluster;
 use crate::units::{ExecLine, Way};
 
 /// The file name of the drop-in. What is in a file of this name is written anew each time.

@@ -3,13 +3,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::cluster::{Cluster, starts_us};
 use super::drop_in::{self, DropIn};
-use super::files::{self, Change};
+use super::files::Change;
 use super::mark::{Writer, marked, writer};
-use super::pg_ctl::{self, Edit};
 use crate::exit;
 use crate::units::ask::NoAnswer;
+use crate::units::cluster::{Cluster, starts_us};
+use crate::units::pg_ctl::{self, Edit};
+use crate::units::settings;
 
 /// Everybody may read it.
 const READABLE: u32 = 0o644;
@@ -40,7 +41,7 @@ pub(super) fn wanted(drop_in: &DropIn) -> Result<Changes, NoAnswer> {
             return Err(refused(format!("there is no server {binary} for {}", drop_in.unit)));
         }
         if !cluster.is_done || is_ours_in(&cluster.configuration, &script)? {
-            let own = files::read(Path::new(&script), false)?;
+            let own = settings::read(Path::new(&script), false)?;
             let is_own = own.is_none_or(|(text, _)| writer(&text) == Writer::Ours);
             // One that somebody has put there, or has changed, serves as well.
             if is_own || !starts_us(&script) {
@@ -59,13 +60,13 @@ pub(super) fn wanted(drop_in: &DropIn) -> Result<Changes, NoAnswer> {
 
 /// Checks that a `pg_ctl.conf` names the script of `--install`, and not one of the host's own.
 fn is_ours_in(configuration: &str, script: &str) -> Result<bool, NoAnswer> {
-    let text = files::read(Path::new(configuration), true)?;
+    let text = settings::read(Path::new(configuration), true)?;
     Ok(text.is_some_and(|(text, _)| pg_ctl::program_of(&text) == Some(script)))
 }
 
 /// A file of root's with this text.
 fn written(path: PathBuf, text: String, mode: u32) -> Result<Option<Change>, NoAnswer> {
-    let found = files::read(&path, false)?;
+    let found = settings::read(&path, false)?;
     let before = found.as_ref().map(|(text, _)| text.clone());
     match &before {
         Some(before) if *before == text && found.is_some_and(|(_, found)| found == mode) => {
@@ -95,7 +96,7 @@ fn who(text: &str) -> &'static str {
 /// The line of `pg_ctl.conf` that names the script.
 fn option_named(cluster: &Cluster) -> Result<Option<Change>, NoAnswer> {
     let path = PathBuf::from(&cluster.configuration);
-    let Some((before, mode)) = files::read(&path, true)? else {
+    let Some((before, mode)) = settings::read(&path, true)? else {
         return Err(refused(format!("there is no {}", path.display())));
     };
     let script = cluster.script();
@@ -138,7 +139,7 @@ pub(super) fn taken_back(unit: &str) -> Result<Changes, NoAnswer> {
 }
 
 fn gone(path: PathBuf, changes: &mut Changes) -> Result<(), NoAnswer> {
-    let Some((before, mode)) = files::read(&path, false)? else {
+    let Some((before, mode)) = settings::read(&path, false)? else {
         return Ok(());
     };
     if writer(&before) == Writer::Ours {
@@ -152,7 +153,7 @@ fn gone(path: PathBuf, changes: &mut Changes) -> Result<(), NoAnswer> {
 
 fn option_taken_back(cluster: &Cluster) -> Result<Option<Change>, NoAnswer> {
     let path = PathBuf::from(&cluster.configuration);
-    let Some((before, mode)) = files::read(&path, true)? else {
+    let Some((before, mode)) = settings::read(&path, true)? else {
         return Ok(None);
     };
     Ok(match pg_ctl::unnamed(&before, &cluster.script()) {

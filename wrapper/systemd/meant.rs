@@ -1,9 +1,9 @@
 //! Units that are no server's: which unit was meant, or what is to be done instead.
 
-use super::{cluster, names};
+use super::names;
 use crate::exit;
 use crate::units::ask::{NoAnswer, systemctl};
-use crate::units::{ExecLine, UnitProperties};
+use crate::units::{ExecLine, UnitProperties, cluster};
 
 /// What the units of servers are called.
 const NAMES: [&str; 5] = [

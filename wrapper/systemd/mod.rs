@@ -3,7 +3,6 @@
 
 mod apply;
 pub(crate) mod args;
-mod cluster;
 mod diff;
 pub(crate) mod drop_in;
 mod files;
@@ -12,7 +11,6 @@ mod install;
 mod mark;
 mod meant;
 mod names;
-mod pg_ctl;
 mod plan;
 mod running;
 

@@ -4,13 +4,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::args::WayChoice;
-use super::cluster::Cluster;
 use super::drop_in::{DropIn, ServerStart};
 use super::{guard, meant};
 use crate::exit;
 use crate::finding::Finding;
 use crate::ledgers::directory;
 use crate::units::ask::NoAnswer;
+use crate::units::cluster::Cluster;
 use crate::units::{ExecLine, Start, UnitProperties, UnitText, Way};
 
 fn refused(status: u8, text: String) -> NoAnswer {

@@ -2,10 +2,13 @@
 //! `systemctl cat` printed; `ask` is what runs them.
 
 pub(crate) mod ask;
+pub(crate) mod cluster;
 mod group;
 mod hooks;
 mod judge;
+pub(crate) mod pg_ctl;
 mod properties;
+pub(crate) mod settings;
 mod start;
 mod text;
 

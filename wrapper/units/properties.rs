@@ -87,6 +87,15 @@ impl UnitProperties {
         self.all(name).iter().filter_map(|value| program(value)).collect()
     }
 
+    /// Checks that the command at this place of `ExecStart` and its like runs as root whatever
+    /// `User=` says (its marks are `+` or `!`); since systemd 243 that is shown.
+    pub(crate) fn is_privileged(&self, name: &str, at: usize) -> bool {
+        let value = self.all(&format!("{name}Ex")).get(at);
+        let flags = value.and_then(|value| value.rsplit_once(" ; flags="));
+        let flags = flags.and_then(|(_, rest)| rest.split(';').next()).unwrap_or_default();
+        flags.split_whitespace().any(|flag| flag == "privileged" || flag == "no-setuid")
+    }
+
     /// Returns the name of what the unit starts where that is known to start servers itself: its
     /// main process is no server then.
     pub(crate) fn manager(&self) -> Option<&'static str> {
@@ -203,6 +212,20 @@ no property
             words: "/opt/pg/postgres -D /a ; b".to_owned(),
         };
         assert_eq!(programs, [wanted]);
+    }
+
+    #[test]
+    fn a_command_with_a_mark_runs_as_root() {
+        let line = |flags: &str| {
+            UnitProperties::parse(&format!(
+                "ExecStopPostEx={{ path=/a ; argv[]=/a ; flags= ; flags={flags} ; start_time=[n/a] }}"
+            ))
+        };
+        assert!(line("ignore-failure privileged").is_privileged("ExecStopPost", 0));
+        assert!(line("no-setuid").is_privileged("ExecStopPost", 0));
+        assert!(!line("ignore-failure").is_privileged("ExecStopPost", 0));
+        assert!(!line("privileged").is_privileged("ExecStopPost", 1));
+        assert!(!line("privileged").is_privileged("ExecStartPre", 0));
     }
 
     #[test]

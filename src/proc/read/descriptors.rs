@@ -55,6 +55,33 @@ pub fn open_files(pid: i32) -> io::Result<Seen<Vec<OpenFile>>> {
     Ok(Seen::Here(found))
 }
 
+/// The processes that a process has a pidfd of (since Linux 5.3).
+pub fn pidfds(pid: i32) -> io::Result<Seen<Vec<i32>>> {
+    let directory = format!("/proc/{pid}/fdinfo");
+    let numbers = match seen(&directory, numeric_entries(&directory))? {
+        Seen::Here(numbers) => numbers,
+        Seen::Gone => return Ok(settled(pid, Seen::Gone)),
+        Seen::Denied => return Ok(Seen::Denied),
+    };
+    let mut found = Vec::new();
+    for number in numbers.iter().take(MOST) {
+        let info = format!("{directory}/{number}");
+        match seen(&info, whole(&info, LARGE))? {
+            Seen::Here(info) => found.extend(field(&info, b"Pid:").filter(|pid| *pid > 0)),
+            Seen::Gone => {}
+            Seen::Denied => return Ok(Seen::Denied),
+        }
+    }
+    Ok(Seen::Here(found))
+}
+
+/// The number behind a name, on a line of its own.
+fn field(info: &[u8], name: &[u8]) -> Option<i32> {
+    let mut lines = info.split(|&byte| byte == b'\n');
+    let value = lines.find_map(|line| line.strip_prefix(name))?;
+    std::str::from_utf8(value).ok()?.trim().parse().ok()
+}
+
 fn open_file(pid: i32, number: i32, link: &str, path: PathBuf) -> io::Result<Option<OpenFile>> {
     let facts = match seen(link, files::facts_remembered(link).map_err(io::Error::from))? {
         Seen::Here(facts) if facts.is_regular() => facts,
@@ -92,6 +119,15 @@ mod tests {
         assert!(!look().is_locked);
         fs2::FileExt::try_lock_exclusive(&file).unwrap();
         assert!(look().is_locked);
+    }
+
+    #[test]
+    fn a_pidfd_names_its_process() {
+        let me = i32::try_from(std::process::id()).unwrap();
+        let Ok(pidfd) = crate::sys::pidfd::PidFd::open(me) else { return };
+        assert!(pidfds(me).unwrap().here().unwrap().contains(&me));
+        drop(pidfd);
+        assert_eq!(field(b"pos:\t0\nPid:\t-1\nNSpid:\t7\n", b"Pid:"), Some(-1));
     }
 
     #[test]

@@ -89,6 +89,7 @@ pub(super) fn servers() -> Vec<Server> {
         Server {
             pid: 4800 + i32::try_from(at).unwrap_or(0),
             engine: if at == 1 { Engine::OPENGAUSS } else { Engine::POSTGRES },
+            program: (at != 0).then(|| PathBuf::from("/usr/bin/po\nstgres")),
             uid: make::UID,
             data: Some(PathBuf::from(format!("/srv/da\nta{at}"))),
             unit: is_claimed.then(|| format!("postgresql@15-{at}.service")),

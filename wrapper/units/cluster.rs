@@ -4,7 +4,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::{files, pg_ctl};
+use super::{pg_ctl, settings};
 
 /// Where clusters are set up.
 const CLUSTERS: &str = "/etc/postgresql";
@@ -29,7 +29,7 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// The cluster of `postgresql@15-main.service`.
-    pub(super) fn of_unit(unit: &str) -> Option<Self> {
+    pub(crate) fn of_unit(unit: &str) -> Option<Self> {
         let (template, instance) = unit.strip_suffix(".service")?.split_once('@')?;
         let (version, name) = instance.split_once('-')?;
         let is_version = version.starts_with(|c: char| c.is_ascii_digit())
@@ -52,24 +52,24 @@ impl Cluster {
     }
 
     /// The server's program.
-    pub(super) fn binary(&self) -> String {
+    pub(crate) fn binary(&self) -> String {
         format!("/usr/lib/postgresql/{}/bin/postgres", self.version)
     }
 
     /// The script that stands for it.
-    pub(super) fn script(&self) -> String {
+    pub(crate) fn script(&self) -> String {
         format!("{SCRIPTS}/{}/postgres", self.version)
     }
 
     /// Returns the `pg_ctl.conf` of another cluster that names the same script, or could not be
     /// read.
-    pub(super) fn other_user(&self) -> Option<PathBuf> {
+    pub(crate) fn other_user(&self) -> Option<PathBuf> {
         let directory = Path::new(CLUSTERS).join(&self.version);
         let entries = std::fs::read_dir(directory).ok()?;
         let files = entries.flatten().map(|entry| entry.path().join("pg_ctl.conf"));
         let mut others = files.filter(|path| *path != Path::new(&self.configuration));
         let script = self.script();
-        others.find(|path| match files::read(path, true) {
+        others.find(|path| match settings::read(path, true) {
             Ok(Some((text, _))) => text.contains(&script),
             Ok(None) => false,
             Err(_) => path.exists(),
@@ -79,18 +79,18 @@ impl Cluster {
 
 /// Checks that a `pg_ctl.conf` names a script that starts us.
 fn is_done(configuration: &Path) -> bool {
-    let text = files::read(configuration, true).ok().flatten();
+    let text = settings::read(configuration, true).ok().flatten();
     text.is_some_and(|(text, _)| pg_ctl::program_of(&text).is_some_and(starts_us))
 }
 
 /// Checks that a script starts us.
-pub(super) fn starts_us(path: &str) -> bool {
-    let script = files::read(Path::new(path), false).ok().flatten();
+pub(crate) fn starts_us(path: &str) -> bool {
+    let script = settings::read(Path::new(path), false).ok().flatten();
     script.is_some_and(|(text, mode)| mode & 0o111 != 0 && text.contains(STARTS_US))
 }
 
 /// The units of the clusters of this host.
-pub(super) fn units() -> Vec<String> {
+pub(crate) fn units() -> Vec<String> {
     let below = |path: PathBuf| -> Vec<String> {
         let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
         entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()

@@ -9,7 +9,7 @@ const ADDED: &str = "# Added by shmwarden systemd --install:";
 
 /// What became of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Edit {
+pub(crate) enum Edit {
     /// It is as it should be.
     Nothing,
     /// The new text.
@@ -21,7 +21,7 @@ pub(super) enum Edit {
 }
 
 /// Names the script in a text.
-pub(super) fn named(text: &str, script: &str) -> Edit {
+pub(crate) fn named(text: &str, script: &str) -> Edit {
     let Some((at, line)) = setting(text) else {
         let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
         return Edit::Text(format!("{text}{end}{ADDED}\n{NAME} = '-p {script}'\n"));
@@ -41,7 +41,7 @@ pub(super) fn named(text: &str, script: &str) -> Edit {
 }
 
 /// Takes the script's name out of a text.
-pub(super) fn unnamed(text: &str, script: &str) -> Edit {
+pub(crate) fn unnamed(text: &str, script: &str) -> Edit {
     let Some((at, line)) = setting(text) else {
         return Edit::Nothing;
     };
@@ -68,7 +68,7 @@ pub(super) fn unnamed(text: &str, script: &str) -> Edit {
 }
 
 /// The program that a text names for the server.
-pub(super) fn program_of(text: &str) -> Option<&str> {
+pub(crate) fn program_of(text: &str) -> Option<&str> {
     let (_, line) = setting(text)?;
     program(value(line)?.1)
 }
