@@ -70,7 +70,7 @@ pub(crate) fn text(checked: &Checked, shown: &Shown<'_>, screen: Screen, all: bo
         let body = screen.wrapped(&text::escaped(&finding.text), 6);
         out.push_str(&format!("{head}  {body}\n"));
         if let Some(fix) = &finding.fix {
-            let fix = screen.wrapped(&text::escaped(fix), 9);
+            let fix = screen.wrapped(&text::verbatim(fix), 9);
             out.push_str(&format!("      -> {fix}\n"));
         }
     }

@@ -20,6 +20,8 @@ use shmwarden::Error;
 use shmwarden::engine::generic;
 use shmwarden::sys::user;
 
+use crate::render::text::word;
+
 pub(crate) use find::{Found, Looked, Reach, find};
 pub(crate) use held::{deleted, watched_by};
 pub(crate) use instance::of_instance;
@@ -37,7 +39,7 @@ pub(crate) fn trouble(error: &Error) -> String {
         Error::Damaged { path, .. } => format!(
             "{error}; nothing in it is believed, and nothing that it recorded is removed; \
              `shmwarden sweep {}` sets it aside",
-            path.display()
+            word(path.as_os_str())
         ),
         other => other.to_string(),
     }

@@ -1,5 +1,8 @@
 //! Log sentences and small pieces of text.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
 use shmwarden::judge::Holder;
 use shmwarden::object::Identity;
 use shmwarden::sweep::{Fate, Report, Settled, State};
@@ -61,6 +64,43 @@ pub(crate) fn escaped(text: &str) -> String {
         }
     }
     out
+}
+
+/// A line that is to be copied (a command, a line of a file): as it is but for what a terminal
+/// would act on.
+pub(crate) fn verbatim(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    for c in line.chars() {
+        match c {
+            '\t' | '\\' | '"' | '\'' => out.push(c),
+            c => out.extend(c.escape_debug()),
+        }
+    }
+    out
+}
+
+/// A word of a command that is printed, as a shell takes it. What a terminal would act on, or is
+/// not text, is written as bash, ksh, zsh and POSIX 2024 read it (`$'...'`).
+pub(crate) fn word(word: &OsStr) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-@:+,=%".contains(c);
+    match word.to_str() {
+        Some(text) if !text.is_empty() && text.chars().all(is_plain) => text.to_owned(),
+        Some(text) if text.chars().all(|c| c == '\\' || c == '\'' || c.escape_debug().eq([c])) => {
+            format!("'{}'", text.replace('\'', "'\\''"))
+        }
+        _ => {
+            let mut out = "$'".to_owned();
+            for &byte in word.as_bytes() {
+                match byte {
+                    b'\'' | b'\\' => out.extend(['\\', char::from(byte)]),
+                    b' '..=b'~' => out.push(char::from(byte)),
+                    // Always three digits: what stands behind may be one.
+                    byte => out.push_str(&format!("\\{byte:03o}")),
+                }
+            }
+            out + "'"
+        }
+    }
 }
 
 /// A user by name, or by number where the account is gone.
@@ -208,6 +248,21 @@ mod tests {
             let mut said = String::new();
             span(seconds, &mut said);
             assert_eq!(said, text);
+        }
+    }
+
+    #[test]
+    fn a_word_of_a_command_is_one_word_to_a_shell_and_safe_to_print() {
+        let of = |bytes: &[u8]| word(OsStr::from_bytes(bytes));
+        assert_eq!(of(b"it's"), "'it'\\''s'");
+        assert_eq!((of(b""), of(b"/a-b.c@d")), ("''".to_owned(), "/a-b.c@d".to_owned()));
+        assert_eq!(of(b"a\\x2db"), "'a\\x2db'");
+        for bytes in [&b"/a\n7\x1b[2J'\\b"[..], b"\xff\xfe", "/\u{202e}x".as_bytes(), b"a b$(c)"] {
+            let printed = of(bytes);
+            assert_eq!(verbatim(&printed), printed, "what is copied is what was meant");
+            let script = format!("printf %s {printed}");
+            let said = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
+            assert_eq!(said.stdout, bytes, "{printed}");
         }
     }
 }

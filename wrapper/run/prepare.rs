@@ -13,7 +13,7 @@ use shmwarden::sweep::{self, State};
 
 use crate::ledgers::runs::{refuse_adopted, shorten};
 use crate::ledgers::{self, directory};
-use crate::render::text;
+use crate::render::text::{self, word};
 
 /// The longest that a sweep may hold the lock before the start is given up.
 pub(crate) const WAIT_FOR_SWEEP: Duration = Duration::from_secs(30);
@@ -138,8 +138,9 @@ fn locked(path: &Path, longest: Duration) -> std::result::Result<Ledger, Trouble
             let seconds = longest.as_secs_f32().round();
             let why = format!(
                 "the ledger {} is locked by another process, and was for {seconds} s; \
-                 fuser {0} names it",
-                path.display()
+                 fuser {} names it",
+                path.display(),
+                word(path.as_os_str())
             );
             return Err(Trouble::Held(why));
         }

@@ -1,11 +1,13 @@
 //! Is a server covered, why or why not, and what is left to do. Pure.
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use super::Covered;
 use super::claims::{Claimed, Claims};
 use super::facts::{Facts, Ipc};
 use super::sweepers::{Sweepers, Wanted};
+use crate::render::text::word;
 
 /// The judgement on a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,8 +151,8 @@ fn of_ledgers(facts: &Facts, claims: &Claims, sweepers: &Sweepers) -> Verdict {
 fn unclaimed(facts: &Facts, claims: &Claims, sweepers: &Sweepers) -> Verdict {
     if let Some((launcher, ledger)) = &claims.deleted {
         let why = format!(
-            "the ledger of its launcher or guardian, process {launcher}, was deleted ({}): no later \
-             run or sweep finds what is in it",
+            "the ledger of its launcher or guardian, process {launcher}, was deleted ({}): no \
+             later run or sweep finds what is in it",
             ledger.display()
         );
         let unit = fitting(facts, sweepers);
@@ -197,29 +199,20 @@ fn fitting<'a>(facts: &'a Facts, sweepers: &Sweepers) -> Option<&'a str> {
 }
 
 fn systemd(unit: &str) -> String {
-    format!("shmwarden systemd {} --install", quoted(unit))
+    format!("shmwarden systemd {} --install", word(OsStr::new(unit)))
 }
 
 fn restart(unit: &str) -> String {
-    format!("systemctl restart {}", quoted(unit))
+    format!("systemctl restart {}", word(OsStr::new(unit)))
 }
 
 fn record(facts: &Facts, ledger: Option<&Path>) -> String {
     let what = match &facts.data {
-        Some(data) => format!("--data {}", quoted(&data.to_string_lossy())),
+        Some(data) => format!("--data {}", word(data.as_os_str())),
         None => format!("--pid {}", facts.process.pid),
     };
-    let ledger = ledger.map(|ledger| format!(" --ledger {}", quoted(&ledger.to_string_lossy())));
+    let ledger = ledger.map(|ledger| format!(" --ledger {}", word(ledger.as_os_str())));
     format!("shmwarden record {what}{}", ledger.unwrap_or_default())
-}
-
-/// A word as a shell takes it.
-pub(super) fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-@:+,=%".contains(c);
-    match !word.is_empty() && word.chars().all(is_plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
-    }
 }
 
 #[cfg(test)]
@@ -343,8 +336,8 @@ mod tests {
     fn a_path_in_a_command_is_one_word_to_a_shell() {
         let fix = judge(&facts(), &Claims::default(), Sweepers::default).fix;
         assert_eq!(fix.as_deref(), Some("shmwarden record --data '/srv/my data'"));
-        assert_eq!(quoted("it's"), "'it'\\''s'");
-        assert_eq!((quoted(""), quoted("/a-b.c@d")), ("''".to_owned(), "/a-b.c@d".to_owned()));
-        assert_eq!(quoted("a\\x2db"), "'a\\x2db'");
+        let odd = Facts { data: Some(PathBuf::from("/srv/a\nb\u{1b}[2J")), ..facts() };
+        let fix = judge(&odd, &Claims::default(), Sweepers::default).fix;
+        assert_eq!(fix.as_deref(), Some("shmwarden record --data $'/srv/a\\012b\\033[2J'"));
     }
 }

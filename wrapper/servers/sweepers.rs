@@ -9,18 +9,18 @@ use nix::unistd::User;
 use shmwarden::engine::generic;
 use shmwarden::snapshot::{Process, Seen};
 
-use super::cover::quoted;
 use super::facts::{Facts, inode};
 use crate::exit;
 use crate::host::config;
+use crate::render::text::word;
 use crate::units::ask::systemctl;
 use crate::units::{Start, UnitProperties};
 use crate::view::View;
 
 /// The properties of services that are asked for.
-const OF_SERVICES: &str = "--property=Id,Type,ActiveState,User,StateDirectory,DynamicUser,PrivateIPC,\
-                           Environment,Restart,ExecStart,ExecStartEx,ExecStartPre,ExecStartPreEx,\
-                           ExecStartPost,ExecStopPost,ExecStopPostEx";
+const OF_SERVICES: &str = "--property=Id,Type,ActiveState,User,StateDirectory,DynamicUser,\
+                           PrivateIPC,Environment,Restart,ExecStart,ExecStartEx,ExecStartPre,\
+                           ExecStartPreEx,ExecStartPost,ExecStopPost,ExecStopPostEx";
 /// Those of timers.
 const OF_TIMERS: &str = "--property=Id,Unit,ActiveState,SubState";
 /// The values of `Restart=` with which systemd starts a service again after SIGKILL.
@@ -203,22 +203,23 @@ impl Sweepers {
 
     /// Returns the command by which a ledger is swept from now on.
     pub(super) fn by_timer(&self, ledger: &Path) -> String {
-        by_timer(&ledger.to_string_lossy(), self.has_systemd)
+        by_timer(ledger, self.has_systemd)
     }
 }
 
 /// A timer of systemd, else a line for cron, in which a `%` begins a new line (crontab(5)). Another
 /// user may have named the ledger, and root is to run this: what no line can hold is not proposed.
-fn by_timer(ledger: &str, has_systemd: bool) -> String {
-    if ledger.contains(char::is_control) {
+fn by_timer(ledger: &Path, has_systemd: bool) -> String {
+    let swept = word(ledger.as_os_str());
+    if has_systemd {
+        return format!("systemd-run --on-calendar=minutely shmwarden sweep {swept}");
+    }
+    // cron's shell need not know that.
+    if swept.starts_with('$') {
         return "give the ledger a name without control characters, then ask again".to_owned();
     }
-    if has_systemd {
-        return format!("systemd-run --on-calendar=minutely shmwarden sweep {}", quoted(ledger));
-    }
-    let swept = quoted(ledger).replace('%', "\\%");
-    let line = format!("* * * * * root shmwarden sweep -q {swept}");
-    format!("printf '%s\\n' {} >>/etc/crontab", quoted(&line))
+    let line = format!("* * * * * root shmwarden sweep -q {}", swept.replace('%', "\\%"));
+    format!("printf '%s\\n' {} >>/etc/crontab", word(OsStr::new(&line)))
 }
 
 /// The lines of the system's crontabs that name this program.
@@ -517,11 +518,11 @@ mod tests {
     #[test]
     fn a_name_that_somebody_chose_is_no_command() {
         assert_eq!(
-            by_timer("/l/a.ledger", false),
+            by_timer(Path::new("/l/a.ledger"), false),
             "printf '%s\\n' '* * * * * root shmwarden sweep -q /l/a.ledger' >>/etc/crontab"
         );
         // The shell makes one word of it, and cron's shell one of what it wrote.
-        let said = by_timer("/l/a'; touch x; '100%.ledger", false);
+        let said = by_timer(Path::new("/l/a'; touch x; '100%.ledger"), false);
         let printed = said.strip_suffix(" >>/etc/crontab").unwrap();
         let shell = |text: &str| {
             let answer = std::process::Command::new("sh").args(["-c", text]).output().unwrap();
@@ -531,7 +532,9 @@ mod tests {
         let command = line.trim_end().strip_prefix("* * * * * root shmwarden sweep -q ").unwrap();
         let word = shell(&format!("printf '<%s>' {}", command.replace("\\%", "%")));
         assert_eq!(word, "</l/a'; touch x; '100%.ledger>");
-        assert!(!by_timer("/l/a\n* * * * * root x.ledger", false).contains("root x"));
+        let odd = Path::new("/l/a\n* * * * * root x.ledger");
+        assert!(!by_timer(odd, false).contains("root x"));
+        assert!(by_timer(odd, true).ends_with(" sweep $'/l/a\\012* * * * * root x.ledger'"));
     }
 
     #[test]

@@ -78,7 +78,7 @@ pub(crate) fn text(servers: &[Server], shown: &Shown<'_>, screen: Screen) -> Str
         out.push_str(&screen.wrapped(&format!("{pid}: {why}"), 2));
         out.push('\n');
         if let Some(fix) = &server.fix {
-            out.push_str(&format!("  -> {}\n", text::escaped(fix)));
+            out.push_str(&format!("  -> {}\n", text::verbatim(fix)));
         }
     }
     out.push_str(&screen.wrapped(&closing(servers), 0));

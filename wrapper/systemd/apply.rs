@@ -16,7 +16,7 @@ use crate::cli::Common;
 use crate::exit::{self, Ending};
 use crate::finding::{Finding, Level};
 use crate::render;
-use crate::render::text::escaped;
+use crate::render::text::{escaped, verbatim};
 use crate::units::ask::{NoAnswer, systemctl};
 use crate::units::{Way, judge};
 
@@ -181,7 +181,7 @@ pub(super) fn text(done: &Done<'_>) -> String {
     let files = &done.changes.files;
     if done.is_dry {
         let diff: String = files.iter().map(diff_of).collect();
-        return diff.lines().map(|line| format!("{}\n", shown(line))).collect();
+        return diff.lines().map(|line| format!("{}\n", verbatim(line))).collect();
     }
     let mut out = String::new();
     for change in files {
@@ -211,18 +211,6 @@ pub(super) fn text(done: &Done<'_>) -> String {
     }
     if done.left.is_empty() && names::is_template(done.unit) && done.way.is_some() {
         out.push_str("no server of it runs uncovered; each is covered from its next start\n");
-    }
-    out
-}
-
-/// A line of somebody's file, as it is but for what a terminal would act on.
-fn shown(line: &str) -> String {
-    let mut out = String::with_capacity(line.len());
-    for c in line.chars() {
-        match c {
-            '\t' | '\\' | '"' | '\'' => out.push(c),
-            c => out.extend(c.escape_debug()),
-        }
     }
     out
 }

@@ -23,8 +23,9 @@ const ADVICE: [(&str, &str); 9] = [
     ),
     (
         "pacemakerd",
-        "the resource's agent starts the server: give it the in-place script (ocf:heartbeat:pgsql: \
-         ctl_opt=\"-p SCRIPT\", read and not tried; docs/debian.md has the script)",
+        "the resource's agent starts the server by pg_ctl: give ocf:heartbeat:pgsql \
+         ctl_opt=\"-p SCRIPT\", and ocf:heartbeat:pgsqlms (PAF) a bindir= whose pg_ctl adds that; \
+         a link to pg_ctl does not do (docs/debian.md has both, and the script)",
     ),
     (
         "supervisord",

@@ -66,6 +66,7 @@ fn fitted(unit: String, args: &SystemdArgs) -> Result<(drop_in::DropIn, Vec<Find
     let text = UnitText::parse(&text, drop_in::FILE_NAME);
     let drop_in = plan::make(&unit, args.way, &properties, &text)?;
     let mut findings = judge(&properties, drop_in.way);
+    findings.extend(plan::unknown(&drop_in, args.way, &properties));
     findings.extend(plan::findings(&drop_in));
     findings.extend(plan::place(Path::new(&drop_in.program)));
     Ok((drop_in, findings))

@@ -3,12 +3,16 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use shmwarden::engine;
+use shmwarden::proc::{Seen, read};
+
 use super::args::WayChoice;
 use super::drop_in::{DropIn, ServerStart};
-use super::{guard, meant};
+use super::meant;
 use crate::exit;
 use crate::finding::Finding;
 use crate::ledgers::directory;
+use crate::render::text;
 use crate::units::ask::NoAnswer;
 use crate::units::cluster::Cluster;
 use crate::units::{ExecLine, Start, UnitProperties, UnitText, Way};
@@ -113,11 +117,62 @@ pub(super) fn findings(drop_in: &DropIn) -> Vec<Finding> {
     findings
 }
 
+/// Returns that a unit starts no server that is known, unless its way was named: in front of any
+/// other program nothing of ours belongs.
+pub(super) fn unknown(
+    drop_in: &DropIn,
+    choice: WayChoice,
+    properties: &UnitProperties,
+) -> Option<Finding> {
+    let is_known = drop_in.starts.iter().any(|start| is_server(&start.line))
+        || runs_server(properties)
+        || properties.way().is_some();
+    if choice != WayChoice::Auto || is_known {
+        return None;
+    }
+    let programs = drop_in.starts.iter().map(|start| start.line.path.as_str());
+    let text = format!(
+        "{} starts {}, which is no database server that shmwarden knows",
+        drop_in.unit,
+        programs.collect::<Vec<_>>().join(" and ")
+    );
+    let fix = "if it starts a server that leaves System V objects behind, say how: --way prefix \
+               where it is the server itself, --way record where it starts one";
+    Some(Finding::bad("no-known-server", text, fix))
+}
+
+/// Checks that a command runs a server that is known, or what starts one and ends: as its program,
+/// or as what a program of this list runs.
+fn is_server(line: &ExecLine) -> bool {
+    const BEFORE: [&str; 14] = [
+        "sh", "bash", "dash", "env", "numactl", "taskset", "nice", "ionice", "chrt", "prlimit",
+        "setpriv", "runuser", "su", "sudo",
+    ];
+    const STARTERS: [&str; 5] = ["postmaster", "edb-postgres", "pg_ctl", "pg_ctlcluster", "gs_ctl"];
+    let is_one = |word: &str| {
+        let path = Path::new(word.trim_matches(['"', '\'']));
+        let named = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        engine::recognise(path).is_known() || STARTERS.contains(&named)
+    };
+    let path = Path::new(&line.path);
+    let leads_to = || path.canonicalize().is_ok_and(|path| engine::recognise(&path).is_known());
+    let whole = line.whole();
+    let runs_one = || BEFORE.iter().any(|name| line.runs(name));
+    is_one(&line.path) || leads_to() || runs_one() && whole.split_whitespace().any(is_one)
+}
+
+/// Checks that the main process of a unit is a server that is known.
+fn runs_server(properties: &UnitProperties) -> bool {
+    let pid = properties.get("MainPID").parse().unwrap_or(0);
+    let program = if pid > 0 { read::exe_path(pid).ok().and_then(Seen::here) } else { None };
+    program.is_some_and(|path| engine::recognise(&path).is_known())
+}
+
 /// Returns what is wrong with the place of this program, where a unit is to start it from there.
 pub(super) fn place(program: &Path) -> Option<Finding> {
     let fix = format!(
         "install -m 755 {} /usr/local/bin/shmwarden, and call that one",
-        guard::for_shell(&program.to_string_lossy())
+        text::word(program.as_os_str())
     );
     let is_closed = |step: &&Path| step.metadata().is_ok_and(|found| found.mode() & 0o001 == 0);
     if let Some(step) = program.ancestors().find(is_closed) {
@@ -186,6 +241,31 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn a_server_that_is_known_is_told_from_any_other_program() {
+        let is = |line: &str| is_server(&ExecLine::of(line).unwrap());
+        for line in [
+            "/usr/lib/postgresql/15/bin/postgres -D /a",
+            "/usr/pgsql-13/bin/postmaster -D ${PGDATA}",
+            "/opt/gauss/bin/gaussdb -D /a",
+            "/bin/sh -c 'exec /usr/bin/postgres -D /a'",
+            "/usr/bin/numactl --interleave=all /usr/bin/postgres -D /a",
+            "/usr/bin/pg_ctl start -D /a",
+            "-/usr/bin/pg_ctlcluster --skip-systemctl-redirect 15-main start",
+        ] {
+            assert!(is(line), "{line}");
+        }
+        for line in [
+            "/usr/lib/systemd/systemd-journald",
+            "/usr/sbin/sshd -D",
+            "/usr/bin/postgres_exporter --user postgres",
+            "/usr/bin/backup /var/lib/postgres",
+            "/bin/sh -c 'exec /usr/bin/psql'",
+        ] {
+            assert!(!is(line), "{line}");
+        }
+    }
 
     #[test]
     fn a_program_that_the_server_cannot_execute_or_others_can_change_is_told() {

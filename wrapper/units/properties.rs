@@ -218,7 +218,7 @@ no property
     fn a_command_with_a_mark_runs_as_root() {
         let line = |flags: &str| {
             UnitProperties::parse(&format!(
-                "ExecStopPostEx={{ path=/a ; argv[]=/a ; flags= ; flags={flags} ; start_time=[n/a] }}"
+                "ExecStopPostEx={{ path=/a ; argv[]=/a ; flags= ; flags={flags} ; pid=0 }}"
             ))
         };
         assert!(line("ignore-failure privileged").is_privileged("ExecStopPost", 0));
