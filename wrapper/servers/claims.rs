@@ -72,7 +72,9 @@ fn is_of_here(view: &View, account: &Account, run: &Run) -> bool {
 /// What the ledgers of a view say of a server.
 pub(super) fn of(view: &View, facts: &Facts) -> Claims {
     let trusted = view.accounts.iter().filter(|one| is_trusted(one.source.1, facts.uid));
-    let mut claims = Claims { unlooked: unlooked(view, facts.uid), ..Claims::default() };
+    let closed = facts.closed.map(|pid| format!("process {pid}, which may be its launcher,"));
+    let unlooked = unlooked(view, facts.uid).or(closed);
+    let mut claims = Claims { unlooked, ..Claims::default() };
     for account in trusted {
         for run in account.book.open_runs().filter(|run| is_of_here(view, account, run)) {
             let its = |claim: &&Claim| claim.process == facts.process && claim.ended.is_none();

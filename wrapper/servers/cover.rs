@@ -7,7 +7,7 @@ use super::Covered;
 use super::claims::{Claimed, Claims};
 use super::facts::{Facts, Ipc};
 use super::sweepers::{Sweepers, Wanted};
-use crate::render::text::word;
+use crate::render::text::{self, word};
 
 /// The judgement on a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -212,7 +212,9 @@ fn record(facts: &Facts, ledger: Option<&Path>) -> String {
         None => format!("--pid {}", facts.process.pid),
     };
     let ledger = ledger.map(|ledger| format!(" --ledger {}", word(ledger.as_os_str())));
-    format!("shmwarden record {what}{}", ledger.unwrap_or_default())
+    // Root may not look at a user's own file system either.
+    let user = facts.is_closed.then(|| format!("runuser -u {} -- ", text::user(facts.uid)));
+    format!("{}shmwarden record {what}{}", user.unwrap_or_default(), ledger.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -235,9 +237,11 @@ mod tests {
             file: Some(FileRef { dev: 1, ino: 2 }),
             unit: None,
             users_unit: None,
+            is_closed: false,
             ipc: Ipc::Ours,
             has_other_pids: false,
             launcher: None,
+            closed: None,
             is_starting: false,
             is_young: false,
             is_ignored: false,

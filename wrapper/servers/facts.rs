@@ -44,10 +44,14 @@ pub(super) struct Facts {
     pub(super) unit: Option<String>,
     pub(super) users_unit: Option<String>,
     pub(super) ipc: Ipc,
+    /// Set where its directory may not be looked at by the caller, root or not (FUSE).
+    pub(super) is_closed: bool,
     /// Set where its pids are of another PID namespace.
     pub(super) has_other_pids: bool,
     /// The process of this program that it descends from.
     pub(super) launcher: Option<i32>,
+    /// A process above it that may be one, and could not be looked into.
+    pub(super) closed: Option<i32>,
     /// Set where it takes no connections yet, or began a moment ago.
     pub(super) is_starting: bool,
     pub(super) is_young: bool,
@@ -132,8 +136,9 @@ struct Told {
 struct Asked {
     process: ProcessRef,
     engine: Engine,
-    cwd: PathBuf,
-    file: FileRef,
+    /// The directory that it works in; one that the caller may not look at (a user's own FUSE
+    /// mount) may be open to its user.
+    cwd: Seen<(PathBuf, FileRef)>,
     uid: u32,
     unit: Option<String>,
 }
@@ -204,9 +209,11 @@ fn of(
         file: cwd.map(|cwd| FileRef { dev: cwd.dev, ino: cwd.ino }),
         unit,
         users_unit,
+        is_closed: engine.data.is_some() && head.cwd == Seen::Denied,
         ipc: ipc_of(head, by_pid, view.look.pid),
         has_other_pids: inode(pid, "pid") != inode(view.look.pid, "pid"),
         launcher: launcher_above(head, by_pid),
+        closed: closed_above(head, by_pid),
         is_starting: known_by == KnownBy::Start || told.is_some_and(|told| told.is_starting),
         is_young: age < YOUNG,
         is_ignored: told.is_some_and(|told| told.is_ignored),
@@ -266,16 +273,16 @@ fn age(process: ProcessRef) -> Option<Duration> {
 fn ask(heads: &[&Process]) -> BTreeMap<i32, Told> {
     let mut of_users: BTreeMap<u32, Vec<Asked>> = BTreeMap::new();
     for head in heads {
-        if let (Some([_, uid, ..]), Seen::Here(cwd)) = (head.uids, &head.cwd) {
-            of_users.entry(uid).or_default().push(Asked {
-                process: head.process,
-                engine: engine_of(head),
-                cwd: cwd.path.clone(),
-                file: FileRef { dev: cwd.dev, ino: cwd.ino },
-                uid,
-                unit: units_of(head).0,
-            });
-        }
+        let Some([_, uid, ..]) = head.uids else { continue };
+        let cwd = match &head.cwd {
+            Seen::Here(cwd) => {
+                Seen::Here((cwd.path.clone(), FileRef { dev: cwd.dev, ino: cwd.ino }))
+            }
+            Seen::Denied => Seen::Denied,
+            Seen::Gone => continue,
+        };
+        let (process, engine, unit) = (head.process, engine_of(head), units_of(head).0);
+        of_users.entry(uid).or_default().push(Asked { process, engine, cwd, uid, unit });
     }
     let tell = |asked: &[Asked]| -> Vec<(i32, Told)> {
         asked.iter().map(|asked| (asked.process.pid, tell(asked))).collect()
@@ -301,16 +308,21 @@ fn ask(heads: &[&Process]) -> BTreeMap<i32, Told> {
 /// Looks at what the user of a process keeps.
 fn tell(asked: &Asked) -> Told {
     let pid = asked.process.pid;
-    let mut path = Bytes::from(asked.cwd.as_path());
+    let by_process = Bytes(format!("/proc/{pid}/cwd").into_bytes());
+    let mut path = match &asked.cwd {
+        Seen::Here((path, _)) => Bytes::from(path.as_path()),
+        Seen::Gone | Seen::Denied => by_process.clone(),
+    };
     let mut directory = data_dir::look(&path);
-    if directory.file != Some(asked.file) {
+    let is_other = |file| matches!(&asked.cwd, Seen::Here((_, its)) if file != Some(*its));
+    if is_other(directory.file) {
         // In another mount namespace the same path leads elsewhere.
-        path = Bytes(format!("/proc/{pid}/cwd").into_bytes());
+        path = by_process;
         directory = data_dir::look(&path);
     }
     let version = PathBuf::from(&path).join("PG_VERSION");
     let has_version = version.symlink_metadata().is_ok_and(|found| found.is_file());
-    let is_own = (directory.file, directory.uid) == (Some(asked.file), Some(asked.uid));
+    let is_own = directory.uid == Some(asked.uid) && !is_other(directory.file);
     let cluster = asked.unit.as_deref().and_then(Cluster::of_unit);
     Told {
         is_starting: data_dir::is_starting(&path),
@@ -358,6 +370,16 @@ fn launcher_above(head: &Process, by_pid: &BTreeMap<i32, &Process>) -> Option<i3
         Seen::Denied => process.comm.0 == b"shmwarden",
     };
     ancestors(head, by_pid).find(is_ours).map(|process| process.process.pid)
+}
+
+/// The process above a server that may be its launcher and could not be looked into: `hidepid`
+/// hides it, or it is this program, started by another user.
+fn closed_above(head: &Process, by_pid: &BTreeMap<i32, &Process>) -> Option<i32> {
+    let last = ancestors(head, by_pid).last().unwrap_or(head);
+    let hidden = Some(last.parent).filter(|&above| above > 1 && !by_pid.contains_key(&above));
+    let launcher = launcher_above(head, by_pid).and_then(|pid| by_pid.get(&pid));
+    let closed = launcher.filter(|launcher| launcher.executable == Seen::Denied);
+    closed.map(|launcher| launcher.process.pid).or(hidden)
 }
 
 /// The IPC namespace of a server, and whether it ends with the server: nobody else is in it but

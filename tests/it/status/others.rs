@@ -4,6 +4,7 @@ use std::process::{Command, Stdio};
 
 use super::{SOON, cluster, covered, says};
 use crate::database::stage::needs_root;
+use crate::opengauss::gauss::Gauss;
 use crate::support::processes::{self, Process};
 use crate::support::sandbox;
 use crate::support::user::User;
@@ -110,5 +111,56 @@ fn any_server_that_a_ledger_claims_is_told() {
         assert_eq!((&server["data"], &server["uid"]), (&serde_json::Value::Null, &0.into()));
         launcher.signal(nix::sys::signal::Signal::SIGTERM);
         launcher.wait(SOON);
+    });
+}
+
+#[test]
+fn an_open_gauss_and_what_it_leaves_are_told() {
+    sandbox::run(|| {
+        needs_root();
+        let mut server = Gauss::alone(User::Server, 16_000, &[]);
+        for user in [User::Root, User::Server] {
+            let (told, answer) = covered(user, "none");
+            assert_eq!((answer.code(), &told["engine"]), (1, &"opengauss".into()));
+            assert_eq!(told["pid"], server.pid());
+            assert_eq!(told["data"], server.data().to_str().unwrap());
+            says(&told, "fix", "shmwarden record --data ");
+        }
+        let pid = server.pid().to_string();
+        warden::answer(User::Root, &["record", "--pid", &pid]).expect_code(0);
+        let (told, _) = covered(User::Root, "none");
+        says(&told, "why", "and nothing sweeps");
+        server.end(nix::sys::signal::Signal::SIGKILL);
+    });
+}
+
+#[test]
+fn a_user_from_whom_proc_hides_others_is_told_his_own() {
+    sandbox::run(|| {
+        needs_root();
+        let (mut cluster, ledger) = cluster();
+        let mut mount = Command::new("mount");
+        assert!(mount.args(["-o", "remount,hidepid=2", "/proc"]).status().unwrap().success());
+        cluster.start();
+        // Root has started it, by what may be a launcher.
+        let (server, answer) = covered(User::Server, "unknown");
+        assert_eq!((answer.code(), &server["pid"]), (0, &cluster.postmaster_pid().into()));
+        says(&server, "why", "which may be its launcher, could not be looked at");
+        covered(User::Root, "none");
+        let other = warden::answer(User::Other(12_345), &["status", "--json"]).expect_code(0);
+        assert_eq!(other.json()["servers"], serde_json::json!([]), "{other:?}");
+        cluster.stop();
+        cluster.start_under(&warden::prefix(&["run", "--ledger", ledger.to_str().unwrap()]));
+        covered(User::Server, "run");
+        cluster.stop();
+        // Root's launcher and ledger.
+        let mut command = warden::command(User::Root, &["run", "--ledger"]);
+        command.arg(&ledger).arg("--").args(User::Server.prefix()).args(cluster.command_line());
+        cluster.spawn(command);
+        cluster.wait_ready();
+        covered(User::Root, "run");
+        let (server, _) = covered(User::Server, "unknown");
+        says(&server, "why", "could not be looked at");
+        cluster.stop();
     });
 }
