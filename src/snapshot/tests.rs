@@ -38,6 +38,7 @@ fn queue(id: i32) -> msg::Row {
         perm: IpcPerm { key: 0, mode: 0o600, uid: 0, gid: 0, creator_uid: 0, creator_gid: 0 },
         messages: 0,
         bytes: 0,
+        most_bytes: 16384,
         last_sender: 0,
         last_receiver: 0,
         stime: 0,

@@ -27,6 +27,8 @@ pub struct Row {
     pub messages: u64,
     /// Bytes in those messages.
     pub bytes: u64,
+    /// Most bytes that may wait in it (`msg_qbytes`).
+    pub most_bytes: u64,
     /// Process that sent last.
     pub last_sender: i32,
     /// Process that received last.
@@ -102,6 +104,7 @@ fn row(id: i32, ds: MaybeUninit<libc::msqid_ds>) -> Row {
         perm: IpcPerm::of(&ds.msg_perm),
         messages: ds.msg_qnum as u64,
         bytes: ds.__msg_cbytes as u64,
+        most_bytes: ds.msg_qbytes as u64,
         last_sender: ds.msg_lspid,
         last_receiver: ds.msg_lrpid,
         stime: ds.msg_stime as i64,

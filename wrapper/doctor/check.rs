@@ -15,11 +15,11 @@ use shmwarden::proc::read;
 use shmwarden::snapshot::{Process, Seen};
 
 use super::beside::Server;
-use super::leaks;
+use super::leaks::{self, Asker};
 use super::ledgers::{Condition, DataDirectory, Found, UNSEEN_PLACE, judge_places};
 use super::limits;
 use super::logind::{Interest, Keeper};
-use super::{kernel, logind, settings};
+use super::{kernel, logind, queues, settings};
 use super::{ledgers, servers, text_of};
 use crate::finding::Finding;
 use crate::host::kernel as host_kernel;
@@ -56,12 +56,14 @@ pub(crate) fn all(view: &View, shown: &Shown<'_>) -> Checked {
     let kernel_limits = host_kernel::look();
     let table = limit::table(&kernel_limits, &view.look, &judged);
     let leaks = leaked::table(&judged);
+    let asker = Asker::of(&view.look);
     let mut findings =
-        limits::judge(&table, &judged, kernel_limits.page_bytes, kernel_limits.sem, &names);
+        limits::judge(&table, &judged, kernel_limits.page_bytes, kernel_limits.sem, asker, &names);
     findings.extend(robbed(view, shown));
     findings.extend(database_servers::findings(&database_servers::find(view)));
-    findings.extend(leaks::judge(&judged, &leaks, &names, &text::size));
+    findings.extend(leaks::judge(&judged, &leaks, asker, &names, &text::size));
     findings.extend(settings::judge(&kernel_limits));
+    findings.extend(queues::judge(&view.look, &names));
     findings.extend(of_logind(view, &judged, shown));
     if config::systemd_runs() {
         findings.extend(servers::findings(&running(view, shown)));

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use shmwarden::judge::status::leaks as leaked;
 use shmwarden::judge::status::{Judged, Status};
 use shmwarden::judge::{Class, Reason};
 use shmwarden::proc::limits::SemLimits;
 
+use super::leaks::{self, Asker};
 use crate::finding::Names;
 use crate::host::limit::{Limit, Taken, kind};
 
@@ -64,11 +66,12 @@ pub(crate) fn who_and_fix(
     page_bytes: u64,
     sem: Option<SemLimits>,
     names: Names<'_>,
+    asker: Asker,
     more: u64,
 ) -> (Option<String>, String) {
     let who = crowd(limit.name, judged, page_bytes);
     let sentence = who.as_ref().map(|who| who.sentence(names));
-    (sentence, fix(limit, judged, who.as_ref(), names, &raise(limit, sem, more)))
+    (sentence, fix(limit, judged, who.as_ref(), names, asker, &raise(limit, sem, more)))
 }
 
 /// Checks that nobody uses an object now, whoever may still want it.
@@ -83,19 +86,24 @@ fn fix(
     judged: &[Judged<'_>],
     who: Option<&Crowd>,
     names: Names<'_>,
+    asker: Asker,
     raise: &str,
 ) -> String {
-    let of_kind = |verdict: Status| {
-        judged
-            .iter()
-            .any(|one| one.subject.kind().word() == kind(limit.name) && one.verdict == verdict)
-    };
-    let free = match who {
-        _ if of_kind(Status::Stale) => "free what dead servers left: shmwarden sweep".to_owned(),
-        _ if of_kind(Status::Orphan) => {
-            "free what no ledger has: shmwarden adopt --dry-run, then adopt and sweep".to_owned()
+    let leaks = leaked::table(judged);
+    let mut of_kind = leaks
+        .iter()
+        .filter(|leak| leak.kinds.keys().any(|one| one.word() == kind(limit.name)))
+        .collect::<Vec<_>>();
+    // What a ledger has first, then what is old enough to be taken as it is.
+    of_kind.sort_by_key(|leak| (leak.verdict != Status::Stale, leak.oldest));
+    let free = match (of_kind.first(), who) {
+        (Some(leak), _) if leak.verdict == Status::Stale => {
+            format!("free what dead servers left: {}", leaks::fix(leak, asker))
         }
-        Some(who) if who.idle > 0 => format!(
+        (Some(leak), _) => {
+            format!("free what no ledger has: {}, then adopt and sweep", leaks::fix(leak, asker))
+        }
+        (None, Some(who)) if who.idle > 0 => format!(
             "see why each is kept: shmwarden list --kind {} --owner {} -v",
             kind(limit.name),
             names(who.first)

@@ -1,61 +1,116 @@
 //! The leaks, by whom, and what frees them. Pure.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime};
 
 use shmwarden::judge::status::leaks::Leak;
 use shmwarden::judge::status::{Judged, Status};
+use shmwarden::snapshot::Snapshot;
 
 use crate::finding::{Finding, Names};
 
-/// Returns the command that frees what leaked, or begins to.
-pub(crate) fn fix(leak: &Leak) -> &'static str {
-    match leak.verdict {
-        Status::Stale => "shmwarden sweep",
-        _ => "shmwarden adopt --dry-run",
+/// The age from which `adopt` takes an object by a filter, where it is told none.
+const OLD: Duration = Duration::from_secs(3600);
+
+/// Who asks, and when: what is to be done now, and by whom.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asker {
+    pub(crate) uid: u32,
+    pub(crate) now: SystemTime,
+}
+
+impl Asker {
+    /// Returns the one who looked.
+    pub(crate) fn of(look: &Snapshot) -> Self {
+        Self { uid: look.uid, now: look.now }
+    }
+
+    /// Checks that he may remove what a user owns.
+    fn may_free(self, owner: u32) -> bool {
+        self.uid == 0 || self.uid == owner
     }
 }
 
-/// Findings on what is leaked and on what is held; `size` makes a size for people.
+/// Returns the command that frees what leaked, or begins to, and does something now.
+pub(crate) fn fix(leak: &Leak, asker: Asker) -> String {
+    let command = match leak.verdict {
+        Status::Stale => "shmwarden sweep",
+        _ if is_old(leak, asker.now) => "shmwarden adopt --dry-run",
+        _ => "shmwarden adopt --min-age 0 --dry-run",
+    };
+    let user = if asker.may_free(leak.uid) { "" } else { "sudo " };
+    format!("{user}{command}")
+}
+
+fn is_old(leak: &Leak, now: SystemTime) -> bool {
+    let changed = Duration::from_secs(u64::try_from(leak.oldest).unwrap_or(0));
+    now.duration_since(SystemTime::UNIX_EPOCH + changed).is_ok_and(|age| age >= OLD)
+}
+
+/// Findings on what is leaked and on what is held; `size` makes a size for people. What others have
+/// leaked is no alarm of somebody who cannot free it.
 pub(crate) fn judge(
     judged: &[Judged<'_>],
     leaks: &[Leak],
+    asker: Asker,
     names: Names<'_>,
     size: &dyn Fn(u64) -> String,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let of = |verdict: Status| leaks.iter().filter(move |leak| leak.verdict == verdict);
-    for (verdict, id, words, fix) in [
-        (Status::Stale, "leak-stale", "of dead servers that a ledger has", "shmwarden sweep"),
+    for (verdict, id, words) in [
+        (Status::Stale, "leak-stale", "of dead servers that a ledger has"),
         (
             Status::Orphan,
             "leak-orphan",
             "that no ledger has, nobody uses and nobody is left to want",
-            "shmwarden adopt --dry-run; then shmwarden adopt, and shmwarden sweep",
         ),
     ] {
-        let objects: u64 = of(verdict).map(|leak| leak.objects).sum();
-        if objects == 0 {
-            continue;
+        for is_his in [true, false] {
+            let is_one =
+                |leak: &&Leak| leak.verdict == verdict && asker.may_free(leak.uid) == is_his;
+            let some: Vec<&Leak> = leaks.iter().filter(is_one).collect();
+            let Some(text) = sentence(&some, words, names, size) else { continue };
+            findings.push(match is_his {
+                true => Finding::warn(id, text, steps(&some, asker)),
+                false => Finding::ok(id, format!("{text}; root can free them")),
+            });
         }
-        let bytes = of(verdict).fold(0_u64, |sum, leak| sum.saturating_add(leak.bytes));
-        let mut owners: Vec<u32> = of(verdict).map(|leak| leak.uid).collect();
-        owners.dedup();
-        let whose = match owners.as_slice() {
-            [one] => names(*one),
-            [first, rest @ ..] => format!("{} and {} other users", names(*first), rest.len()),
-            [] => String::new(),
-        };
-        findings.push(Finding::warn(
-            id,
-            format!("leaked: {} {words}, {}, of {whose}", count(objects), size(bytes)),
-            fix,
-        ));
     }
     findings.extend(kept(judged));
     if findings.is_empty() {
         findings.push(Finding::ok("leaks", "nothing is leaked as far as can be seen"));
     }
     findings
+}
+
+/// What leaked as a sentence; `None` where nothing did.
+fn sentence(
+    leaks: &[&Leak],
+    words: &str,
+    names: Names<'_>,
+    size: &dyn Fn(u64) -> String,
+) -> Option<String> {
+    let objects: u64 = leaks.iter().map(|leak| leak.objects).sum();
+    let bytes = leaks.iter().fold(0_u64, |sum, leak| sum.saturating_add(leak.bytes));
+    let mut owners: Vec<u32> = leaks.iter().map(|leak| leak.uid).collect();
+    owners.dedup();
+    let whose = match owners.as_slice() {
+        [one] => names(*one),
+        [first, rest @ ..] => format!("{} and {} other users", names(*first), rest.len()),
+        [] => return None,
+    };
+    Some(format!("leaked: {} {words}, {}, of {whose}", count(objects), size(bytes)))
+}
+
+/// The commands that free these, one after the other; first what is old enough to be taken as it
+/// is.
+fn steps(leaks: &[&Leak], asker: Asker) -> String {
+    let of_old = leaks.iter().find(|leak| is_old(leak, asker.now)).or_else(|| leaks.first());
+    let first = of_old.map(|leak| fix(leak, asker)).unwrap_or_default();
+    match first.strip_suffix(" --dry-run") {
+        Some(adopt) => format!("{first}; then {adopt}, and shmwarden sweep"),
+        None => first,
+    }
 }
 
 /// Findings on what dead servers left and nobody removes yet: of a server of which something is in

@@ -4,6 +4,7 @@ use shmwarden::judge::status::Judged;
 use shmwarden::proc::limits::SemLimits;
 
 use super::crowd;
+use super::leaks::Asker;
 use crate::finding::{Finding, Level, Names};
 use crate::host::limit::{Limit, share};
 
@@ -13,6 +14,7 @@ pub(crate) fn judge(
     judged: &[Judged<'_>],
     page_bytes: u64,
     sem: Option<SemLimits>,
+    asker: Asker,
     names: Names<'_>,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -25,7 +27,7 @@ pub(crate) fn judge(
             continue;
         }
         let percent = share(used, most);
-        let (who, fix) = crowd::who_and_fix(limit, judged, page_bytes, sem, names, 0);
+        let (who, fix) = crowd::who_and_fix(limit, judged, page_bytes, sem, names, asker, 0);
         let text = format!(
             "{}: {used} of {most} {} are taken ({percent} %); {}{}",
             limit.name,

@@ -12,10 +12,13 @@ pub(crate) mod ledgers;
 pub(crate) mod limits;
 pub(crate) mod logind;
 pub(crate) mod output;
+mod queues;
 mod servers;
 pub(crate) mod settings;
 
 use std::path::Path;
+
+use shmwarden::snapshot::Snapshot;
 
 use crate::cli::Common;
 use crate::exit::{self, Ending};
@@ -49,6 +52,9 @@ pub(crate) fn run(args: &DoctorArgs, common: &Common) -> Ending {
         }
     };
     view.look_for_robbery();
+    if queues::any_full(&view.look) {
+        view = view.later(Snapshot::with_waits);
+    }
     let shown = Shown::of(&view, false);
     let checked = check::all(&view, &shown);
     let act = checked.findings.iter().any(|finding| finding.level != Level::Ok);

@@ -8,7 +8,7 @@ use shmwarden::judge::status::leaks::Leak;
 
 use super::check::{Checked, is_unseen};
 use super::explain::{Answer, Message, errno_name};
-use super::leaks::fix;
+use super::leaks::{Asker, fix};
 use crate::finding::{Finding, Level};
 use crate::host::limit::{Limit, NO_LIMIT};
 use crate::render::json::SCHEMA;
@@ -41,7 +41,7 @@ pub(crate) fn document(checked: &Checked, shown: &Shown<'_>) -> Value {
             "objects": leak.objects,
             "bytes": leak.bytes,
             "verdict": leak.verdict.word(),
-            "fix": fix(leak),
+            "fix": fix(leak, Asker::of(&shown.view.look)),
         })
     });
     let findings = checked.findings.iter().map(Finding::document);
@@ -84,7 +84,7 @@ pub(crate) fn text(checked: &Checked, shown: &Shown<'_>, screen: Screen, all: bo
     let next = worst.and_then(|finding| finding.fix.as_deref()).map(first_step);
     let next = next.map_or_else(
         || "nothing to be done".to_owned(),
-        |next| format!("next: {}", text::escaped(next)),
+        |next| format!("next: {}", text::verbatim(next)),
     );
     out.push('\n');
     out.push_str(&screen.wrapped(&next, 6));
@@ -150,7 +150,7 @@ fn leaks(leaks: &[Leak], shown: &Shown<'_>, screen: Screen, out: &mut String) {
             leak.objects.to_string(),
             text::size(leak.bytes),
             kinds.collect::<Vec<_>>().join(","),
-            fix(leak).trim_start_matches("shmwarden ").to_owned(),
+            freed_by(leak, shown),
         ];
         for cell in cells {
             table.add(|out| out.push_str(&cell));
@@ -167,6 +167,12 @@ fn leaks(leaks: &[Leak], shown: &Shown<'_>, screen: Screen, out: &mut String) {
     if leaks.len() > MOST_LEAKS {
         out.push_str(&format!("and {} more; --json lists all\n", leaks.len() - MOST_LEAKS));
     }
+}
+
+/// The command as far as the column has room for it: `adopt` asks before it takes anything.
+fn freed_by(leak: &Leak, shown: &Shown<'_>) -> String {
+    let command = fix(leak, Asker::of(&shown.view.look)).replacen("shmwarden ", "", 1);
+    command.trim_end_matches(" --dry-run").to_owned()
 }
 
 fn print(table: &Table, paint: &Paint, screen: Screen, out: &mut String) {

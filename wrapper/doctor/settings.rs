@@ -6,6 +6,9 @@ use crate::host::kernel::Limits;
 /// A `/dev/shm` of up to this many bytes is what a container gets where nobody asked for more.
 const SMALL_SHM_BYTES: u64 = 64 << 20;
 
+/// The mode of `/dev/shm`: every user may make files there, and remove his own only.
+const ALL_USERS: u32 = 0o1777;
+
 /// Findings on settings of this IPC namespace and of `/dev/shm`.
 pub(crate) fn judge(limits: &Limits) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -19,6 +22,17 @@ pub(crate) fn judge(limits: &Limits) -> Vec<Finding> {
         ));
     } else if limits.rmid_forced == Some(false) {
         findings.push(Finding::ok("shm-rmid-forced", "kernel.shm_rmid_forced is 0"));
+    }
+    if let Some(fs) = limits.shm_fs.filter(|fs| fs.is_tmpfs && fs.mode != ALL_USERS) {
+        findings.push(Finding::warn(
+            "dev-shm-mode",
+            format!(
+                "the mode of /dev/shm is {:04o}, of user {}, and has to be 1777: servers of other \
+                 users cannot make shared memory there, or can remove that of others",
+                fs.mode, fs.owner
+            ),
+            "as root: chmod 1777 /dev/shm",
+        ));
     }
     match limits.shm_fs {
         None => findings.push(Finding::warn(

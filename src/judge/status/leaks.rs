@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::super::unowned::last_change;
 use super::{Judged, Kind, Status};
 
 /// Objects of one owner and instance that nobody is left to use.
@@ -19,6 +20,8 @@ pub struct Leak {
     pub objects: u64,
     /// Bytes of all.
     pub bytes: u64,
+    /// When the oldest was last changed, seconds since the epoch.
+    pub oldest: i64,
 }
 
 /// Leaked objects by owner and instance, the largest first.
@@ -35,9 +38,11 @@ pub fn table(judged: &[Judged<'_>]) -> Vec<Leak> {
             kinds: BTreeMap::new(),
             objects: 0,
             bytes: 0,
+            oldest: i64::MAX,
         });
         *leak.kinds.entry(one.subject.kind()).or_default() += 1;
         leak.objects += 1;
+        leak.oldest = leak.oldest.min(last_change(one.subject));
         leak.bytes = leak.bytes.saturating_add(one.subject.bytes().unwrap_or(0));
     }
     let mut leaks: Vec<Leak> = found.into_values().collect();

@@ -279,7 +279,7 @@ fn uids(subject: Subject<'_>) -> [u32; 2] {
 }
 
 /// The last moment of which an object says that something was done to it, seconds since the epoch.
-fn last_change(subject: Subject<'_>) -> i64 {
+pub(super) fn last_change(subject: Subject<'_>) -> i64 {
     match subject {
         Subject::Shm(row) => row.ctime,
         Subject::Sem(set) => set.row.ctime.max(set.row.otime),

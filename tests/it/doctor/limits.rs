@@ -6,6 +6,7 @@ use crate::scene::instance::{SOON, need_root};
 use crate::support::objects::{KEY_FAMILY, create_segment, remove_segment, segments};
 use crate::support::sandbox;
 use crate::support::user::User;
+use crate::support::waiting::wait_until;
 use crate::support::warden;
 
 /// The known table: 19 users on one port, whose servers are long dead, and a desktop beside them.
@@ -43,11 +44,30 @@ fn the_table_of_nineteen_dead_servers_is_leaked_by_nineteen_users() {
         let (level, text, fix) = finding(&said, "leak-orphan");
         assert_eq!(level, "warn");
         assert!(text.contains("19 objects") && text.contains("19.0 MiB"), "{text}");
-        assert!(fix.starts_with("shmwarden adopt --dry-run"), "{fix}");
+        // They are seconds old, and what is proposed takes them.
+        let first = fix.split("; ").next().unwrap();
+        assert_eq!(first, "shmwarden adopt --min-age 0 --dry-run");
+        assert_eq!(leaks[0]["fix"], first);
+        let words: Vec<&str> = first.split(' ').skip(1).chain(["--json"]).collect();
+        let would = warden::answer(User::Root, &words).expect_code(0).json();
+        let would = would["objects"].as_array().unwrap().iter();
+        assert_eq!(would.filter(|one| one["outcome"] == "would-adopt").count(), 19);
+        // Who cannot free them is told of none to free.
+        let his = warden::answer(User::Other(FIRST_UID), &["doctor", "--json"]).json();
+        let levels: Vec<_> =
+            findings(&his, "leak-orphan").iter().map(|one| &one["level"]).collect();
+        assert_eq!(levels, ["warn", "ok"], "his own, and those of others: {his:#}");
+        let fixes: Vec<_> =
+            his["leaks"].as_array().unwrap().iter().map(|one| &one["fix"]).collect();
+        assert_eq!(fixes.iter().filter(|fix| **fix == first).count(), 1, "{his:#}");
+        assert!(fixes.contains(&&"sudo shmwarden adopt --min-age 0 --dry-run".into()), "{his:#}");
 
         let words = warden::answer(User::Root, &["doctor"]).expect_code(1).stdout;
         assert_eq!(words.matches("20007?").count(), 1, "no account: a number with a mark\n{words}");
-        assert!(words.trim_end().ends_with("next: shmwarden adopt --dry-run"), "{words}");
+        assert!(
+            words.trim_end().ends_with("next: shmwarden adopt --min-age 0 --dry-run"),
+            "{words}"
+        );
         assert!(words.lines().all(|line| line.chars().count() <= 80), "{words}");
 
         segments().iter().filter(|one| one.id != dest).for_each(|one| remove_segment(one.id));
@@ -151,5 +171,27 @@ fn thousands_of_semaphore_sets_of_one_dead_web_server_explain_enospc() {
             assert!(here.contains("nobody uses any"), "{here}");
             assert!(part(&answer, "run").contains("www-data"), "{answer:#}");
         }
+    });
+}
+
+#[test]
+fn a_full_queue_is_warned_of_where_somebody_waits_to_send() {
+    sandbox::on_host(|| {
+        let fill = r#"
+            my $id = msgget(0, 01600); defined $id or die;
+            1 while msgsnd($id, pack("l! a*", 1, "x" x 1000), 04000);
+            print "ready $id\n"; sleep 2; msgsnd($id, pack("l! a*", 1, "x" x 1000), 0); sleep 1000;
+        "#;
+        let (sender, id) = perl(User::Root, fill, &[]);
+        assert_eq!(finding(&report(&[], 0), "queue-full").0, "ok", "nobody waits yet");
+        let found =
+            || finding(&warden::answer(User::Root, &["doctor", "--json"]).json(), "queue-full");
+        wait_until("it waits", SOON, || found().0 == "warn");
+        let (_, text, fix) = found();
+        assert!(text.contains(&format!("queue {id} of root is full")), "{text}");
+        assert!(text.contains(&format!("process {} waits", sender.pid())), "{text}");
+        assert!(fix.starts_with(&format!("shmwarden who {id} names")), "{fix}");
+        let named = warden::answer(User::Root, &["who", &id.to_string()]);
+        assert!(named.stdout.contains(&sender.pid().to_string()), "{named:?}");
     });
 }

@@ -70,6 +70,18 @@ fn shm_rmid_forced_is_bad() {
 }
 
 #[test]
+fn a_dev_shm_that_is_not_open_to_every_user_is_warned_of() {
+    sandbox::run(|| {
+        mount(&["-t", "tmpfs", "-o", "mode=0755,size=1g", "closed", "/dev/shm"]);
+        let (level, text, fix) = finding(&report(&[], 1), "dev-shm-mode");
+        assert_eq!((level.as_str(), fix.as_str()), ("warn", "as root: chmod 1777 /dev/shm"));
+        assert!(text.contains("is 0755, of user 0, and has to be 1777"), "{text}");
+        fs::set_permissions("/dev/shm", PermissionsExt::from_mode(0o1777)).unwrap();
+        assert_eq!(findings(&report(&[], 0), "dev-shm-mode").len(), 0);
+    });
+}
+
+#[test]
 fn a_small_dev_shm_and_one_that_fills_up_are_warned_of() {
     sandbox::run(|| {
         mount(&["-t", "tmpfs", "-o", "mode=1777,size=64m", "small", "/dev/shm"]);

@@ -661,6 +661,7 @@ fn queue() -> msg::Row {
         },
         messages: 0,
         bytes: 0,
+        most_bytes: 16384,
         last_sender: 4712,
         last_receiver: 0,
         stime: 5,

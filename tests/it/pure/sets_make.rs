@@ -62,6 +62,7 @@ pub fn queue_now() -> msg::Row {
         },
         messages: 2,
         bytes: 700,
+        most_bytes: 16384,
         last_sender: SERVER.pid,
         last_receiver: 0,
         stime: seconds(30),

@@ -8,6 +8,7 @@ use shmwarden::snapshot::Snapshot;
 
 use super::Message;
 use crate::doctor::crowd;
+use crate::doctor::leaks::Asker;
 use crate::finding::Names;
 use crate::host::kernel::Limits;
 use crate::host::limit::{Limit, NO_LIMIT, share};
@@ -207,6 +208,14 @@ impl Scene<'_> {
     pub(crate) fn crowd(&self, name: &str, more: u64) -> Option<(Option<String>, String)> {
         let page = self.limits.page_bytes;
         let limit = self.limit(name)?;
-        Some(crowd::who_and_fix(limit, self.judged, page, self.limits.sem, self.names, more))
+        Some(crowd::who_and_fix(
+            limit,
+            self.judged,
+            page,
+            self.limits.sem,
+            self.names,
+            Asker::of(self.look),
+            more,
+        ))
     }
 }

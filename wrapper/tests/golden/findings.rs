@@ -2,12 +2,14 @@
 //! ledgers, logind, units.
 
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use shmwarden::judge::Reason;
 use shmwarden::judge::status::{Judged, Status, Subject};
 use shmwarden::object::FileRef;
 
 use super::make;
+use crate::doctor::leaks::Asker;
 use crate::doctor::ledgers::{self, Condition, DataDirectory, Found};
 use crate::doctor::logind::{self, Interest, Keeper, Setting};
 use crate::doctor::{beside, kernel, leaks, limits, settings};
@@ -16,6 +18,9 @@ use crate::host::features::Features;
 use crate::host::kernel::{Limits, ShmFileSystem};
 use crate::host::limit::{Limit, Nature};
 use crate::units::{self, UnitProperties, Way};
+
+/// Root, at a moment that no object is older than.
+const ASKER: Asker = Asker { uid: 0, now: SystemTime::UNIX_EPOCH };
 
 /// Returns every finding, the machine's first.
 pub(super) fn all() -> Vec<Finding> {
@@ -55,6 +60,7 @@ fn of_settings() -> Vec<Finding> {
         (Some(false), shm(false, 0)),
         (None, shm(true, 64 << 20)),
         (None, shm(true, 4 << 30)),
+        (None, shm(true, 4 << 30).map(|fs| ShmFileSystem { mode: 0o755, ..fs })),
     ];
     let of = |(rmid_forced, shm_fs)| Limits { rmid_forced, shm_fs, ..Limits::default() };
     machines.into_iter().flat_map(|machine| settings::judge(&of(machine))).collect()
@@ -79,8 +85,8 @@ fn of_limits() -> Vec<Finding> {
         limit("msgmni", "queues", None),
         limit("/dev/shm", "bytes", Some(1)),
     ];
-    let mut found = limits::judge(&full, &[], 4096, None, &|uid| format!("user {uid}"));
-    found.extend(limits::judge(&[], &[], 4096, None, &|uid| format!("user {uid}")));
+    let mut found = limits::judge(&full, &[], 4096, None, ASKER, &|uid| format!("user {uid}"));
+    found.extend(limits::judge(&[], &[], 4096, None, ASKER, &|uid| format!("user {uid}")));
     found
 }
 
@@ -106,7 +112,7 @@ fn of_leaks() -> Vec<Finding> {
             unlooked: None,
         })
         .collect();
-    leaks::judge(&judged, &[], &|uid| format!("user {uid}"), &|bytes| format!("{bytes} B"))
+    leaks::judge(&judged, &[], ASKER, &|uid| format!("user {uid}"), &|bytes| format!("{bytes} B"))
 }
 
 fn of_logind() -> Vec<Finding> {

@@ -23,6 +23,7 @@ use shmwarden::sys::{IpcPerm, msg};
 use super::make::{self, Change};
 use super::story::{Crashed, Story, crashed};
 use crate::doctor::check::Checked;
+use crate::doctor::leaks::Asker;
 use crate::doctor::{leaks, ledgers, limits, settings};
 use crate::host::kernel::{HugePages, Limits, ShmFileSystem};
 use crate::host::limit;
@@ -262,6 +263,7 @@ fn queue() -> msg::Row {
         },
         messages: 2,
         bytes: 300,
+        most_bytes: 16384,
         last_sender: USER.pid,
         last_receiver: 4999,
         stime: make::seconds(20),
@@ -294,8 +296,9 @@ pub(super) fn checked(view: &View) -> Checked {
     let names = |uid| format!("user{uid}");
     let table = limit::table(&kernel, &view.look, &judged);
     let leaks = leaked::table(&judged);
-    let mut findings = limits::judge(&table, &judged, kernel.page_bytes, kernel.sem, &names);
-    findings.extend(leaks::judge(&judged, &leaks, &names, &crate::render::text::size));
+    let asker = Asker::of(&view.look);
+    let mut findings = limits::judge(&table, &judged, kernel.page_bytes, kernel.sem, asker, &names);
+    findings.extend(leaks::judge(&judged, &leaks, asker, &names, &crate::render::text::size));
     findings.extend(settings::judge(&kernel));
     findings.extend(ledgers::judge(&[], &view.look.place));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));

@@ -97,6 +97,7 @@ fn a_set_is_in_use_by_waiters_and_by_its_last_operator() {
 #[test]
 fn a_queue_is_in_use_by_its_last_sender_and_receiver() {
     let queue = |last_sender, stime| msg::Row {
+        most_bytes: 16384,
         id: 1,
         perm: IpcPerm {
             key: 5,

@@ -117,6 +117,7 @@ fn queue_row() -> msg::Row {
         },
         messages: 0,
         bytes: 0,
+        most_bytes: 16384,
         last_sender: 0,
         last_receiver: 0,
         stime: 0,

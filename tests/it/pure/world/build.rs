@@ -300,6 +300,7 @@ fn queue(thing: &Thing) -> msg::Row {
         },
         messages: 2,
         bytes: thing.bytes,
+        most_bytes: 16384,
         last_sender: thing.users[0],
         last_receiver: thing.users[1],
         stime: thing.times[0],
