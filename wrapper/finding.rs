@@ -1,7 +1,10 @@
 //! One finding: the thing that was looked at, how bad it is, and what to do about it.
 
+use serde::Serialize;
+
 /// Its level.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Level {
     /// Nothing to be done.
     Ok,
@@ -23,7 +26,7 @@ impl Level {
 }
 
 /// A finding.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Finding {
     /// Its level.
     pub(crate) level: Level,
@@ -49,18 +52,6 @@ impl Finding {
     /// It hurts now, or with the next start or logout.
     pub(crate) fn bad(id: &'static str, text: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { level: Level::Bad, id, text: text.into(), fix: Some(fix.into()) }
-    }
-}
-
-impl Finding {
-    /// The finding as a part of a document.
-    pub(crate) fn document(&self) -> serde_json::Value {
-        serde_json::json!({
-            "level": self.level.word(),
-            "id": self.id,
-            "text": self.text,
-            "fix": self.fix,
-        })
     }
 }
 

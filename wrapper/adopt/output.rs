@@ -24,29 +24,26 @@ pub(crate) fn document(
     ledger: &Path,
     dry_run: bool,
 ) -> Value {
-    let objects: Vec<Value> = candidates.iter().map(|one| object(one, dry_run)).collect();
     json!({
         "schema": json::SCHEMA,
         "dry_run": dry_run,
         "ledger": ledger.to_string_lossy(),
-        "objects": objects,
+        "objects": candidates.iter().map(|one| object(one, dry_run)).collect::<Vec<_>>(),
         "looked": places::document(looked),
     })
 }
 
 fn object(one: &Candidate, dry_run: bool) -> Value {
     let (code, reason) = one.reason();
-    let mut out = json::identity(&one.identity);
-    let fields: [(&str, Value); 6] = [
-        ("bytes", one.bytes.into()),
-        ("uid", one.uid.into()),
-        ("outcome", outcome(one, dry_run).into()),
-        ("reason_code", code.into()),
-        ("reason", reason.into()),
-        ("along", one.along.into()),
-    ];
-    out.extend(fields.into_iter().map(|(name, value)| (name.to_owned(), value)));
-    Value::Object(out)
+    let more = json!({
+        "bytes": one.bytes,
+        "uid": one.uid,
+        "outcome": outcome(one, dry_run),
+        "reason_code": code,
+        "reason": reason,
+        "along": one.along,
+    });
+    json::object(Some(&one.identity), more)
 }
 
 fn outcome(one: &Candidate, dry_run: bool) -> &'static str {

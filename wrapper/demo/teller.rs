@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 
 use crate::cli::Common;
 use crate::finding::Level;
@@ -15,8 +16,15 @@ pub(super) struct Teller {
     json: bool,
     screen: Screen,
     steps: u32,
-    claims: Vec<(String, bool)>,
+    claims: Vec<Claim>,
     began: Instant,
+}
+
+/// A claim of the story, and whether it holds.
+#[derive(Debug, Serialize)]
+struct Claim {
+    claim: String,
+    ok: bool,
 }
 
 impl Teller {
@@ -53,25 +61,24 @@ impl Teller {
         let (word, level) = if holds { ("ok    ", Level::Ok) } else { ("FAILED", Level::Bad) };
         let word = self.screen.level(level, word.to_owned());
         self.say(&format!("   {word}  {claim}"));
-        self.claims.push((claim.to_owned(), holds));
+        self.claims.push(Claim { claim: claim.to_owned(), ok: holds });
     }
 
     /// Says the last line, or prints the document; returns whether all that was claimed holds.
     pub(super) fn conclude(&self, server: &str, ground: &str, error: Option<&str>) -> bool {
         let seconds = (self.began.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
         let all = self.claims.len();
-        let wrong = self.claims.iter().filter(|(_, holds)| !holds).count();
+        let wrong = self.claims.iter().filter(|claim| !claim.ok).count();
         if error.is_none() && wrong == 0 {
             self.say(&format!("\nAll {all} claims were checked, in {seconds:.1} s."));
         } else if error.is_none() {
             self.say(&format!("\n{wrong} of the {all} claims do NOT hold ({seconds:.1} s)."));
         }
-        let claim = |(claim, ok): &(String, bool)| json!({ "claim": claim, "ok": ok });
         let document = json!({
             "schema": SCHEMA,
             "server": server,
             "namespaces": ground,
-            "checks": self.claims.iter().map(claim).collect::<Vec<Value>>(),
+            "checks": self.claims,
             "error": error,
             "seconds": seconds,
         });

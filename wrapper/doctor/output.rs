@@ -24,15 +24,6 @@ const MOST_LEAKS: usize = 25;
 
 /// The document.
 pub(crate) fn document(checked: &Checked, shown: &Shown<'_>) -> Value {
-    let limits = checked.limits.iter().map(|limit| {
-        json!({
-            "name": limit.name,
-            "used": limit.used,
-            "limit": limit.limit,
-            "unit": limit.unit,
-            "leaked": limit.leaked,
-        })
-    });
     let leaks = checked.leaks.iter().map(|leak| {
         json!({
             "uid": leak.uid,
@@ -44,12 +35,11 @@ pub(crate) fn document(checked: &Checked, shown: &Shown<'_>) -> Value {
             "fix": fix(leak, Asker::of(&shown.view.look)),
         })
     });
-    let findings = checked.findings.iter().map(Finding::document);
     json!({
         "schema": SCHEMA,
-        "limits": limits.collect::<Vec<_>>(),
+        "limits": checked.limits,
         "leaks": leaks.collect::<Vec<_>>(),
-        "findings": findings.collect::<Vec<_>>(),
+        "findings": checked.findings,
         "looked": places::document(&shown.view.looked),
     })
 }
@@ -215,7 +205,7 @@ pub(crate) fn explanation(answer: &Answer, screen: Screen) -> String {
     out
 }
 
-/// A message explained, as a document.
+/// A message explained, as a document: what it says, and behind that the answer.
 pub(crate) fn explained(message: &Message, answer: &Answer) -> Value {
     json!({
         "schema": SCHEMA,

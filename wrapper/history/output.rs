@@ -11,16 +11,15 @@ use crate::render::{json, places, text};
 
 /// The document of one ledger.
 pub(crate) fn document(path: &str, instance: &str, book: &Book) -> Value {
-    let runs: Vec<Value> = book.runs.values().map(|run| document_of(run, book)).collect();
-    let adopted: Vec<Value> =
-        book.objects.values().filter(|one| one.is_adopted()).map(object).collect();
+    let runs = book.runs.values().map(|run| document_of(run, book));
+    let adopted = book.objects.values().filter(|one| one.is_adopted()).map(object);
     json!({
         "schema": json::SCHEMA,
         "ledger": path,
         "instance": instance,
         "copy": book.is_copy(),
-        "runs": runs,
-        "adopted": adopted,
+        "runs": runs.collect::<Vec<_>>(),
+        "adopted": adopted.collect::<Vec<_>>(),
     })
 }
 
@@ -30,19 +29,18 @@ pub(crate) fn several(ledgers: Vec<Value>, looked: &[Looked]) -> Value {
 }
 
 fn document_of(run: &Run, book: &Book) -> Value {
-    let objects: Vec<Value> = of(run, book).map(object).collect();
-    let robbed: Vec<Value> = robbed(run, book).map(loss).collect();
+    let claim = run.claims.last();
     json!({
         "run": run.start.run,
         "started": json::time(run.at),
-        "pid": run.claims.last().map(|claim| claim.process.pid),
+        "pid": claim.map(|claim| claim.process.pid),
         "launcher": (!run.start.recorded).then_some(run.start.launcher.pid),
-        "engine": run.claims.last().map(|claim| claim.engine.to_string()),
+        "engine": claim.map(|claim| claim.engine),
         "command": run.start.argv.iter().map(Bytes::lossy).collect::<Vec<_>>(),
         "ended": run.end.as_ref().map(|(_, at)| json::time(*at)),
         "end": run.end.as_ref().map(|(end, _)| end.to_string()),
-        "objects": objects,
-        "robbed": robbed,
+        "objects": of(run, book).map(object).collect::<Vec<_>>(),
+        "robbed": robbed(run, book).map(loss).collect::<Vec<_>>(),
     })
 }
 
@@ -52,21 +50,20 @@ fn robbed<'a>(run: &'a Run, book: &'a Book) -> impl Iterator<Item = &'a Robbed> 
 }
 
 fn loss(lost: &Robbed) -> Value {
-    let mut out = json::identity(&lost.identity);
-    out.insert("loss".into(), lost.loss.word().into());
-    out.insert("at".into(), json::time(lost.at).into());
-    Value::Object(out)
+    let more = json!({ "loss": lost.loss.word(), "at": json::time(lost.at) });
+    json::object(Some(&lost.identity), more)
 }
 
 fn object(object: &Recorded) -> Value {
-    let mut out = json::identity(&object.identity);
-    out.insert("role".into(), role(object.role).into());
-    out.insert("how".into(), object.how.to_string().into());
-    out.insert("recorded".into(), json::time(object.since).into());
-    out.insert("outcome".into(), outcome(&object.standing).into());
-    out.insert("reason".into(), detail(&object.standing).into());
-    out.insert("changed".into(), json::time(object.changed).into());
-    Value::Object(out)
+    let more = json!({
+        "role": role(object.role),
+        "how": object.how.to_string(),
+        "recorded": json::time(object.since),
+        "outcome": outcome(&object.standing),
+        "reason": detail(&object.standing),
+        "changed": json::time(object.changed),
+    });
+    json::object(Some(&object.identity), more)
 }
 
 /// The story of one ledger.

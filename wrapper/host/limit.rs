@@ -1,5 +1,6 @@
 //! One limit: how full it is, what counts towards it, and what of that is leaked. Pure.
 
+use serde::Serialize;
 use shmwarden::judge::status::{Judged, Subject};
 use shmwarden::snapshot::Snapshot;
 use shmwarden::sys::shm::MODE_HUGETLB;
@@ -24,23 +25,26 @@ pub(crate) enum Nature {
 }
 
 /// A limit and its use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct Limit {
     /// Its name, as the kernel's documentation has it; `hugepages` and `/dev/shm` for those two.
     pub(crate) name: &'static str,
     /// What it limits, for people.
+    #[serde(skip)]
     pub(crate) what: &'static str,
     /// How much is taken; `None` where that cannot be seen.
     pub(crate) used: Option<u64>,
     /// The limit; `None` where the kernel does not say or there is none.
     pub(crate) limit: Option<u64>,
-    /// How much of what is taken nobody is left to use (`stale`, `orphan`).
-    pub(crate) leaked: Option<u64>,
     /// What is counted.
     pub(crate) unit: &'static str,
+    /// How much of what is taken nobody is left to use (`stale`, `orphan`).
+    pub(crate) leaked: Option<u64>,
     /// Bytes of one unit, where it has a size.
+    #[serde(skip)]
     pub(crate) unit_bytes: Option<u64>,
     /// What it is a limit of.
+    #[serde(skip)]
     pub(crate) nature: Nature,
 }
 

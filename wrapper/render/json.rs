@@ -1,44 +1,41 @@
 //! Pieces that several JSON documents share. Field names are a promise.
 
-use serde_json::{Map, Value, json};
-use shmwarden::judge::Holder;
-use shmwarden::object::{Bytes, Identity, Key};
-
-use super::text;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use shmwarden::judge;
+use shmwarden::object::{Bytes, Identity};
 
 /// The version of every document.
 pub(crate) const SCHEMA: u32 = 1;
 
+/// Describes an object by its identity, where that is known, and by the fields of `more`, which
+/// count where both have one.
+pub(crate) fn object(identity: Option<&Identity>, more: Value) -> Value {
+    let mut out = identity.map(fields).unwrap_or_default();
+    if let Value::Object(more) = more {
+        out.extend(more);
+    }
+    Value::Object(out)
+}
+
 /// Kind, id, name, key and size of an object.
-pub(crate) fn identity(identity: &Identity) -> Map<String, Value> {
+fn fields(identity: &Identity) -> Map<String, Value> {
+    let (id, key, name) = match identity {
+        Identity::Shm(segment) => (Some(segment.id), Some(segment.key), None),
+        Identity::Posix(file) => (None, None, Some(&file.name)),
+        Identity::Sem(set) => (Some(set.id), Some(set.key), None),
+        Identity::Msg(queue) => (Some(queue.id), Some(queue.key), None),
+    };
     let mut out = Map::new();
     out.insert("kind".into(), identity.kind().into());
-    match identity {
-        Identity::Shm(segment) => system_v(&mut out, segment.id, segment.key),
-        Identity::Posix(file) => {
-            out.insert("id".into(), Value::Null);
-            name(&mut out, &file.name);
-            out.insert("key".into(), Value::Null);
-        }
-        Identity::Sem(set) => system_v(&mut out, set.id, set.key),
-        Identity::Msg(queue) => system_v(&mut out, queue.id, queue.key),
-    }
-    out.insert("bytes".into(), identity.bytes().into());
-    out
-}
-
-fn system_v(out: &mut Map<String, Value>, id: i32, key: Key) {
     out.insert("id".into(), id.into());
-    out.insert("name".into(), Value::Null);
-    out.insert("key".into(), key.to_string().into());
-}
-
-/// A name, lossily, and exactly as `name_bytes` where it is no text.
-fn name(out: &mut Map<String, Value>, name: &Bytes) {
-    out.insert("name".into(), name.lossy().into());
-    if let Some(bytes) = name_bytes(name) {
+    out.insert("name".into(), name.map(Bytes::lossy).into());
+    if let Some(bytes) = name.and_then(name_bytes) {
         out.insert("name_bytes".into(), bytes.into());
     }
+    out.insert("key".into(), key.map(|key| key.to_string()).into());
+    out.insert("bytes".into(), identity.bytes().into());
+    out
 }
 
 /// A name exactly, where it is no text.
@@ -47,20 +44,45 @@ pub(crate) fn name_bytes(name: &Bytes) -> Option<String> {
     (!is_text).then(|| base64(&name.0))
 }
 
-/// A holder.
-pub(crate) fn holder(holder: &Holder, instance: &str) -> Value {
-    json!({
-        "pid": holder.process.pid,
-        "uid": holder.uid,
-        "user": holder.uid.map(text::user),
-        "command": holder.command,
-        "state": holder.state.to_string(),
-        "since": since(holder.process.start),
-        "attachments": holder.attachments,
-        "instance": if holder.orphan { Some(instance) } else { None },
-        "orphan": holder.orphan,
-        "advice": holder.advice(),
-    })
+/// A process that holds an object.
+#[derive(Debug, Serialize)]
+pub(crate) struct Holder<'a> {
+    pid: i32,
+    uid: Option<u32>,
+    user: Option<String>,
+    command: String,
+    state: char,
+    since: Option<String>,
+    attachments: u64,
+    #[serde(rename = "use", skip_serializing_if = "Option::is_none")]
+    how: Option<&'static str>,
+    instance: Option<&'a str>,
+    orphan: bool,
+    advice: Option<String>,
+}
+
+impl<'a> Holder<'a> {
+    /// Describes a holder; `how` is its use of the object, where the document says that.
+    pub(crate) fn of(
+        holder: &judge::Holder,
+        user: Option<String>,
+        how: Option<&'static str>,
+        instance: Option<&'a str>,
+    ) -> Self {
+        Self {
+            pid: holder.process.pid,
+            uid: holder.uid,
+            user,
+            command: holder.command.clone(),
+            state: holder.state,
+            since: since(holder.process.start),
+            attachments: holder.attachments,
+            how,
+            instance,
+            orphan: holder.orphan,
+            advice: holder.advice(),
+        }
+    }
 }
 
 /// Returns when a process began, from its start time in clock ticks since boot.

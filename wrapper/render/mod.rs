@@ -13,7 +13,6 @@ pub(crate) mod text;
 use std::io::{self, Write};
 
 use serde::Serialize;
-use serde_json::Value;
 
 /// Prints to stdout; a reader that has gone (`| head -1`) is no error.
 pub(crate) fn print(text: &str) -> io::Result<()> {
@@ -25,7 +24,7 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
 }
 
 /// Prints one JSON document.
-pub(crate) fn print_json(document: &Value) -> io::Result<()> {
+pub(crate) fn print_json(document: &impl Serialize) -> io::Result<()> {
     print(&json_text(document, false))
 }
 
@@ -58,6 +57,8 @@ fn escaped_in_json(c: char) -> Vec<char> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     #[test]

@@ -6,7 +6,7 @@ use shmwarden::judge::status::holders::{Held, Holding};
 use shmwarden::judge::status::{Judged, Subject};
 use shmwarden::object::Bytes;
 
-use super::json;
+use super::json::{self, Holder};
 use super::shown::{self, Shown};
 
 /// An object.
@@ -51,23 +51,6 @@ struct Creator {
     pid: i32,
     alive: bool,
     command: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct Holder<'a> {
-    pid: i32,
-    uid: Option<u32>,
-    user: Option<String>,
-    command: String,
-    state: char,
-    since: Option<String>,
-    attachments: u64,
-    #[serde(rename = "use")]
-    how: &'static str,
-    instance: Option<&'a str>,
-    orphan: bool,
-    /// The advice on it, where there is one.
-    advice: Option<String>,
 }
 
 /// The document of an object.
@@ -131,18 +114,10 @@ pub(crate) fn document<'a>(one: &Judged<'_>, shown: &'a Shown<'_>) -> Object<'a>
 }
 
 fn holders<'a>(holding: &Holding, shown: &'a Shown<'_>) -> Vec<Holder<'a>> {
-    let one = |held: &Held| Holder {
-        pid: held.holder.process.pid,
-        uid: held.holder.uid,
-        user: held.holder.uid.and_then(|uid| shown.user(uid)),
-        command: held.holder.command.clone(),
-        state: held.holder.state,
-        since: json::since(held.holder.process.start),
-        attachments: held.holder.attachments,
-        how: held.how.word(),
-        instance: shown.instance(held.account),
-        orphan: held.holder.orphan,
-        advice: held.holder.advice(),
+    let one = |held: &Held| {
+        let user = held.holder.uid.and_then(|uid| shown.user(uid));
+        let instance = shown.instance(held.account);
+        Holder::of(&held.holder, user, Some(held.how.word()), instance)
     };
     holding.holders.iter().map(one).collect()
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use shmwarden::judge::status::{Judged, Status};
 
 use super::columns::{Column, VERDICT};
@@ -60,15 +60,16 @@ pub(crate) fn document<'a>(objects: &[Judged<'_>], shown: &'a Shown<'_>) -> Docu
 /// Something that a living server was robbed of.
 fn robbed(account: usize, lost: &Lost, shown: &Shown<'_>) -> Value {
     let source = shown.view.source(Some(account));
-    let mut out = lost.identity.as_ref().map(json::identity).unwrap_or_default();
-    out.insert("object".into(), lost.name.clone().into());
-    out.insert("loss".into(), lost.loss.word().into());
-    out.insert("at".into(), lost.at.map(json::time).into());
-    out.insert("instance".into(), shown.instance(Some(account)).into());
-    out.insert("ledger".into(), source.map(|source| source.path.to_string_lossy()).into());
-    out.insert("engine".into(), lost.engine.to_string().into());
-    out.insert("pid".into(), lost.server.pid.into());
-    Value::Object(out)
+    let more = json!({
+        "object": lost.name,
+        "loss": lost.loss.word(),
+        "at": lost.at.map(json::time),
+        "instance": shown.instance(Some(account)),
+        "ledger": source.map(|source| source.path.to_string_lossy()),
+        "engine": lost.engine,
+        "pid": lost.server.pid,
+    });
+    json::object(lost.identity.as_ref(), more)
 }
 
 /// The text for people.

@@ -1,11 +1,13 @@
 //! The output of `sweep` for each ledger: lines for people, a document for scripts.
 
 use serde_json::{Value, json};
+use shmwarden::judge;
 use shmwarden::sweep::{Fate, Settled, State};
 
 use super::swept::{Finding, Swept};
 use crate::ledgers::Looked;
-use crate::render::{json, places, text};
+use crate::render::json::{self, Holder};
+use crate::render::{places, text};
 
 /// The words on a ledger that cannot be had.
 const LOCKED: &str = "locked: another process has locked the ledger; nothing was touched; \
@@ -13,19 +15,15 @@ const LOCKED: &str = "locked: another process has locked the ledger; nothing was
 
 /// The document.
 pub(crate) fn document(swept: &[Swept], looked: &[Looked], dry_run: bool) -> Value {
-    let ledgers: Vec<Value> = swept.iter().map(ledger).collect();
     let all = || swept.iter().flat_map(Swept::objects);
     let count = |is: fn(&Fate) -> bool| all().filter(|object| is(&object.result)).count();
-    let removed_bytes: u64 = all()
-        .filter(|object| object.result == Fate::Removed)
-        .filter_map(|object| object.identity.bytes())
-        .sum();
+    let removed = all().filter(|object| object.result == Fate::Removed);
     json!({
         "schema": json::SCHEMA,
         "dry_run": dry_run,
-        "ledgers": ledgers,
+        "ledgers": swept.iter().map(ledger).collect::<Vec<_>>(),
         "removed": count(|fate| *fate == Fate::Removed),
-        "removed_bytes": removed_bytes,
+        "removed_bytes": removed.filter_map(|object| object.identity.bytes()).sum::<u64>(),
         "kept": count(|fate| matches!(fate, Fate::Kept(_))),
         "raced": count(|fate| matches!(fate, Fate::Raced(_))),
         "failed": count(|fate| matches!(fate, Fate::Failed(_))),
@@ -34,14 +32,13 @@ pub(crate) fn document(swept: &[Swept], looked: &[Looked], dry_run: bool) -> Val
 }
 
 fn ledger(swept: &Swept) -> Value {
-    let objects: Vec<Value> =
-        swept.objects().map(|object| settled(object, &swept.instance)).collect();
+    let objects = swept.objects().map(|object| settled(object, &swept.instance));
     json!({
         "path": swept.path.to_string_lossy(),
         "instance": swept.instance,
         "state": state(&swept.finding),
         "error": swept.error(),
-        "objects": objects,
+        "objects": objects.collect::<Vec<_>>(),
     })
 }
 
@@ -76,15 +73,17 @@ pub(crate) fn words(object: &Settled) -> (&'static str, &'static str, String) {
 }
 
 fn settled(object: &Settled, instance: &str) -> Value {
-    let mut out = json::identity(&object.identity);
     let (outcome, code, reason) = words(object);
-    out.insert("outcome".into(), outcome.into());
-    out.insert("reason_code".into(), code.into());
-    out.insert("reason".into(), reason.into());
-    let holders: Vec<Value> =
-        object.holders.iter().map(|holder| json::holder(holder, instance)).collect();
-    out.insert("holders".into(), holders.into());
-    Value::Object(out)
+    let holder = |held: &judge::Holder| {
+        Holder::of(held, held.uid.map(text::user), None, held.orphan.then_some(instance))
+    };
+    let more = json!({
+        "outcome": outcome,
+        "reason_code": code,
+        "reason": reason,
+        "holders": object.holders.iter().map(holder).collect::<Vec<_>>(),
+    });
+    json::object(Some(&object.identity), more)
 }
 
 /// The lines.

@@ -16,6 +16,7 @@ use crate::cli::Common;
 use crate::exit::{self, Ending};
 use crate::finding::{Finding, Level};
 use crate::render;
+use crate::render::json::SCHEMA;
 use crate::render::text::{escaped, verbatim};
 use crate::units::ask::{NoAnswer, systemctl};
 use crate::units::{Way, judge};
@@ -217,40 +218,31 @@ pub(super) fn text(done: &Done<'_>) -> String {
 
 /// The result as one document.
 pub(super) fn document(done: &Done<'_>) -> Value {
-    let changes: Vec<Value> = done
-        .changes
-        .files
-        .iter()
-        .map(|change| {
-            json!({
-                "path": change.path.to_string_lossy(),
-                "change": word(change),
-                "mode": format!("{:04o}", change.mode),
-                "diff": diff_of(change),
-            })
+    let change = |change: &Change| {
+        json!({
+            "path": change.path.to_string_lossy(),
+            "change": word(change),
+            "mode": format!("{:04o}", change.mode),
+            "diff": diff_of(change),
         })
-        .collect();
-    let left: Vec<Value> = done
-        .left
-        .iter()
-        .map(|one| {
-            json!({
-                "unit": one.unit,
-                "restart": format!("systemctl restart {}", one.unit),
-                "record": one.record.as_ref().filter(|_| done.way == Some(Way::Record)),
-            })
+    };
+    let left = |one: &Running| {
+        json!({
+            "unit": one.unit,
+            "restart": format!("systemctl restart {}", one.unit),
+            "record": one.record.as_ref().filter(|_| done.way == Some(Way::Record)),
         })
-        .collect();
+    };
     json!({
-        "schema": 1,
+        "schema": SCHEMA,
         "unit": done.unit,
         "action": if done.way.is_some() { "install" } else { "remove" },
         "way": done.way.map(Way::word),
         "dry_run": done.is_dry,
-        "changes": changes,
+        "changes": done.changes.files.iter().map(change).collect::<Vec<_>>(),
         "kept": done.changes.kept.iter().chain(&done.changes.shared).collect::<Vec<_>>(),
-        "left": left,
-        "findings": done.findings.iter().map(Finding::document).collect::<Vec<_>>(),
+        "left": done.left.iter().map(left).collect::<Vec<_>>(),
+        "findings": done.findings,
     })
 }
 

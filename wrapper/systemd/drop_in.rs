@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{guard, mark, names};
 use crate::finding::Finding;
+use crate::render::json::SCHEMA;
 use crate::render::text::escaped;
 use crate::units::cluster::Cluster;
 use crate::units::{ExecLine, Way};
@@ -249,9 +250,8 @@ impl DropIn {
         if let Some((path, text)) = self.script() {
             files.push(json!({ "path": path, "mode": "0755", "text": text }));
         }
-        let findings: Vec<Value> = findings.iter().map(Finding::document).collect();
         json!({
-            "schema": 1,
+            "schema": SCHEMA,
             "unit": self.unit,
             "way": self.way.word(),
             "files": files,

@@ -11,13 +11,14 @@ use nix::errno::Errno;
 use numbers::{no_ids, no_memory, no_room, too_large, too_many_members};
 use objects::{in_the_way, still_in_use, vanished};
 use others::{mutex, on_disk};
+use serde::Serialize;
 use shmwarden::judge::status::Kind;
 
 use super::call::{self, BY_ID, Call};
 use super::{Message, Scene, Topic, errno};
 
 /// A message in words.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub(crate) struct Answer {
     /// The meaning.
     pub(crate) means: String,
