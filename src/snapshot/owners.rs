@@ -24,6 +24,8 @@ pub struct Owners {
     pub users: BTreeSet<u32>,
     /// Processes of this program, the caller itself left out.
     pub ours: Vec<i32>,
+    /// Processes of servers that are known, their parts included.
+    pub servers: Vec<i32>,
     /// A table or process that could not be read, and why.
     pub trouble: Option<String>,
 }
@@ -51,7 +53,11 @@ pub fn look(of_objects_in: Option<&Place>) -> Owners {
         if is_ours {
             owners.ours.push(pid);
         }
-        if !is_ours && !engine::recognise(&path).is_known() {
+        let is_server = engine::recognise(&path).is_known();
+        if is_server {
+            owners.servers.push(pid);
+        }
+        if !is_ours && !is_server {
             continue;
         }
         if let Ok(Seen::Here(status)) = read::status(pid) {

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 
 use shmwarden::judge::status::{Unlooked, Whose};
 use shmwarden::object::Place as Here;
-use shmwarden::snapshot::owners;
+use shmwarden::snapshot::owners::{self, Owners};
 use shmwarden::sys::user;
 
 use super::reading::{self, Rights, Seen, Spot};
-use super::{ROOTS, default_directory, held, listed, own, units, users};
+use super::{ROOTS, default_directory, held, listed, own, started, units, users};
 use crate::exit;
 use crate::render::text;
 
@@ -30,6 +30,8 @@ pub(crate) enum Source {
     Unit(String),
     /// This process of this program, which has it open.
     Process(i32),
+    /// The environment of this server.
+    Server(i32),
     /// A line of `/etc/shmwarden/places`.
     Listed,
 }
@@ -43,6 +45,7 @@ impl Source {
             Self::User(_) => "user",
             Self::Unit(_) => "unit",
             Self::Process(_) => "process",
+            Self::Server(_) => "server",
             Self::Listed => "places",
         }
     }
@@ -52,7 +55,7 @@ impl Source {
         match self {
             Self::Unit(unit) => Some(unit.clone()),
             Self::User(uid) => Some(uid.to_string()),
-            Self::Process(pid) => Some(pid.to_string()),
+            Self::Process(pid) | Self::Server(pid) => Some(pid.to_string()),
             Self::Named | Self::Default | Self::Listed => None,
         }
     }
@@ -207,7 +210,8 @@ pub(crate) enum Reach {
     /// The same without the places of users of whom only an object is known:
     /// [`Found::look_at_users`] looks there.
     EverywhereButOwners,
-    /// The same, for a user with the ledgers that his own launchers have open, too.
+    /// The same, with the ledgers that the environment of servers names, and for a user with those
+    /// that his own launchers have open, too.
     EverywhereAndOpen,
 }
 
@@ -219,9 +223,12 @@ pub(crate) fn find(directories: &[PathBuf], reach: Reach, here: &Here) -> Found 
     match reach {
         Reach::Named => {}
         Reach::Default => told.places.push(Place::new(Source::Default, default_directory())),
-        Reach::Everywhere if is_root => told.add(everywhere(Some(here))),
-        Reach::EverywhereButOwners | Reach::EverywhereAndOpen if is_root => {
-            told.add(everywhere(None));
+        Reach::Everywhere if is_root => told.add(everywhere(&owners::look(Some(here)))),
+        Reach::EverywhereButOwners if is_root => told.add(everywhere(&owners::look(None))),
+        Reach::EverywhereAndOpen if is_root => {
+            let owners = owners::look(None);
+            told.add(everywhere(&owners));
+            told.add(started::places(&owners.servers));
         }
         Reach::Everywhere | Reach::EverywhereButOwners => {
             told.add(own::places(user::effective()));
@@ -229,6 +236,7 @@ pub(crate) fn find(directories: &[PathBuf], reach: Reach, here: &Here) -> Found 
         Reach::EverywhereAndOpen => {
             told.add(own::places(user::effective()));
             told.add(held::places(&own::launchers(user::effective())));
+            told.add(started::places(&owners::look(None).servers));
         }
     }
     let places = told.places;
@@ -259,10 +267,8 @@ pub(crate) fn find(directories: &[PathBuf], reach: Reach, here: &Here) -> Found 
     found
 }
 
-/// Every place where ledgers of this machine may be; those of users who own an object here, too,
-/// where that is asked for.
-fn everywhere(of_objects: Option<&Here>) -> Told {
-    let owners = owners::look(of_objects);
+/// Every place where ledgers of this machine may be, of these users and processes among others.
+fn everywhere(owners: &Owners) -> Told {
     let mut told = Told::default();
     let roots = [default_directory(), PathBuf::from(ROOTS)];
     let roots: BTreeSet<PathBuf> = roots.into_iter().collect();
@@ -327,6 +333,7 @@ impl std::fmt::Display for Source {
             Self::User(uid) => write!(f, "user {uid}"),
             Self::Unit(unit) => write!(f, "unit {unit}"),
             Self::Process(pid) => write!(f, "process {pid}"),
+            Self::Server(pid) => write!(f, "server process {pid}"),
             Self::Listed => f.write_str(listed::FILE),
         }
     }

@@ -9,6 +9,7 @@ mod own;
 mod reading;
 pub(crate) mod robbery;
 pub(crate) mod runs;
+mod started;
 mod units;
 mod users;
 

@@ -13,6 +13,7 @@ use shmwarden::proc::read;
 use super::{SOON, cluster, covered, says};
 use crate::database::stage::needs_root;
 use crate::scene::ledger_text;
+use crate::support::objects::create_segment;
 use crate::support::processes::{self, Process};
 use crate::support::sandbox;
 use crate::support::user::User;
@@ -38,6 +39,33 @@ fn a_ledger_that_was_deleted_under_its_launcher_or_guardian_covers_nothing() {
             }
             cluster.stop();
         }
+    });
+}
+
+#[test]
+fn the_ledger_of_a_dead_guardian_is_found_by_its_servers_environment() {
+    sandbox::run(|| {
+        needs_root();
+        let (mut cluster, ledger) = cluster();
+        let shown = ledger.to_str().unwrap();
+        let named = ["env".to_owned(), format!("SHMWARDEN_LEDGER={shown}")];
+        let words = [&named[..], &warden::prefix(&["run", "--in-place"])].concat();
+        cluster.start_under(&words);
+        covered(User::Root, "in-place");
+        for pid in processes::all() {
+            let program = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+            if program == warden::binary() {
+                processes::kill(pid, Signal::SIGKILL);
+                processes::wait_end(pid, SOON);
+            }
+        }
+        for user in [User::Root, User::Server] {
+            let (server, answer) = covered(user, "none");
+            assert_eq!((answer.code(), &server["ledger"]), (1, &shown.into()));
+            says(&server, "why", &format!("has died, and nothing sweeps {shown} afterwards"));
+            says(&server, "fix", &format!("shmwarden sweep -q {shown}"));
+        }
+        cluster.stop();
     });
 }
 
@@ -138,7 +166,9 @@ fn a_users_ledger_makes_no_server_of_somebody_elses_process() {
                 claim.process.start = start;
             }
         });
-        wait_until("the launcher has gone", SOON, || !processes::lives(server));
+        // Whose ledgers root looks for.
+        create_segment(User::Server, 0x5eed, 4096);
+        wait_until("the server has gone", SOON, || !processes::lives(server));
         let answer = warden::answer(User::Root, &["status", "--json"]).expect_code(0);
         assert_eq!(answer.json()["servers"], Value::Array(vec![]), "{answer:?}");
         victim.signal(Signal::SIGKILL);
