@@ -25,7 +25,7 @@ pub(crate) const NO_SUCH_OBJECT: u8 = 66;
 /// Not supported here.
 pub(crate) const UNSUPPORTED: u8 = 69;
 /// A mistake in this program.
-pub(crate) const BUG: u8 = 70;
+const BUG: u8 = 70;
 /// Input, output or a removal failed, or raced.
 pub(crate) const FAILED: u8 = 74;
 /// The instance lives.

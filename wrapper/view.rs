@@ -418,7 +418,7 @@ impl Books {
         let mut accounts = Vec::new();
         for ledger in &self.ledgers {
             look = sweep::look_at_directories(ledger, look);
-            look = lists(ledger, sweep::look_for_hidden(ledger, look))?;
+            look = read_own_lists(ledger, sweep::look_for_hidden(ledger, look))?;
             let mut account = Account::new(ledger.book.clone(), &look, None, own);
             if !account.lives() {
                 // Asked for the dead alone: the kernel stops every lock for it, some 10 ms long.
@@ -442,7 +442,7 @@ impl Books {
 }
 
 /// Reads the lists of an instance's own that need no attach, in place of another ledger's.
-fn lists(ledger: &Ledger, look: Snapshot) -> Result<Snapshot> {
+fn read_own_lists(ledger: &Ledger, look: Snapshot) -> Result<Snapshot> {
     let acting = ledger.as_owner()?;
     let mut look = look.without_lists();
     for object in ledger.book.open_objects().filter(|object| object.role == Role::Control) {

@@ -197,7 +197,7 @@ pub(crate) fn names_in(identity: &Identity, look: &Snapshot) -> Vec<Name> {
 
 /// Returns the names of the control segment of this handle: of which kind it is no header says.
 #[must_use]
-pub(crate) fn of_control(handle: u32) -> Vec<Name> {
+fn of_control(handle: u32) -> Vec<Name> {
     let key = Some(postgres::sysv_key(handle)).filter(|key| *key != 0);
     let file = Name::File(postgres::posix_name(handle));
     std::iter::once(file).chain(key.map(|key| Name::Key(Key(key)))).collect()

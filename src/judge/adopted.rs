@@ -102,7 +102,7 @@ fn removal(
     let owner = subject.owner().0;
     let creator = subject.creator().map_or(owner, |(uid, _)| uid);
     let users = format!("owner uid {owner}, creator uid {creator}");
-    let (alone, proof) = match object.how {
+    let (without_process, proof) = match object.how {
         How::Named => (None, "named by who adopted it"),
         _ if one.proven => (None, "its server's main segment proves that server dead"),
         _ => (Some([owner, creator]), "no process of either lives"),
@@ -123,7 +123,7 @@ fn removal(
         guard: None,
         seen,
         group,
-        alone,
+        without_process,
         absent: Absent::default(),
     }
 }
@@ -154,7 +154,7 @@ pub fn lets_others_in(seen: &CallState, callers: &[Caller], exempt: &[i32]) -> O
 /// The reason for an object of whose owner or creator a process has come to live, or may have:
 /// whoever's user could not be read counts. `exempt` are pids of the caller itself.
 #[must_use]
-pub fn no_longer_alone(uids: [u32; 2], processes: &[Process], exempt: &[i32]) -> Option<Reason> {
+pub fn users_live(uids: [u32; 2], processes: &[Process], exempt: &[i32]) -> Option<Reason> {
     let others = || processes.iter().filter(|one| !one.ended && !exempt.contains(&one.process.pid));
     let lives = others().find_map(|one| {
         let its = |uid: &u32| one.uids.is_some_and(|its| its.contains(uid));

@@ -9,7 +9,7 @@ pub mod adopted;
 pub mod evidence;
 mod instance;
 pub mod life;
-mod lists;
+mod order;
 mod peers;
 pub mod reason;
 mod removal;
@@ -169,7 +169,7 @@ pub(crate) fn decide_by(
             }
         });
     }
-    actions = lists::keep_with_what_they_name(book, look, actions);
+    actions = order::keep_with_what_they_name(book, look, actions);
     actions.extend(suspects.iter().map(|suspect| {
         let identity = suspect.identity.clone();
         let holders = holders_by(users, &identity, false);

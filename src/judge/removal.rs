@@ -24,7 +24,7 @@ pub struct Removal {
     /// an instance are one group.
     pub(super) group: u64,
     /// Users of whom no process may live.
-    pub(super) alone: Option<[u32; 2]>,
+    pub(super) without_process: Option<[u32; 2]>,
     pub(super) absent: Absent,
 }
 
@@ -112,8 +112,8 @@ impl Removal {
 
     /// The users of whom no process may live, of an adopted object.
     #[must_use]
-    pub fn alone(&self) -> Option<[u32; 2]> {
-        self.alone
+    pub fn without_process(&self) -> Option<[u32; 2]> {
+        self.without_process
     }
 }
 
@@ -169,7 +169,7 @@ pub(super) fn of_instance(
         guard: guard.filter(|_| !is_call(object)).cloned(),
         seen,
         group: 0,
-        alone: None,
+        without_process: None,
         absent: Absent::default(),
     }
 }

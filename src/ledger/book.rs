@@ -8,8 +8,8 @@ use std::fmt;
 use std::time::SystemTime;
 
 use super::by_id::Numbers;
-pub use super::kept::{MOST_DESCENDANTS, MOST_ROBBED, MOST_STRANGERS};
-pub use super::kept::{Recorded, Robbed, Run, Standing};
+pub use super::entries::{MOST_DESCENDANTS, MOST_ROBBED, MOST_STRANGERS};
+pub use super::entries::{Recorded, Robbed, Run, Standing};
 use super::own_file::OwnFile;
 use super::record::{Claim, End, Entry, How, Loss, ObjectSeen, Place, Record, Role, RunStart};
 use super::record::{VERSION, VERSION_OF_ROBBED, VERSION_OF_SETS};

@@ -24,7 +24,7 @@ impl Book {
 
     /// The file that the last header names.
     #[must_use]
-    pub(crate) fn named_file(&self) -> Option<OwnFile> {
+    fn named_file(&self) -> Option<OwnFile> {
         self.files.last().copied().flatten()
     }
 

@@ -29,7 +29,7 @@ pub(super) fn act_as(me: u32, owner: (u32, u32), path: &Path) -> Result<Option<A
     acting.map(Some).map_err(Error::io("cannot act as the owner of", path))
 }
 
-pub(super) type FileIdentity = (u64, u64);
+type FileIdentity = (u64, u64);
 
 pub(super) fn identity(file: &File) -> io::Result<FileIdentity> {
     let metadata = file.metadata()?;

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::book::Book;
-use super::kept::{Recorded, Run};
+use super::entries::{Recorded, Run};
 use super::record::{Claim, Place};
 use crate::object::{Identity, ProcessRef};
 

@@ -25,7 +25,7 @@ mod opened;
 mod process;
 mod stat_file;
 mod threads;
-mod uses;
+mod waits;
 
 pub use clock::{boot_offset, on_machine_clock, ticks_a_second};
 pub use descriptors::{OpenFile, open_files, pidfds};
@@ -37,7 +37,7 @@ pub use process::{
 };
 pub use stat_file::stat;
 pub use threads::maps;
-pub use uses::{flocks, new_pids, waits};
+pub use waits::{flocks, new_pids, waits};
 
 /// The bound of what is small: one process's files, single numbers. Bytes.
 const SMALL: usize = 1 << 20;

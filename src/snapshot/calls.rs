@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::tables::{Set, barred};
-use super::{Scope, Seen, Snapshot, Table, Tables, callers, processes, uses};
+use super::{Scope, Seen, Snapshot, Table, Tables, callers, processes, waits};
 use crate::engine::{ENGINES, SetMark};
 use crate::error::Result;
 use crate::object::Identity;
@@ -43,7 +43,7 @@ impl Snapshot {
             look.callers = callers::look(&look.processes);
         }
         if has_some && look.waits.is_none() {
-            look.waits = Some(uses::waits(&look.processes));
+            look.waits = Some(waits::waits(&look.processes));
         }
         let waiting = look.waits.iter().flat_map(|waits| waits.pids());
         let named: BTreeSet<i32> = waiting.chain(last.iter().copied()).collect();
@@ -132,7 +132,7 @@ pub(crate) fn look_at_one(
     (look.sets, look.queues) = (sets, queues);
     look.marked = mark.into_iter().collect();
     if matches!(identity, Identity::Msg(_)) && look.waits.is_none() {
-        look.waits = Some(uses::waits(&look.processes));
+        look.waits = Some(waits::waits(&look.processes));
     }
     look.ask_for(last);
     Ok(Some(Snapshot::of(look)))
@@ -147,7 +147,7 @@ pub(crate) fn look_at_everybody(waits: bool) -> Result<Snapshot> {
     let scope = Scope { processes: true, ..Scope::default() };
     let mut look = super::take(scope)?.into_tables();
     look.callers = callers::look(&look.processes);
-    look.waits = waits.then(|| uses::waits(&look.processes));
+    look.waits = waits.then(|| waits::waits(&look.processes));
     Ok(Snapshot::of(look))
 }
 

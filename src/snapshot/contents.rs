@@ -201,7 +201,7 @@ impl Snapshot {
 /// The whole content of a control segment without attaching it, for who has no lock: of a file by
 /// reading it, of a segment through the memory of one of these processes, if one has it attached.
 #[must_use]
-pub(crate) fn of_control_unattached(identity: &Identity, pids: &[i32]) -> Option<Vec<u8>> {
+fn of_control_unattached(identity: &Identity, pids: &[i32]) -> Option<Vec<u8>> {
     match identity {
         Identity::Shm(segment) => {
             let bytes = control_bytes(segment.bytes);

@@ -39,7 +39,7 @@ pub(super) struct Devices {
 
 /// The objects that a process maps, each with the number of mappings, and the keys in the names of
 /// segments.
-pub(super) type Maps = (Vec<(Mapped, u64)>, Vec<(i32, Key)>);
+type Maps = (Vec<(Mapped, u64)>, Vec<(i32, Key)>);
 
 /// The same while it is read: a process may map tens of thousands of objects.
 #[derive(Default)]

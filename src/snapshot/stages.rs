@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::{DataDirectory, Process, Scope, Seen, Snapshot, Tables, callers, data_dir, opened};
-use super::{processes, uses};
+use super::{processes, waits};
 use crate::engine;
 use crate::error::Result;
 use crate::object::{Bytes, Identity, ProcessRef, ShmFile};
@@ -130,7 +130,7 @@ impl Snapshot {
     pub fn with_waits(self) -> Self {
         self.beside(|look| {
             if look.waits.is_none() {
-                look.waits = Some(uses::waits(&look.processes));
+                look.waits = Some(waits::waits(&look.processes));
             }
         })
     }

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 
 use super::callers::Caller;
 use super::opened::Opened;
-use super::uses::Waits;
+use super::waits::Waits;
 use super::{DataDirectory, Process, Scope, Sight, Table, shm_files};
 use crate::error::Result;
 use crate::object::{Bytes, Identity, Key, Place, Queue, SemaphoreSet, ShmFile};

@@ -1,20 +1,20 @@
 //! The whole way once over a ledger of adopted objects: each is judged by itself, on a look that
 //! is as strict as that of `adopt`.
 
-use super::alone::Alone;
 use super::beside::Beside;
 use super::carry_out::carry_out;
+use super::without_process::WithoutProcess;
 use super::{Report, State, elsewhere};
 use crate::error::Result;
 use crate::judge::{self, Action, Policy};
 use crate::ledger::Ledger;
-use crate::snapshot::lists;
+use crate::snapshot::server_lists;
 
 /// Rounds in which a list leads to further segments.
 const ROUNDS: usize = 4;
 
 pub(super) fn settle(ledger: &mut Ledger, policy: &Policy) -> Result<Report> {
-    let mut look = lists::look()?;
+    let mut look = server_lists::look()?;
     let mut verdicts: Vec<Action> = Vec::new();
     for _ in 0..ROUNDS {
         let unread;
@@ -29,7 +29,7 @@ pub(super) fn settle(ledger: &mut Ledger, policy: &Policy) -> Result<Report> {
     }
     look = Beside::of(policy).spare(&mut verdicts, ledger, look);
     add_holders(&mut verdicts, &look);
-    let objects = carry_out(&verdicts, ledger, &mut Alone::new(policy))?;
+    let objects = carry_out(&verdicts, ledger, &mut WithoutProcess::new(policy))?;
     let state = match objects.as_slice() {
         [] => State::Settled,
         all if all.iter().all(elsewhere) => State::Void,

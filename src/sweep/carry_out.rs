@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use super::again::Again;
-use super::alone::Alone;
 use super::hands::Hands;
 use super::remove::{self, Done};
 use super::report::{Fate, Settled};
+use super::without_process::WithoutProcess;
 use crate::error::Result;
 use crate::judge::{self, Action, Reason, Removal};
 use crate::ledger::Ledger;
@@ -21,7 +21,7 @@ use crate::object::Identity;
 pub(super) fn carry_out(
     verdicts: &[Action],
     ledger: &mut Ledger,
-    alone: &mut Alone,
+    adopted_users: &mut WithoutProcess,
 ) -> Result<Vec<Settled>> {
     let mut done = Vec::new();
     let mut stays: BTreeMap<u64, String> = BTreeMap::new();
@@ -32,7 +32,7 @@ pub(super) fn carry_out(
     });
     let mut hands = Hands::of(ledger, removals);
     for verdict in verdicts {
-        if let Some(kept) = kept(verdict) {
+        if let Some(kept) = kept_object(verdict) {
             done.push(kept);
         }
         match verdict {
@@ -45,7 +45,7 @@ pub(super) fn carry_out(
                 let identity = removal.identity().clone();
                 let reason = match stays.get(&removal.group()) {
                     Some(earlier) => Some(Reason::EarlierStays(earlier.clone())),
-                    None => alone.reason(removal, &mut hands)?,
+                    None => adopted_users.reason(removal, &mut hands)?,
                 };
                 if let Some(reason) = reason {
                     stays.entry(removal.group()).or_insert_with(|| identity.to_string());
@@ -122,7 +122,7 @@ fn note_gone(ledger: &mut Ledger, object: u64, standing: &Standing) -> Result<()
     ledger.note(record)
 }
 
-pub(super) fn kept(verdict: &Action) -> Option<Settled> {
+pub(super) fn kept_object(verdict: &Action) -> Option<Settled> {
     let Action::Keep(kept) = verdict else {
         return None;
     };

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 mod adopted;
 mod again;
-mod alone;
 mod appeared;
 mod beside;
 mod carry_out;
@@ -17,6 +16,7 @@ pub mod remove;
 mod report;
 mod shared;
 pub mod wanted;
+mod without_process;
 
 use beside::Beside;
 pub use report::{Fate, Report, Settled, State};
@@ -103,7 +103,7 @@ fn report_living(
     };
     let (state, life) = (State::Live(evidence.clone()), Life::Live(evidence.clone()));
     let verdicts = judge::decide(&ledger.book, &look, &life, &[], policy);
-    let objects: Vec<Settled> = verdicts.iter().filter_map(carry_out::kept).collect();
+    let objects: Vec<Settled> = verdicts.iter().filter_map(carry_out::kept_object).collect();
     (Report { state, objects }, look)
 }
 
@@ -120,7 +120,7 @@ fn settle_unseen(
     // What cannot be seen counts as alive.
     if let Life::Unseen(evidence) = life {
         let verdicts = judge::decide(&ledger.book, &look, life, &[], policy);
-        let objects: Vec<Settled> = verdicts.iter().filter_map(carry_out::kept).collect();
+        let objects: Vec<Settled> = verdicts.iter().filter_map(carry_out::kept_object).collect();
         return Ok(Report { state: State::Live(evidence.clone()), objects });
     }
     let copy = ledger.book.is_copy();
@@ -140,7 +140,8 @@ fn settle_unseen(
         verdicts = judge::decide(&ledger.book, &look, &life, &suspects, policy);
         look = peers.spare(&mut verdicts, ledger, look);
     }
-    let mut objects = carry_out::carry_out(&verdicts, ledger, &mut alone::Alone::new(policy))?;
+    let mut objects =
+        carry_out::carry_out(&verdicts, ledger, &mut without_process::WithoutProcess::new(policy))?;
     appeared::name(&mut objects, ledger, &look, &mut peers)?;
     let state = match objects.as_slice() {
         [] if !copy || ledger.book.open_runs().next().is_none() => State::Settled,

@@ -160,7 +160,7 @@ fn remove_now(
     }
     let guarded = removal.guard().is_some() && removal.role() != Role::Other;
     // Of adopted sets and queues there may be tens of thousands: who lives is looked at for all of
-    // them, and again while it goes on (`sweep/alone.rs`).
+    // them, and again while it goes on (`sweep/without_process.rs`).
     let again = match removal.identity() {
         Identity::Posix(_) => !guarded,
         Identity::Sem(_) | Identity::Msg(_) => !removal.is_adopted(),

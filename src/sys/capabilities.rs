@@ -31,7 +31,7 @@ impl Capabilities {
     ///
     /// # Errors
     /// What `capget` says.
-    pub(super) fn own() -> Result<Self> {
+    pub(super) fn of_this_process() -> Result<Self> {
         let mut header = Header { version: VERSION_3, pid: 0 };
         let mut halves = [Half::default(); 2];
         // SAFETY: version 3 has the kernel fill in two structures, which there is room for.

@@ -20,7 +20,7 @@ pub mod memory;
 pub mod msg;
 pub mod namespace;
 pub mod notify;
-pub mod own;
+pub mod own_segment;
 pub mod pidfd;
 pub mod process;
 pub mod sem;

@@ -39,7 +39,7 @@ impl Acting {
     /// # Errors
     /// `EPERM` for anybody but root, and where more rights than these would be left.
     pub fn start(uid: u32, gid: u32) -> Result<Self> {
-        let capabilities = Capabilities::own()?;
+        let capabilities = Capabilities::of_this_process()?;
         let groups = getgroups()?;
         let before = Self { uid: geteuid(), gid: getegid(), groups, capabilities };
         setgroups(&[])?;
@@ -49,7 +49,7 @@ impl Acting {
         setresgid(keep_gid, Gid::from_raw(gid), keep_gid)?;
         setresuid(keep_uid, Uid::from_raw(uid), keep_uid)?;
         if uid != 0 {
-            Capabilities::own()?.out_of_force().put()?;
+            Capabilities::of_this_process()?.out_of_force().put()?;
         }
         if !has_only(uid, gid)? {
             return Err(Errno::EPERM);
@@ -78,7 +78,7 @@ pub fn become_for_good(uid: u32, gid: u32) -> Result<()> {
     super::process::forbid_looking_in()?;
     let ids = getresuid()?;
     let all_are_its = [ids.real, ids.effective, ids.saved].into_iter().all(|id| id == user);
-    let powerless = Capabilities::own()?.has_none();
+    let powerless = Capabilities::of_this_process()?.has_none();
     if all_are_its && powerless && has_only(uid, gid)? { Ok(()) } else { Err(Errno::EPERM) }
 }
 
@@ -86,7 +86,7 @@ pub fn become_for_good(uid: u32, gid: u32) -> Result<()> {
 fn has_only(uid: u32, gid: u32) -> Result<bool> {
     let ids = (geteuid().as_raw(), getegid().as_raw());
     let no_more = getgroups()?.is_empty();
-    let powerless = uid == 0 || Capabilities::own()?.has_none_in_force();
+    let powerless = uid == 0 || Capabilities::of_this_process()?.has_none_in_force();
     Ok(ids == (uid, gid) && file_system_ids() == ids && no_more && powerless)
 }
 

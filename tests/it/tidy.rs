@@ -38,7 +38,7 @@ const LIBRARY: [&str; 6] =
 /// takes only what it made itself. Files that are no objects have their own few places.
 const REMOVALS: [(&str, &[&str]); 15] = [
     ("IPC_RMID", &["src/sys/shm.rs", "src/sys/sem.rs", "src/sys/msg.rs"]),
-    ("shm::remove", &["src/sweep/remove.rs", "src/sys/own.rs"]),
+    ("shm::remove", &["src/sweep/remove.rs", "src/sys/own_segment.rs"]),
     ("sem::remove", &["src/sweep/remove.rs"]),
     ("msg::remove", &["src/sweep/remove.rs"]),
     ("unlinkat", &["src/sweep/remove.rs"]),
@@ -67,7 +67,7 @@ const PURE: [&str; 26] = [
     "src/ledger/beginning.rs",
     "src/ledger/book.rs",
     "src/ledger/by_id.rs",
-    "src/ledger/kept.rs",
+    "src/ledger/entries.rs",
     "src/ledger/line.rs",
     "src/ledger/record.rs",
     "src/ledger/replay.rs",

@@ -4,9 +4,8 @@
 //! ledger locked, however long the answer took.
 
 pub(crate) mod args;
-pub(crate) mod candidate;
 pub(crate) mod output;
-mod unowned;
+pub(crate) mod select;
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write, stderr, stdin};
@@ -28,8 +27,7 @@ use crate::ledgers::directory;
 use crate::ledgers::{self, Named};
 use crate::render;
 use args::AdoptArgs;
-use candidate::Candidate;
-use unowned::Asked;
+use select::{Asked, Candidate};
 
 /// The longest wait for a sweep that holds the lock.
 const WAIT_FOR_LOCK: Duration = Duration::from_secs(10);
@@ -71,7 +69,7 @@ pub(crate) fn run(args: &AdoptArgs, common: &Common) -> Ending {
 }
 
 fn adopt(args: &AdoptArgs, common: &Common, asked: &Asked, path: &Path) -> Result<u8> {
-    let mut found = unowned::find(asked, path)?;
+    let mut found = select::find(asked, path)?;
     let nothing = found.candidates.iter().all(|one| !one.is_taken());
     if !args.dry_run && !nothing {
         if !args.yes {
@@ -84,7 +82,7 @@ fn adopt(args: &AdoptArgs, common: &Common, asked: &Asked, path: &Path) -> Resul
         }
         let mut ledger = open(path, args.ledger.is_none())?;
         let before = std::mem::take(&mut found.candidates);
-        found = unowned::find(asked, path)?;
+        found = select::find(asked, path)?;
         // Only what was shown is taken.
         let shown = before.iter().filter(|one| one.is_taken()).map(|one| &one.identity);
         let shown: BTreeMap<String, &Identity> = shown.map(|one| (one.to_string(), one)).collect();

@@ -9,7 +9,7 @@ use shmwarden::object::Identity;
 use shmwarden::snapshot::subject::Kind;
 
 use super::args::KeyFamily;
-use super::candidate::Candidate;
+use super::select::Candidate;
 use crate::ledgers::Looked;
 use crate::render::table::{Heading, Style, Table};
 use crate::render::{json, places, text};

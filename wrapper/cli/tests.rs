@@ -34,7 +34,7 @@ fn long(arg: &Arg) -> String {
     format!("--{}", arg.get_long().expect("each option has a long name"))
 }
 
-fn own(command: &Command) -> BTreeSet<String> {
+fn own_options(command: &Command) -> BTreeSet<String> {
     options(command).map(long).filter(|name| !GLOBAL.contains(&name.as_str())).collect()
 }
 
@@ -91,7 +91,7 @@ fn the_man_page_has_each_command_and_no_other() {
 fn the_man_page_has_each_option_where_it_belongs_and_no_other() {
     for command in program().get_subcommands() {
         let told = entries(&section(&format!(".Ss {}", command.get_name())));
-        assert_eq!(names(&told), own(command), "{}", command.get_name());
+        assert_eq!(names(&told), own_options(command), "{}", command.get_name());
     }
     let mut told = names(&entries(&section(&format!(".Sh {COMMON}"))));
     assert!(told.remove("--version"), "{told:?}");
@@ -117,7 +117,7 @@ fn the_man_page_has_each_value_and_default_and_operand() {
         let name = command.get_name();
         let section = section(&format!(".Ss {name}"));
         let told = entries(&section);
-        let own = own(command);
+        let own = own_options(command);
         for arg in options(command).filter(|arg| own.contains(&long(arg))) {
             let (_, text) = told.iter().find(|(name, _)| *name == long(arg)).unwrap();
             let values = arg.get_possible_values().into_iter().map(|v| v.get_name().to_owned());

@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use shmwarden::sys::own::OwnSegment;
+use shmwarden::sys::own_segment::OwnSegment;
 
 use super::server::PID_FILE;
 use crate::exit::{self, Ending};

@@ -9,7 +9,7 @@ use nix::unistd::geteuid;
 use serde_json::Value;
 use shmwarden::object::Identity;
 use shmwarden::snapshot::{self, identity_of, shm_files};
-use shmwarden::sys::own::OwnSegment;
+use shmwarden::sys::own_segment::OwnSegment;
 use shmwarden::sys::process::Ended;
 use shmwarden::sys::signals;
 

@@ -76,7 +76,7 @@ pub(crate) fn judge(
             });
         }
     }
-    findings.extend(kept(judged));
+    findings.extend(kept_objects(judged));
     if findings.is_empty() {
         findings.push(Finding::ok("leaks", "nothing is leaked as far as can be seen"));
     }
@@ -115,7 +115,7 @@ fn steps(leaks: &[&Leak], asker: Asker) -> String {
 
 /// Findings on what dead servers left and nobody removes yet: of a server of which something is in
 /// use, and of one of which that is only not ruled out.
-fn kept(judged: &[Judged<'_>]) -> impl Iterator<Item = Finding> {
+fn kept_objects(judged: &[Judged<'_>]) -> impl Iterator<Item = Finding> {
     let held: Vec<&Judged<'_>> = judged.iter().filter(|one| one.verdict == Status::Held).collect();
     let used: BTreeSet<Option<usize>> =
         held.iter().filter(|one| one.why.is_certain_use()).map(|one| one.account).collect();

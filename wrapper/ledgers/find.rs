@@ -13,7 +13,7 @@ use shmwarden::snapshot::owners::{self, Owners};
 use shmwarden::sys::user;
 
 use super::reading::{self, Rights, Seen, Spot};
-use super::{ROOTS, default_directory, held, listed, own, started, units, users};
+use super::{ROOTS, default_directory, held, listed, started, units, unprivileged, users};
 use crate::exit;
 use crate::render::text;
 
@@ -231,11 +231,11 @@ pub(crate) fn find(directories: &[PathBuf], reach: Reach, here: &Here) -> Found 
             told.add(started::places(&owners.servers));
         }
         Reach::Everywhere | Reach::EverywhereButOwners => {
-            told.add(own::places(user::effective()));
+            told.add(unprivileged::places(user::effective()));
         }
         Reach::EverywhereAndOpen => {
-            told.add(own::places(user::effective()));
-            told.add(held::places(&own::launchers(user::effective())));
+            told.add(unprivileged::places(user::effective()));
+            told.add(held::places(&unprivileged::launchers(user::effective())));
             told.add(started::places(&owners::look(None).servers));
         }
     }

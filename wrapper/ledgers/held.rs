@@ -15,7 +15,7 @@ use shmwarden::snapshot::{owners, place, processes};
 use shmwarden::sys::user;
 
 use super::find::{Place, Source, Told};
-use super::own;
+use super::unprivileged;
 
 /// Most processes that are looked into.
 const MOST: usize = 1024;
@@ -88,7 +88,7 @@ pub(crate) fn deleted(server: i32, launcher: Option<i32>) -> Option<(i32, PathBu
 fn ours() -> Vec<i32> {
     match user::effective() {
         0 => owners::look(None).ours,
-        me => own::launchers(me),
+        me => unprivileged::launchers(me),
     }
 }
 

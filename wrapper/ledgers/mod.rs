@@ -5,12 +5,12 @@ pub(crate) mod find;
 mod held;
 mod instance;
 mod listed;
-mod own;
 mod reading;
 pub(crate) mod robbery;
 pub(crate) mod runs;
 mod started;
 mod units;
+mod unprivileged;
 mod users;
 
 use std::ffi::OsStr;

@@ -100,7 +100,8 @@ pub(super) fn run_of(
     let (dead, alive): (Vec<&Run>, Vec<&Run>) =
         open.partition(|run| life::is_over(book, run, look));
     if let Some(run) = alive.first() {
-        let claim = claim_of(run, target.process).ok_or_else(|| taken(ledger.path(), run))?;
+        let claim =
+            claim_of(run, target.process).ok_or_else(|| other_server(ledger.path(), run))?;
         if book.places.get(run.place) != Some(&here) {
             let shown = ledger.path().display().to_string();
             return Err(Refusal::OtherPlace { pid: target.process.pid, ledger: shown });
@@ -121,7 +122,7 @@ fn claim_of(run: &Run, process: ProcessRef) -> Option<Claim> {
     run.claims.iter().find(|claim| claim.process == process && claim.ended.is_none()).cloned()
 }
 
-fn taken(path: &Path, run: &Run) -> Refusal {
+fn other_server(path: &Path, run: &Run) -> Refusal {
     let alive = run.claims.iter().filter(|claim| processes::lives(claim.process));
     let pids: Vec<String> = alive.map(|claim| claim.process.pid.to_string()).collect();
     Refusal::OtherServer { ledger: safe(&path.to_string_lossy()), pids: pids.join(", ") }

@@ -1,8 +1,8 @@
 //! `shmwarden sweep`: removes what dead instances left. The pre-start and post-stop hook.
 
 pub(crate) mod args;
+pub(crate) mod ledger;
 pub(crate) mod output;
-pub(crate) mod swept;
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ use crate::ledgers::runs;
 use crate::ledgers::{self, Found, Named, Reach};
 use crate::render;
 use args::SweepArgs;
-use swept::{Finding, Swept};
+use ledger::{Finding, Swept};
 
 /// The longest wait for another sweep that holds the lock of the one ledger that was named. For
 /// several ledgers nobody waits: whoever may keep a ledger there could hold up the servers of

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use shmwarden::judge;
 use shmwarden::sweep::{Fate, Settled, State};
 
-use super::swept::{Finding, Swept};
+use super::ledger::{Finding, Swept};
 use crate::ledgers::Looked;
 use crate::render::json::{self, Holder};
 use crate::render::{places, text};

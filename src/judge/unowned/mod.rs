@@ -5,8 +5,8 @@
 //! PostgreSQL's own statistics look so. So no process of its owner or creator may live, and
 //! whatever the list of a living server may name stays, whoever asks.
 
-mod lists;
 mod plan;
+mod server_lists;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
@@ -23,7 +23,7 @@ use crate::snapshot::callers::Caller;
 use crate::snapshot::subject::Subject;
 use crate::snapshot::{Process, Seen, Sight, Snapshot};
 use crate::sys::shm::Row;
-use lists::Lists;
+use server_lists::Lists;
 
 /// A look, ready for questions about objects of no ledger.
 #[derive(Debug)]
@@ -45,7 +45,8 @@ pub struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    /// Sorts a look as `snapshot::lists::look` takes it; `exempt` are pids of the caller itself.
+    /// Sorts a look as `snapshot::server_lists::look` takes it; `exempt` are pids of the caller
+    /// itself.
     #[must_use]
     pub fn of(look: &'a Snapshot, exempt: &[i32]) -> Self {
         Self { remover: Some(look.uid), ..Self::of_everybody(look, exempt) }

@@ -50,7 +50,7 @@ pub struct Proposal<'a> {
 pub struct Plan<'a> {
     /// In the order of the wishes, then what comes along.
     pub proposals: Vec<Proposal<'a>>,
-    /// Unattached segments whose first bytes have to be read (`snapshot::lists::read_unattached`)
+    /// Unattached segments whose first bytes have to be read (`Snapshot::with_unattached`)
     /// before the plan counts.
     pub unread: Vec<i32>,
 }
@@ -311,7 +311,7 @@ impl<'a> Planning<'a, '_> {
 }
 
 /// Checks that a list, or what one names, can look like this object.
-pub(super) fn is_perhaps_listed(subject: Subject<'_>) -> bool {
+fn is_perhaps_listed(subject: Subject<'_>) -> bool {
     match subject {
         Subject::Shm(row) => row.perm.key != 0,
         Subject::Posix(file) => postgres::is_posix_name(&file.name.0),

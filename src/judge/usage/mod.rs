@@ -21,7 +21,7 @@ use crate::ledger::record::How;
 use crate::object::{FileRef, Identity, Queue, SemaphoreSet};
 use crate::snapshot::subject::Subject;
 use crate::snapshot::tables::Set;
-use crate::snapshot::uses::WaitsFor;
+use crate::snapshot::waits::WaitsFor;
 use crate::snapshot::{Clock, LastUser, Mapped, Process, Seen, Sight, Snapshot};
 use crate::sys::msg;
 use crate::sys::shm::{MODE_DEST, Row};
@@ -483,7 +483,7 @@ fn seconds(time: SystemTime) -> i64 {
 
 /// Checks whether pids that were recorded with an object mean something here.
 #[must_use]
-pub(crate) fn is_of_these_pids(book: &Book, object: &Recorded, look: &Snapshot) -> bool {
+fn is_of_these_pids(book: &Book, object: &Recorded, look: &Snapshot) -> bool {
     let place = book.places.get(object.place);
     place.is_some_and(|place| place.pid_namespace == look.place.pid_namespace)
 }

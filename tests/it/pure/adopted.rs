@@ -163,7 +163,7 @@ fn server() -> Story {
 fn dynamic_shared_memory_goes_first_and_the_main_segment_last_as_one_group() {
     let (verdicts, _) = adopted::decide(&server().book, &crashed(), &Policy::default());
     let removals = verdicts.iter().map(|verdict| match verdict {
-        Action::Remove(removal) => (removal.object(), removal.group(), removal.alone()),
+        Action::Remove(removal) => (removal.object(), removal.group(), removal.without_process()),
         other => panic!("{other:?}"),
     });
     let users = Some([UID, UID]);
@@ -191,7 +191,7 @@ fn what_came_to_a_list_since_keeps_all_of_its_server() {
 #[test]
 fn who_came_during_a_long_sweep_counts_and_so_does_who_cannot_be_read() {
     let code = |processes: &[Process]| {
-        let reason = adopted::no_longer_alone([UID, UID], processes, &[70]);
+        let reason = adopted::users_live([UID, UID], processes, &[70]);
         reason.map_or("", |reason| reason.code())
     };
     assert_eq!(code(&[of_user(60, OTHER_UID), of_user(70, UID)]), "");

@@ -14,7 +14,7 @@ use shmwarden::object::{Birth, Bytes, FileRef, Identity, Key, ProcessRef, Segmen
 use shmwarden::proc::read::FileId;
 use shmwarden::snapshot::opened::Opened;
 use shmwarden::snapshot::tables::{ListedFile, MembersAsked};
-use shmwarden::snapshot::uses::Waits;
+use shmwarden::snapshot::waits::Waits;
 use shmwarden::snapshot::{DataDirectory, Process, Seen, Sight, Snapshot, Table, Tables};
 use shmwarden::sys::IpcPerm;
 use shmwarden::sys::files::FileFacts;

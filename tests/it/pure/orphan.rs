@@ -10,7 +10,7 @@ use shmwarden::object::{Bytes, Identity, Key, Segment, ShmFile};
 use shmwarden::snapshot::callers::Caller;
 use shmwarden::snapshot::subject::Subject;
 use shmwarden::snapshot::tables::Set;
-use shmwarden::snapshot::uses::{Found, Waits, WaitsFor};
+use shmwarden::snapshot::waits::{Found, Waits, WaitsFor};
 use shmwarden::snapshot::{Mapped, Process, Seen, Sight, Snapshot, Table};
 use shmwarden::sys::shm::{MODE_DEST, Row};
 use shmwarden::sys::{IpcPerm, msg, sem};

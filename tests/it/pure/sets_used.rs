@@ -7,7 +7,7 @@ use shmwarden::judge::{Action, Policy};
 use shmwarden::ledger::Book;
 use shmwarden::ledger::record::{End, How, ObjectSeen, Record, Role};
 use shmwarden::object::{Identity, SemaphoreSet};
-use shmwarden::snapshot::uses::{Found, Waits, WaitsFor};
+use shmwarden::snapshot::waits::{Found, Waits, WaitsFor};
 use shmwarden::snapshot::{Process, Sight, Table};
 use shmwarden::sys::sem::Members;
 

@@ -25,13 +25,13 @@ pub(super) struct Inbox {
     signals: SignalFd,
     /// Read, and not yet acted on.
     heard: VecDeque<Arrived>,
-    pub(super) awake: Awake,
+    pub(super) stall: Stall,
 }
 
 impl Inbox {
     /// Reads from this descriptor.
     pub(super) fn new(signals: SignalFd) -> Self {
-        Self { signals, heard: VecDeque::new(), awake: Awake::default() }
+        Self { signals, heard: VecDeque::new(), stall: Stall::default() }
     }
 
     /// Returns what becomes readable when a signal arrives.
@@ -54,7 +54,7 @@ impl Inbox {
     pub(super) fn hear(&mut self) {
         while self.heard.len() < MOST_SIGNALS {
             let Ok(Some(arrived)) = self.signals.take() else { break };
-            self.awake.signalled(&arrived);
+            self.stall.signalled(&arrived);
             self.heard.push_back(arrived);
         }
     }
@@ -62,7 +62,7 @@ impl Inbox {
 
 /// Signs, within one round of the loop, that this process was stopped or frozen before it.
 #[derive(Debug, Default)]
-pub(super) struct Awake {
+pub(super) struct Stall {
     /// Set where the events of this round may have happened long ago.
     pub(super) late: bool,
     /// The sender of the last signal that asked this process for anything, and the time of reading
@@ -70,7 +70,7 @@ pub(super) struct Awake {
     asked: Option<(u32, Instant)>,
 }
 
-impl Awake {
+impl Stall {
     /// Begins a round: a wait is over that was to end at `due` at the latest.
     pub(super) fn woke(&mut self, due: Option<Instant>) {
         let latest = due.and_then(|due| due.checked_add(OVERSLEPT));
@@ -100,12 +100,12 @@ mod tests {
     use super::*;
 
     fn late(signals: &[(i32, u32)]) -> bool {
-        let mut awake = Awake::default();
-        awake.woke(None);
+        let mut stall = Stall::default();
+        stall.woke(None);
         for &(signal, sender) in signals {
-            awake.signalled(&Arrived { signal, code: 0, sender, uid: 0, value: 0 });
+            stall.signalled(&Arrived { signal, code: 0, sender, uid: 0, value: 0 });
         }
-        awake.late
+        stall.late
     }
 
     #[test]
@@ -120,13 +120,13 @@ mod tests {
 
     #[test]
     fn a_wait_that_took_much_too_long_tells_of_a_stop() {
-        let mut awake = Awake::default();
+        let mut stall = Stall::default();
         let now = Instant::now();
-        awake.woke(now.checked_add(Duration::from_secs(60)));
-        assert!(!awake.late);
-        awake.woke(now.checked_sub(Duration::from_secs(60)));
-        assert!(awake.late);
-        awake.woke(None);
-        assert!(!awake.late, "of one round");
+        stall.woke(now.checked_add(Duration::from_secs(60)));
+        assert!(!stall.late);
+        stall.woke(now.checked_sub(Duration::from_secs(60)));
+        assert!(stall.late);
+        stall.woke(None);
+        assert!(!stall.late, "of one round");
     }
 }

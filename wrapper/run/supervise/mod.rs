@@ -131,7 +131,7 @@ impl Launcher {
     pub(crate) fn guard(&mut self) {
         while !matches!(self.phase, Phase::Done { .. }) {
             let due = self.wait_for_events();
-            self.inbox.awake.woke(due);
+            self.inbox.stall.woke(due);
             self.read_signals();
             self.read_gate();
             self.look_at_ward();

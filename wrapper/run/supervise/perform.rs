@@ -29,10 +29,10 @@ impl Launcher {
                 let daemons = if way == Route::Daemons { self.daemons() } else { Vec::new() };
                 self.job.pass(&arrived, way, &daemons);
             }
-            Effect::StopToo(signal) if self.job.stop_too(signal) => self.inbox.awake.late = true,
+            Effect::StopToo(signal) if self.job.stop_too(signal) => self.inbox.stall.late = true,
             Effect::StopToo(_) => {}
             Effect::NoteEnd(life) => {
-                let late = self.ward.as_ref().map_or(self.inbox.awake.late, Ward::is_late);
+                let late = self.ward.as_ref().map_or(self.inbox.stall.late, Ward::is_late);
                 let is_beside = self.ward.is_some();
                 self.book.as_mut()?.note_end(&life, late, is_beside);
             }

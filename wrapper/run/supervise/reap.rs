@@ -39,7 +39,7 @@ impl Launcher {
     pub(super) fn last_look(&mut self, pid: i32) {
         // It may have been stopped since this round's signals were read.
         self.inbox.hear();
-        let is_late = self.ward.is_none() && self.inbox.awake.late;
+        let is_late = self.ward.is_none() && self.inbox.stall.late;
         let exec_error = self.phase.life().exec_error.filter(|_| pid == self.job.child.pid);
         match &mut self.book {
             Some(book) if is_late => book.late_look(pid),

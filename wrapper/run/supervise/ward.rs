@@ -96,7 +96,7 @@ impl Launcher {
             if !ward.is_dead() {
                 return;
             }
-            ward.late = self.inbox.awake.late;
+            ward.late = self.inbox.stall.late;
             let (pid, late) = (ward.process.pid, ward.late);
             ward.stage = Stage::Dead(Instant::now() + FOR_PARENT);
             // Dead, so the report is complete, whether the gate was open or not.

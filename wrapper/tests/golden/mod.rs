@@ -30,7 +30,7 @@ use shmwarden::snapshot::subject::Kind;
 use shmwarden::sweep::{Fate, Report, State};
 use story::Story;
 
-use crate::adopt::candidate::Candidate;
+use crate::adopt::select::Candidate;
 use crate::record::target::Target;
 use crate::render::json_text;
 use crate::render::screen::Screen;
@@ -38,7 +38,7 @@ use crate::render::shown::Shown;
 use crate::show::columns::{COLUMNS, REASON};
 use crate::show::list_output::Looks;
 use crate::show::{list_output, who_output};
-use crate::sweep::swept::{Finding, Swept};
+use crate::sweep::ledger::{Finding, Swept};
 use crate::{adopt, doctor, history, record, status, sweep};
 
 /// The same time wherever a document says since when a process lives: that is reckoned from the
@@ -158,7 +158,7 @@ fn doctor_is_as_it_was() {
 
 #[test]
 fn sweep_is_as_it_was() {
-    let swept = swept();
+    let swept = swept_ledgers();
     compare_document("sweep.json", &sweep::output::document(&swept, &scene::looked(), false));
     let text = sweep::output::lines(&swept, false, true);
     let dry = sweep::output::lines(&swept, true, false);
@@ -184,7 +184,7 @@ fn each_error_has_its_status_and_sentence() {
 }
 
 /// One ledger in each state.
-fn swept() -> Vec<Swept> {
+fn swept_ledgers() -> Vec<Swept> {
     let evidence = Evidence::Claimed(outcomes::holder());
     let settled = |state| {
         let mut objects = outcomes::settled();

@@ -13,7 +13,7 @@ use shmwarden::ledger::record::{Claim, End, Record, Role};
 use shmwarden::object::{FileRef, Key, ProcessRef, Segment, ShmFile};
 use shmwarden::proc::limits::SemLimits;
 use shmwarden::snapshot::tables::{ListedFile, Set};
-use shmwarden::snapshot::uses::{Found, Waits, WaitsFor};
+use shmwarden::snapshot::waits::{Found, Waits, WaitsFor};
 use shmwarden::snapshot::{Mapped, Process, Seen, Table};
 use shmwarden::sys::files::FileFacts;
 use shmwarden::sys::sem::{self, Members};

@@ -5,7 +5,7 @@ use crate::judge::status::Account;
 use crate::judge::status::holders::{Holders, Holding};
 use crate::judge::usage::Kind;
 use crate::ledger::record::End;
-use crate::snapshot::uses::{Found, Waits, WaitsFor};
+use crate::snapshot::waits::{Found, Waits, WaitsFor};
 use crate::snapshot::{Mapped, Process, Seen, Snapshot, Table};
 use crate::sys::shm::Row;
 

@@ -11,7 +11,7 @@ use crate::ledger::record::{
 use crate::object::{Birth, Bytes, FileRef, Identity, Place, ProcessRef, ShmFile};
 use crate::snapshot::opened::Opened;
 use crate::snapshot::tables::{ListedFile, MembersAsked, Set};
-use crate::snapshot::uses::Waits;
+use crate::snapshot::waits::Waits;
 use crate::snapshot::{Mapped, Process, Seen, Sight, Snapshot, Table, Tables, identity_of};
 use crate::sys::IpcPerm;
 use crate::sys::files::FileFacts;
@@ -292,7 +292,7 @@ pub(super) fn words(story: &Story, look: &Snapshot) -> Vec<(Status, &'static str
 }
 
 /// The word and the code on the only object, in no ledger.
-pub(super) fn alone(look: &Snapshot) -> (Status, &'static str) {
+pub(super) fn unowned(look: &Snapshot) -> (Status, &'static str) {
     let judged = statuses(look, &[], &[]);
     let one = &judged[0];
     assert_eq!((judged.len(), one.account), (1, None));

@@ -19,7 +19,7 @@ use shmwarden::proc::read::FileId;
 use shmwarden::snapshot::callers::Caller;
 use shmwarden::snapshot::opened::Opened;
 use shmwarden::snapshot::tables::{ListedFile, MembersAsked, Set};
-use shmwarden::snapshot::uses::{Found, Waits, WaitsFor};
+use shmwarden::snapshot::waits::{Found, Waits, WaitsFor};
 use shmwarden::snapshot::{self, DataDirectory, Seen, Snapshot, Table, Tables};
 use shmwarden::sys::files::FileFacts;
 use shmwarden::sys::sem::Members;

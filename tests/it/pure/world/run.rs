@@ -346,7 +346,7 @@ impl<'a> Adopting<'a> {
     }
 }
 
-/// As the program words it (`wrapper/adopt/candidate.rs`).
+/// As the program words it (`wrapper/adopt/select.rs`).
 fn code(one: &Proposal<'_>) -> &'static str {
     match &one.against {
         Some(against) => against.code(),
@@ -357,7 +357,7 @@ fn code(one: &Proposal<'_>) -> &'static str {
 }
 
 /// What the ledgers have against taking an object, as the program has it
-/// (`wrapper/adopt/unowned.rs`).
+/// (`wrapper/adopt/select.rs`).
 fn against(one: &Judged<'_>, accounts: &[Account], unlooked: &[Unlooked]) -> Option<Reason> {
     let said = one.why.to_string();
     let lives = one.account.and_then(|at| accounts.get(at)).is_some_and(Account::lives);

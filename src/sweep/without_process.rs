@@ -1,4 +1,4 @@
-//! The users of adopted objects, looked at again since the decision.
+//! The users of adopted objects, who must be without a process: looked at again since the decision.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -8,15 +8,15 @@ use crate::error::Result;
 use crate::judge::{self, Holder, Policy, Reason, Removal};
 use crate::object::Identity;
 use crate::snapshot::callers::{self, Caller};
-use crate::snapshot::uses::{Found, WaitsFor};
-use crate::snapshot::{Process, Scope, Table, lists, processes, uses};
+use crate::snapshot::waits::{Found, WaitsFor};
+use crate::snapshot::{Process, Scope, Table, processes, server_lists, waits};
 
 /// The time for which a look at the processes counts: thousands of removals cannot have one each.
 const COUNTS_FOR: Duration = Duration::from_millis(250);
 
 /// The users of adopted objects, who must be without a process still, looked at again while a long
 /// sweep goes on.
-pub(super) struct Alone {
+pub(super) struct WithoutProcess {
     exempt: Vec<i32>,
     processes: Table<Process>,
     callers: Table<Caller>,
@@ -25,7 +25,7 @@ pub(super) struct Alone {
     looked: Option<Instant>,
 }
 
-impl Alone {
+impl WithoutProcess {
     pub(super) fn new(policy: &Policy) -> Self {
         Self {
             exempt: policy.exempt.clone(),
@@ -46,7 +46,7 @@ impl Alone {
             Identity::Msg(queue) => Some(queue.id),
             _ => None,
         };
-        if !removal.is_adopted() || (removal.alone().is_none() && queue.is_none()) {
+        if !removal.is_adopted() || (removal.without_process().is_none() && queue.is_none()) {
             return Ok(None);
         }
         if self.looked.is_none_or(|looked| looked.elapsed() > COUNTS_FOR) {
@@ -56,12 +56,12 @@ impl Alone {
         let waits = queue
             .and_then(|id| self.waits.get(&id))
             .map(|pid| Reason::Blocked(Holder::hidden(*pid)));
-        let users = removal.alone();
+        let users = removal.without_process();
         let users = users.and_then(|uids| {
-            judge::adopted::no_longer_alone(uids, self.processes.seen().as_slice(), &self.exempt)
+            judge::adopted::users_live(uids, self.processes.seen().as_slice(), &self.exempt)
         });
         let others = || {
-            let seen = removal.seen().filter(|_| removal.alone().is_some())?;
+            let seen = removal.seen().filter(|_| removal.without_process().is_some())?;
             judge::adopted::lets_others_in(seen, self.callers.seen().as_slice(), &self.exempt)
         };
         Ok(waits.or(users).or_else(others))
@@ -70,9 +70,9 @@ impl Alone {
     fn look(&mut self) -> Result<()> {
         let scope = Scope { processes: true, ..Scope::default() };
         self.processes = Table::Whole(processes::all(scope)?);
-        lists::settle_owners(&mut self.processes);
+        server_lists::settle_owners(&mut self.processes);
         self.callers = callers::look(&self.processes);
-        let waits = uses::waits(&self.processes);
+        let waits = waits::waits(&self.processes);
         self.waits = waits.blocked.iter().filter_map(queue).collect();
         self.looked = Some(Instant::now());
         Ok(())

@@ -1,4 +1,4 @@
-//! The objects that `adopt` is asked for, and what is proven of each.
+//! Selects the objects that `adopt` is asked for, and what is proven of each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -10,13 +10,13 @@ use std::time::Duration;
 use shmwarden::Result;
 use shmwarden::judge::Reason;
 use shmwarden::judge::status::{Judged, Status};
-use shmwarden::judge::unowned::{Plan, Scene, Wish, plan};
-use shmwarden::ledger::record::How;
+use shmwarden::judge::unowned::{Plan, Proposal, Scene, Wish, plan};
+use shmwarden::ledger::record::{How, Role};
+use shmwarden::object::Identity;
 use shmwarden::snapshot::Snapshot;
 use shmwarden::snapshot::subject::{Kind, Subject};
 
 use super::args::{AdoptArgs, KeyFamily};
-use super::candidate::Candidate;
 use crate::cli::LedgerArgs;
 use crate::exit;
 use crate::ledgers::{self, Looked};
@@ -28,6 +28,61 @@ const ROUNDS: usize = 6;
 
 /// An object by its kind, and its number or name.
 type Number = (Kind, i32, Vec<u8>);
+
+/// An object that `adopt` judged.
+#[derive(Debug, Clone)]
+pub(crate) struct Candidate {
+    pub(crate) kind: Kind,
+    /// What the ledger is to know of it.
+    pub(crate) identity: Identity,
+    pub(crate) key: Option<i32>,
+    /// Bytes; of a queue those in it now.
+    pub(crate) bytes: Option<u64>,
+    /// Owner.
+    pub(crate) uid: u32,
+    /// Time since it was made or changed.
+    pub(crate) age: Option<Duration>,
+    pub(crate) how: How,
+    pub(crate) role: Role,
+    /// Set where it was not asked for, and belongs to what was.
+    pub(crate) along: bool,
+    /// What speaks against it.
+    pub(crate) against: Option<Reason>,
+}
+
+impl Candidate {
+    /// Returns what a plan makes of an object.
+    pub(crate) fn of(one: &Proposal<'_>, age: Option<Duration>) -> Self {
+        Self {
+            kind: one.subject.kind(),
+            identity: one.identity.clone(),
+            key: one.subject.key(),
+            bytes: one.subject.bytes(),
+            uid: one.subject.owner().0,
+            age,
+            how: one.how,
+            role: one.role,
+            along: one.along,
+            against: one.against.clone(),
+        }
+    }
+
+    /// Checks that nothing speaks against it.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.against.is_none()
+    }
+
+    /// Returns why it is taken, or not: a word for scripts, and a sentence.
+    pub(crate) fn reason(&self) -> (&'static str, String) {
+        let reason = match (&self.against, self.how) {
+            (Some(against), _) => against.clone(),
+            (None, _) if self.along => Reason::Belongs,
+            (None, How::Named) => Reason::Named,
+            (None, _) => Reason::NoUser,
+        };
+        (reason.code(), reason.to_string())
+    }
+}
 
 /// The request.
 #[derive(Debug)]

@@ -1,7 +1,6 @@
-//! Uses of an object that no map shows: a process blocked on a set or queue, a file held open.
+//! The waits of processes: who is blocked on a set or queue.
 
 use super::{Process, Seen, Table};
-use crate::object::ShmFile;
 use crate::proc::read;
 pub use crate::proc::syscall::WaitsFor;
 
@@ -12,7 +11,7 @@ pub struct Found<T> {
     pub pid: i32,
     /// The set or queue that it uses.
     pub what: T,
-    /// Threads that are blocked, or descriptors that are open.
+    /// Threads that are blocked.
     pub times: u64,
 }
 
@@ -63,25 +62,4 @@ pub fn waits(processes: &Table<Process>) -> Waits {
 
 fn ipc_of(pid: i32) -> Option<u64> {
     read::namespace_inode(pid, "ipc").ok().and_then(Seen::here)
-}
-
-/// The processes that have a file of `/dev/shm` open, and the pids of those that could not be
-/// asked. What maps it need not have it open.
-#[must_use]
-pub fn open(processes: &Table<Process>, file: &ShmFile) -> (Vec<Found<()>>, Vec<i32>) {
-    let (mut found, mut closed) = (Vec::new(), Vec::new());
-    let wanted = read::Wanted::of([(file.name.0.as_slice(), file.file.dev, file.file.ino)]);
-    for process in processes.seen().filter(|process| !process.ended) {
-        let pid = process.process.pid;
-        match read::open_among(pid, &wanted).unwrap_or(Seen::Denied) {
-            Seen::Here(all) => {
-                let its = |one: &&read::Open| (one.1, one.2) == (file.file.dev, file.file.ino);
-                let times = all.iter().filter(its).count() as u64;
-                found.extend((times > 0).then_some(Found { pid, what: (), times }));
-            }
-            Seen::Gone => {}
-            Seen::Denied => closed.push(pid),
-        }
-    }
-    (found, closed)
 }
