@@ -5,7 +5,7 @@ use clap::{Args, Command, CommandFactory, ValueEnum};
 use clap_complete::Shell;
 
 use crate::cli::Cli;
-use crate::exit::{Ending, FAILED};
+use crate::exit::{self, Ending};
 use crate::render;
 
 /// Options of `completions`.
@@ -34,13 +34,7 @@ pub(crate) enum ShellChoice {
 
 /// `shmwarden completions`.
 pub(crate) fn run(args: &CompletionsArgs) -> Ending {
-    match render::print(&script(args.shell)) {
-        Ok(()) => Ending::Status(0),
-        Err(error) => {
-            log::error!("cannot write the result: {error}");
-            Ending::Status(FAILED)
-        }
-    }
+    Ending::Status(exit::after_printing(render::print(&script(args.shell)), 0))
 }
 
 /// The rules, as the shell reads them.

@@ -82,6 +82,17 @@ pub(crate) fn worse(one: u8, other: u8) -> u8 {
     if rank(one) <= rank(other) { one } else { other }
 }
 
+/// The status, unless the result could not be printed.
+pub(crate) fn after_printing(printed: io::Result<()>, status: u8) -> u8 {
+    match printed {
+        Ok(()) => status,
+        Err(error) => {
+            log::error!("cannot write the result: {error}");
+            worse(status, FAILED)
+        }
+    }
+}
+
 /// Prints what clap has to say: help and version to stdout with 0, else to stderr.
 ///
 /// For `run` a usage error is 125 too: 2 would be taken for the server's own status.

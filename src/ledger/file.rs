@@ -257,14 +257,16 @@ impl Ledger {
         found.map(|found| found.len()).map_err(Error::io("cannot look at", &self.path))
     }
 
-    /// Like [`Ledger::read`], with damage and newer versions as errors.
+    /// Like [`Ledger::read`], with damage and newer versions as errors. Returns true where the last
+    /// line was torn, and dropped.
     ///
     /// # Errors
     /// [`Error::Damaged`], [`Error::Newer`], [`Error::NotALedger`], [`Error::Io`].
-    pub fn read_whole(&mut self) -> Result<()> {
+    pub fn read_whole(&mut self) -> Result<bool> {
         let path = self.path.clone();
         match self.read()? {
-            Tail::Clean | Tail::Torn => Ok(()),
+            Tail::Clean => Ok(false),
+            Tail::Torn => Ok(true),
             Tail::Damaged { line, why } => Err(Error::Damaged { path, line, why }),
             Tail::Newer(version) => Err(Error::newer(&path, version)),
             Tail::NotALedger => Err(Error::NotALedger { path }),

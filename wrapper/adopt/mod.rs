@@ -12,7 +12,6 @@ use std::io::{IsTerminal, Write, stderr, stdin};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use shmwarden::ledger::book::Tail;
 use shmwarden::ledger::compact;
 use shmwarden::ledger::file::{For, Ledger};
 use shmwarden::ledger::record::{Adopted, Record};
@@ -134,17 +133,7 @@ fn open(path: &Path, is_default_place: bool) -> Result<Ledger> {
         }
         std::thread::sleep(PAUSE);
     };
-    match ledger.read()? {
-        Tail::Clean => {}
-        Tail::Torn => {
-            log::warn!("{} ended in the middle of a line, which is dropped", path.display());
-        }
-        Tail::NotALedger => return Err(Error::NotALedger { path: path.to_owned() }),
-        Tail::Newer(version) => return Err(Error::newer(path, version)),
-        Tail::Damaged { line, why } => {
-            return Err(Error::Damaged { path: path.to_owned(), line, why });
-        }
-    }
+    ledgers::read_to_write(&mut ledger)?;
     if ledger.owner().0 != user::effective() {
         let owner = ledger.owner().0;
         let why = format!("it belongs to user {owner}: adopt into a ledger of your own");

@@ -182,6 +182,5 @@ fn left(all: &[Candidate]) -> String {
 
 /// A user by name; a number without an account has a mark.
 fn user(uid: u32) -> String {
-    let known = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten();
-    known.map_or_else(|| format!("{uid}?"), |user| text::safe(&user.name))
+    text::user_name(uid).map_or_else(|| format!("{uid}?"), |name| text::safe(&name))
 }

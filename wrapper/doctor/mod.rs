@@ -65,18 +65,8 @@ pub(crate) fn run(args: &DoctorArgs, common: &Common) -> Ending {
         render::print(&output::text(&checked, &shown, screen, common.verbose))
     };
     let named = if view.lacks_what_was_named() { exit::NO_SUCH_OBJECT } else { 0 };
-    ended(printed, exit::worse(named, if act { exit::ACT } else { 0 }))
-}
-
-/// The status, unless the result could not be printed.
-fn ended(printed: std::io::Result<()>, status: u8) -> Ending {
-    match printed {
-        Ok(()) => Ending::Status(status),
-        Err(error) => {
-            log::error!("cannot write the result: {error}");
-            Ending::Status(exit::FAILED)
-        }
-    }
+    let status = exit::worse(named, if act { exit::ACT } else { 0 });
+    Ending::Status(exit::after_printing(printed, status))
 }
 
 /// A path as text, with U+FFFD for what is none.

@@ -62,8 +62,8 @@ pub(crate) fn run(args: &HistoryArgs, common: &Common) -> Ending {
                 Ok(())
             }
         };
-        if let Err(error) = told {
-            return unprinted(&error, worst);
+        if told.is_err() {
+            return Ending::Status(exit::after_printing(told, worst));
         }
     }
     let mut nothing = String::new();
@@ -78,15 +78,7 @@ pub(crate) fn run(args: &HistoryArgs, common: &Common) -> Ending {
         (true, [one]) => render::print_json(one),
         (true, _) => render::print_json(&output::several(documents, &found.looked)),
     };
-    match printed {
-        Ok(()) => Ending::Status(worst),
-        Err(error) => unprinted(&error, worst),
-    }
-}
-
-fn unprinted(error: &std::io::Error, worst: u8) -> Ending {
-    log::error!("cannot write the result: {error}");
-    Ending::Status(exit::worse(worst, exit::FAILED))
+    Ending::Status(exit::after_printing(printed, worst))
 }
 
 fn failed(error: &Error, worst: &mut u8) -> Ending {

@@ -17,9 +17,10 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use shmwarden::Error;
 use shmwarden::engine::generic;
+use shmwarden::ledger::Ledger;
 use shmwarden::sys::user;
+use shmwarden::{Error, Result};
 
 use crate::render::text::word;
 
@@ -83,6 +84,18 @@ fn home() -> PathBuf {
     // Asked again where that fails for a moment: another home directory is another ledger.
     let entry = look().or_else(|_| look()).ok().flatten();
     entry.map_or_else(|| PathBuf::from("/"), |entry| entry.dir)
+}
+
+/// Reads a ledger that is to be written to, and says where its last line was torn.
+///
+/// # Errors
+/// As [`Ledger::read_whole`].
+pub(crate) fn read_to_write(ledger: &mut Ledger) -> Result<()> {
+    if ledger.read_whole()? {
+        let path = ledger.path().display();
+        log::warn!("{path} ended in the middle of a line, which is dropped");
+    }
+    Ok(())
 }
 
 /// The words of the caller on the ledger that is meant.

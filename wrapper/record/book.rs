@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use shmwarden::Error;
 use shmwarden::judge::life;
 use shmwarden::ledger::Ledger;
-use shmwarden::ledger::book::{Run, Tail};
+use shmwarden::ledger::book::Run;
 use shmwarden::ledger::compact;
 use shmwarden::ledger::record::{Claim, End, Record};
 use shmwarden::object::{Bytes, ProcessRef};
@@ -16,7 +16,7 @@ use shmwarden::snapshot::{Snapshot, place, processes};
 use shmwarden::sys::user;
 
 use super::{refusal::Refusal, target::Target};
-use crate::ledgers::{directory, runs};
+use crate::ledgers::{self, directory, runs};
 use crate::render::text::safe;
 
 /// The longest wait for a sweep that holds the lock.
@@ -33,19 +33,13 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(super) fn open(path: &Path, target: &Target, is_default: bool) -> Result<Ledger, Refusal> {
     directory::make(path, is_default)?;
     let mut ledger = locked(path, target)?;
-    let tail = ledger.read()?;
+    let read = ledgers::read_to_write(&mut ledger);
     runs::refuse_adopted(&ledger)?;
-    let aside = match tail {
-        Tail::Clean => None,
-        Tail::Torn => {
-            log::warn!("{} ended in the middle of a line, which is dropped", path.display());
-            None
-        }
-        Tail::Damaged { line, why } => {
-            Some(("damaged", Error::Damaged { path: path.to_owned(), line, why }))
-        }
-        Tail::NotALedger => return Err(Error::NotALedger { path: path.to_owned() }.into()),
-        Tail::Newer(version) => Some(("newer", Error::newer(path, version))),
+    let aside = match read {
+        Ok(()) => None,
+        Err(error @ Error::Damaged { .. }) => Some(("damaged", error)),
+        Err(error @ Error::Newer { .. }) => Some(("newer", error)),
+        Err(error) => return Err(error.into()),
     };
     if let Some((what, error)) = aside {
         let aside = ledger.set_aside(what)?;

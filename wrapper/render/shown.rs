@@ -5,7 +5,6 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use nix::unistd::{Uid, User};
 use shmwarden::judge::Holder;
 use shmwarden::judge::status::holders::{Holders, Holding};
 use shmwarden::judge::status::{Judged, Status, Subject};
@@ -47,14 +46,14 @@ impl<'a> Shown<'a> {
     /// The name of a user, `None` where the account is gone.
     pub(crate) fn user(&self, uid: u32) -> Option<String> {
         let mut users = self.users.borrow_mut();
-        let known = users.entry(uid).or_insert_with(|| look_up(uid));
+        let known = users.entry(uid).or_insert_with(|| text::user_name(uid));
         known.clone()
     }
 
     /// Appends a user for people: a number without an account has a mark.
     pub(crate) fn write_user(&self, uid: u32, out: &mut String) {
         let mut users = self.users.borrow_mut();
-        match users.entry(uid).or_insert_with(|| look_up(uid)) {
+        match users.entry(uid).or_insert_with(|| text::user_name(uid)) {
             Some(name) if name.bytes().all(|byte| byte.is_ascii_graphic()) => out.push_str(name),
             Some(name) => out.push_str(&text::safe(name)),
             None => out.push_str(&format!("{uid}?")),
@@ -158,10 +157,4 @@ pub(crate) fn status(subject: Subject<'_>) -> Vec<&'static str> {
     let words = [(MODE_DEST, "dest"), (MODE_LOCKED, "locked"), (MODE_HUGETLB, "hugetlb")];
     let set = words.into_iter().filter(|(bit, _)| row.perm.mode & bit != 0);
     set.map(|(_, word)| word).collect()
-}
-
-/// Asks the user database.
-fn look_up(uid: u32) -> Option<String> {
-    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
-    user.map(|user| user.name)
 }

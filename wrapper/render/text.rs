@@ -105,8 +105,13 @@ pub(crate) fn word(word: &OsStr) -> String {
 
 /// A user by name, or by number where the account is gone.
 pub(crate) fn user(uid: u32) -> String {
+    user_name(uid).map_or_else(|| uid.to_string(), |name| safe(&name))
+}
+
+/// The name of a user as the user database has it, `None` where the account is gone.
+pub(crate) fn user_name(uid: u32) -> Option<String> {
     let known = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten();
-    known.map_or_else(|| uid.to_string(), |user| safe(&user.name))
+    known.map(|user| user.name)
 }
 
 /// A holder as a phrase.

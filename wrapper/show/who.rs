@@ -83,11 +83,7 @@ pub(crate) fn run(args: &WhoArgs, common: &Common) -> Ending {
         let lines = lines.iter().map(|line| who_output::cut(line, screen) + "\n");
         render::print(&lines.collect::<String>())
     };
-    if let Err(error) = printed {
-        log::error!("cannot write the result: {error}");
-        worst = exit::worse(worst, exit::FAILED);
-    }
-    Ending::Status(worst)
+    Ending::Status(exit::after_printing(printed, worst))
 }
 
 /// Looks for what only some objects need.

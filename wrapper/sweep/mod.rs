@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use shmwarden::judge::Policy;
-use shmwarden::ledger::book::Tail;
 use shmwarden::ledger::compact;
 use shmwarden::ledger::file::{For, Ledger};
 use shmwarden::ledger::limits::Allowance;
@@ -85,11 +84,8 @@ pub(crate) fn run(args: &SweepArgs, common: &Common) -> Ending {
         }
         render::print(&lines)
     };
-    if let Err(error) = printed {
-        log::error!("cannot write the result: {error}");
-        worst = exit::worse(worst, exit::FAILED);
-    }
-    interrupted.map_or(Ending::Status(worst), Ending::Signal)
+    let status = exit::after_printing(printed, worst);
+    interrupted.map_or(Ending::Status(status), Ending::Signal)
 }
 
 /// The ledgers to sweep.
@@ -248,26 +244,15 @@ fn try_once(
         std::thread::sleep(PAUSE);
     };
     together.allowance.take(&ledger)?;
-    match ledger.read()? {
-        Tail::Clean => {}
-        Tail::Torn => {
-            log::warn!("{} ended in the middle of a line, which is dropped", path.display())
-        }
-        Tail::NotALedger => return Err(Error::NotALedger { path: path.to_owned() }),
-        Tail::Newer(version) => {
-            return Err(Error::newer(path, version));
-        }
-        Tail::Damaged { line, why } => {
-            let error = Error::Damaged { path: path.to_owned(), line, why };
-            if args.dry_run {
-                return Err(error);
-            }
+    match ledgers::read_to_write(&mut ledger) {
+        Err(error @ Error::Damaged { .. }) if !args.dry_run => {
             let aside = ledger.set_aside("damaged")?;
             return Ok(Finding::Damaged(format!(
                 "{error}; it is kept as {}; ipcs and ls -l /dev/shm show what may be left",
                 aside.display()
             )));
         }
+        read => read?,
     }
     if args.dry_run {
         ledger.only_pretend();

@@ -13,7 +13,7 @@ use super::message::errno_of;
 use super::{Scene, answer, errno, recognise};
 use crate::cli::Common;
 use crate::cli::LedgerArgs;
-use crate::doctor::{ended, output};
+use crate::doctor::output;
 use crate::exit::{self, Ending};
 use crate::host::{kernel, limit};
 use crate::render::screen::Screen;
@@ -70,7 +70,7 @@ pub(crate) fn run(said: &OsStr, ledgers: &LedgerArgs, wanted: Wanted, common: &C
         let screen = Screen::of_stdout(common);
         render::print(&output::explanation(&answer, screen))
     };
-    ended(printed, 0)
+    Ending::Status(exit::after_printing(printed, 0))
 }
 
 /// A text that is not about shared memory, or not in words that are known.
@@ -90,7 +90,7 @@ fn unknown(said: &str, common: &Common) -> Ending {
         )),
         (false, None) => Ok(()),
     };
-    ended(printed, exit::ACT)
+    Ending::Status(exit::after_printing(printed, exit::ACT))
 }
 
 /// How full the file system of a path is, or of the first directory above it that is there. A file
