@@ -59,8 +59,12 @@ pub(super) fn places(pids: &[i32]) -> Told {
 }
 
 /// The process of this program that watches a server and whose ledger was deleted, with the name
-/// that it had: `launcher`, which the server descends from, or else a guardian.
-pub(crate) fn deleted(server: i32, launcher: Option<i32>) -> Option<(i32, PathBuf)> {
+/// that it had: `launcher`, which the server descends from, or else a guardian among `ours`.
+pub(crate) fn deleted(
+    server: i32,
+    launcher: Option<i32>,
+    ours: impl Iterator<Item = i32>,
+) -> Option<(i32, PathBuf)> {
     const DELETED: &[u8] = b" (deleted)";
     let watchers = match launcher {
         Some(launcher) => vec![launcher],
@@ -69,7 +73,7 @@ pub(crate) fn deleted(server: i32, launcher: Option<i32>) -> Option<(i32, PathBu
                 let its = read::pidfds(*pid).ok().and_then(Seen::here);
                 its.is_some_and(|its| its.contains(&server))
             };
-            ours().into_iter().filter(watches).collect()
+            ours.filter(watches).collect()
         }
     };
     watchers.into_iter().find_map(|pid| {
@@ -84,20 +88,16 @@ pub(crate) fn deleted(server: i32, launcher: Option<i32>) -> Option<(i32, PathBu
     })
 }
 
-/// The processes of this program that the caller may look into.
-fn ours() -> Vec<i32> {
-    match user::effective() {
-        0 => owners::look(None).ours,
-        me => unprivileged::launchers(me),
-    }
-}
-
 /// The launcher that lives and claims a process of this user's, with its ledger. Another user's
 /// ledger has no say.
 pub(crate) fn watched_by(process: ProcessRef, uid: u32) -> Option<(i32, PathBuf)> {
+    let ours = match user::effective() {
+        0 => owners::look(None).ours,
+        me => unprivileged::launchers(me),
+    };
     let here = place::here().ok()?;
     let mut allowance = Allowance::default();
-    places(&ours()).places.into_iter().find_map(|open| {
+    places(&ours).places.into_iter().find_map(|open| {
         let path = open.spot.path;
         let mut ledger = Ledger::open(&path, For::Reading).ok()?;
         if ![0, uid].contains(&ledger.owner().0) {

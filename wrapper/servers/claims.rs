@@ -8,7 +8,7 @@ use shmwarden::judge::status::{Account, Whose};
 use shmwarden::ledger::book::Run;
 use shmwarden::ledger::record::Claim;
 use shmwarden::object::ProcessRef;
-use shmwarden::snapshot::processes;
+use shmwarden::snapshot::{Process, Seen, owners, processes};
 
 use super::facts::Facts;
 use crate::ledgers;
@@ -95,7 +95,12 @@ pub(super) fn of(view: &View, facts: &Facts) -> Claims {
         }
     }
     if claims.claim.as_ref().is_none_or(|claim| !claim.launcher_lives) {
-        claims.deleted = ledgers::deleted(facts.process.pid, facts.launcher);
+        let is_ours = |process: &&Process| match &process.executable {
+            Seen::Here(path) => owners::is_ours(path),
+            Seen::Gone | Seen::Denied => false,
+        };
+        let ours = view.look.processes.seen().filter(is_ours).map(|process| process.process.pid);
+        claims.deleted = ledgers::deleted(facts.process.pid, facts.launcher, ours);
     }
     claims
 }

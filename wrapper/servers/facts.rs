@@ -154,12 +154,19 @@ pub(super) fn gather(view: &View) -> Vec<Facts> {
         its.any(|(_, owner)| process.uids.is_some_and(|uids| claims::is_trusted(*owner, uids[1])))
     };
     let is_server = |process: &Process| engine_of(process).is_known();
+    let makers = makers(view, &by_pid);
+    let own_ipc = inode(view.look.pid, "ipc");
     let heads = by_pid.values().copied().filter(|process| {
         // A child of its kind is a backend, or another part of the server above it, and works
         // where that works.
         let is_part = |above: &&Process| is_server(above) && above.cwd == process.cwd;
         let is_part = || by_pid.get(&process.parent).is_some_and(is_part);
-        !process.ended && (is_claimed(process) || is_server(process) && !is_part())
+        let may_leak = || {
+            let made = makers.as_ref().is_none_or(|makers| makers.contains(&process.process.pid));
+            made || inode(process.process.pid, "ipc") != own_ipc
+        };
+        let is_one = || is_claimed(process) || is_server(process) && !is_part() && may_leak();
+        !process.ended && is_one()
     });
     let heads: Vec<&Process> = heads.collect();
     let told = ask(&heads);
@@ -167,6 +174,15 @@ pub(super) fn gather(view: &View) -> Vec<Facts> {
         .into_iter()
         .filter_map(|head| of(head, told.get(&head.process.pid), &by_pid, view, is_claimed(head)))
         .collect()
+}
+
+/// The processes that have made a segment, and their parents; `None` where not every segment was
+/// seen. A server makes one before it does anything else; what has none can leave none, whatever
+/// its user calls it.
+fn makers(view: &View, by_pid: &BTreeMap<i32, &Process>) -> Option<BTreeSet<i32>> {
+    let rows = view.look.segments.is_whole().then(|| view.look.segments.seen())?;
+    let of_row = |pid: i32| [Some(pid), by_pid.get(&pid).map(|process| process.parent)];
+    Some(rows.flat_map(|row| of_row(row.creator_pid)).flatten().collect())
 }
 
 /// The kind of server that a process is by its program, which everybody may call as he likes.

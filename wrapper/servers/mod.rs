@@ -150,7 +150,10 @@ pub(crate) fn find(view: &View) -> Vec<Server> {
     // What has nothing that it could leave needs no cover, whatever its user calls it.
     let has_nothing = |server: &Server| server.objects == Some((0, 0));
     let is_seen = view.look.segments.is_whole();
-    servers.retain(|one| one.covered != Covered::None || !is_seen || !has_nothing(one));
+    let is_open = |server: &Server| {
+        matches!(server.covered, Covered::None | Covered::Starting | Covered::Unknown)
+    };
+    servers.retain(|one| !is_open(one) || !is_seen || !has_nothing(one));
     servers.sort_by_key(|server| server.pid);
     servers
 }
