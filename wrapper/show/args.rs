@@ -71,7 +71,7 @@ pub(crate) enum Format {
 #[derive(Debug, Args)]
 pub(crate) struct WhoArgs {
     /// A key (0x00f42401), an id, or the name of a file in /dev/shm; a decimal number is an id,
-    /// and a key only where no object has that id
+    /// and a key only where no object has that id. Several numbers may be one argument, as in 41,42
     #[arg(required = true, value_name = "KEY|ID|NAME", allow_negative_numbers = true)]
     pub(crate) objects: Vec<std::ffi::OsString>,
     #[command(flatten)]

@@ -31,7 +31,8 @@ enum Target {
 
 /// `shmwarden who`.
 pub(crate) fn run(args: &WhoArgs, common: &Common) -> Ending {
-    let targets: Vec<Target> = args.objects.iter().map(|text| target(text)).collect();
+    let objects: Vec<&OsStr> = args.objects.iter().flat_map(|text| apart(text)).collect();
+    let targets: Vec<Target> = objects.iter().map(|text| target(text)).collect();
     let names = targets.iter().any(|target| matches!(target, Target::Name(_)));
     let numbers = targets.iter().any(|target| !matches!(target, Target::Name(_)));
     let wanted = Wanted {
@@ -55,7 +56,7 @@ pub(crate) fn run(args: &WhoArgs, common: &Common) -> Ending {
     let all = view.judge();
     let mut worst = view.status;
     let (mut found, mut lines) = (Vec::new(), Vec::new());
-    for (target, text) in targets.iter().zip(&args.objects) {
+    for (target, text) in targets.iter().zip(objects) {
         let matching: Vec<&Judged<'_>> =
             all.iter().filter(|one| is_meant(target, one.subject, &view)).collect();
         if matching.is_empty() {
@@ -114,6 +115,17 @@ fn complete(mut view: View, targets: &[Target]) -> View {
 /// Checks that an object is held, or may be: what could not be looked at counts as held.
 fn is_held(subject: Subject<'_>, holding: &Holding) -> bool {
     !holding.holders.is_empty() || who_output::is_uncertain(subject, holding)
+}
+
+/// Returns the numbers of a list as in `41,42`; anything else, such as a name with a comma, is one
+/// argument.
+fn apart(text: &OsStr) -> Vec<&OsStr> {
+    let parts: Vec<&OsStr> =
+        text.as_bytes().split(|byte| *byte == b',').map(OsStr::from_bytes).collect();
+    match parts.iter().any(|part| matches!(target(part), Target::Name(_))) {
+        true => vec![text],
+        false => parts,
+    }
 }
 
 fn target(text: &OsStr) -> Target {
@@ -205,6 +217,15 @@ mod tests {
         assert_eq!(of("4294967295"), number(None, Some(-1)));
         assert_eq!(of("-559038737"), number(None, Some(-559_038_737)));
         assert_eq!(of("4294967296"), number(None, None));
+    }
+
+    #[test]
+    fn numbers_between_commas_are_objects_each_and_a_name_keeps_its_commas() {
+        let of = |text: &'static str| apart(OsStr::new(text));
+        assert_eq!(of("41,42,0x2a"), ["41", "42", "0x2a"]);
+        for text in ["41", "a,b", "41,b", "41,", ","] {
+            assert_eq!(of(text), [text]);
+        }
     }
 
     #[test]
